@@ -1,0 +1,227 @@
+//! What goes through the Raft log. A variant's meaning never changes once it was released: add a new one.
+
+use super::{
+    BlobId, ClusterId, ClusterTime, CopyId, Epoch, Fence, FileId, FilePath, Permission, ServerId, ServerUuid, Sha256,
+    UserId, Version, WallTime,
+};
+
+/// One entry of the log: a proposal, and the two times that the leader stamped it with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamped {
+    pub at: ClusterTime,
+    pub wall: WallTime,
+    pub proposal: Proposal,
+}
+
+/// A command and, for what users send, the name under which it takes effect at most once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    pub operation: Option<Operation>,
+    pub command: Command,
+}
+
+/// A client's name for one change, with the fingerprint of its request: the same name with another
+/// fingerprint is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    pub user: UserId,
+    /// 1 to 255 bytes.
+    pub id: String,
+    pub fingerprint: Sha256,
+}
+
+/// How a request names a file or a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileRef {
+    Id(FileId),
+    Path(PathRef),
+}
+
+/// A path in the tree of `owner`, or of the caller where no owner is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathRef {
+    /// A username.
+    pub owner: Option<String>,
+    pub path: FilePath,
+}
+
+/// A lock token as `apply` sees it. The user's token reads `fence.mac`; only the hash of the mac is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockProof {
+    pub fence: Fence,
+    pub mac_hash: Sha256,
+}
+
+/// What an entry must be at for a change to take effect. An etag names a file and its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// `If-Match: *`: it exists.
+    Exists,
+    /// `If-Match`: it is one of these.
+    OneOf(Vec<(FileId, Version)>),
+}
+
+/// A finished copy on a file server, proven by that server's receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub server_id: ServerId,
+    pub epoch: Epoch,
+    pub copy_id: CopyId,
+    /// Cluster time at the placement of the write, or at the last `HEAD` that renewed the receipt.
+    pub received_at: ClusterTime,
+}
+
+/// The content of a new version, already durable on the file servers that it names. The first is the primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewContent {
+    pub blob_id: BlobId,
+    pub size: u64,
+    pub sha256: Sha256,
+    /// At most 255 bytes.
+    pub content_type: String,
+    pub receipts: Vec<Receipt>,
+}
+
+/// What `apply` and `plan` go by. Replicated, so that two nodes with different files cannot decide differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How many copies a file has, 1 to 5.
+    pub copies: u32,
+    /// How long a listed copy stays on its disk, so that running reads finish.
+    pub garbage_linger_ms: u64,
+    /// How old a blob that no record names must be before it counts as an orphan.
+    pub garbage_grace_ms: u64,
+    /// For how long the outcome of an operation is remembered.
+    pub operation_ttl_ms: u64,
+    /// For how long a login token holds.
+    pub session_ttl_ms: u64,
+    /// The oldest receipt that a commit may name.
+    pub receipt_ttl_ms: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            copies: 2,
+            garbage_linger_ms: 15 * 60 * 1000,
+            garbage_grace_ms: 60 * 60 * 1000,
+            operation_ttl_ms: 24 * 60 * 60 * 1000,
+            session_ttl_ms: 30 * 24 * 60 * 60 * 1000,
+            receipt_ttl_ms: 10 * 60 * 1000,
+        }
+    }
+}
+
+/// One change of the state machine. Each does bounded work (at most about a thousand rows), because the whole
+/// cluster waits while one applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// The first command of a cluster. A second one changes nothing.
+    Bootstrap {
+        cluster_id: ClusterId,
+        name: String,
+        policy: Policy,
+    },
+    /// Changes the policy as a whole. Bounds are checked by `apply`.
+    SetPolicy {
+        policy: Policy,
+    },
+
+    /// A new account with an empty tree. The first one is the cluster's admin.
+    Signup {
+        username: String,
+        password_hash: String,
+    },
+    /// A login: `token_hash` is the SHA-256 of the token.
+    OpenSession {
+        user: UserId,
+        token_hash: Sha256,
+    },
+    CloseSession {
+        token_hash: Sha256,
+    },
+
+    Mkdir {
+        user: UserId,
+        at: PathRef,
+    },
+    /// A new file, with its missing parents.
+    Write {
+        user: UserId,
+        at: PathRef,
+        content: NewContent,
+    },
+    /// A new version of a file that is there.
+    Update {
+        user: UserId,
+        file: FileRef,
+        content: NewContent,
+        precondition: Option<Precondition>,
+        lock: Option<LockProof>,
+    },
+    Move {
+        user: UserId,
+        from: FileRef,
+        to: PathRef,
+        lock: Option<LockProof>,
+    },
+    Delete {
+        user: UserId,
+        file: FileRef,
+        recursive: bool,
+        precondition: Option<Precondition>,
+        lock: Option<LockProof>,
+    },
+    Share {
+        user: UserId,
+        file: FileRef,
+        with: String,
+        permission: Permission,
+    },
+    Unshare {
+        user: UserId,
+        file: FileRef,
+        with: String,
+    },
+    Lock {
+        user: UserId,
+        file: FileRef,
+        ttl_ms: u64,
+        mac_hash: Sha256,
+    },
+    Renew {
+        user: UserId,
+        lock: LockProof,
+        ttl_ms: u64,
+    },
+    Unlock {
+        user: UserId,
+        lock: LockProof,
+    },
+
+    /// Ends what has run out (locks, sessions, operations, garbage rows) by this entry's own time stamp, at most `limit` rows.
+    Expire {
+        limit: u32,
+    },
+    /// Works off at most `limit` rows below the trash root.
+    Reap {
+        limit: u32,
+    },
+
+    RegisterServer {
+        uuid: ServerUuid,
+        url: String,
+        zone: String,
+        capacity: u64,
+    },
+    /// Marks a server down and closes the ring; nothing else, however many files it held.
+    ServerDown {
+        server_id: ServerId,
+        epoch: Epoch,
+    },
+    ServerFull {
+        server_id: ServerId,
+        epoch: Epoch,
+        full: bool,
+    },
+}

@@ -1,0 +1,141 @@
+//! Identifiers and small values. A raw integer or string stops at the edge; inside, each has its own type.
+
+use std::fmt;
+
+macro_rules! number {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+macro_rules! wide {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u128);
+
+        impl $name {
+            /// Reads exactly 32 lower-case hexadecimal digits, the only spelling that `Display` writes.
+            pub fn parse(text: &str) -> Option<Self> {
+                let canonical = text.len() == 32
+                    && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+                canonical.then(|| u128::from_str_radix(text, 16).ok().map(Self)).flatten()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:032x}", self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({:032x})", stringify!($name), self.0)
+            }
+        }
+    };
+}
+
+number! {
+    /// A directory node. Chosen by the operator, never reused.
+    NodeId
+}
+number! {
+    /// A file server, given at its first registration and bound to the UUID in its data directory.
+    ServerId
+}
+number! {
+    /// Raised each time a file server comes back after having been declared down. Starts at 1.
+    Epoch
+}
+number! {
+    /// A file or a directory. Never changes and is never given twice.
+    FileId
+}
+number! {
+    /// An account.
+    UserId
+}
+number! {
+    /// One version of one file's content: 1, 2, 3…
+    Version
+}
+number! {
+    /// From a replicated counter that only grows; each lock has one.
+    Fence
+}
+number! {
+    /// Milliseconds of cluster time: it only runs while the cluster has a leader, never runs backwards,
+    /// and no wall clock moves it. All deadlines are in it.
+    ClusterTime
+}
+number! {
+    /// Milliseconds since the Unix epoch by the leader's wall clock: for people to see, never to decide by.
+    WallTime
+}
+
+wide! {
+    /// The immutable bytes of one version of a file.
+    BlobId
+}
+wide! {
+    /// One copying of a blob to one server. Fresh for each attempt, so that a late `DELETE` cannot hit a newer copy.
+    CopyId
+}
+wide! {
+    /// The identity of a cluster, made at bootstrap.
+    ClusterId
+}
+wide! {
+    /// The identity of a file server's data directory, made when the directory was.
+    ServerUuid
+}
+
+impl ClusterTime {
+    /// This time and `ms` milliseconds more, stopping at the largest time there is.
+    #[must_use]
+    pub fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+}
+
+/// A SHA-256 digest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha256(pub [u8; 32]);
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sha256({self})")
+    }
+}
+
+/// One finished copy of a blob. It *counts* only while its server is up or draining and `epoch` is that
+/// server's current one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Replica {
+    pub server_id: ServerId,
+    pub epoch: Epoch,
+    pub copy_id: CopyId,
+}
+
+/// What a grant gives. `Write` includes `Read`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Permission {
+    Read,
+    Write,
+}

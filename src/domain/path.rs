@@ -1,0 +1,98 @@
+//! Paths in a user's tree.
+
+use std::fmt;
+
+/// The longest component, in bytes.
+pub const MAX_COMPONENT_BYTES: usize = 255;
+/// The longest path, in bytes, with its leading slash.
+pub const MAX_PATH_BYTES: usize = 4096;
+/// The deepest path.
+pub const MAX_COMPONENTS: usize = 128;
+
+/// A path from the root of a user's tree: UTF-8 components, none of them empty, `.` or `..`, none with a control
+/// character. The root itself has no components.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FilePath {
+    components: Vec<String>,
+}
+
+/// Why a text is no path. The sentence says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathError(pub &'static str);
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for PathError {}
+
+impl FilePath {
+    /// Reads a path with or without a leading slash; `/` is the root.
+    ///
+    /// # Errors
+    /// When a component is not allowed, or the whole is too long or too deep.
+    pub fn parse(text: &str) -> Result<Self, PathError> {
+        if text.is_empty() {
+            return Err(PathError("the path is empty: name a file, or / for the root"));
+        }
+        let relative = text.strip_prefix('/').unwrap_or(text);
+        if relative.is_empty() {
+            return Ok(Self::default());
+        }
+        if relative.len() + 1 > MAX_PATH_BYTES {
+            return Err(PathError("the path is too long: use at most 4,096 bytes"));
+        }
+        let components: Vec<String> = relative.split('/').map(str::to_owned).collect();
+        if components.len() > MAX_COMPONENTS {
+            return Err(PathError("the path is too deep: use at most 128 components"));
+        }
+        for component in &components {
+            check_component(component)?;
+        }
+        Ok(Self { components })
+    }
+
+    pub fn components(&self) -> &[String] {
+        &self.components
+    }
+
+    pub fn is_root(&self) -> bool {
+        self.components.is_empty()
+    }
+
+    /// The parent and the last component; nothing for the root.
+    pub fn split_last(&self) -> Option<(&[String], &str)> {
+        self.components.split_last().map(|(last, parents)| (parents, last.as_str()))
+    }
+
+    /// Builds a path from components that were checked before, for example those read back from the store.
+    pub fn from_components(components: Vec<String>) -> Self {
+        Self { components }
+    }
+}
+
+fn check_component(component: &str) -> Result<(), PathError> {
+    if component.is_empty() {
+        Err(PathError("the path has an empty component: write one slash between names and none at the end"))
+    } else if component == "." || component == ".." {
+        Err(PathError("the path has a . or .. component: write the path out from the root"))
+    } else if component.len() > MAX_COMPONENT_BYTES {
+        Err(PathError("a name in the path is too long: use at most 255 bytes a name"))
+    } else if component.chars().any(char::is_control) {
+        Err(PathError("the path has a NUL or another control character: remove it"))
+    } else {
+        Ok(())
+    }
+}
+
+impl fmt::Display for FilePath {
+    /// Always with a leading slash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_root() {
+            return f.write_str("/");
+        }
+        self.components.iter().try_for_each(|component| write!(f, "/{component}"))
+    }
+}

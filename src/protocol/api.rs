@@ -1,0 +1,309 @@
+//! The JSON of the user endpoints. A field may be added; none changes its meaning. Times are RFC 3339 in UTC, sizes
+//! are bytes, ids are JSON numbers.
+
+use serde::{Deserialize, Serialize};
+
+/// The request header that names an operation.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The request header that carries a lock token.
+pub const LOCK_TOKEN: &str = "lock-token";
+/// The request header that asks one request to be redirected or forwarded: `redirect` or `forward`.
+pub const ROUTING: &str = "ringmaster-routing";
+/// The response header that names the request in logs.
+pub const REQUEST_ID: &str = "x-request-id";
+/// The largest JSON body, in bytes.
+pub const MAX_JSON_BYTES: usize = 1024 * 1024;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    pub username: String,
+    pub password: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub user_id: u64,
+    pub username: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Login {
+    pub token: String,
+    pub user_id: u64,
+    pub expires_at: String,
+}
+
+/// How a JSON body or a query names a file: by `file_id`, or by `path` with an optional `owner`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileName {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_id: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    File,
+    Directory,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PermissionName {
+    Owner,
+    Read,
+    Write,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplicaRole {
+    Primary,
+    Backup,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaInfo {
+    pub server_id: u64,
+    pub role: ReplicaRole,
+    pub counts: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockInfo {
+    pub owner: String,
+    pub fence: u64,
+    pub expires_at: String,
+}
+
+/// A file or a directory. `version`, `size`, `sha256` and `content_type` are null for a directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stat {
+    pub file_id: u64,
+    pub path: String,
+    pub kind: Kind,
+    pub owner: String,
+    pub owner_id: u64,
+    pub permission: PermissionName,
+    pub version: Option<u64>,
+    pub size: Option<u64>,
+    pub sha256: Option<String>,
+    pub content_type: Option<String>,
+    pub created_at: String,
+    pub modified_at: String,
+    /// Left out of listings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<Vec<ReplicaInfo>>,
+    pub lock: Option<LockInfo>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Listing {
+    pub files: Vec<Stat>,
+    pub next_cursor: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Mkdir {
+    pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Move {
+    /// A path in the tree of `owner`.
+    pub from: String,
+    pub to: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_token: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Delete {
+    #[serde(flatten)]
+    pub file: FileName,
+    #[serde(default)]
+    pub recursive: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_token: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Share {
+    #[serde(flatten)]
+    pub file: FileName,
+    pub username: String,
+    pub permission: SharePermission,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SharePermission {
+    Read,
+    Write,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Unshare {
+    #[serde(flatten)]
+    pub file: FileName,
+    pub username: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    pub file_id: u64,
+    pub username: String,
+    pub permission: SharePermission,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Lock {
+    #[serde(flatten)]
+    pub file: FileName,
+    /// 1,000 to 3,600,000; 60,000 where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Renew {
+    /// Or in the `Lock-Token` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Unlock {
+    /// Or in the `Lock-Token` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_token: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locked {
+    pub lock_token: String,
+    pub fence: u64,
+    pub expires_at: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldLock {
+    pub file_id: u64,
+    pub path: String,
+    pub fence: u64,
+    pub expires_at: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldLocks {
+    pub locks: Vec<HeldLock>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessMode {
+    Read,
+    Write,
+}
+
+/// `POST /access`: may this user do this with this file now? Asked by file servers and the lock service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessRequest {
+    pub user_id: u64,
+    pub file_id: u64,
+    pub mode: AccessMode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_token: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccessAnswer {
+    pub allowed: bool,
+    pub reason: String,
+    pub version: Option<u64>,
+    /// The fence of the last lock on the file, 0 where there never was one.
+    pub fence: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeRole {
+    Leader,
+    Follower,
+    Learner,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeInfo {
+    pub node_id: u64,
+    pub role: NodeRole,
+    pub url: String,
+    pub peer: String,
+    pub reachable: bool,
+    pub last_log_index: Option<u64>,
+    pub applied_index: Option<u64>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    pub cluster_id: String,
+    pub name: String,
+    /// The node that answers.
+    pub node_id: u64,
+    pub leader_id: Option<u64>,
+    pub term: u64,
+    pub nodes: Vec<NodeInfo>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerState {
+    Up,
+    Suspect,
+    Down,
+    Draining,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerInfo {
+    pub server_id: u64,
+    pub url: String,
+    pub state: ServerState,
+    pub epoch: u64,
+    pub successor: Option<u64>,
+    pub primaries: u64,
+    pub backups: u64,
+    pub bytes: u64,
+    pub capacity: u64,
+    pub zone: String,
+    pub down_since: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ring {
+    pub copies: u32,
+    pub order: Vec<u64>,
+    pub servers: Vec<ServerInfo>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Replication {
+    pub pending: u64,
+    pub in_flight: u64,
+    pub bytes_per_second: u64,
+    pub seconds_left: Option<u64>,
+    pub oldest_age_ms: Option<u64>,
+    pub last_run_at: Option<String>,
+}
