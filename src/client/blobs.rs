@@ -1,0 +1,102 @@
+//! What a directory node asks of file servers, behind a small trait, so that a simulation can put file servers of its
+//! own in their place.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+
+use crate::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, Sha256};
+
+/// Where a file server is, and which one is expected there: another that answers at the same address is not the one
+/// asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerAddress {
+    pub server_id: ServerId,
+    pub epoch: Epoch,
+    pub url: String,
+}
+
+/// A file server's word that a copy is durable on its disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCopy {
+    pub cluster_id: ClusterId,
+    pub server_id: ServerId,
+    pub epoch: Epoch,
+    pub copy_id: CopyId,
+    pub size: u64,
+    pub sha256: Sha256,
+}
+
+/// The bytes of a blob on their way. An error ends the stream.
+pub type Body = BoxStream<'static, Result<Bytes, BlobError>>;
+
+/// Why a file server did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// Refused connection, broken connection, or an answer that is none: the server may be dead.
+    #[error("file server {server_id} cannot be reached: {cause}")]
+    Unreachable { server_id: ServerId, cause: String },
+    /// It does not hold the blob, or holds another copy of it than the one named.
+    #[error("file server {server_id} does not hold the copy")]
+    Missing { server_id: ServerId },
+    /// Its copy fails its checksums.
+    #[error("the copy on file server {server_id} is damaged")]
+    Corrupt { server_id: ServerId },
+    /// Its disk is full, or the blob is larger than allowed.
+    #[error("file server {server_id} has no room for the blob")]
+    Full { server_id: ServerId },
+    /// It refuses: another cluster, server or epoch than expected, or an expired capability.
+    #[error("file server {server_id} refuses: {cause}")]
+    Refused { server_id: ServerId, cause: String },
+    /// The sender of a body broke off; the server keeps nothing.
+    #[error("the body broke off: {0}")]
+    BodyBroken(String),
+}
+
+/// A new copy to be stored.
+#[derive(Clone, Debug)]
+pub struct PutCopy {
+    pub blob_id: BlobId,
+    pub copy_id: CopyId,
+    /// The exact size where it is known before the body.
+    pub length: Option<u64>,
+    /// The server stores no more than this many bytes.
+    pub max_bytes: u64,
+}
+
+/// A copy to be made from one server to another.
+#[derive(Clone, Debug)]
+pub struct CopyOrder {
+    pub blob_id: BlobId,
+    /// The id of the copy to be made.
+    pub copy_id: CopyId,
+    pub source: ServerAddress,
+    pub size: u64,
+    pub sha256: Sha256,
+}
+
+/// The calls of a file server's blob store. Dropping a future or a stream ends the call.
+pub trait Blobs: Send + Sync + 'static {
+    /// Streams a new copy; answers once it is durable.
+    fn put(&self, to: &ServerAddress, copy: PutCopy, body: Body) -> BoxFuture<'static, Result<StoredCopy, BlobError>>;
+
+    /// The bytes in `range` (all of them where it is `None`), checked against their chunk checksums by the server.
+    fn get(
+        &self,
+        from: &ServerAddress,
+        blob_id: BlobId,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'static, Result<Body, BlobError>>;
+
+    /// Asks whether the server holds the blob, without its bytes.
+    fn head(&self, at: &ServerAddress, blob_id: BlobId) -> BoxFuture<'static, Result<StoredCopy, BlobError>>;
+
+    /// Has `to` fetch a copy from another file server; answers once it is verified and durable.
+    fn copy(&self, to: &ServerAddress, order: CopyOrder) -> BoxFuture<'static, Result<StoredCopy, BlobError>>;
+
+    /// Deletes exactly the copy named. A copy that is not there is no error.
+    fn delete(&self, at: &ServerAddress, blob_id: BlobId, copy_id: CopyId)
+    -> BoxFuture<'static, Result<(), BlobError>>;
+}
