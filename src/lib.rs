@@ -5,5 +5,6 @@
 //! `protocol`, `config`, `telemetry`, `clock` (1); `domain` (0). `tests/floors.rs` holds that.
 
 pub mod client;
+pub mod clock;
 pub mod domain;
 pub mod protocol;

@@ -1,0 +1,73 @@
+//! The cluster secret: what directory nodes, file servers and the lock service know one another by, and what
+//! capabilities, tickets and lock tokens are signed with.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use hmac::{Hmac, KeyInit, Mac};
+use subtle::ConstantTimeEq;
+
+/// 256 bits, written as 64 hexadecimal digits in a file.
+#[derive(Clone)]
+pub struct ClusterSecret([u8; 32]);
+
+impl ClusterSecret {
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// # Errors
+    /// When the text is not 64 hexadecimal digits (white space around them is passed over).
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let mut bytes = [0; 32];
+        if hex::decode_to_slice(text.trim(), &mut bytes).is_err() {
+            bail!("a cluster secret is 64 hexadecimal digits: make one with `openssl rand -hex 32`");
+        }
+        Ok(Self(bytes))
+    }
+
+    /// # Errors
+    /// When the file cannot be read or holds no secret.
+    pub fn read(file: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| {
+            format!(
+                "cannot read the cluster secret {}: copy it from another node, or make one with `openssl rand -hex 32`",
+                file.display()
+            )
+        })?;
+        Self::parse(&text).with_context(|| format!("the cluster secret {} is not valid", file.display()))
+    }
+
+    /// HMAC-SHA-256 over `label` and `parts`. The label keeps the uses of the secret apart, and every part goes in
+    /// with its length, so that no two lists of parts give the same input.
+    pub fn mac(&self, label: &str, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        for part in std::iter::once(label.as_bytes()).chain(parts.iter().copied()) {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Whether `mac` is the one of `label` and `parts`, in constant time.
+    pub fn verify(&self, label: &str, parts: &[&[u8]], mac: &[u8]) -> bool {
+        self.mac(label, parts).ct_eq(mac).into()
+    }
+
+    /// Whether a caller's bearer token is this secret, in constant time.
+    pub fn is_bearer(&self, token: &str) -> bool {
+        self.bearer().as_bytes().ct_eq(token.as_bytes()).into()
+    }
+
+    /// The secret as it is sent in `Authorization: Bearer` on internal calls.
+    pub fn bearer(&self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+impl fmt::Debug for ClusterSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClusterSecret(…)")
+    }
+}
