@@ -202,12 +202,12 @@ impl Directory {
     }
 
     async fn probe(&self, path: &'static str) -> Result<(), ClientError> {
-        let node = self.nodes.choose(false);
-        match self.whole_attempt(&node, &Request::get(path).anonymous(), self.limits.answer, false).await {
+        let node = self.wire.nodes.choose(false);
+        match self.whole_attempt(&node, &Request::get(path).anonymous(), self.wire.limits.answer, false).await {
             Ok(_) => Ok(()),
             Err(Failure::Final(error)) => Err(error),
             Err(Failure::NotDone { cause, .. } | Failure::Unknown { cause }) => {
-                self.nodes.failed(&node);
+                self.wire.nodes.failed(&node);
                 Err(ClientError::unavailable(cause))
             }
         }

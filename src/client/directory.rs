@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::answer::Answer;
+use super::attempt::Wire;
 use super::error::ClientError;
 use super::nodes::{Chosen, Nodes};
 use super::request::{Request, RequestBody};
@@ -27,11 +28,8 @@ const DISCOVERY_LIMIT: Duration = Duration::from_secs(2);
 /// whatever the size of the file.
 #[derive(Clone)]
 pub struct Directory {
-    pub(super) http: reqwest::Client,
-    pub(super) nodes: Arc<Nodes>,
+    pub(super) wire: Wire,
     pub(super) clock: SharedClock,
-    pub(super) limits: Limits,
-    pub(super) token: Option<HeaderValue>,
     /// Where set, the key of every change in place of a fresh one.
     key: Option<String>,
     learns: bool,
@@ -65,7 +63,8 @@ impl Directory {
             .build()
             .map_err(|error| ClientError::usage(format!("cannot make an HTTP client: {error}")))?;
         let nodes = Arc::new(Nodes::new(urls, true, clock.clone())?);
-        Self { http, nodes, clock, limits, token: None, key: None, learns: true }.with_token(token)
+        let wire = Wire { http, nodes, limits, token: None };
+        Self { wire, clock, key: None, learns: true }.with_token(token)
     }
 
     /// The same cluster for another user, or for nobody.
@@ -73,7 +72,7 @@ impl Directory {
     /// # Errors
     /// When the token has characters that no header can carry.
     pub fn with_token(mut self, token: Option<String>) -> Result<Self, ClientError> {
-        self.token = match token {
+        self.wire.token = match token {
             None => None,
             Some(token) => {
                 let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
@@ -98,7 +97,7 @@ impl Directory {
     /// When the url is no `http://host:port`.
     pub fn at(&self, url: Url) -> Result<Self, ClientError> {
         let nodes = Arc::new(Nodes::new(vec![url], false, self.clock.clone())?);
-        Ok(Self { nodes, learns: false, ..self.clone() })
+        Ok(Self { wire: Wire { nodes, ..self.wire.clone() }, learns: false, ..self.clone() })
     }
 
     pub(super) fn next_key(&self) -> String {
@@ -107,17 +106,17 @@ impl Directory {
 
     /// Makes a call: attempts until one brings an answer, or none can.
     pub(super) async fn call(&self, request: &Request) -> Result<Answer, ClientError> {
-        let mut attempts = Attempts::new(&self.limits, &self.clock, request.key.clone());
+        let mut attempts = Attempts::new(&self.wire.limits, &self.clock, request.key.clone());
         loop {
             let node = self.node_for(request, attempts.remaining()).await;
             let began = Instant::now();
-            let limit = self.limits.answer.min(attempts.remaining()).max(Duration::from_millis(1));
+            let limit = self.wire.limits.answer.min(attempts.remaining()).max(Duration::from_millis(1));
             let failure = match self.whole_attempt(&node, request, limit, attempts.failed() > 0).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             if !matches!(failure, Failure::Final(_)) {
-                self.nodes.failed(&node);
+                self.wire.nodes.failed(&node);
             }
             if matches!(request.body, RequestBody::Source(_)) {
                 attempts.extend(began.elapsed());
@@ -138,36 +137,36 @@ impl Directory {
         limit: Duration,
         repeated: bool,
     ) -> Result<Answer, Failure> {
-        let response = self.attempt(node, request, limit, repeated).await?;
+        let response = self.wire.attempt(node, request, limit, repeated).await?;
         Answer::read(&node.url, response, limit).await
     }
 
     /// The node for the next attempt; for a change, the leader, where anybody says who that is.
     pub(super) async fn node_for(&self, request: &Request, remaining: Duration) -> Chosen {
         let prefer_leader = request.key.is_some();
-        if prefer_leader && self.learns && self.token.is_some() && !self.nodes.leader_known() {
+        if prefer_leader && self.learns && self.wire.token.is_some() && !self.wire.nodes.leader_known() {
             self.discover(DISCOVERY_LIMIT.min(remaining)).await;
         }
-        self.nodes.choose(prefer_leader)
+        self.wire.nodes.choose(prefer_leader)
     }
 
     async fn discover(&self, limit: Duration) {
-        let node = self.nodes.choose(false);
+        let node = self.wire.nodes.choose(false);
         match self.whole_attempt(&node, &Request::get("/cluster"), limit, false).await {
             Ok(answer) => {
                 if let Ok(cluster) = answer.json::<Cluster>() {
-                    self.nodes.learn(&node, &cluster);
+                    self.wire.nodes.learn(&node, &cluster);
                 }
             }
             // A refusal (say, of an old token) is for the call itself to meet.
             Err(Failure::Final(_)) => {}
-            Err(Failure::NotDone { .. } | Failure::Unknown { .. }) => self.nodes.failed(&node),
+            Err(Failure::NotDone { .. } | Failure::Unknown { .. }) => self.wire.nodes.failed(&node),
         }
     }
 }
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Directory").field("nodes", &self.nodes).finish_non_exhaustive()
+        f.debug_struct("Directory").field("nodes", &self.wire.nodes).finish_non_exhaustive()
     }
 }

@@ -75,7 +75,7 @@ impl Directory {
         let whole = options.from == 0 && options.to.is_none();
         let mut received =
             Received { offset: options.from, hasher: whole.then(<sha2::Sha256 as Digest>::new), head: None };
-        let mut attempts = Attempts::new(&self.limits, &self.clock, None);
+        let mut attempts = Attempts::new(&self.wire.limits, &self.clock, None);
         loop {
             let before = received.offset;
             let result = self.read_on(file, options, &mut received, &attempts, to).await;
@@ -135,13 +135,13 @@ impl Directory {
         }
 
         let node = self.node_for(&request, attempts.remaining()).await;
-        let limit = self.limits.answer.min(attempts.remaining()).max(std::time::Duration::from_millis(1));
-        let result = match self.attempt(&node, &request, limit, false).await {
+        let limit = self.wire.limits.answer.min(attempts.remaining()).max(std::time::Duration::from_millis(1));
+        let result = match self.wire.attempt(&node, &request, limit, false).await {
             Ok(response) => self.stream(&node.url, response, options, received, to).await,
             Err(failure) => Err(failure),
         };
         if matches!(result, Err(Failure::NotDone { .. } | Failure::Unknown { .. })) {
-            self.nodes.failed(&node);
+            self.wire.nodes.failed(&node);
         }
         result
     }
@@ -174,7 +174,7 @@ impl Directory {
         // A node that knows no ranges sends what was received before once more.
         let mut skip = received.offset - start;
         loop {
-            let chunk = match tokio::time::timeout(self.limits.stall, response.chunk()).await {
+            let chunk = match tokio::time::timeout(self.wire.limits.stall, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => break,
                 Ok(Err(_)) => return Err(broke_off(format!("the stream broke off at byte {}", received.offset))),

@@ -6,6 +6,7 @@
 //! change takes effect once however often it is sent. Every call ends by its deadline.
 
 mod answer;
+mod attempt;
 pub mod blobs;
 mod calls;
 mod directory;
