@@ -67,10 +67,11 @@ impl Wire {
         let mut ticket = false;
         for _ in 0..=MAX_REDIRECTS {
             let mut headers = request.headers.clone();
-            if !request.anonymous && !ticket {
-                if let Some(token) = &self.token {
-                    headers.insert(AUTHORIZATION, token.clone());
-                }
+            if !request.anonymous
+                && !ticket
+                && let Some(token) = &self.token
+            {
+                headers.insert(AUTHORIZATION, token.clone());
             }
             if matches!(request.body, RequestBody::Source(_)) && !node.leads && !ticket {
                 // A node that does not lead then does the upload itself, and the body is not sent twice.

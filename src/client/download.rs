@@ -90,13 +90,13 @@ impl Directory {
         to.flush().await.map_err(|error| ClientError::local("cannot write what was read", &error))?;
         let head = received.head.unwrap_or_default();
         let digest = received.hasher.map(|hasher| Sha256(hasher.finalize().into()));
-        if let (Some(got), Some(wanted)) = (digest, head.sha256) {
-            if got != wanted {
-                return Err(ClientError::untrusted(format!(
-                    "the bytes that arrived are not the file's (their SHA-256 is {got}, it should be {wanted}): do not \
+        if let (Some(got), Some(wanted)) = (digest, head.sha256)
+            && got != wanted
+        {
+            return Err(ClientError::untrusted(format!(
+                "the bytes that arrived are not the file's (their SHA-256 is {got}, it should be {wanted}): do not \
                      use them, read the file again"
-                )));
-            }
+            )));
         }
         let verified = digest.is_some() && head.sha256.is_some();
         Ok(Downloaded { bytes: received.offset - options.from, head, verified })
@@ -161,12 +161,12 @@ impl Directory {
         if start > received.offset {
             return Err(broke_off(format!("answered from byte {start} on, not from {}", received.offset)));
         }
-        if let Some(first) = &received.head {
-            if first.etag != head.etag {
-                return Err(Failure::Final(ClientError::untrusted(
-                    "the file was replaced while it was read: read it again",
-                )));
-            }
+        if let Some(first) = &received.head
+            && first.etag != head.etag
+        {
+            return Err(Failure::Final(ClientError::untrusted(
+                "the file was replaced while it was read: read it again",
+            )));
         }
         let end = options.to.into_iter().chain(head.size).min();
         received.head.get_or_insert(head);
