@@ -108,7 +108,7 @@ impl Wire {
             }
             url = next;
         }
-        Err(Failure::NotDone { cause: format!("{} redirects without end", node.url), retry_after: None })
+        Err(Failure::NotNow { cause: format!("{} redirects without end", node.url), retry_after: None })
     }
 
     async fn send_small(
@@ -166,7 +166,7 @@ impl Wire {
                     match own {
                         Some(own) => local(&own),
                         None if transfer.finished.load(Ordering::Acquire) => broken(&node, error),
-                        None => Failure::NotDone { cause: text(&node, error), retry_after: None },
+                        None => Failure::Unreachable { cause: text(&node, error) },
                     }
                 }),
                 () = tokio::time::sleep(WATCH_INTERVAL) => {
@@ -182,7 +182,7 @@ impl Wire {
                         return Err(if finished {
                             Failure::Unknown { cause }
                         } else {
-                            Failure::NotDone { cause, retry_after: None }
+                            Failure::Unreachable { cause }
                         });
                     }
                 }
@@ -243,7 +243,7 @@ async fn read_chunk(reader: &mut SourceReader, left: u64) -> io::Result<Bytes> {
 /// What a broken exchange means: without a connection nothing was sent.
 fn broken(node: &str, error: reqwest::Error) -> Failure {
     if error.is_connect() {
-        Failure::NotDone { cause: text(node, error), retry_after: None }
+        Failure::Unreachable { cause: text(node, error) }
     } else {
         Failure::Unknown { cause: text(node, error) }
     }

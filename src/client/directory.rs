@@ -158,9 +158,10 @@ impl Directory {
                     self.wire.nodes.learn(&node, &cluster);
                 }
             }
-            // A refusal (say, of an old token) is for the call itself to meet.
-            Err(Failure::Final(_)) => {}
-            Err(Failure::NotDone { .. } | Failure::Unknown { .. }) => self.wire.nodes.failed(&node),
+            // A refusal (say, of an old token) is for the call itself to meet. A node that cannot say who leads now
+            // may still be the one that does the work.
+            Err(Failure::Final(_) | Failure::NotNow { .. }) => {}
+            Err(Failure::Unreachable { .. } | Failure::Unknown { .. }) => self.wire.nodes.failed(&node),
         }
     }
 }

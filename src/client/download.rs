@@ -140,7 +140,7 @@ impl Directory {
             Ok(response) => self.stream(&node.url, response, options, received, to).await,
             Err(failure) => Err(failure),
         };
-        if matches!(result, Err(Failure::NotDone { .. } | Failure::Unknown { .. })) {
+        if !matches!(result, Ok(()) | Err(Failure::Final(_))) {
             self.wire.nodes.failed(&node);
         }
         result

@@ -78,8 +78,10 @@ impl Nodes {
             Some(leader) if prefer_leader => leader,
             _ => {
                 let count = state.nodes.len();
-                let from_current = (0..count).map(|step| (state.current + step) % count);
-                from_current.clone().find(|index| usable(*index)).unwrap_or(state.current % count)
+                let mut from_current = (0..count).map(|step| (state.current + step) % count);
+                // Where all failed, it is the turn of the one whose failure is the longest ago.
+                let longest_ago = || (0..count).min_by_key(|index| state.nodes[*index].failed_at).unwrap_or(0);
+                from_current.find(|index| usable(*index)).unwrap_or_else(longest_ago)
             }
         };
         Chosen { index, url: state.nodes[index].url.clone(), leads: leader == Some(index) }

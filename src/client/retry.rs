@@ -47,8 +47,10 @@ impl Default for Limits {
 pub(super) enum Failure {
     /// No other attempt can do better.
     Final(ClientError),
-    /// Nothing was done; the next node may do it.
-    NotDone { cause: String, retry_after: Option<Duration> },
+    /// The node cannot be reached, or did not get the whole of the request. Nothing was done; the next one may do it.
+    Unreachable { cause: String },
+    /// The node says that it cannot do it now. Nothing was done.
+    NotNow { cause: String, retry_after: Option<Duration> },
     /// It may have been done; the next attempt under the same key tells.
     Unknown { cause: String },
 }
@@ -106,7 +108,8 @@ impl<'a> Attempts<'a> {
                 error.after_unknown = self.unknown;
                 return Err(error);
             }
-            Failure::NotDone { cause, retry_after } => (cause, retry_after),
+            Failure::Unreachable { cause } => (cause, None),
+            Failure::NotNow { cause, retry_after } => (cause, retry_after),
             Failure::Unknown { cause } => {
                 self.unknown = true;
                 (cause, None)
