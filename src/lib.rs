@@ -6,5 +6,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod config;
+pub mod consensus;
 pub mod domain;
 pub mod protocol;
