@@ -22,9 +22,7 @@ impl FromRequestParts<App> for Token {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
-        bearer(&parts.headers).map(Self::of).ok_or_else(|| {
-            ApiError::new(Code::Unauthenticated, "no login token was sent: log in with POST /login, then send `Authorization: Bearer <token>`")
-        })
+        bearer(&parts.headers).map(Self::of).ok_or_else(no_token)
     }
 }
 
@@ -85,6 +83,13 @@ impl super::Node {
         let (user, admin) = self.read_as(token, |_, session| Ok((session.user, session.admin))).await?;
         if admin { Ok(user) } else { Err(ApiError::new(Code::Forbidden, "only the admin may do this: log in with the cluster's first account")) }
     }
+}
+
+pub(crate) fn no_token() -> ApiError {
+    ApiError::new(
+        Code::Unauthenticated,
+        "no login token was sent: log in with POST /login, then send `Authorization: Bearer <token>`",
+    )
 }
 
 fn not_logged_in() -> ApiError {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::App;
 use super::auth::Token;
 use super::error::{ApiError, ApiResult};
-use super::request::{Headers, Json, Query, file_ref, file_text, lock_proof, path_ref, path_text};
+use super::request::{Headers, Json, Query, file_ref, file_text, lock_proof, path_ref, path_text, precondition};
 use super::view;
 use crate::domain::command::FileRef;
 use crate::domain::query;
@@ -125,7 +125,7 @@ pub(crate) async fn delete(
     Json(body): Json<Delete>,
 ) -> ApiResult<StatusCode> {
     let file = file_ref(&body.file)?;
-    let precondition = super::conditions::if_match(&request_headers)?;
+    let precondition = precondition(&request_headers)?;
     let lock = headers.lock_token(body.lock_token.as_deref());
     let user = node.user(&token).await?;
     let recursive = body.recursive;

@@ -148,7 +148,13 @@ pub(crate) async fn finish(
     };
     let _entered = span.enter();
     if let Some(pending) = response.extensions_mut().remove::<Pending>() {
+        let headers = std::mem::take(response.headers_mut());
         response = problem_response(&pending, &id);
+        for name in [header::CONTENT_RANGE, header::ALLOW] {
+            if let Some(value) = headers.get(&name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
         let status = pending.code.status();
         let cause = pending.cause.as_deref().unwrap_or("");
         if status == 500 {

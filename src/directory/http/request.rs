@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 use super::App;
 use super::error::{ApiError, ApiResult};
-use crate::domain::command::{FileRef, LockProof, Operation, PathRef};
+use crate::directory::transfer::condition::Conditions;
+use crate::domain::command::{FileRef, LockProof, Operation, PathRef, Precondition};
 use crate::domain::{Fence, FileId, FilePath, Sha256, UserId};
 use crate::protocol::api::{FileName, IDEMPOTENCY_KEY, LOCK_TOKEN, MAX_JSON_BYTES};
 use crate::protocol::problem::Code;
@@ -166,6 +167,15 @@ pub(crate) fn file_text(file: &FileRef) -> String {
 
 pub(crate) fn path_text(at: &PathRef) -> String {
     format!("owner:{}:path:{}", at.owner.as_deref().unwrap_or(""), at.path)
+}
+
+/// `If-Match`, in the form that a command carries.
+pub(crate) fn precondition(headers: &HeaderMap) -> ApiResult<Option<Precondition>> {
+    Ok(conditions(headers)?.precondition())
+}
+
+pub(crate) fn conditions(headers: &HeaderMap) -> ApiResult<Conditions> {
+    Conditions::of(headers).map_err(|error| ApiError::invalid(error.to_string()))
 }
 
 /// What `apply` needs of a token that reads `fence.mac`. A token of another shape opens nothing: it becomes a proof

@@ -5,26 +5,24 @@
 //! only where the body was not sent yet (`Expect: 100-continue`) or is small enough to be kept by every client. In all
 //! other cases this node streams the bytes to the file servers itself and forwards only the commit.
 
-use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 
 use super::App;
-use super::auth::Token;
+use super::auth::{Token, no_token};
 use super::error::{ApiError, ApiResult};
 use super::request::bearer;
 use crate::config::WriteRouting;
 use crate::domain::UserId;
+use crate::domain::query::Session;
 use crate::protocol::api::{IDEMPOTENCY_KEY, LOCK_TOKEN, ROUTING};
 use crate::protocol::problem::Code;
-use crate::protocol::ticket::{Ticket, TicketScope};
+use crate::protocol::ticket::{Ticket, TicketHolder, TicketScope};
 
 /// The largest body that is drained and then redirected.
 const SMALL_BODY: u64 = 64 * 1024;
-/// The query parameter that carries a ticket.
-const TICKET: &str = "ticket";
 
 /// Who sent a body, and from where it will be handled.
 pub(crate) enum Route {
@@ -61,20 +59,13 @@ enum Decision {
 }
 
 async fn decide(node: &App, parts: &Parts) -> ApiResult<Decision> {
-    let (query, ticket) = split_ticket(parts.uri.query().unwrap_or(""));
-    if let Some(ticket) = ticket {
-        let user = Ticket::verify(&node.secret, &ticket, &scope(parts, &query), node.clock.wall_ms()).map_err(|error| {
-            ApiError::new(Code::Unauthenticated, "the ticket does not fit this request or has run out: send the request again without it")
-                .because(error)
-        })?;
+    let query = parts.uri.query().unwrap_or("");
+    if let Some(ticket) = Ticket::find_in(query) {
+        let user = Ticket::verify(&node.secret, ticket, &scope(parts), node.clock.wall_ms())
+            .map_err(|error| ApiError::new(Code::Unauthenticated, error.to_string()))?;
         return Ok(Decision::Here(Caller::Ticket(user)));
     }
-    let Some(text) = bearer(&parts.headers) else {
-        return Err(ApiError::new(
-            Code::Unauthenticated,
-            "no login token was sent: log in with POST /login, then send `Authorization: Bearer <token>`",
-        ));
-    };
+    let Some(text) = bearer(&parts.headers) else { return Err(no_token()) };
     let token = Token::of(text);
     if !wants_redirect(node, &parts.headers)? || !can_follow(&parts.headers) {
         return Ok(Decision::Here(Caller::Token(token)));
@@ -84,11 +75,14 @@ async fn decide(node: &App, parts: &Parts) -> ApiResult<Decision> {
     let Some(leader) = leader.and_then(|id| status.members.iter().find(|member| member.id == id)) else {
         return Ok(Decision::Here(Caller::Token(token)));
     };
-    let user = node.user(&token).await?;
-    let ticket = Ticket::mint(&node.secret, user, &scope(parts, &query), node.clock.wall_ms());
-    let separator = if query.is_empty() { "" } else { "&" };
-    let location = format!("{}{}?{query}{separator}{TICKET}={ticket}", leader.url.trim_end_matches('/'), parts.uri.path());
+    let holder = node.read_as(&token, |_, session| Ok(holder(session))).await?;
+    let ticket = Ticket::mint(&node.secret, holder, &scope(parts), node.clock.wall_ms()).map_err(ApiError::internal)?;
+    let location = format!("{}{}?{}", leader.url.trim_end_matches('/'), parts.uri.path(), ticket.append_to(query));
     HeaderValue::from_str(&location).map(Decision::Redirect).map_err(ApiError::internal)
+}
+
+fn holder(session: &Session) -> TicketHolder {
+    TicketHolder { user_id: session.user, session_ends_ms: session.wall_expires_at.0 }
 }
 
 fn wants_redirect(node: &App, headers: &HeaderMap) -> ApiResult<bool> {
@@ -114,37 +108,16 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// The query as it was sent, without the ticket; and the ticket.
-fn split_ticket(query: &str) -> (String, Option<String>) {
-    let mut ticket = None;
-    let rest: Vec<&str> = query
-        .split('&')
-        .filter(|pair| match pair.strip_prefix(TICKET).and_then(|rest| rest.strip_prefix('=')) {
-            Some(text) => {
-                ticket = Some(text.to_owned());
-                false
-            }
-            None => true,
-        })
-        .collect();
-    (rest.join("&"), ticket)
-}
-
-fn scope(parts: &Parts, query: &str) -> TicketScope {
-    let header = |name: &str| parts.headers.get(name).map(|value| value.as_bytes().to_vec());
+fn scope(parts: &Parts) -> TicketScope<'_> {
+    let header = |name: &str| parts.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
     TicketScope {
-        method: parts.method.to_string(),
-        path: parts.uri.path().to_owned(),
-        query: query.to_owned(),
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or(""),
         content_length: content_length(&parts.headers),
         idempotency_key: header(IDEMPOTENCY_KEY),
         lock_token: header(LOCK_TOKEN),
         if_match: header(header::IF_MATCH.as_str()),
         if_none_match: header(header::IF_NONE_MATCH.as_str()),
     }
-}
-
-/// Splits a request, for handlers that must keep its body in hand while they decide.
-pub(crate) fn split(request: Request) -> (Parts, axum::body::Body) {
-    request.into_parts()
 }

@@ -16,12 +16,14 @@ use futures_util::Stream;
 use super::App;
 use super::auth::Token;
 use super::body;
-use super::conditions;
 use super::error::{ApiError, ApiResult};
-use super::request::{Headers, file_ref, file_text, fingerprint, lock_proof, parse_query, path_ref, path_text};
+use super::request::{
+    Headers, file_ref, file_text, fingerprint, lock_proof, parse_query, path_ref, path_text, precondition,
+};
 use super::routing::{self, Caller, Route, content_length};
 use super::view;
 use crate::directory::store_file::{Change, Incoming, StoreFile, too_large, upload_error};
+use crate::directory::transfer::condition::ETag;
 use crate::directory::transfer::upload::hash_only;
 use crate::domain::answer::Stat;
 use crate::domain::command::{FileRef, LockProof, Operation, PathRef, Precondition};
@@ -61,7 +63,7 @@ enum Target {
 }
 
 async fn receive(node: App, request: Request, call: Call) -> ApiResult {
-    let (parts, body) = routing::split(request);
+    let (parts, body) = request.into_parts();
     let (caller, body) = match routing::route(&node, &parts, body).await {
         Ok((Route::Elsewhere(response), _)) => return Ok(response),
         Ok((Route::Here(caller), body)) => (caller, body),
@@ -151,7 +153,7 @@ fn read_intent(parts: &Parts, call: Call) -> ApiResult<Intent> {
     let lock_token = headers.lock_token(None);
     let precondition = match call {
         Call::Write => None,
-        Call::Update => conditions::if_match(&parts.headers)?,
+        Call::Update => precondition(&parts.headers)?,
     };
     Ok(Intent { target, lock_token, headers, precondition, digest: body::announced_digest(&parts.headers)? })
 }
@@ -268,5 +270,5 @@ fn answer_of(target: &Target, outcome: Outcome) -> ApiResult {
 
 fn etag(stat: &Stat) -> Option<HeaderValue> {
     let version = stat.content.as_ref()?.version;
-    HeaderValue::from_str(&conditions::etag(stat.file_id, version)).ok()
+    HeaderValue::from_str(&ETag { file_id: stat.file_id, version }.to_string()).ok()
 }
