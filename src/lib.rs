@@ -10,3 +10,4 @@ pub mod config;
 pub mod consensus;
 pub mod domain;
 pub mod protocol;
+pub mod telemetry;
