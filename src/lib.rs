@@ -8,6 +8,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod consensus;
+pub mod directory;
 pub mod domain;
 pub mod protocol;
 pub mod telemetry;

@@ -55,6 +55,14 @@ impl Handle {
         Err(ReadError::NoLeader("not built yet".into()))
     }
 
+    /// As `read_local`, on the caller's own thread, which it blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// The query's own fault.
+    pub fn read_now<T>(&self, _query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault>) -> Result<T, ReadError> {
+        Err(ReadError::NoLeader("not built yet".into()))
+    }
+
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }

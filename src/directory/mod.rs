@@ -22,14 +22,14 @@ use axum::serve::ListenerExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::client::blobs::HttpBlobs;
+use crate::client::blobs::http::HttpBlobs;
 use crate::clock::SharedClock;
 use crate::config::DirectoryConfig;
 use crate::consensus::{self, Handle, Tuning};
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::Metrics;
 use node::{App, Counters, Node, Settings};
-use placement::PlacementDesk;
+use placement::{PeerCalls, PlacementDesk};
 use servers::ServerWatch;
 
 /// How long a stopping node waits for the bodies in hand.
@@ -47,7 +47,6 @@ pub struct Options {
 }
 
 /// A running directory node.
-#[derive(Debug)]
 pub struct Directory {
     handle: Handle,
     node: App,
@@ -63,8 +62,11 @@ pub struct Directory {
 /// When the data directory is in use, damaged, or of another node, cluster or role. The message says what to do.
 pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let Options { config, secret, clock, listener, peer_listener } = options;
-    let desk = Arc::new(PlacementDesk::new(ServerWatch::new(config.detection.heartbeat)));
-    let handle = Handle::start(consensus_options(&config, &secret, &clock, peer_listener), desk.clone()).await?;
+    let servers = Arc::new(ServerWatch::new(config.detection.heartbeat));
+    let desk = Arc::new(PlacementDesk::new(servers.clone(), clock.clone()));
+    let handle =
+        Handle::start(consensus_options(&config, &secret, &clock, peer_listener), Arc::new(PeerCalls(desk.clone())))
+            .await?;
     desk.open(handle.clone());
 
     let metrics = Metrics::new();
@@ -83,8 +85,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
             max_file_bytes: config.limits.max_file_bytes,
             heartbeat: config.detection.heartbeat,
         },
-        servers: desk.servers().clone(),
-        desk,
+        servers,
         http: reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?,
         counters: Counters::new(&metrics),
         metrics,

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::http::error::{ApiError, ApiResult};
-use super::placement::PlacementDesk;
 use super::servers::ServerWatch;
 use crate::client::blobs::Blobs;
 use crate::clock::SharedClock;
@@ -33,7 +32,6 @@ pub(crate) struct Node {
     pub(crate) clock: SharedClock,
     pub(crate) settings: Settings,
     pub(crate) servers: Arc<ServerWatch>,
-    pub(crate) desk: Arc<PlacementDesk>,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) http: reqwest::Client,
     pub(crate) metrics: Metrics,

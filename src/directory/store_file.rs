@@ -8,15 +8,13 @@
 //!
 //! Nothing is visible before the commit, and nothing is acknowledged before it is applied.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use futures_util::Stream;
 
 use super::http::error::{ApiError, ApiResult};
-use super::http::{App, Node};
+use super::node::{App, Node};
 use super::placement::Placed;
-use super::transfer::upload::{Upload, UploadError, Uploaded, restore_copies, upload};
+use super::transfer::upload::{Upload, UploadError, Uploaded, discard, restore_copies, upload};
 use crate::client::blobs::{BlobError, ServerAddress, StoredCopy};
 use crate::domain::command::{FileRef, LockProof, NewContent, Operation, PathRef, Precondition, Receipt};
 use crate::domain::query;
@@ -65,7 +63,7 @@ impl StoreFile<'_> {
         E: std::fmt::Display + Send,
     {
         let blob_id = BlobId(self.node.clock.random_u128());
-        let placed = self.node.place(blob_id, incoming.length.unwrap_or(0), BTreeSet::new()).await?;
+        let placed = self.node.place(blob_id, incoming.length.unwrap_or(0)).await?;
         let targets = self.node.fresh_copies(&placed.targets);
         let order = Upload {
             blob_id,
@@ -82,34 +80,43 @@ impl StoreFile<'_> {
         for server_id in &uploaded.lost {
             self.node.servers.suspect(*server_id);
         }
-        let copies = self.whole(blob_id, &uploaded, targets.len()).await;
+        let copies = self.whole(&uploaded, targets.len()).await;
         let operation = name(uploaded.size, &uploaded.sha256);
-        let content = Content { blob_id, size: uploaded.size, sha256: uploaded.sha256, content_type: incoming.content_type };
+        let content =
+            Content { blob_id, size: uploaded.size, sha256: uploaded.sha256, content_type: incoming.content_type };
         self.commit(operation, content, copies, &placed).await
     }
 
-    /// The copies, with those that were lost on the way made anew on other servers, server to server.
-    async fn whole(&self, blob_id: BlobId, uploaded: &Uploaded, wanted: usize) -> Vec<StoredCopy> {
+    /// The copies, with those that were lost on the way made anew, server to server, on the ring successors of the first
+    /// that is left. Where no server can take one, the file is owed a repair.
+    async fn whole(&self, uploaded: &Uploaded, wanted: usize) -> Vec<StoredCopy> {
         let mut copies = uploaded.copies.clone();
         if copies.len() >= wanted {
             return copies;
         }
-        let mut excluded: BTreeSet<ServerId> = uploaded.lost.iter().copied().collect();
-        excluded.extend(copies.iter().map(|copy| copy.server_id));
-        match self.node.place(blob_id, uploaded.size, excluded).await {
-            Ok(placed) => {
-                let candidates = self.node.fresh_copies(&placed.targets);
-                let sources = self.node.addresses().await.unwrap_or_default();
-                copies = restore_copies(&self.node.blobs, blob_id, uploaded, &sources, candidates, wanted).await;
+        let holders: Vec<ServerId> = copies.iter().map(|copy| copy.server_id).collect();
+        match self.node.substitutes(&holders, &uploaded.lost).await {
+            Ok(candidates) => {
+                let candidates = self.node.fresh_copies(&candidates);
+                let made = restore_copies(&self.node.blobs, uploaded, candidates, wanted - copies.len()).await;
+                copies.extend(made);
             }
-            Err(error) => tracing::warn!(%blob_id, cause = ?error, "no other file server for a copy that was lost in mid-upload"),
+            Err(error) => {
+                tracing::warn!(blob_id = %uploaded.blob_id, cause = ?error, "no place for a copy that was lost in mid-upload");
+            }
         }
         copies
     }
 
     /// One log entry makes the bytes the file's content. Where it finds that a receipt no longer holds, the copies are
     /// looked at again, and the entry is proposed again under the same operation.
-    async fn commit(&self, operation: Operation, content: Content, mut copies: Vec<StoredCopy>, placed: &Placed) -> ApiResult<Outcome> {
+    async fn commit(
+        &self,
+        operation: Operation,
+        content: Content,
+        mut copies: Vec<StoredCopy>,
+        placed: &Placed,
+    ) -> ApiResult<Outcome> {
         let mut received_at = placed.cluster_time;
         let mut last = String::new();
         for _ in 0..COMMIT_ATTEMPTS {
@@ -130,11 +137,20 @@ impl StoreFile<'_> {
                 }
             }
         }
-        Err(ApiError::new(Code::NoFileServer, "the file servers kept changing during the request, and nothing was stored: send it again")
-            .because(last))
+        Err(ApiError::new(
+            Code::NoFileServer,
+            "the file servers kept changing during the request, and nothing was stored: send it again",
+        )
+        .because(last))
     }
 
-    async fn propose(&self, operation: &Operation, content: &Content, copies: &[StoredCopy], received_at: ClusterTime) -> ApiResult<Answer> {
+    async fn propose(
+        &self,
+        operation: &Operation,
+        content: &Content,
+        copies: &[StoredCopy],
+        received_at: ClusterTime,
+    ) -> ApiResult<Answer> {
         let receipt = |copy: &StoredCopy| Receipt {
             server_id: copy.server_id,
             epoch: copy.epoch,
@@ -160,21 +176,31 @@ impl StoreFile<'_> {
     /// The copies that their servers still hold, under those servers' present epochs; and new ones for the others.
     async fn renewed(&self, content: &Content, copies: Vec<StoredCopy>, wanted: usize) -> ApiResult<Vec<StoredCopy>> {
         let addresses = self.node.addresses().await?;
-        let mut held = Vec::new();
+        let (mut held, mut servers) = (Vec::new(), Vec::new());
         for copy in &copies {
             let Some(address) = addresses.iter().find(|address| address.server_id == copy.server_id) else { continue };
             match self.node.blobs.head(address, content.blob_id).await {
-                Ok(found) if found.copy_id == copy.copy_id && found.sha256 == content.sha256 => held.push(found),
+                Ok(found) if found.copy_id == copy.copy_id && found.sha256 == content.sha256 => {
+                    held.push(found);
+                    servers.push(address.clone());
+                }
                 Ok(_) => {}
                 Err(error) => self.node.note_blob_error(&error),
             }
         }
         if held.is_empty() {
-            return Err(ApiError::new(Code::NoFileServer, "the file servers that took the bytes went away, and nothing was stored: send it again"));
+            return Err(ApiError::new(
+                Code::NoFileServer,
+                "the file servers that took the bytes went away, and nothing was stored: send it again",
+            ));
         }
-        let lost = copies.iter().map(|copy| copy.server_id).filter(|id| held.iter().all(|copy| copy.server_id != *id)).collect();
-        let uploaded = Uploaded { size: content.size, sha256: content.sha256, copies: held, lost };
-        Ok(self.whole(content.blob_id, &uploaded, wanted).await)
+        let lost = copies
+            .iter()
+            .map(|copy| copy.server_id)
+            .filter(|id| held.iter().all(|copy| copy.server_id != *id))
+            .collect();
+        let (blob_id, size, sha256) = (content.blob_id, content.size, content.sha256);
+        Ok(self.whole(&Uploaded { blob_id, size, sha256, copies: held, servers, lost }, wanted).await)
     }
 
     /// The bytes of a change that was refused for good will never be named by a record: the operation's answer is
@@ -214,16 +240,16 @@ impl Node {
         Ok(self.handle().read(|store| query::servers(store)).await?.iter().map(super::servers::address).collect())
     }
 
+    /// Deletes copies that no record names nor ever will. Best effort; what stays is found by inventory.
     fn discard_copies(&self, blob_id: BlobId, copies: Vec<StoredCopy>) {
         let (blobs, handle) = (self.blobs.clone(), self.handle().clone());
         tokio::spawn(async move {
-            let Ok(servers) = handle.read(|store| query::servers(store)).await else { return };
-            for copy in copies {
-                let Some(server) = servers.iter().find(|server| server.server_id == copy.server_id) else { continue };
-                if let Err(error) = blobs.delete(&super::servers::address(server), blob_id, copy.copy_id).await {
-                    tracing::debug!(%blob_id, %error, "a refused change's copy stays until the inventory finds it");
-                }
-            }
+            let Ok(servers) = handle.read_local(|store| query::servers(store)).await else { return };
+            let at = |copy: &StoredCopy| {
+                servers.iter().find(|server| server.server_id == copy.server_id).map(super::servers::address)
+            };
+            let found = copies.iter().filter_map(|copy| Some((at(copy)?, copy.copy_id))).collect();
+            discard(&blobs, blob_id, found).await;
         });
     }
 
@@ -242,23 +268,36 @@ impl Node {
 }
 
 pub(crate) fn too_large(max_bytes: u64) -> ApiError {
-    ApiError::new(Code::TooLarge, format!("the file is larger than this cluster takes ({max_bytes} bytes): split it, or have limits.max_file_bytes raised"))
+    ApiError::new(
+        Code::TooLarge,
+        format!(
+            "the file is larger than this cluster takes ({max_bytes} bytes): split it, or have limits.max_file_bytes raised"
+        ),
+    )
 }
 
 pub(crate) fn upload_error(error: UploadError, max_bytes: u64) -> ApiError {
     match error {
-        UploadError::ClientBroke(cause) => {
-            ApiError::invalid("the body broke off or has another length than announced, and nothing was stored: send it again").because(cause)
-        }
+        UploadError::ClientBroke(cause) => ApiError::invalid(
+            "the body broke off or has another length than announced, and nothing was stored: send it again",
+        )
+        .because(cause),
         UploadError::TooLarge => too_large(max_bytes),
-        UploadError::ChecksumMismatch => {
-            ApiError::new(Code::ChecksumMismatch, "the bytes that came do not have the digest that was announced, and nothing was stored: send them again")
-        }
-        UploadError::Full => ApiError::new(Code::StorageFull, "the file servers have no room for the file: free some, or add a file server"),
+        UploadError::ChecksumMismatch => ApiError::new(
+            Code::ChecksumMismatch,
+            "the bytes that came do not have the digest that was announced, and nothing was stored: send them again",
+        ),
+        UploadError::Full => ApiError::new(
+            Code::StorageFull,
+            "the file servers have no room for the file: free some, or add a file server",
+        ),
         UploadError::NoServerLeft(causes) => {
             let causes: Vec<String> = causes.iter().map(ToString::to_string).collect();
-            ApiError::new(Code::NoFileServer, "every file server that was to take the file went away, and nothing was stored: send it again")
-                .because(causes.join("; "))
+            ApiError::new(
+                Code::NoFileServer,
+                "every file server that was to take the file went away, and nothing was stored: send it again",
+            )
+            .because(causes.join("; "))
         }
         UploadError::Disagree(cause) => ApiError::internal(cause),
     }

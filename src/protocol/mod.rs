@@ -8,5 +8,6 @@ pub mod problem;
 pub mod registration;
 pub mod secret;
 mod spelling;
+pub mod ticket;
 
 pub use spelling::parse_sha256;

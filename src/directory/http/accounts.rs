@@ -83,7 +83,9 @@ async fn password_is_right(node: &App, password: String, stored: Option<String>)
             Ok(Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok())
         }
         None => {
-            Argon2::default().hash_password_with_salt(password.as_bytes(), b"nobody has this!").map_err(ApiError::internal)?;
+            Argon2::default()
+                .hash_password_with_salt(password.as_bytes(), b"nobody has this!")
+                .map_err(ApiError::internal)?;
             Ok(false)
         }
     })

@@ -1,6 +1,7 @@
 //! The body of a `/write` or `/update`: raw, or one multipart field; and what becomes of the rest of one that is
 //! refused.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,8 +10,8 @@ use axum::http::HeaderMap;
 use axum::http::header;
 use axum::http::request::Parts;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{ApiError, ApiResult};
@@ -21,6 +22,8 @@ use crate::domain::Sha256;
 /// (`curl --data-binary`, `wget --post-file`) did not mean it.
 const OCTETS: &str = "application/octet-stream";
 const FORM: &str = "application/x-www-form-urlencoded";
+/// A body of which nothing comes for so long is given up.
+const BODY_IDLE: Duration = Duration::from_secs(60);
 /// How long the rest of a refused body is read and thrown away. A client that is still sending when its connection is
 /// closed often sees only a reset, and not the answer that tells it why.
 const LINGER: Duration = Duration::from_secs(30);
@@ -72,7 +75,11 @@ pub(crate) async fn multipart_file(parts: Parts, body: Body) -> ApiResult<Multip
     Ok(MultipartFile { content_type, bytes: bytes.boxed() })
 }
 
-async fn feed(mut form: Multipart, head: oneshot::Sender<ApiResult<String>>, bytes: mpsc::Sender<Result<Bytes, String>>) {
+async fn feed(
+    mut form: Multipart,
+    head: oneshot::Sender<ApiResult<String>>,
+    bytes: mpsc::Sender<Result<Bytes, String>>,
+) {
     let mut file = loop {
         match form.next_field().await {
             Ok(Some(field)) if field.name() == Some("file") => break field,
@@ -129,6 +136,22 @@ pub(crate) fn announced_digest(headers: &HeaderMap) -> ApiResult<Option<Sha256>>
         .ok_or_else(|| ApiError::invalid("the digest is not valid: send `Repr-Digest: sha-256=:<base64 of 32 bytes>:`"))
 }
 
+/// The same body, broken off where its client sends nothing for a long time.
+pub(crate) fn patient<E: Display + Send + 'static>(
+    body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+) -> BoxStream<'static, Result<Bytes, String>> {
+    futures_util::stream::unfold(Some(Box::pin(body)), |body| async {
+        let mut body = body?;
+        match tokio::time::timeout(BODY_IDLE, body.next()).await {
+            Ok(None) => None,
+            Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(body))),
+            Ok(Some(Err(error))) => Some((Err(error.to_string()), None)),
+            Err(_) => Some((Err(format!("nothing came for {} s", BODY_IDLE.as_secs())), None)),
+        }
+    })
+    .boxed()
+}
+
 /// Reads on and throws away what a refused client still sends, so that it gets to read why. A client that waits for
 /// `100 Continue` sends nothing after a refusal, and must not be told to.
 pub(crate) fn linger(body: Body, headers: &HeaderMap) {
@@ -137,9 +160,7 @@ pub(crate) fn linger(body: Body, headers: &HeaderMap) {
     }
     tokio::spawn(async move {
         let mut rest = body.into_data_stream();
-        let drain = async {
-            while let Ok(Some(Ok(_))) = tokio::time::timeout(LINGER_IDLE, rest.next()).await {}
-        };
+        let drain = async { while let Ok(Some(Ok(_))) = tokio::time::timeout(LINGER_IDLE, rest.next()).await {} };
         let _ = tokio::time::timeout(LINGER, drain).await;
     });
 }

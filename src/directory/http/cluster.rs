@@ -10,9 +10,9 @@ use super::auth::Token;
 use super::error::{ApiError, ApiResult};
 use super::{servers, view};
 use crate::consensus;
+use crate::domain::query;
 use crate::domain::rows::Server;
 use crate::domain::{ReadStore, ServerId, Table};
-use crate::domain::query;
 use crate::protocol::api::{Cluster, NodeInfo, NodeRole, Replication, Ring, ServerInfo, ServerState};
 use crate::protocol::problem::Code;
 use crate::telemetry::METRICS_MEDIA_TYPE;
@@ -107,7 +107,10 @@ pub(crate) async fn readyz(State(node): State<App>) -> ApiResult<&'static str> {
     let status = node.handle().status();
     if !status.ready || status.leader.is_none() {
         let reason = status.waiting_for.unwrap_or_else(|| "a leader".to_owned());
-        return Err(ApiError::new(Code::NoLeader, format!("the node is not ready, it waits for {reason}: try again in a second")));
+        return Err(ApiError::new(
+            Code::NoLeader,
+            format!("the node is not ready, it waits for {reason}: try again in a second"),
+        ));
     }
     Ok("ready\n")
 }

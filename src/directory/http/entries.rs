@@ -43,11 +43,7 @@ fn page_size(limit: Option<usize>) -> ApiResult<usize> {
     }
 }
 
-pub(crate) async fn stat(
-    State(node): State<App>,
-    token: Token,
-    Query(name): Query<FileName>,
-) -> ApiResult<Body<Stat>> {
+pub(crate) async fn stat(State(node): State<App>, token: Token, Query(name): Query<FileName>) -> ApiResult<Body<Stat>> {
     let file = file_ref(&name)?;
     let found = node.read_as(&token, move |store, session| query::stat(store, session.user, &file)).await??;
     Ok(Body(view::stat(&found)))
@@ -130,7 +126,8 @@ pub(crate) async fn delete(
     let user = node.user(&token).await?;
     let recursive = body.recursive;
     let condition_text = format!("{precondition:?}");
-    let parts: [&[u8]; 4] = [b"delete", &file_text(&file).into_bytes(), &[u8::from(recursive)], condition_text.as_bytes()];
+    let parts: [&[u8]; 4] =
+        [b"delete", &file_text(&file).into_bytes(), &[u8::from(recursive)], condition_text.as_bytes()];
     let operation = headers.operation(&node, user, &parts);
     let command = Command::Delete { user, file, recursive, precondition, lock: lock.as_deref().map(lock_proof) };
     node.propose(Proposal { operation: Some(operation), command }).await?;

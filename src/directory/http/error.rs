@@ -33,8 +33,15 @@ impl ApiError {
     }
 
     pub(crate) fn internal(cause: impl ToString) -> Self {
-        Self::new(Code::Internal, "the node met an internal error: try again, and look into its log under this request id")
-            .because(cause)
+        Self::new(
+            Code::Internal,
+            "the node met an internal error: try again, and look into its log under this request id",
+        )
+        .because(cause)
+    }
+
+    pub(crate) fn no_leader() -> Self {
+        Self::new(Code::NoLeader, "the directory has no leader at the moment and nothing was done: try again in a second")
     }
 
     /// Adds what only the log sees.
@@ -83,7 +90,8 @@ impl From<ProposeError> for ApiError {
                 Code::OutcomeUnknown,
                 "the change may or may not have been made: repeat it with the same Idempotency-Key to learn which",
             ),
-            ProposeError::NoLeader(_) | ProposeError::Stopped(_) => no_leader(),
+            ProposeError::Refused(cause) => Self::invalid(cause),
+            ProposeError::NoLeader(_) | ProposeError::Stopped(_) => Self::no_leader(),
         }
         .because(cause)
     }
@@ -94,19 +102,15 @@ impl From<ReadError> for ApiError {
         let cause = error.to_string();
         match error {
             ReadError::Fault(_) => Self::internal(cause),
-            _ => no_leader().because(cause),
+            _ => Self::no_leader().because(cause),
         }
     }
 }
 
 impl From<AskError> for ApiError {
     fn from(error: AskError) -> Self {
-        no_leader().because(error)
+        Self::no_leader().because(error)
     }
-}
-
-fn no_leader() -> ApiError {
-    ApiError::new(Code::NoLeader, "the directory has no leader at the moment and nothing was done: try again in a second")
 }
 
 /// What `finish` needs to write the body; travels in the response's extensions.
@@ -126,22 +130,18 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The id that names one request in answers and logs.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestId(pub(crate) String);
-
 /// The outermost layer: gives the request its id, and writes the problem document of what failed. The one place where
 /// a failed request is logged.
 pub(crate) async fn finish(
     axum::extract::State(node): axum::extract::State<super::App>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let id = request_id(&request).unwrap_or_else(|| hex::encode(node.clock.random::<8>()));
-    request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
     let route = request.uri().path().to_owned();
-    let span = tracing::info_span!("request", request_id = %id, node_id = %node.node_id, method = %method, route = %route);
+    let span =
+        tracing::info_span!("request", request_id = %id, node_id = %node.node_id, method = %method, route = %route);
     let mut response = {
         use tracing::Instrument as _;
         next.run(request).instrument(span.clone()).await

@@ -13,13 +13,13 @@ use super::auth::{ClusterMember, Token};
 use super::error::{ApiError, ApiResult};
 use super::request::{Headers, Json, file_ref, file_text, lock_proof, mac_hash};
 use super::view;
-use crate::domain::{Command, Fence, FileId, Outcome, Permission, Proposal, UserId};
 use crate::domain::query;
-use crate::protocol::api::{
-    AccessAnswer, AccessMode, AccessRequest, HeldLock, HeldLocks, Lock, Locked, Renew, Unlock,
-};
+use crate::domain::{Command, Fence, FileId, Outcome, Proposal, UserId};
+use crate::protocol::api::{AccessAnswer, AccessMode, AccessRequest, HeldLock, HeldLocks, Lock, Locked, Renew, Unlock};
 use crate::protocol::problem::Code;
 
+/// The most locks of one user that are listed.
+const MOST_LOCKS: usize = 10_000;
 /// How long a lock holds where its holder does not say, in milliseconds.
 const DEFAULT_TTL_MS: u64 = 60_000;
 
@@ -32,8 +32,7 @@ pub(crate) async fn lock(
     let file = file_ref(&body.file)?;
     let ttl_ms = body.ttl_ms.unwrap_or(DEFAULT_TTL_MS);
     let user = node.user(&token).await?;
-    let operation =
-        headers.operation(&node, user, &[b"lock", &file_text(&file).into_bytes(), &ttl_ms.to_be_bytes()]);
+    let operation = headers.operation(&node, user, &[b"lock", &file_text(&file).into_bytes(), &ttl_ms.to_be_bytes()]);
     let mac = node.secret.mac("lock", &[&user.0.to_be_bytes(), operation.id.as_bytes()]);
     let command = Command::Lock { user, file, ttl_ms, mac_hash: mac_hash(&mac) };
     let outcome = node.propose(Proposal { operation: Some(operation), command }).await?;
@@ -70,7 +69,7 @@ pub(crate) async fn unlock(
 }
 
 pub(crate) async fn locks(State(node): State<App>, token: Token) -> ApiResult<Body<HeldLocks>> {
-    let held = node.read_as(&token, |store, session| query::locks(store, session.user)).await?;
+    let held = node.read_as(&token, |store, session| query::locks(store, session.user, None, MOST_LOCKS)).await??.locks;
     let row = |lock: query::HeldLock| HeldLock {
         file_id: lock.file_id.0,
         path: lock.path.to_string(),
@@ -86,8 +85,8 @@ pub(crate) async fn access(
     Json(asked): Json<AccessRequest>,
 ) -> ApiResult<Body<AccessAnswer>> {
     let mode = match asked.mode {
-        AccessMode::Read => Permission::Read,
-        AccessMode::Write => Permission::Write,
+        AccessMode::Read => query::AccessMode::Read,
+        AccessMode::Write => query::AccessMode::Write,
     };
     let proof = asked.lock_token.as_deref().map(lock_proof);
     let (user, file) = (UserId(asked.user_id), FileId(asked.file_id));
@@ -101,7 +100,9 @@ pub(crate) async fn access(
 }
 
 fn required(token: Option<String>) -> ApiResult<String> {
-    token.ok_or_else(|| ApiError::new(Code::InvalidRequest, "no lock token was sent: give lock_token, or the header Lock-Token"))
+    token.ok_or_else(|| {
+        ApiError::new(Code::InvalidRequest, "no lock token was sent: give lock_token, or the header Lock-Token")
+    })
 }
 
 fn locked(outcome: &Outcome, token: impl FnOnce(Fence) -> String) -> ApiResult<Body<Locked>> {

@@ -71,7 +71,8 @@ fn only_get(handler: MethodRouter<App>) -> MethodRouter<App> {
 }
 
 async fn refuse_method(allowed: &'static str) -> Response {
-    let mut response = ApiError::invalid(format!("this call takes {allowed}: use one of these methods")).into_response();
+    let mut response =
+        ApiError::invalid(format!("this call takes {allowed}: use one of these methods")).into_response();
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }

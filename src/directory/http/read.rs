@@ -20,13 +20,13 @@ use super::request::{Query, conditions, file_ref};
 use crate::client::blobs::ServerAddress;
 use crate::directory::servers::address;
 use crate::directory::transfer::condition::{ETag, Verdict, range_applies};
-use crate::directory::transfer::download::{DownloadError, Downloaded, download};
+use crate::directory::transfer::download::{Download, DownloadError, SourceFailed, download};
 use crate::directory::transfer::range::{Wanted, content_range, unsatisfied_range, wanted};
 use crate::domain::answer::{ContentStat, Stat};
 use crate::domain::command::FileRef;
 use crate::domain::query;
 use crate::domain::rows::{Server, ServerState};
-use crate::domain::{Fault, ReadStore, Rejection, ServerId, UserId};
+use crate::domain::{ReadStore, ServerId, UserId};
 use crate::protocol::api::FileName;
 use crate::protocol::problem::Code;
 
@@ -87,11 +87,12 @@ impl Asked {
         }
         let size = found.content.size;
         let range = self.headers.get(header::RANGE).filter(|_| range_applies(&self.headers, found.etag));
-        let (status, range) = match range.and_then(|value| value.to_str().ok()).map_or(Wanted::Whole, |text| wanted(text, size)) {
-            Wanted::Whole => (StatusCode::OK, 0..size),
-            Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
-            Wanted::Unsatisfiable => return Ok(Answered::Head(outside(size))),
-        };
+        let (status, range) =
+            match range.and_then(|value| value.to_str().ok()).map_or(Wanted::Whole, |text| wanted(text, size)) {
+                Wanted::Whole => (StatusCode::OK, 0..size),
+                Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+                Wanted::Unsatisfiable => return Ok(Answered::Head(outside(size))),
+            };
         let head = head(status, found, &range)?;
         if self.method == Method::HEAD || range.is_empty() {
             return Ok(Answered::Head(head));
@@ -119,7 +120,7 @@ fn find(
     store: &dyn ReadStore,
     user: UserId,
     file: &FileRef,
-) -> Result<Result<(Stat, BTreeMap<ServerId, Server>), Rejection>, Fault> {
+) -> query::Asked<(Stat, BTreeMap<ServerId, Server>)> {
     let stat = match query::stat(store, user, file)? {
         Ok(stat) => stat,
         Err(rejection) => return Ok(Err(rejection)),
@@ -151,14 +152,14 @@ fn sources(node: &App, found: &Found) -> Vec<ServerAddress> {
     ranked.into_iter().map(|(_, address)| address).collect()
 }
 
-async fn open(node: &App, found: &Found, range: Range<u64>) -> Result<Downloaded, DownloadError> {
+async fn open(node: &App, found: &Found, range: Range<u64>) -> Result<Download, DownloadError> {
     let reporter = node.clone();
-    let report = move |failed: crate::directory::transfer::download::SourceFailed| {
+    let report = move |failed: SourceFailed| {
         reporter.note_blob_error(&failed.error);
         reporter.counters.fallovers.inc();
         tracing::warn!(server_id = %failed.server_id, error = %failed.error, "a copy could not be read: the next one is");
     };
-    download(&node.blobs, found.content.blob_id, sources(node, found), range, report).await
+    download(node.blobs.clone(), found.content.blob_id, sources(node, found), range, report).await
 }
 
 fn unavailable(error: DownloadError) -> ApiError {
@@ -184,7 +185,10 @@ fn head(status: StatusCode, found: &Found, range: &Range<u64>) -> ApiResult {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::ETAG, value(found.etag.to_string())?);
-    headers.insert("repr-digest", value(format!("sha-256=:{}:", base64::engine::general_purpose::STANDARD.encode(content.sha256.0)))?);
+    headers.insert(
+        "repr-digest",
+        value(format!("sha-256=:{}:", base64::engine::general_purpose::STANDARD.encode(content.sha256.0)))?,
+    );
     // A user's file is shown by a browser as what it says it is and nothing more: it runs no script in this origin.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
@@ -196,7 +200,8 @@ fn head(status: StatusCode, found: &Found, range: &Range<u64>) -> ApiResult {
 }
 
 fn outside(size: u64) -> Response {
-    let error = ApiError::new(Code::RangeNotSatisfiable, format!("the file has {size} bytes: ask for a range inside it"));
+    let error =
+        ApiError::new(Code::RangeNotSatisfiable, format!("the file has {size} bytes: ask for a range inside it"));
     let mut response = error.into_response();
     if let Ok(value) = HeaderValue::from_str(&unsatisfied_range(size)) {
         response.headers_mut().insert(header::CONTENT_RANGE, value);

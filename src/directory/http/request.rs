@@ -65,7 +65,10 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Query<T> {
 
 pub(crate) fn parse_query<T: DeserializeOwned>(uri: &axum::http::Uri) -> ApiResult<T> {
     axum::extract::Query::try_from_uri(uri).map(|query| query.0).map_err(|error| {
-        ApiError::invalid(format!("the query is not what this call takes ({}): percent-encode its values", error.body_text()))
+        ApiError::invalid(format!(
+            "the query is not what this call takes ({}): percent-encode its values",
+            error.body_text()
+        ))
     })
 }
 
@@ -181,7 +184,8 @@ pub(crate) fn conditions(headers: &HeaderMap) -> ApiResult<Conditions> {
 /// What `apply` needs of a token that reads `fence.mac`. A token of another shape opens nothing: it becomes a proof
 /// that no lock matches, so that it is ignored where the file is not locked, and refused where it is.
 pub(crate) fn lock_proof(token: &str) -> LockProof {
-    let parsed = token.split_once('.').and_then(|(fence, mac)| Some((fence.parse::<u64>().ok()?, hex::decode(mac).ok()?)));
+    let parsed =
+        token.split_once('.').and_then(|(fence, mac)| Some((fence.parse::<u64>().ok()?, hex::decode(mac).ok()?)));
     match parsed {
         Some((fence, mac)) => LockProof { fence: Fence(fence), mac_hash: mac_hash(&mac) },
         None => LockProof { fence: Fence(u64::MAX), mac_hash: Sha256([0; 32]) },

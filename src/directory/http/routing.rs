@@ -39,7 +39,11 @@ pub(crate) enum Caller {
     Ticket(UserId),
 }
 
-pub(crate) async fn route(node: &App, parts: &Parts, body: axum::body::Body) -> Result<(Route, axum::body::Body), (ApiError, axum::body::Body)> {
+pub(crate) async fn route(
+    node: &App,
+    parts: &Parts,
+    body: axum::body::Body,
+) -> Result<(Route, axum::body::Body), (ApiError, axum::body::Body)> {
     match decide(node, parts).await {
         Err(error) => Err((error, body)),
         Ok(Decision::Here(caller)) => Ok((Route::Here(caller), body)),
@@ -48,7 +52,10 @@ pub(crate) async fn route(node: &App, parts: &Parts, body: axum::body::Body) -> 
                 let error = ApiError::invalid("the body broke off: send it again, with its right length");
                 return Err((error, axum::body::Body::empty()));
             }
-            Ok((Route::Elsewhere((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()), axum::body::Body::empty()))
+            Ok((
+                Route::Elsewhere((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()),
+                axum::body::Body::empty(),
+            ))
         }
     }
 }

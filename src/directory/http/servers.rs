@@ -11,9 +11,9 @@ use super::error::{ApiError, ApiResult};
 use super::request::Json;
 use super::view;
 use crate::directory::servers::address;
+use crate::domain::query;
 use crate::domain::rows::{Server, ServerState};
 use crate::domain::{Command, Epoch, Outcome, Proposal};
-use crate::domain::query;
 use crate::protocol::api;
 use crate::protocol::problem::Code;
 use crate::protocol::registration::{
@@ -31,7 +31,9 @@ pub(crate) async fn register(
     Json(asked): Json<RegisterRequest>,
 ) -> ApiResult<Body<RegisterAnswer>> {
     if asked.url.len() > MAX_TEXT || asked.zone.len() > MAX_TEXT {
-        return Err(ApiError::invalid("url and zone have at most 1,024 bytes: shorten server.advertise or server.zone"));
+        return Err(ApiError::invalid(
+            "url and zone have at most 1,024 bytes: shorten server.advertise or server.zone",
+        ));
     }
     challenge(&node, &asked).await?;
     let command = Command::RegisterServer {
@@ -43,7 +45,8 @@ pub(crate) async fn register(
     let outcome = node.propose(Proposal { operation: None, command }).await?;
     let Outcome::Server { server_id, epoch } = outcome else { return Err(view::unexpected(&outcome)) };
     tracing::info!(%server_id, %epoch, url = asked.url, zone = asked.zone, "file server registered");
-    let cluster_id = node.handle().status().cluster_id.ok_or_else(|| ApiError::internal("a cluster that applies has an id"))?;
+    let cluster_id =
+        node.handle().status().cluster_id.ok_or_else(|| ApiError::internal("a cluster that applies has an id"))?;
     Ok(Body(RegisterAnswer {
         cluster_id,
         server_id,
@@ -66,7 +69,8 @@ async fn challenge(node: &App, asked: &RegisterRequest) -> ApiResult<()> {
     let call = ChallengeCall::new(&node.secret, node.clock.random());
     let url = format!("{}/challenge", asked.url.trim_end_matches('/'));
     let send = node.http.post(url).bearer_auth(call.bearer()).json(&call.request()).timeout(CHALLENGE_DEADLINE).send();
-    let answer = send.await.and_then(reqwest::Response::error_for_status).map_err(|error| refused(error.to_string()))?;
+    let answer =
+        send.await.and_then(reqwest::Response::error_for_status).map_err(|error| refused(error.to_string()))?;
     let answer: ChallengeAnswer = answer.json().await.map_err(|error| refused(error.to_string()))?;
     if call.verify_answer(&answer, asked.uuid, &asked.url) {
         Ok(())
@@ -106,7 +110,11 @@ pub(crate) fn state(server: &Server) -> api::ServerState {
 }
 
 fn entries(servers: &[Server]) -> Vec<ServerEntry> {
-    servers.iter().map(address).map(|at| ServerEntry { server_id: at.server_id, url: at.url, epoch: at.epoch }).collect()
+    servers
+        .iter()
+        .map(address)
+        .map(|at| ServerEntry { server_id: at.server_id, url: at.url, epoch: at.epoch })
+        .collect()
 }
 
 impl super::Node {

@@ -24,8 +24,7 @@ pub(crate) async fn share(
         SharePermission::Write => Permission::Write,
     };
     let user = node.user(&token).await?;
-    let parts: [&[u8]; 4] =
-        [b"share", &file_text(&file).into_bytes(), body.username.as_bytes(), &[permission as u8]];
+    let parts: [&[u8]; 4] = [b"share", &file_text(&file).into_bytes(), body.username.as_bytes(), &[permission as u8]];
     let operation = headers.operation(&node, user, &parts);
     let command = Command::Share { user, file, with: body.username, permission };
     match node.propose(Proposal { operation: Some(operation), command }).await? {

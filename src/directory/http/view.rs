@@ -14,7 +14,7 @@ pub(crate) fn time(at: WallTime) -> String {
 
 /// An entry with its replicas.
 pub(crate) fn stat(stat: &Stat) -> api::Stat {
-    let replicas = stat.content.as_ref().map(|content| replicas(content));
+    let replicas = stat.content.as_ref().map(replicas);
     api::Stat { replicas: Some(replicas.unwrap_or_default()), ..listed(stat) }
 }
 
@@ -53,7 +53,12 @@ fn replicas(content: &ContentStat) -> Vec<api::ReplicaInfo> {
     let primary = content.replicas.iter().position(|replica| replica.counts);
     let role = |at| if primary.unwrap_or(0) == at { api::ReplicaRole::Primary } else { api::ReplicaRole::Backup };
     let rows = content.replicas.iter().enumerate();
-    rows.map(|(at, replica)| api::ReplicaInfo { server_id: replica.server_id.0, role: role(at), counts: replica.counts }).collect()
+    rows.map(|(at, replica)| api::ReplicaInfo {
+        server_id: replica.server_id.0,
+        role: role(at),
+        counts: replica.counts,
+    })
+    .collect()
 }
 
 pub(crate) fn permission(permission: Permission) -> api::SharePermission {

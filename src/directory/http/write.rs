@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use bytes::Bytes;
 use futures_util::Stream;
 
@@ -24,7 +24,7 @@ use super::routing::{self, Caller, Route, content_length};
 use super::view;
 use crate::directory::store_file::{Change, Incoming, StoreFile, too_large, upload_error};
 use crate::directory::transfer::condition::ETag;
-use crate::directory::transfer::upload::hash_only;
+use crate::directory::transfer::digest::hash_only;
 use crate::domain::answer::Stat;
 use crate::domain::command::{FileRef, LockProof, Operation, PathRef, Precondition};
 use crate::domain::query;
@@ -76,9 +76,9 @@ async fn receive(node: App, request: Request, call: Call) -> ApiResult {
     let operation_id = intent.headers.operation_id(&node);
     let job = Job { node, intent, user, operation_id, seen };
     if body::is_multipart(&parts.headers) {
-        job.from_multipart(parts, body).await
+        job.take_multipart(parts, body).await
     } else {
-        job.from_raw(&parts, body).await
+        job.take_raw(&parts, body).await
     }
 }
 
@@ -104,12 +104,13 @@ async fn prepare(node: &App, parts: &Parts, caller: Caller, call: Call) -> ApiRe
             return Ok(Ok(Seen::Before { fingerprint, answer }));
         }
         let allowed = match &asked.target {
-            Target::New(at) => query::precheck_write(store, user, at)?,
+            Target::New(at) => query::precheck_write(store, user, at)?.map(drop),
             Target::Existing(file) => {
                 query::precheck_update(store, user, file, asked.precondition.as_ref(), asked.proof().as_ref())?
+                    .map(drop)
             }
         };
-        Ok(allowed.map(|_| Seen::New))
+        Ok(allowed.map(|()| Seen::New))
     };
     let (user, seen) = match caller {
         Caller::Token(token) => read_for(node, &token, look).await?,
@@ -133,7 +134,9 @@ fn read_intent(parts: &Parts, call: Call) -> ApiResult<Intent> {
     if let Some(coding) = parts.headers.get(header::CONTENT_ENCODING)
         && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
-        return Err(ApiError::invalid("the body is compressed for the way (Content-Encoding): send the file's own bytes"));
+        return Err(ApiError::invalid(
+            "the body is compressed for the way (Content-Encoding): send the file's own bytes",
+        ));
     }
     if parts.headers.contains_key(header::CONTENT_RANGE) {
         return Err(ApiError::invalid("a part of a file cannot be written (Content-Range): send the whole file"));
@@ -141,7 +144,8 @@ fn read_intent(parts: &Parts, call: Call) -> ApiResult<Intent> {
     let name: FileName = parse_query(&parts.uri)?;
     let target = match call {
         Call::Write => {
-            let text = name.path.as_deref().ok_or_else(|| ApiError::invalid("no path is named: give path=… in the query"))?;
+            let text =
+                name.path.as_deref().ok_or_else(|| ApiError::invalid("no path is named: give path=… in the query"))?;
             if name.file_id.is_some() {
                 return Err(ApiError::invalid("a new file is named by its path: leave out file_id, or use /update"));
             }
@@ -180,14 +184,8 @@ impl Intent {
         };
         let condition = format!("{:?}", self.precondition);
         let lock = self.lock_token.as_deref().unwrap_or("");
-        let parts: [&[u8]; 6] = [
-            call.as_bytes(),
-            target.as_bytes(),
-            condition.as_bytes(),
-            lock.as_bytes(),
-            &size.to_be_bytes(),
-            &sha256.0,
-        ];
+        let parts: [&[u8]; 6] =
+            [call.as_bytes(), target.as_bytes(), condition.as_bytes(), lock.as_bytes(), &size.to_be_bytes(), &sha256.0];
         fingerprint(node, &parts)
     }
 }
@@ -196,7 +194,10 @@ impl Intent {
 enum Seen {
     New,
     /// It came to an end before; the bytes are only compared.
-    Before { fingerprint: Sha256, answer: Answer },
+    Before {
+        fingerprint: Sha256,
+        answer: Answer,
+    },
 }
 
 struct Job {
@@ -208,12 +209,12 @@ struct Job {
 }
 
 impl Job {
-    async fn from_raw(self, parts: &Parts, body: Body) -> ApiResult {
+    async fn take_raw(self, parts: &Parts, body: Body) -> ApiResult {
         let content_type = match body::content_type(&parts.headers) {
             Ok(content_type) => content_type,
             Err(error) => return refuse(error, body, &parts.headers),
         };
-        let mut stream = body.into_data_stream();
+        let mut stream = body::patient(body.into_data_stream());
         let result = self.run(&mut stream, content_length(&parts.headers), content_type).await;
         if result.is_err() {
             body::linger(Body::from_stream(stream), &parts.headers);
@@ -221,9 +222,9 @@ impl Job {
         result
     }
 
-    async fn from_multipart(self, parts: Parts, body: Body) -> ApiResult {
-        let mut file = body::multipart_file(parts, body).await?;
-        self.run(&mut file.bytes, None, file.content_type).await
+    async fn take_multipart(self, parts: Parts, body: Body) -> ApiResult {
+        let file = body::multipart_file(parts, body).await?;
+        self.run(&mut body::patient(file.bytes), None, file.content_type).await
     }
 
     /// Brings the bytes in and makes them the content.
