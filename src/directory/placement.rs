@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
