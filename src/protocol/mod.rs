@@ -4,3 +4,4 @@
 pub mod api;
 pub mod problem;
 pub mod secret;
+pub mod ticket;
