@@ -1,1 +1,2 @@
+pub mod placer;
 pub mod transfer;
