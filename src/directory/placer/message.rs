@@ -1,15 +1,18 @@
 //! What a follower that streams an upload itself asks of the leader: a place, and to keep it while the body lasts.
 //! Between nodes of one cluster, in MessagePack; a field may be added with a default, none changes its meaning.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+use super::Wish;
 use crate::client::blobs::ServerAddress;
 use crate::domain::{BlobId, ClusterTime, Epoch, ServerId};
 
 /// The largest message, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
 /// How often a follower renews the lease of a running upload: twice may get lost.
-pub const RENEW_EVERY: std::time::Duration = std::time::Duration::from_secs(20);
+pub const RENEW_EVERY: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PlacerCall {
@@ -20,24 +23,23 @@ pub enum PlacerCall {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacementRequest {
-    pub blob_id: u128,
+    pub blob_id: BlobId,
     /// Bytes, 0 where the size is not known.
     pub size_hint: u64,
-    /// Server ids.
     #[serde(default)]
-    pub excluded: Vec<u64>,
+    pub excluded: Vec<ServerId>,
 }
 
 /// The upload is still running.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Renew {
-    pub blob_id: u128,
+    pub blob_id: BlobId,
 }
 
 /// The outcome of the upload is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    pub blob_id: u128,
+    pub blob_id: BlobId,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +68,8 @@ pub enum PlacementAnswer {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
-    pub server_id: u64,
-    pub epoch: u64,
+    pub server_id: ServerId,
+    pub epoch: Epoch,
     pub url: String,
 }
 
@@ -102,21 +104,15 @@ macro_rules! message {
 message!(PlacerCall);
 message!(PlacerReply);
 
-impl PlacementRequest {
-    pub fn new(wish: &super::Wish) -> Self {
-        Self {
-            blob_id: wish.blob_id.0,
-            size_hint: wish.size_hint,
-            excluded: wish.excluded.iter().map(|id| id.0).collect(),
-        }
+impl From<Wish> for PlacementRequest {
+    fn from(Wish { blob_id, size_hint, excluded }: Wish) -> Self {
+        Self { blob_id, size_hint, excluded: excluded.into_iter().collect() }
     }
+}
 
-    pub fn wish(&self) -> super::Wish {
-        super::Wish {
-            blob_id: BlobId(self.blob_id),
-            size_hint: self.size_hint,
-            excluded: self.excluded.iter().copied().map(ServerId).collect(),
-        }
+impl From<PlacementRequest> for Wish {
+    fn from(PlacementRequest { blob_id, size_hint, excluded }: PlacementRequest) -> Self {
+        Self { blob_id, size_hint, excluded: excluded.into_iter().collect() }
     }
 }
 
@@ -128,12 +124,12 @@ impl PlacementAnswer {
 
 impl From<&ServerAddress> for Target {
     fn from(at: &ServerAddress) -> Self {
-        Self { server_id: at.server_id.0, epoch: at.epoch.0, url: at.url.clone() }
+        Self { server_id: at.server_id, epoch: at.epoch, url: at.url.clone() }
     }
 }
 
 impl From<Target> for ServerAddress {
-    fn from(target: Target) -> Self {
-        Self { server_id: ServerId(target.server_id), epoch: Epoch(target.epoch), url: target.url }
+    fn from(Target { server_id, epoch, url }: Target) -> Self {
+        Self { server_id, epoch, url }
     }
 }

@@ -4,21 +4,23 @@
 //! part by as many as there are writers. With it each choice and its entry in the account are one step under one lock.
 //!
 //! A file should count once: in the account until its commit is applied, in the server's row from then on. The two
-//! cannot change in one step, so the order is: the commit is applied, then the reservation is released. And a choice
-//! reads the rows *under the account's lock*, so what was released before it is in the rows that it sees. In
-//! between a file counts twice, for as long as the answer takes from `apply` to the writer. It never counts not at all:
-//! that would draw several writers to one server, while counting twice only makes them pass it by for a moment.
+//! cannot change in one step, so the order is fixed: the commit is applied, then its reservation is released. And a
+//! choice takes a [`Reading`] *before* it reads the rows: what is released after that still counts for it, since
+//! the rows that it holds may be older. So a file may count twice for as long as the answer takes from `apply` to the
+//! writer, which makes others pass its server by for a moment; it never counts not at all, which would draw many writers
+//! to one server. Reading the rows under the account's lock was the simpler way, but the lock would be held over an
+//! await.
 //!
 //! The account is in memory alone. A new leader starts with an empty one; what was in flight then is counted when it
 //! commits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::clock::SharedClock;
 use crate::domain::placement::{Candidate, InFlight, choose};
 use crate::domain::query::Ring;
-use crate::domain::rows::ServerState;
 use crate::domain::{BlobId, ServerId};
 
 mod account;
@@ -40,16 +42,13 @@ pub struct Wish {
 
 /// Why nothing was reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoPlace<E> {
+pub enum NoPlace {
     #[error("no file server is up")]
     NoFileServer,
     #[error("no file server has room")]
     Full,
     #[error("too many files are being written: try again in a moment")]
     Busy,
-    /// The servers' rows could not be read.
-    #[error("the file servers' rows cannot be read: {0}")]
-    Unread(E),
 }
 
 /// The account. A clone shares it.
@@ -65,8 +64,61 @@ pub struct Placer {
 pub struct Reservation {
     placer: Placer,
     blob_id: BlobId,
-    ticket: u64,
+    number: u64,
     targets: Vec<ServerId>,
+}
+
+/// A choice that is about to read the servers' rows.
+#[derive(Debug)]
+pub struct Reading {
+    placer: Placer,
+    since: u64,
+}
+
+impl Reading {
+    /// Chooses servers for an upload of this node's own. `ring` was read after this was made.
+    ///
+    /// # Errors
+    /// When there is no place.
+    pub fn reserve(self, wish: &Wish, ring: &Ring) -> Result<Reservation, NoPlace> {
+        let (number, targets) = self.place(wish, ring, None)?;
+        Ok(Reservation { placer: self.placer.clone(), blob_id: wish.blob_id, number, targets })
+    }
+
+    /// As [`Self::reserve`], for another node: what it does not release or renew within [`LEASE`] is released here.
+    ///
+    /// # Errors
+    /// When there is no place.
+    pub fn lease(self, wish: &Wish, ring: &Ring) -> Result<Vec<ServerId>, NoPlace> {
+        self.place(wish, ring, Some(LEASE)).map(|(_, targets)| targets)
+    }
+
+    fn place(&self, wish: &Wish, ring: &Ring, lease: Option<Duration>) -> Result<(u64, Vec<ServerId>), NoPlace> {
+        let now = self.placer.clock.monotonic();
+        let servers: Vec<_> = ring.servers.iter().map(Candidate::from).collect();
+
+        let mut account = self.placer.lock();
+        account.expire(now);
+        account.release(wish.blob_id, None);
+        if account.is_full() {
+            return Err(NoPlace::Busy);
+        }
+        let in_flight = account.in_flight_since(self.since);
+        let chosen = choose(&servers, &ring.order, ring.copies, &in_flight, &wish.excluded, wish.size_hint);
+        let Some(targets) = chosen else {
+            let takes = |server: &&Candidate| server.up && !wish.excluded.contains(&server.server_id);
+            let any_up = servers.iter().filter(takes).any(|server| ring.order.contains(&server.server_id));
+            return Err(if any_up { NoPlace::Full } else { NoPlace::NoFileServer });
+        };
+        let until = lease.map(|lease| now.saturating_add(lease));
+        Ok((account.insert(wish.blob_id, targets.clone(), wish.size_hint, until), targets))
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.placer.lock().end_reading(self.since);
+    }
 }
 
 impl Placer {
@@ -74,49 +126,11 @@ impl Placer {
         Self { account: Arc::default(), clock }
     }
 
-    /// Chooses servers for an upload of this node's own. `read` gives the ring as it is applied here; it runs under the
-    /// account's lock and so must not wait for anything but the disk.
-    ///
-    /// # Errors
-    /// When there is no place.
-    pub fn reserve<E>(&self, wish: &Wish, read: impl FnOnce() -> Result<Ring, E>) -> Result<Reservation, NoPlace<E>> {
-        let (ticket, targets) = self.place(wish, read, false)?;
-        Ok(Reservation { placer: self.clone(), blob_id: wish.blob_id, ticket, targets })
-    }
-
-    /// As [`Self::reserve`], for another node: what it does not release or renew within [`LEASE`] is released here.
-    ///
-    /// # Errors
-    /// When there is no place.
-    pub fn lease<E>(&self, wish: &Wish, read: impl FnOnce() -> Result<Ring, E>) -> Result<Vec<ServerId>, NoPlace<E>> {
-        self.place(wish, read, true).map(|(_, targets)| targets)
-    }
-
-    fn place<E>(
-        &self,
-        wish: &Wish,
-        read: impl FnOnce() -> Result<Ring, E>,
-        leased: bool,
-    ) -> Result<(u64, Vec<ServerId>), NoPlace<E>> {
-        let now = self.clock.monotonic();
-        let mut account = self.lock();
-        account.expire(now);
-        account.release(wish.blob_id, None);
-        if account.is_full() {
-            return Err(NoPlace::Busy);
-        }
-        let ring = read().map_err(NoPlace::Unread)?;
-        let servers: Vec<_> = ring.servers.iter().map(Candidate::from).collect();
-        let chosen =
-            choose(&servers, &ring.order, ring.copies, account.in_flight(), &wish.excluded, wish.size_hint);
-        let Some(targets) = chosen else {
-            let any_up = servers.iter().any(|server| {
-                server.up && !wish.excluded.contains(&server.server_id) && ring.order.contains(&server.server_id)
-            });
-            return Err(if any_up { NoPlace::Full } else { NoPlace::NoFileServer });
-        };
-        let until = leased.then(|| now.saturating_add(LEASE));
-        Ok((account.insert(wish.blob_id, targets.clone(), wish.size_hint, until), targets))
+    /// To be taken before the servers' rows are read, and to be used with what was read.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        let since = self.lock().begin_reading();
+        Reading { placer: self.clone(), since }
     }
 
     /// Extends a lease. False where there is none (any more): the upload may go on, it is only not counted.
@@ -130,7 +144,10 @@ impl Placer {
     /// Ends a reservation or a lease: after its commit was applied or rejected, or when it was given up. False where
     /// there was none.
     pub fn release(&self, blob_id: BlobId) -> bool {
-        self.lock().release(blob_id, None)
+        let now = self.clock.monotonic();
+        let mut account = self.lock();
+        account.expire(now);
+        account.release(blob_id, None)
     }
 
     /// What is placed on each server and not committed yet.
@@ -143,11 +160,11 @@ impl Placer {
 
     /// Forgets everything, when this node stops being the leader.
     pub fn clear(&self) {
-        *self.lock() = Account::default();
+        self.lock().clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Account> {
-        // The account is whole between any two of its statements that can panic: there is none.
+        // No statement under the lock can panic half-way through a change, so even a poisoned account is whole.
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -166,23 +183,8 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         // By its number: the blob may have been reserved anew since.
-        self.placer.lock().release(self.blob_id, Some(self.ticket));
+        self.placer.lock().release(self.blob_id, Some(self.number));
     }
-}
-
-/// Where the copies may go that a write lost on its way: the servers behind the primary in the ring, in its order, that
-/// are up, have room, are not excluded, and hold no copy. `holders` are those that do, the primary first.
-pub fn substitutes(ring: &Ring, holders: &[ServerId], excluded: &BTreeSet<ServerId>) -> Vec<ServerId> {
-    let takes = |id: &ServerId| {
-        !holders.contains(id)
-            && !excluded.contains(id)
-            && ring
-                .servers
-                .iter()
-                .any(|server| server.server_id == *id && server.state == ServerState::Up && !server.full)
-    };
-    let start = ring.order.iter().position(|id| Some(id) == holders.first()).unwrap_or(0);
-    ring.order.iter().cycle().skip(start).take(ring.order.len()).filter(|id| takes(id)).copied().collect()
 }
 
 #[cfg(test)]
