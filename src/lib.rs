@@ -7,4 +7,5 @@
 pub mod client;
 pub mod clock;
 pub mod domain;
+pub mod fileserver;
 pub mod protocol;
