@@ -10,5 +10,6 @@ pub mod config;
 pub mod consensus;
 pub mod directory;
 pub mod domain;
+pub mod fileserver;
 pub mod protocol;
 pub mod telemetry;
