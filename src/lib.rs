@@ -8,4 +8,5 @@ pub mod client;
 pub mod clock;
 pub mod directory;
 pub mod domain;
+pub mod fileserver;
 pub mod protocol;
