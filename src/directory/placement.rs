@@ -13,10 +13,8 @@ use futures_util::future::BoxFuture;
 
 use super::http::error::{ApiError, ApiResult};
 use super::node::Node;
-use super::placer::message::{
-    PlacementAnswer, PlacementRequest, PlacerCall, PlacerReply, RENEW_EVERY, Release, Renew,
-};
-use super::placer::{NoPlace, Placer, Wish, substitutes};
+use super::placer::message::{PlacementAnswer, PlacementRequest, PlacerCall, PlacerReply, RENEW_EVERY, Release, Renew};
+use super::placer::{NoPlace, Placer, Wish};
 use super::servers::{ServerWatch, address};
 use crate::client::blobs::ServerAddress;
 use crate::clock::SharedClock;
@@ -47,56 +45,48 @@ impl PlacementDesk {
         self.handle.get().ok_or_else(|| "the node is still starting: ask again".to_owned())
     }
 
-    async fn answer(self: Arc<Self>, call: PlacerCall) -> Result<PlacerReply, String> {
+    async fn answer(&self, call: PlacerCall) -> Result<PlacerReply, String> {
         let status = self.handle()?.status();
         if status.leader != Some(status.node_id) {
             self.placer.clear();
             return Ok(PlacerReply::NotLeader);
         }
         Ok(match call {
-            PlacerCall::Place(request) => {
-                // The disk is read under the account's lock: see `placer`.
-                let placed = tokio::task::spawn_blocking(move || self.place(request.wish())).await;
-                PlacerReply::Placement(placed.map_err(|error| error.to_string())?)
-            }
-            PlacerCall::Renew(Renew { blob_id }) => PlacerReply::Known(self.placer.renew(BlobId(blob_id))),
-            PlacerCall::Release(Release { blob_id }) => PlacerReply::Known(self.placer.release(BlobId(blob_id))),
+            PlacerCall::Place(request) => PlacerReply::Placement(self.place(request.into()).await?),
+            PlacerCall::Renew(Renew { blob_id }) => PlacerReply::Known(self.placer.renew(blob_id)),
+            PlacerCall::Release(Release { blob_id }) => PlacerReply::Known(self.placer.release(blob_id)),
         })
     }
 
-    fn place(&self, mut wish: Wish) -> PlacementAnswer {
-        let Some(handle) = self.handle.get() else { return PlacementAnswer::Failed };
-        let mut at_hand = None;
-        let given = wish.excluded.clone();
-        let placed = handle.read_now(|store| query::ring(store)).map(|ring| {
-            wish.excluded = self.excluded(&ring, &given);
-            self.placer.lease(&wish, || {
-                let ring = handle.read_now(|store| query::ring(store))?;
-                at_hand = Some(ring.clone());
-                Ok(ring)
-            })
-        });
-        match placed {
-            Ok(Ok(chosen)) => {
-                let servers = at_hand.map(|ring| ring.servers).unwrap_or_default();
-                let find = |id: &ServerId| servers.iter().find(|server| server.server_id == *id).map(address);
+    async fn place(&self, mut wish: Wish) -> Result<PlacementAnswer, String> {
+        let handle = self.handle()?;
+        let reading = self.placer.reading();
+        let ring = match handle.read_local(|store| query::ring(store)).await {
+            Ok(ring) => ring,
+            Err(error) => {
+                tracing::error!(%error, "the file servers' rows cannot be read");
+                return Ok(PlacementAnswer::Failed);
+            }
+        };
+        wish.excluded = self.excluded(&ring, &wish.excluded);
+        Ok(match reading.lease(&wish, &ring) {
+            Ok(chosen) => {
+                let find = |id: &ServerId| ring.servers.iter().find(|server| server.server_id == *id).map(address);
                 let targets: Vec<ServerAddress> = chosen.iter().filter_map(find).collect();
                 PlacementAnswer::placed(&targets, handle.cluster_time())
             }
-            Ok(Err(NoPlace::NoFileServer)) => PlacementAnswer::NoFileServer,
-            Ok(Err(NoPlace::Full)) => PlacementAnswer::Full,
-            Ok(Err(NoPlace::Busy)) => PlacementAnswer::Busy,
-            Ok(Err(NoPlace::Unread(error))) | Err(error) => {
-                tracing::error!(%error, "the file servers' rows cannot be read");
-                PlacementAnswer::Failed
-            }
-        }
+            Err(NoPlace::NoFileServer) => PlacementAnswer::NoFileServer,
+            Err(NoPlace::Full) => PlacementAnswer::Full,
+            Err(NoPlace::Busy) => PlacementAnswer::Busy,
+        })
     }
 
     /// Suspect servers are taken only where there are too few others: they may be there after all.
     fn excluded(&self, ring: &Ring, given: &BTreeSet<ServerId>) -> BTreeSet<ServerId> {
-        let up = ring.servers.iter().filter(|server| server.state == ServerState::Up && !given.contains(&server.server_id));
-        let (suspect, sound): (Vec<_>, Vec<_>) = up.map(|server| server.server_id).partition(|id| self.servers.is_suspect(*id));
+        let up =
+            ring.servers.iter().filter(|server| server.state == ServerState::Up && !given.contains(&server.server_id));
+        let (suspect, sound): (Vec<_>, Vec<_>) =
+            up.map(|server| server.server_id).partition(|id| self.servers.is_suspect(*id));
         let enough = sound.len() >= usize::try_from(ring.copies).unwrap_or(usize::MAX);
         given.iter().copied().chain(suspect.into_iter().filter(|_| enough)).collect()
     }
@@ -143,7 +133,7 @@ impl InFlight {
         let renewal = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(RENEW_EVERY).await;
-                if let Err(error) = ask(&renewing, &PlacerCall::Renew(Renew { blob_id: blob_id.0 })).await {
+                if let Err(error) = ask(&renewing, &PlacerCall::Renew(Renew { blob_id })).await {
                     tracing::debug!(%blob_id, cause = ?error, "an upload in flight was not renewed");
                 }
             }
@@ -157,7 +147,7 @@ impl Drop for InFlight {
         self.renewal.abort();
         let (blob_id, handle) = (self.blob_id, self.handle.clone());
         tokio::spawn(async move {
-            if let Err(error) = ask(&handle, &PlacerCall::Release(Release { blob_id: blob_id.0 })).await {
+            if let Err(error) = ask(&handle, &PlacerCall::Release(Release { blob_id })).await {
                 tracing::debug!(%blob_id, cause = ?error, "an upload was not released and is forgotten with its lease");
             }
         });
@@ -172,7 +162,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 impl Node {
     /// Has the leader choose the servers for a new blob.
     pub(crate) async fn place(&self, blob_id: BlobId, size_hint: u64) -> ApiResult<Placed> {
-        let request = PlacementRequest { blob_id: blob_id.0, size_hint, excluded: Vec::new() };
+        let request = PlacementRequest { blob_id, size_hint, excluded: Vec::new() };
         let call = PlacerCall::Place(request);
         for _ in 0..ASKS {
             let answer = match ask(self.handle(), &call).await? {
@@ -194,21 +184,24 @@ impl Node {
         Err(ApiError::no_leader())
     }
 
-    /// Where copies may go that a write lost on its way.
+    /// Where copies may go that a write lost on its way: the servers behind the first of `holders` in the ring, in its
+    /// order, that can take one and hold none.
     pub(crate) async fn substitutes(&self, holders: &[ServerId], lost: &[ServerId]) -> ApiResult<Vec<ServerAddress>> {
         let ring = self.handle().read(|store| query::ring(store)).await?;
-        let suspect = ring.servers.iter().map(|server| server.server_id).filter(|id| self.servers.is_suspect(*id));
-        let excluded = suspect.chain(lost.iter().copied()).collect();
-        let find = |id: ServerId| ring.servers.iter().find(|server| server.server_id == id).map(address);
-        Ok(substitutes(&ring, holders, &excluded).into_iter().filter_map(find).collect())
+        let start = ring.order.iter().position(|id| Some(id) == holders.first()).unwrap_or(0);
+        let order = ring.order.iter().cycle().skip(start).take(ring.order.len());
+        let fit = order.filter(|id| !holders.contains(id) && !lost.contains(id) && !self.servers.is_suspect(**id));
+        let find = |id: &ServerId| ring.servers.iter().find(|server| server.server_id == *id && server.is_eligible());
+        Ok(fit.filter_map(find).map(address).collect())
     }
 }
 
 fn nowhere(answer: &PlacementAnswer) -> ApiError {
     match answer {
-        PlacementAnswer::Full => {
-            ApiError::new(Code::StorageFull, "the file servers have no room for the file: free some, or add a file server")
-        }
+        PlacementAnswer::Full => ApiError::new(
+            Code::StorageFull,
+            "the file servers have no room for the file: free some, or add a file server",
+        ),
         PlacementAnswer::Busy => {
             ApiError::new(Code::TooManyRequests, "too many files are being written: try again in a moment")
         }

@@ -29,14 +29,18 @@ async fn curl_form_and_chunked_at_a_follower() {
     for size in SIZES {
         let (file, bytes) = file_of(&cluster, size);
         let url = format!("{}/write?path=/form/{size}", cluster.url(follower));
-        let output = run("curl", &["-sS", "-fL", "-H", &bearer(&cluster), "-F", &format!("file=@{file};type=text/x-test"), &url]);
+        let output = run(
+            "curl",
+            &["-sS", "-fL", "-H", &bearer(&cluster), "-F", &format!("file=@{file};type=text/x-test"), &url],
+        );
         assert!(output.status.success(), "{size}: {}", String::from_utf8_lossy(&output.stderr));
         same_everywhere(&cluster, &format!("/form/{size}"), &bytes).await;
         let stat = cluster.get(0, &format!("/stat?path=/form/{size}")).await.1;
         assert_eq!(stat["content_type"], "text/x-test");
 
         let url = format!("{}/write?path=/chunked/{size}", cluster.url(follower));
-        let command = format!("curl -sS -fL -H '{}' -H 'Transfer-Encoding: chunked' -T - '{url}' < '{file}'", bearer(&cluster));
+        let command =
+            format!("curl -sS -fL -H '{}' -H 'Transfer-Encoding: chunked' -T - '{url}' < '{file}'", bearer(&cluster));
         let output = run("sh", &["-c", &command]);
         assert!(output.status.success(), "{size}: {}", String::from_utf8_lossy(&output.stderr));
         same_everywhere(&cluster, &format!("/chunked/{size}"), &bytes).await;
@@ -51,7 +55,8 @@ async fn wget_at_a_follower() {
         let (file, bytes) = file_of(&cluster, size);
         let url = format!("{}/write?path=/wget/{size}", cluster.url(follower));
         let header = format!("--header={}", bearer(&cluster));
-        let output = run("wget", &["-q", "-O", "/dev/null", "--method=PUT", &header, &format!("--body-file={file}"), &url]);
+        let output =
+            run("wget", &["-q", "-O", "/dev/null", "--method=PUT", &header, &format!("--body-file={file}"), &url]);
         assert!(output.status.success(), "{size}: {}", String::from_utf8_lossy(&output.stderr));
         same_everywhere(&cluster, &format!("/wget/{size}"), &bytes).await;
         let back = format!("{file}.back");

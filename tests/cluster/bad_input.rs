@@ -19,7 +19,10 @@ async fn requests() {
         for path in ["/a/../b", "/./a", "/a//b", "/a/", "/nul%00", "/tab%09", "", &format!("/{long}"), &deep, "/%FF"] {
             let (status, answer) = cluster.put(admin, node, &format!("/write?path={path}"), "x", &[]).await;
             let code = answer["code"].as_str().unwrap_or("").to_owned();
-            assert!(status == 400 && (code == "invalid_path" || code == "invalid_request"), "{path}: {status} {answer}");
+            assert!(
+                status == 400 && (code == "invalid_path" || code == "invalid_request"),
+                "{path}: {status} {answer}"
+            );
             assert!(answer["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{answer}");
             assert!(answer["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{answer}");
         }
@@ -43,7 +46,8 @@ async fn requests() {
         let (status, answer) = cluster.put(admin, node, "/write?path=/big", vec![b'x'; 100_001], &[]).await;
         assert_eq!((status, answer["code"].as_str()), (413, Some("too_large")), "{answer}");
         let pieces = futures_util::stream::iter((0..101).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 1000])));
-        let (status, answer) = cluster.put(admin, node, "/write?path=/big", reqwest::Body::wrap_stream(pieces), &[]).await;
+        let (status, answer) =
+            cluster.put(admin, node, "/write?path=/big", reqwest::Body::wrap_stream(pieces), &[]).await;
         assert_eq!((status, answer["code"].as_str()), (413, Some("too_large")), "{answer}");
         let digest = [("Repr-Digest", "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:")];
         let (status, answer) = cluster.put(admin, node, "/write?path=/digest", "x", &digest).await;
@@ -57,17 +61,31 @@ async fn requests() {
         let huge = format!("{{\"path\": \"{}\"}}", "y".repeat(2 << 20));
         let request = cluster.http.post(format!("{}/mkdir", cluster.url(node))).bearer_auth(&admin.token);
         assert_eq!(request.body(huge).send().await.expect("an answer").status(), 413);
-        let (status, answer) = cluster.post(admin, node, "/signup", &json!({"username": "admin", "password": "12345678"})).await;
+        let (status, answer) =
+            cluster.post(admin, node, "/signup", &json!({"username": "admin", "password": "12345678"})).await;
         assert_eq!((status, answer["code"].as_str()), (409, Some("already_exists")), "{answer}");
         for (name, password) in [("x", "short"), ("", "long enough"), ("UPPER CASE", "long enough")] {
-            let (status, answer) = cluster.post(admin, node, "/signup", &json!({"username": name, "password": password})).await;
+            let (status, answer) =
+                cluster.post(admin, node, "/signup", &json!({"username": name, "password": password})).await;
             assert_eq!((status, answer["code"].as_str()), (400, Some("invalid_request")), "{answer}");
         }
-        let (status, answer) = cluster.post(admin, node, "/login", &json!({"username": "admin", "password": "wrong password"})).await;
+        let (status, answer) =
+            cluster.post(admin, node, "/login", &json!({"username": "admin", "password": "wrong password"})).await;
         assert_eq!((status, answer["code"].as_str()), (401, Some("unauthenticated")), "{answer}");
         // Bodies that break off, with a length and in chunks.
-        for head in ["Content-Length: 5000\r\n\r\n12345", "Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n", "Content-Length: nonsense\r\n\r\n"] {
-            let answer = raw(&cluster, node, &format!("PUT /write?path=/broken HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n{head}", admin.token));
+        for head in [
+            "Content-Length: 5000\r\n\r\n12345",
+            "Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
+            "Content-Length: nonsense\r\n\r\n",
+        ] {
+            let answer = raw(
+                &cluster,
+                node,
+                &format!(
+                    "PUT /write?path=/broken HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n{head}",
+                    admin.token
+                ),
+            );
             assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
         }
     }
@@ -151,8 +169,11 @@ async fn operators() {
     let other = Cluster::start(1, 1).await;
     cluster.servers[0].kill();
     let text = fs::read_to_string(&cluster.servers[0].config).expect("the configuration");
-    let text = text.replace(cluster.url(0), other.url(0)).replace("\"cluster.secret\"", &format!("{:?}", other.dir.path().join("cluster.secret")));
-    let mut stranger = Process::new(cluster.dir.path(), "fileserver", "stranger".to_owned(), String::new(), &text, vec![], vec![]);
+    let text = text
+        .replace(cluster.url(0), other.url(0))
+        .replace("\"cluster.secret\"", &format!("{:?}", other.dir.path().join("cluster.secret")));
+    let mut stranger =
+        Process::new(cluster.dir.path(), "fileserver", "stranger".to_owned(), String::new(), &text, vec![], vec![]);
     stranger.start();
     let code = stranger.wait_exit().await;
     assert!(code.is_some_and(|code| code != 0), "{}", stranger.log_tail());

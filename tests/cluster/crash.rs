@@ -22,7 +22,8 @@ async fn all_seven_processes_are_killed_under_load_and_nothing_acknowledged_is_l
     let journal = Arc::new(Mutex::new(Journal::default()));
     for round in 0..3 {
         let stop = Arc::new(AtomicBool::new(false));
-        let writers: Vec<_> = (0..8).map(|writer| tokio::spawn(write_until(&cluster, writer, round, &stop, &journal))).collect();
+        let writers: Vec<_> =
+            (0..8).map(|writer| tokio::spawn(write_until(&cluster, writer, round, &stop, &journal))).collect();
         let wanted = journal.lock().expect("no panic").acknowledged.len() + 60;
         until("enough is acknowledged", async || journal.lock().expect("no panic").acknowledged.len() >= wanted).await;
         cluster.kill_all();
@@ -42,7 +43,8 @@ async fn the_leader_is_killed_under_load_and_the_others_go_on() {
     let mut cluster = Cluster::start(3, 3).await;
     let journal = Arc::new(Mutex::new(Journal::default()));
     let stop = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> = (0..6).map(|writer| tokio::spawn(write_until(&cluster, writer, 0, &stop, &journal))).collect();
+    let writers: Vec<_> =
+        (0..6).map(|writer| tokio::spawn(write_until(&cluster, writer, 0, &stop, &journal))).collect();
     for _ in 0..3 {
         let leader = cluster.leader().await;
         cluster.nodes[leader].kill();
@@ -65,7 +67,8 @@ fn write_until(
     stop: &Arc<AtomicBool>,
     journal: &Arc<Mutex<Journal>>,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let (stop, journal, http, token) = (stop.clone(), journal.clone(), cluster.http.clone(), cluster.admin.token.clone());
+    let (stop, journal, http, token) =
+        (stop.clone(), journal.clone(), cluster.http.clone(), cluster.admin.token.clone());
     let urls: Vec<String> = cluster.nodes.iter().map(|node| node.url.clone()).collect();
     async move {
         let mut count = 0;
@@ -106,7 +109,11 @@ async fn check(cluster: &Cluster, journal: &Arc<Mutex<Journal>>) {
         let page = cluster.get(0, &format!("/all?limit=500{more}")).await.1;
         for file in page["files"].as_array().expect("files") {
             let path = file["path"].as_str().expect("a path");
-            assert_eq!(file["sha256"].as_str(), sent.get(path).map(String::as_str), "{path} is what was sent, or not there");
+            assert_eq!(
+                file["sha256"].as_str(),
+                sent.get(path).map(String::as_str),
+                "{path} is what was sent, or not there"
+            );
             visible += 1;
         }
         cursor = page["next_cursor"].as_str().map(str::to_owned);

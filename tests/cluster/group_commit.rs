@@ -15,20 +15,28 @@ async fn sixty_four_writers_share_syncs() {
     let setup = Setup::new(3, 2).with("RINGMASTER__RAFT__SYNC_DELAY", "2ms");
     let cluster = Arc::new(Cluster::set_up(setup).await);
     for writer in 0..WRITERS {
-        let (status, answer) = cluster.put(&cluster.admin, writer % 3, &format!("/write?path=/locks/{writer}"), "x", &[]).await;
+        let (status, answer) =
+            cluster.put(&cluster.admin, writer % 3, &format!("/write?path=/locks/{writer}"), "x", &[]).await;
         assert_eq!(status, 201, "{answer}");
     }
     let leader = cluster.leader().await;
-    let before = (cluster.metric(leader, "ringmaster_raft_log_syncs_total").await, cluster.metric(leader, "ringmaster_raft_commits_total").await);
+    let before = (
+        cluster.metric(leader, "ringmaster_raft_log_syncs_total").await,
+        cluster.metric(leader, "ringmaster_raft_commits_total").await,
+    );
     let mut writers = Vec::new();
     for writer in 0..WRITERS {
         let cluster = cluster.clone();
         writers.push(tokio::spawn(async move {
             for round in 0..ROUNDS {
                 let admin = &cluster.admin;
-                let (status, held) = cluster.post(admin, leader, "/lock", &json!({"path": format!("/locks/{writer}")})).await;
+                let (status, held) =
+                    cluster.post(admin, leader, "/lock", &json!({"path": format!("/locks/{writer}")})).await;
                 assert_eq!(status, 200, "{held}");
-                assert_eq!(cluster.post(admin, leader, "/unlock", &json!({"lock_token": held["lock_token"]})).await.0, 204);
+                assert_eq!(
+                    cluster.post(admin, leader, "/unlock", &json!({"lock_token": held["lock_token"]})).await.0,
+                    204
+                );
                 let made = json!({"path": format!("/made-{writer}-{round}")});
                 assert_eq!(cluster.post(admin, leader, "/mkdir", &made).await.0, 201);
             }
@@ -40,7 +48,10 @@ async fn sixty_four_writers_share_syncs() {
     assert_eq!(cluster.leader().await, leader, "the counters are one leader's");
     let syncs = cluster.metric(leader, "ringmaster_raft_log_syncs_total").await - before.0;
     let commits = cluster.metric(leader, "ringmaster_raft_commits_total").await - before.1;
-    println!("{WRITERS} writers: {commits} commits, {syncs} syncs, {:.1} commits a sync", commits as f64 / syncs as f64);
+    println!(
+        "{WRITERS} writers: {commits} commits, {syncs} syncs, {:.1} commits a sync",
+        commits as f64 / syncs as f64
+    );
     assert!(commits >= (WRITERS * ROUNDS * 3) as u64);
     assert!(syncs * 8 <= commits, "{syncs} syncs for {commits} commits");
 }
@@ -59,7 +70,8 @@ async fn one_writer_waits_for_two_syncs_in_parallel() {
     let mut fastest = Duration::MAX;
     for write in 0..WRITES {
         let start = Instant::now();
-        let (status, answer) = cluster.post(&cluster.admin, leader, "/mkdir", &json!({"path": format!("/{write}")})).await;
+        let (status, answer) =
+            cluster.post(&cluster.admin, leader, "/mkdir", &json!({"path": format!("/{write}")})).await;
         assert_eq!(status, 201, "{answer}");
         fastest = fastest.min(start.elapsed());
     }

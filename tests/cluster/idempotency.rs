@@ -26,8 +26,15 @@ async fn a_repeated_operation_has_one_effect_and_the_same_answer() {
         }
         for node in (0..3).filter(|node| cluster.nodes[*node].is_started()) {
             assert_eq!(cluster.put(&admin, node, "/write?path=/once", "bytes", &write).await, (201, first.clone()));
-            assert_eq!(cluster.put(&admin, node, "/update?path=/once", "more bytes", &update).await, (200, second.clone()));
-            assert_eq!(keyed(&cluster, node, "/lock", &lock_body, "lock-1").await, (200, held.clone()), "the same token again");
+            assert_eq!(
+                cluster.put(&admin, node, "/update?path=/once", "more bytes", &update).await,
+                (200, second.clone())
+            );
+            assert_eq!(
+                keyed(&cluster, node, "/lock", &lock_body, "lock-1").await,
+                (200, held.clone()),
+                "the same token again"
+            );
             // The same key for another request.
             for (call, body) in [("/write?path=/once", "other"), ("/write?path=/twice", "bytes")] {
                 let (status, answer) = cluster.put(&admin, node, call, body, &write).await;

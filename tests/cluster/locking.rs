@@ -28,14 +28,20 @@ async fn a_locked_file_opens_to_its_token_alone() {
         assert_eq!(lock(&cluster, admin, node, json!({"path": "/f"})).await.0, 423, "a second lock, by the holder too");
         assert_eq!(cluster.read(admin, node, "/f").await, Ok(b"one".to_vec()), "unchanged");
         let stat = cluster.get(node, "/stat?path=/f").await.1;
-        assert_eq!((&stat["version"], &stat["lock"]["owner"], &stat["lock"]["fence"]), (&json!(1), &json!("admin"), &held["fence"]));
+        assert_eq!(
+            (&stat["version"], &stat["lock"]["owner"], &stat["lock"]["fence"]),
+            (&json!(1), &json!("admin"), &held["fence"])
+        );
     }
     let (status, answer) = cluster.put(admin, 2, "/update?path=/f", "two", &[("Lock-Token", &token)]).await;
     assert_eq!((status, &answer["version"]), (200, &json!(2)), "{answer}");
 
     let locks = cluster.get(0, "/locks").await.1;
     assert_eq!((&locks["locks"][0]["path"], locks["locks"][0].get("lock_token")), (&json!("/f"), None), "{locks}");
-    assert_eq!(cluster.post(admin, 0, "/renew", &json!({"lock_token": token, "ttl_ms": 5000})).await.1["fence"], held["fence"]);
+    assert_eq!(
+        cluster.post(admin, 0, "/renew", &json!({"lock_token": token, "ttl_ms": 5000})).await.1["fence"],
+        held["fence"]
+    );
     assert_eq!(cluster.post(admin, 1, "/unlock", &json!({"lock_token": token})).await.0, 204);
     assert_eq!(cluster.put(admin, 0, "/update?path=/f", "three", &[]).await.0, 200);
     assert_eq!(cluster.post(admin, 0, "/unlock", &json!({"lock_token": token})).await.0, 423, "it is unlocked already");
@@ -46,7 +52,10 @@ async fn the_token_of_an_expired_lock_is_refused_once_somebody_else_has_locked()
     let cluster = Cluster::start(3, 2).await;
     let (admin, bert) = (&cluster.admin, cluster.user("bert").await);
     assert_eq!(cluster.put(admin, 0, "/write?path=/f", "one", &[]).await.0, 201);
-    assert_eq!(cluster.post(admin, 0, "/share", &json!({"path": "/f", "username": "bert", "permission": "write"})).await.0, 200);
+    assert_eq!(
+        cluster.post(admin, 0, "/share", &json!({"path": "/f", "username": "bert", "permission": "write"})).await.0,
+        200
+    );
     let (status, old) = lock(&cluster, admin, 0, json!({"path": "/f", "ttl_ms": 1000})).await;
     assert_eq!(status, 200, "{old}");
     let old_token = old["lock_token"].as_str().expect("a token").to_owned();
@@ -68,7 +77,11 @@ async fn the_token_of_an_expired_lock_is_refused_once_somebody_else_has_locked()
     assert_eq!(cluster.post(&bert, 0, "/unlock", &json!({"lock_token": new["lock_token"]})).await.0, 204);
     assert_eq!(cluster.put(admin, 2, "/update?path=/f", "late", &late).await.0, 423);
     assert_eq!(cluster.read(admin, 0, "/f").await, Ok(b"one".to_vec()));
-    assert_eq!(cluster.put(admin, 2, "/update?path=/f", "fresh", &[]).await.0, 200, "without a token it is simply not locked");
+    assert_eq!(
+        cluster.put(admin, 2, "/update?path=/f", "fresh", &[]).await.0,
+        200,
+        "without a token it is simply not locked"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

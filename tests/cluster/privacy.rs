@@ -52,7 +52,10 @@ async fn a_grant_is_the_only_door() {
         let all = cluster.get_as(&bert, node, "/all").await.1;
         assert_eq!(all["files"].as_array().map(Vec::len), Some(1), "{all}");
         let file = &all["files"][0];
-        assert_eq!((&file["owner"], &file["path"], &file["permission"]), (&json!("anna"), &json!("/diary/monday"), &json!("read")));
+        assert_eq!(
+            (&file["owner"], &file["path"], &file["permission"]),
+            (&json!("anna"), &json!("/diary/monday"), &json!("read"))
+        );
         assert!(file.get("replicas").is_none());
     }
     assert_eq!(cluster.read(&anna, 0, "/diary/monday").await, Ok(b"dear diary".to_vec()));
@@ -62,7 +65,10 @@ async fn a_grant_is_the_only_door() {
     assert_eq!(cluster.post(&anna, 2, "/share", &grant).await.0, 200);
     let (status, answer) = cluster.put(&bert, 0, "/update?owner=anna&path=/diary/monday", "by bert", &[]).await;
     assert_eq!((status, &answer["version"]), (200, &json!(2)), "{answer}");
-    assert_eq!(cluster.post(&bert, 0, "/share", &json!({"file_id": id, "username": "admin", "permission": "read"})).await.0, 403);
+    assert_eq!(
+        cluster.post(&bert, 0, "/share", &json!({"file_id": id, "username": "admin", "permission": "read"})).await.0,
+        403
+    );
     assert_eq!(cluster.post(&bert, 0, "/delete", &json!({"file_id": id})).await.0, 403);
 
     // The door shuts again, at once and everywhere.
@@ -82,12 +88,23 @@ async fn a_shared_directory_shares_what_is_below_it() {
     let grant = json!({"path": "/team", "username": "bert", "permission": "write"});
     assert_eq!(cluster.post(&anna, 0, "/share", &grant).await.0, 200);
     let all = cluster.get_as(&bert, 0, "/all").await.1;
-    let paths: Vec<&str> = all["files"].as_array().expect("files").iter().filter_map(|file| file["path"].as_str()).collect();
+    let paths: Vec<&str> =
+        all["files"].as_array().expect("files").iter().filter_map(|file| file["path"].as_str()).collect();
     assert_eq!(paths, ["/team/notes/one", "/team/plan"]);
     assert_eq!(cluster.put(&bert, 0, "/write?owner=anna&path=/team/new", "n", &[]).await.0, 201);
-    assert_eq!(cluster.post(&bert, 0, "/move", &json!({"owner": "anna", "from": "/team/new", "to": "/team/renamed"})).await.0, 200);
+    assert_eq!(
+        cluster.post(&bert, 0, "/move", &json!({"owner": "anna", "from": "/team/new", "to": "/team/renamed"})).await.0,
+        200
+    );
     assert_eq!(cluster.post(&bert, 0, "/delete", &json!({"owner": "anna", "path": "/team/renamed"})).await.0, 204);
     let out = json!({"owner": "anna", "from": "/team/plan", "to": "/private-plan"});
-    assert_ne!(cluster.post(&bert, 0, "/move", &out).await.0, 200, "a write grant reaches no further than its directory");
-    assert_ne!(cluster.post(&bert, 0, "/delete", &json!({"owner": "anna", "path": "/team", "recursive": true})).await.0, 204);
+    assert_ne!(
+        cluster.post(&bert, 0, "/move", &out).await.0,
+        200,
+        "a write grant reaches no further than its directory"
+    );
+    assert_ne!(
+        cluster.post(&bert, 0, "/delete", &json!({"owner": "anna", "path": "/team", "recursive": true})).await.0,
+        204
+    );
 }

@@ -84,13 +84,17 @@ async fn a_client_that_hangs_up_leaves_nothing() {
 async fn a_read_goes_on_from_the_backup_when_the_primary_dies() {
     const BLOCKS: usize = 64;
     let mut cluster = Cluster::start(1, 3).await;
-    let (_, stat) = cluster.put(&cluster.admin.clone(), 0, "/write?path=/f", reqwest::Body::wrap_stream(blocks(BLOCKS)), &[]).await;
+    let (_, stat) =
+        cluster.put(&cluster.admin.clone(), 0, "/write?path=/f", reqwest::Body::wrap_stream(blocks(BLOCKS)), &[]).await;
     let expected = stat["sha256"].as_str().expect("a digest").to_owned();
     let primary = cluster.get(0, "/ring").await.1["servers"]
         .as_array()
-        .and_then(|servers| servers.iter().find(|server| server["server_id"] == stat["replicas"][0]["server_id"]).cloned())
+        .and_then(|servers| {
+            servers.iter().find(|server| server["server_id"] == stat["replicas"][0]["server_id"]).cloned()
+        })
         .expect("the primary is in the ring");
-    let at = cluster.servers.iter().position(|server| primary["url"] == server.url.as_str()).expect("it is one of ours");
+    let at =
+        cluster.servers.iter().position(|server| primary["url"] == server.url.as_str()).expect("it is one of ours");
 
     let call = format!("{}/read?path=/f", cluster.url(0));
     let answer = cluster.http.get(&call).bearer_auth(&cluster.admin.token).send().await.expect("an answer");
@@ -107,7 +111,10 @@ async fn a_read_goes_on_from_the_backup_when_the_primary_dies() {
     // While it is away: whole and partial reads, and new files.
     let part = cluster.http.get(&call).bearer_auth(&cluster.admin.token).header("Range", "bytes=5000000-5999999");
     let answer = part.send().await.expect("an answer");
-    assert_eq!((answer.status().as_u16(), answer.headers()["content-range"].to_str()), (206, Ok("bytes 5000000-5999999/67108864")));
+    assert_eq!(
+        (answer.status().as_u16(), answer.headers()["content-range"].to_str()),
+        (206, Ok("bytes 5000000-5999999/67108864"))
+    );
     let base = noise(7, MIB);
     let whole: Vec<u8> = (4..7).flat_map(|at| block(&base, at).to_vec()).collect();
     let start = 5_000_000 - 4 * MIB;
@@ -142,13 +149,18 @@ async fn an_upload_goes_on_when_a_file_server_dies() {
     // Whoever has something in its temporary folder takes part in the upload.
     let mut taking = None;
     until("a file server has begun", async || {
-        taking = cluster.servers.iter().position(|server| crate::support::files_below(&server.data.join("tmp")).len() == 1);
+        taking =
+            cluster.servers.iter().position(|server| crate::support::files_below(&server.data.join("tmp")).len() == 1);
         taking.is_some()
     })
     .await;
     cluster.servers[taking.expect("one takes part")].kill();
     resume.send(true).expect("the body goes on");
-    let answer = tokio::time::timeout(Duration::from_secs(60), upload).await.expect("in time").expect("no panic").expect("an answer");
+    let answer = tokio::time::timeout(Duration::from_secs(60), upload)
+        .await
+        .expect("in time")
+        .expect("no panic")
+        .expect("an answer");
     assert_eq!(answer.status(), 201);
     let stat: serde_json::Value = answer.json().await.expect("JSON");
     assert_eq!(stat["sha256"], json!(digest(48)));
@@ -159,10 +171,12 @@ async fn an_upload_goes_on_when_a_file_server_dies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn conditionals_ranges_and_heads_follow_the_standard() {
     let cluster = Cluster::start(1, 2).await;
-    let (_, stat) = cluster.put(&cluster.admin, 0, "/write?path=/f", "0123456789", &[("Content-Type", "text/plain")]).await;
+    let (_, stat) =
+        cluster.put(&cluster.admin, 0, "/write?path=/f", "0123456789", &[("Content-Type", "text/plain")]).await;
     let etag = format!("\"{}-1\"", stat["file_id"]);
     let get = async |headers: &[(&str, &str)], method: reqwest::Method| {
-        let mut request = cluster.http.request(method, format!("{}/read?path=/f", cluster.url(0))).bearer_auth(&cluster.admin.token);
+        let mut request =
+            cluster.http.request(method, format!("{}/read?path=/f", cluster.url(0))).bearer_auth(&cluster.admin.token);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -172,10 +186,15 @@ async fn conditionals_ranges_and_heads_follow_the_standard() {
     };
     let (status, headers, body) = get(&[], reqwest::Method::GET).await;
     assert_eq!((status, body.as_str(), headers["etag"].to_str()), (200, "0123456789", Ok(etag.as_str())));
-    assert_eq!((&headers["content-type"], &headers["content-length"], &headers["accept-ranges"]), (&"text/plain".parse().expect("valid"), &"10".parse().expect("valid"), &"bytes".parse().expect("valid")));
+    assert_eq!(
+        (&headers["content-type"], &headers["content-length"], &headers["accept-ranges"]),
+        (&"text/plain".parse().expect("valid"), &"10".parse().expect("valid"), &"bytes".parse().expect("valid"))
+    );
     let (status, headers, body) = get(&[], reqwest::Method::HEAD).await;
     assert_eq!((status, body.as_str(), headers["content-length"].to_str()), (200, "", Ok("10")));
-    for (range, expected, told) in [("bytes=2-4", "234", "bytes 2-4/10"), ("bytes=-3", "789", "bytes 7-9/10"), ("bytes=8-", "89", "bytes 8-9/10")] {
+    for (range, expected, told) in
+        [("bytes=2-4", "234", "bytes 2-4/10"), ("bytes=-3", "789", "bytes 7-9/10"), ("bytes=8-", "89", "bytes 8-9/10")]
+    {
         let (status, headers, body) = get(&[("Range", range)], reqwest::Method::GET).await;
         assert_eq!((status, body.as_str(), headers["content-range"].to_str()), (206, expected, Ok(told)));
     }

@@ -221,7 +221,8 @@ impl Cluster {
         let answer = self.http.get(format!("{}/metrics", self.url(node))).send().await.expect("metrics are served");
         let text = answer.text().await.expect("metrics are text");
         let line = text.lines().find(|line| line.split(' ').next() == Some(name));
-        line.and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or_else(|| panic!("no metric {name} in\n{text}"))
+        line.and_then(|line| line.split(' ').nth(1)?.parse().ok())
+            .unwrap_or_else(|| panic!("no metric {name} in\n{text}"))
     }
 
     /// Every blob on the disks: server position, blob id, SHA-256 of its bytes.
@@ -350,10 +351,21 @@ fn configure(dir: &Path, setup: &Setup) -> (Vec<Process>, Vec<Process>) {
         let text = format!(
             "[node]\nid = {id}\ndata_dir = \"directory-{id}\"\nlisten = \"{}\"\nadvertise = \"{}\"\npeer_listen = \"{}\"\npeer_advertise = \"{}\"\n\
              [cluster]\nname = \"test\"\nsecret_file = \"cluster.secret\"\n{members}",
-            http.address(), http.url(), peer.address(), peer.url(),
+            http.address(),
+            http.url(),
+            peer.address(),
+            peer.url(),
         );
         let url = http.url();
-        nodes.push(Process::new(dir, "directory", format!("directory-{id}"), url, &text, vec![http, peer], setup.environment.clone()));
+        nodes.push(Process::new(
+            dir,
+            "directory",
+            format!("directory-{id}"),
+            url,
+            &text,
+            vec![http, peer],
+            setup.environment.clone(),
+        ));
     }
     let mut servers = Vec::new();
     for at in 0..setup.servers {
@@ -362,7 +374,9 @@ fn configure(dir: &Path, setup: &Setup) -> (Vec<Process>, Vec<Process>) {
         let text = format!(
             "[server]\ndata_dir = \"fileserver-{id}\"\nlisten = \"{}\"\nadvertise = \"{}\"\nzone = \"a\"\n\
              [cluster]\ndirectory = [{}]\nsecret_file = \"cluster.secret\"\n",
-            port.address(), port.url(), directory.join(", "),
+            port.address(),
+            port.url(),
+            directory.join(", "),
         );
         let url = port.url();
         servers.push(Process::new(dir, "fileserver", format!("fileserver-{id}"), url, &text, vec![port], Vec::new()));

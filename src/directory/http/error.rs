@@ -41,7 +41,10 @@ impl ApiError {
     }
 
     pub(crate) fn no_leader() -> Self {
-        Self::new(Code::NoLeader, "the directory has no leader at the moment and nothing was done: try again in a second")
+        Self::new(
+            Code::NoLeader,
+            "the directory has no leader at the moment and nothing was done: try again in a second",
+        )
     }
 
     /// Adds what only the log sees.

@@ -116,11 +116,7 @@ async fn look_up(node: &App, token: &Token, file: FileRef) -> ApiResult<Found> {
     Ok(Found { etag: ETag { file_id: stat.file_id, version: content.version }, content, servers })
 }
 
-fn find(
-    store: &dyn ReadStore,
-    user: UserId,
-    file: &FileRef,
-) -> query::Asked<(Stat, BTreeMap<ServerId, Server>)> {
+fn find(store: &dyn ReadStore, user: UserId, file: &FileRef) -> query::Asked<(Stat, BTreeMap<ServerId, Server>)> {
     let stat = match query::stat(store, user, file)? {
         Ok(stat) => stat,
         Err(rejection) => return Ok(Err(rejection)),
