@@ -3,9 +3,19 @@
 //!
 //! `NOTES.md` beside this file has the reasons.
 
+mod files;
+mod formation;
 mod handle;
+mod log;
+mod machine;
 mod options;
+mod records;
+mod rocks;
+mod snapshot;
 mod status;
+mod stopper;
+mod transport;
+mod types;
 
 pub use handle::Handle;
 pub use options::{Member, Options, Tuning};
