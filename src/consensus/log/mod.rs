@@ -128,8 +128,7 @@ impl LogStore {
     }
 
     fn mark(&self, key: &[u8]) -> io::Result<Option<LogId>> {
-        let record: Option<LogIdRecord> =
-            read_mark(&self.0.db, key).map_err(|what| self.0.damage.report(&what))?;
+        let record: Option<LogIdRecord> = read_mark(&self.0.db, key).map_err(|what| self.0.damage.report(&what))?;
         Ok(record.as_ref().map(Into::into))
     }
 

@@ -140,9 +140,7 @@ fn apply_batch(store: &StateStore, machine: &dyn Machine, batch: Vec<Entry>) -> 
     for entry in batch {
         let answer = match entry.payload {
             EntryPayload::Blank => Blob::default(),
-            EntryPayload::Normal(command) => {
-                machine.apply(&mut overlay, entry.log_id.index, &command.0)?.into()
-            }
+            EntryPayload::Normal(command) => machine.apply(&mut overlay, entry.log_id.index, &command.0)?.into(),
             EntryPayload::Membership(change) => {
                 membership = StoredMembership::new(Some(entry.log_id), change);
                 Blob::default()
@@ -171,5 +169,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| io::Error::other(format!("the state machine failed: {error}")))
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| io::Error::other(format!("the state machine failed: {error}")))
 }
