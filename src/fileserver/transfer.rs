@@ -189,7 +189,13 @@ impl Opened {
         stream::unfold(State::Send(self.first, self.reader), |state| async move {
             let (block, reader) = match state {
                 State::End => return None,
-                State::Fail(error) => return Some((Err(error.into()), State::End)),
+                State::Fail(error) => {
+                    // The HTTP server drops what it has not sent when a body fails, but sends while a body is not ready.
+                    // The good bytes before a bad chunk shall arrive: whoever goes on from there meets the bad chunk
+                    // first, and is told what is wrong instead of seeing one more broken connection.
+                    tokio::task::yield_now().await;
+                    return Some((Err(error.into()), State::End));
+                }
                 State::Send(block, reader) => (block, reader),
                 State::Read(reading) => match joined(reading).await {
                     Ok(read) => read,
