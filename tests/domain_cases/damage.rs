@@ -1,6 +1,7 @@
 //! `check` finds what is broken.
 
 use ringmaster::domain::command::LockProof;
+use ringmaster::domain::store::Row;
 use ringmaster::domain::{Command, Fence, MemoryStore, ReadStore, Sha256, Store, Table, check};
 
 use crate::cluster::{ADA, Cluster, file};
@@ -76,7 +77,7 @@ fn exchanged_values_are_noticed() {
 
 #[test]
 fn violations_are_told_by_name() {
-    let named = |table: Table, pick: fn(&[(Vec<u8>, Vec<u8>)]) -> usize| {
+    let named = |table: Table, pick: fn(&[Row]) -> usize| {
         let mut store = rich().store;
         let rows = store.scan(table, &[], None, 100).expect("no fault in memory");
         store.delete(table, &rows[pick(&rows)].0).expect("no fault in memory");
@@ -86,7 +87,7 @@ fn violations_are_told_by_name() {
             .map(|violation| violation.invariant)
             .collect::<Vec<_>>()
     };
-    let first = |_: &[(Vec<u8>, Vec<u8>)]| 0;
+    let first = |_: &[Row]| 0;
     assert_eq!(named(Table::GrantsByFile, first), ["grants_have_their_reverse"]);
     assert_eq!(named(Table::LocksByOwner, first), ["locks_are_known_by_owner"]);
     assert_eq!(named(Table::Ring, first), ["ring_is_who_is_up_and_not_draining"]);

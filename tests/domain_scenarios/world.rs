@@ -225,7 +225,7 @@ impl World {
                         s.server_id, s.state, s.epoch, s.primaries, s.backups, s.bytes
                     )
                 });
-                std::iter::once(format!("order {}", order.join(" "))).chain(servers).collect()
+                std::iter::once(format!("order: {}", order.join(", ")).trim_end().to_owned()).chain(servers).collect()
             }
             "plan" => {
                 let tasks = plan(store, &Observed { now: ClusterTime(self.now) }).expect("no fault in memory");
