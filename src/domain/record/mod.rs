@@ -11,6 +11,8 @@ mod answer;
 mod command;
 mod rows;
 mod scalar;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use rows::{Mark, Nothing, Number, RingOrder};
 
