@@ -189,7 +189,12 @@ impl Opened {
         stream::unfold(State::Send(self.first, self.reader), |state| async move {
             let (block, reader) = match state {
                 State::End => return None,
-                State::Fail(error) => return Some((Err(error.into()), State::End)),
+                State::Fail(error) => {
+                    // An error makes the HTTP server drop what it has buffered. It sends that first when the body
+                    // makes it wait, and then the reader comes back for the damaged chunk itself, and learns of it.
+                    tokio::task::yield_now().await;
+                    return Some((Err(error.into()), State::End));
+                }
                 State::Send(block, reader) => (block, reader),
                 State::Read(reading) => match joined(reading).await {
                     Ok(read) => read,
