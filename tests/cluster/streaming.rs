@@ -112,8 +112,8 @@ async fn a_read_goes_on_from_the_backup_when_the_primary_dies() {
     let part = cluster.http.get(&call).bearer_auth(&cluster.admin.token).header("Range", "bytes=5000000-5999999");
     let answer = part.send().await.expect("an answer");
     assert_eq!(
-        (answer.status().as_u16(), answer.headers()["content-range"].to_str()),
-        (206, Ok("bytes 5000000-5999999/67108864"))
+        (answer.status().as_u16(), text(answer.headers(), "content-range")),
+        (206, "bytes 5000000-5999999/67108864")
     );
     let base = noise(7, MIB);
     let whole: Vec<u8> = (4..7).flat_map(|at| block(&base, at).to_vec()).collect();
@@ -185,25 +185,26 @@ async fn conditionals_ranges_and_heads_follow_the_standard() {
         (status, headers, answer.text().await.expect("text"))
     };
     let (status, headers, body) = get(&[], reqwest::Method::GET).await;
-    assert_eq!((status, body.as_str(), headers["etag"].to_str()), (200, "0123456789", Ok(etag.as_str())));
-    assert_eq!(
-        (&headers["content-type"], &headers["content-length"], &headers["accept-ranges"]),
-        (&"text/plain".parse().expect("valid"), &"10".parse().expect("valid"), &"bytes".parse().expect("valid"))
-    );
+    assert_eq!((status, body.as_str(), text(&headers, "etag")), (200, "0123456789", etag.as_str()));
+    assert_eq!((text(&headers, "content-type"), text(&headers, "content-length"), text(&headers, "accept-ranges")), ("text/plain", "10", "bytes"));
     let (status, headers, body) = get(&[], reqwest::Method::HEAD).await;
-    assert_eq!((status, body.as_str(), headers["content-length"].to_str()), (200, "", Ok("10")));
+    assert_eq!((status, body.as_str(), text(&headers, "content-length")), (200, "", "10"));
     for (range, expected, told) in
         [("bytes=2-4", "234", "bytes 2-4/10"), ("bytes=-3", "789", "bytes 7-9/10"), ("bytes=8-", "89", "bytes 8-9/10")]
     {
         let (status, headers, body) = get(&[("Range", range)], reqwest::Method::GET).await;
-        assert_eq!((status, body.as_str(), headers["content-range"].to_str()), (206, expected, Ok(told)));
+        assert_eq!((status, body.as_str(), text(&headers, "content-range")), (206, expected, told));
     }
     let (status, headers, body) = get(&[("Range", "bytes=10-")], reqwest::Method::GET).await;
-    assert_eq!((status, headers["content-range"].to_str()), (416, Ok("bytes */10")));
+    assert_eq!((status, text(&headers, "content-range")), (416, "bytes */10"));
     assert!(body.contains("range_not_satisfiable"), "{body}");
     assert_eq!(get(&[("If-None-Match", &etag)], reqwest::Method::GET).await.0, 304);
     assert_eq!(get(&[("If-None-Match", "\"other\"")], reqwest::Method::GET).await.0, 200);
     assert_eq!(get(&[("If-Match", "\"1-99\"")], reqwest::Method::GET).await.0, 412);
     assert_eq!(get(&[("If-Range", &etag), ("Range", "bytes=0-0")], reqwest::Method::GET).await.0, 206);
     assert_eq!(get(&[("If-Range", "\"1-99\""), ("Range", "bytes=0-0")], reqwest::Method::GET).await.0, 200);
+}
+
+fn text<'a>(headers: &'a reqwest::header::HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
