@@ -5,13 +5,31 @@
 //! every replica that applies the same log comes to the same bytes.
 
 pub mod answer;
+pub mod apply;
+pub mod check;
 pub mod command;
 pub mod ids;
+pub mod memory;
+pub mod overlay;
 pub mod path;
+pub mod placement;
+pub mod plan;
+pub mod query;
+pub mod record;
+pub mod rows;
+mod rules;
+mod stop;
 pub mod store;
+mod tables;
 
 pub use answer::{Answer, Outcome, Rejection, RejectionKind};
+pub use apply::apply;
+pub use check::check;
 pub use command::{Command, Proposal, Stamped};
 pub use ids::*;
+pub use memory::MemoryStore;
+pub use overlay::Overlay;
 pub use path::{FilePath, PathError};
+pub use plan::plan;
+pub use record::{decode_answer, encode_answer};
 pub use store::{Fault, ReadStore, Store, Table};

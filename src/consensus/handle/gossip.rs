@@ -1,0 +1,188 @@
+//! What nodes tell one another about themselves once a second, so that each can answer for all.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver;
+use serde::{Deserialize, Serialize};
+
+use super::super::status::{MemberStatus, Metrics, Role, Status};
+use super::super::transport::{Call, decode, encode};
+use super::super::types::RaftNode;
+use super::node::{Leader, Node};
+use crate::domain::NodeId;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_millis(900);
+/// A node that answered this long ago counts as reachable: two rounds may be lost.
+const REACHABLE: Duration = Duration::from_millis(3_000);
+
+/// A node's word about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PeerStatus {
+    pub last_log_index: Option<u64>,
+    pub applied_index: Option<u64>,
+}
+
+impl Node {
+    pub(crate) fn own_status(&self) -> PeerStatus {
+        PeerStatus {
+            last_log_index: self.raft_metrics().and_then(|metrics| metrics.last_log_index),
+            applied_index: self.state.applied().index,
+        }
+    }
+
+    pub(crate) fn compute_status(&self) -> Status {
+        let metrics = self.raft_metrics();
+        let own = self.own_status();
+        let leader = match self.leader() {
+            Leader::Here => Some(self.id),
+            Leader::There(target) => Some(target.id),
+            Leader::Unknown(_) => None,
+        };
+        let role = metrics.as_ref().map_or(Role::Learner, |metrics| match metrics.state {
+            ServerState::Leader => Role::Leader,
+            ServerState::Follower | ServerState::Candidate => Role::Follower,
+            ServerState::Learner | ServerState::Shutdown => Role::Learner,
+        });
+        // A node that was just started knows of no commit until a leader tells it.
+        let recovered = metrics.as_ref().is_some_and(|metrics| {
+            metrics.local_committed.is_some() && metrics.last_applied >= metrics.local_committed
+        });
+        Status {
+            node_id: self.id,
+            cluster_id: self.cluster_id(),
+            cluster_name: self.cluster_name.clone(),
+            term: metrics.as_ref().map_or(0, |metrics| metrics.current_term),
+            leader,
+            role,
+            ready: leader.is_some() && recovered && self.stopped_message().is_none(),
+            last_log_index: own.last_log_index,
+            applied_index: own.applied_index,
+            members: self.member_statuses(&own),
+            waiting_for: self.waiting(),
+        }
+    }
+
+    fn member_statuses(&self, own: &PeerStatus) -> Vec<MemberStatus> {
+        let gossip = self.gossip.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let status_of = |id: NodeId, url: &str, peer: &str, voter: bool| {
+            let heard = gossip.get(&id);
+            let (reachable, word) = if id == self.id {
+                (true, Some(own))
+            } else {
+                (heard.is_some_and(|(at, _)| at.elapsed() < REACHABLE), heard.map(|(_, word)| word))
+            };
+            MemberStatus {
+                id,
+                url: url.to_owned(),
+                peer: peer.to_owned(),
+                voter,
+                reachable,
+                last_log_index: word.and_then(|word| word.last_log_index),
+                applied_index: word.and_then(|word| word.applied_index),
+            }
+        };
+        let membership = self.raft_metrics().map(|metrics| metrics.membership_config);
+        match membership.filter(|membership| membership.nodes().next().is_some()) {
+            Some(membership) => {
+                let voters: Vec<u64> = membership.voter_ids().collect();
+                let nodes = membership.nodes();
+                nodes.map(|(id, node)| status_of(NodeId(*id), &node.url, &node.peer, voters.contains(id))).collect()
+            }
+            None if self.join => vec![status_of(self.id, &self.url, &self.peer_url, false)],
+            None => {
+                let mut members = self.members.clone();
+                members.sort_by_key(|member| member.id);
+                members.iter().map(|member| status_of(member.id, &member.url, &member.peer, true)).collect()
+            }
+        }
+    }
+
+    pub(crate) fn publish_status(&self) {
+        let next = self.compute_status();
+        self.status.send_if_modified(|status| {
+            let changed = *status != next;
+            *status = next;
+            changed
+        });
+    }
+
+    pub(crate) fn compute_metrics(&self) -> Metrics {
+        let metrics = self.raft_metrics();
+        Metrics {
+            log_syncs: self.log.syncs(),
+            commits: self.commits.load(Ordering::Relaxed),
+            is_leader: self.office.borrow().is_some(),
+            term: metrics.as_ref().map_or(0, |metrics| metrics.current_term),
+            applied_index: self.state.applied().index.unwrap_or(0),
+            last_log_index: metrics.as_ref().and_then(|metrics| metrics.last_log_index).unwrap_or(0),
+            snapshots: self.snapshots.taken(),
+            read_rounds: self.read_rounds.load(Ordering::Relaxed),
+            reads: self.reads.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Asks the other members, and keeps this node's status up to date, at once when its role or leader changes.
+pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
+    let mut server = raft.server_metrics();
+    let mut office = node.office.subscribe();
+    let mut rounds = tokio::time::interval(INTERVAL);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = rounds.tick() => {
+                ask_all(&node).await;
+                watch_health(&node, &raft);
+            }
+            changed = server.changed() => if changed.is_err() {
+                watch_health(&node, &raft);
+                node.publish_status();
+                return;
+            },
+            changed = office.changed() => if changed.is_err() {
+                return;
+            },
+        }
+        node.publish_status();
+    }
+}
+
+async fn ask_all(node: &Arc<Node>) {
+    let Some(metrics) = node.raft_metrics() else { return };
+    let ids: Vec<NodeId> = metrics.membership_config.nodes().map(|(id, _)| NodeId(*id)).collect();
+    for id in ids.into_iter().filter(|id| *id != node.id) {
+        // Each on its own: a node that is gone must not hold up the news of the others.
+        let node = Arc::clone(node);
+        tokio::spawn(async move {
+            let Some(target) = node.target(id) else { return };
+            let answer = node.peers.call(&target, Call::Status, encode(&()), TIMEOUT).await;
+            if let Ok(word) = answer.map_err(|error| error.to_string()).and_then(|body| decode(&body)) {
+                let mut gossip = node.gossip.lock().unwrap_or_else(PoisonError::into_inner);
+                gossip.insert(id, (Instant::now(), word));
+            }
+        });
+    }
+}
+
+/// Ends the process when the disk or Raft itself has failed.
+fn watch_health(node: &Node, raft: &RaftNode) {
+    for (name, errors) in [("raft", node.log.background_errors()), ("state", node.state.background_errors())] {
+        if errors > 0 {
+            node.stopper.stop(format!(
+                "RocksDB could not write in the background in {}: the disk may be failing or full. Check it (dmesg, df; \
+                 the file LOG there has the details) before you start this node again",
+                node.data_dir().join(name).display()
+            ));
+        }
+    }
+    let closing = node.closing.load(Ordering::Acquire);
+    if let Err(fatal) = &raft.metrics().borrow_watched().running_state
+        && !closing
+    {
+        node.stopper.stop(format!("consensus stopped: {fatal}"));
+    }
+}

@@ -1,0 +1,293 @@
+//! The one thing that the floors above hold of consensus.
+
+mod gossip;
+mod node;
+mod office;
+mod propose;
+mod read;
+mod start;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use openraft::Instant;
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use self::node::{Leader, Node};
+#[cfg(test)]
+use super::machine::Machine;
+use super::machine::Replicated;
+use super::options::Options;
+use super::status::{AskError, Metrics, PeerService, ProposeError, ReadError, Status};
+use crate::domain::{Answer, ClusterTime, Fault, NodeId, Proposal, ReadStore, decode_answer};
+
+/// Queries that run at the same time on threads for blocking work; more wait.
+const MAX_QUERIES: usize = 64;
+/// How long a successor may take to be elected.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long Raft's tasks may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A running node. Cheap to clone; the node ends when the last clone is dropped, or at `shutdown`.
+#[derive(Clone)]
+pub struct Handle {
+    node: Arc<Node>,
+    running: Arc<Running>,
+    queries: Arc<Semaphore>,
+}
+
+/// Raft's runtime. It ends with this, whatever its tasks are at, as a crash would end them.
+struct Running {
+    runtime: Mutex<Option<Runtime>>,
+    handle: tokio::runtime::Handle,
+}
+
+impl Running {
+    fn new(runtime: Runtime) -> Self {
+        let handle = runtime.handle().clone();
+        Self { runtime: Mutex::new(Some(runtime)), handle }
+    }
+
+    fn take(&self) -> Option<Runtime> {
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// # Errors
+    /// When the node has ended.
+    fn spawn<F>(&self, future: F) -> anyhow::Result<JoinHandle<F::Output>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
+        if runtime.is_none() {
+            bail!("the node has ended");
+        }
+        Ok(self.handle.spawn(future))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Handle {
+    /// Starts the node: takes the data directory, opens what is there, begins to listen. It returns before the cluster has
+    /// formed or a leader is known; see `watch` for those, and `stopped` for why it may come to neither.
+    ///
+    /// # Errors
+    /// When the data directory is in use, of another node, role or cluster, or damaged. The message says what to do.
+    pub async fn start(options: Options, service: Arc<dyn PeerService>) -> anyhow::Result<Self> {
+        let machine = Arc::new(Replicated { policy: options.policy.clone() });
+        start::start(options, service, machine).await
+    }
+
+    /// Starts a node with another state machine.
+    #[cfg(test)]
+    pub(crate) async fn start_with(
+        options: Options,
+        service: Arc<dyn PeerService>,
+        machine: Arc<dyn Machine>,
+    ) -> anyhow::Result<Self> {
+        start::start(options, service, machine).await
+    }
+
+    fn new(node: Arc<Node>, running: Arc<Running>) -> Self {
+        Self { node, running, queries: Arc::new(Semaphore::new(MAX_QUERIES)) }
+    }
+
+    /// Has the cluster apply a proposal, from any node: it goes to whoever leads, who stamps it with its times. A proposal
+    /// with an operation id is tried again when its fate is unclear; one without is tried again only when it is certain not
+    /// to be in the log.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]. It takes no longer than `Tuning::propose_deadline`.
+    pub async fn propose(&self, proposal: Proposal) -> Result<Answer, ProposeError> {
+        let repeatable = proposal.operation.is_some();
+        let answer = self.propose_bytes(proposal.encode().into(), repeatable).await?;
+        decode_answer(&answer).map_err(|fault| ProposeError::OutcomeUnknown(fault.to_string()))
+    }
+
+    pub(crate) async fn propose_bytes(&self, proposal: Bytes, repeatable: bool) -> Result<Bytes, ProposeError> {
+        let proposing = Arc::clone(&self.node).propose(proposal, repeatable);
+        self.on_raft(proposing, ProposeError::Stopped, ProposeError::OutcomeUnknown).await?
+    }
+
+    /// A linearizable read on this node: what it sees includes all that was acknowledged anywhere before the call. The query
+    /// runs on one consistent state, on a thread for blocking work.
+    ///
+    /// # Errors
+    /// `NoLeader` after `Tuning::read_deadline`; the query's own fault.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let catching_up = Arc::clone(&self.node).catch_up();
+        self.on_raft(catching_up, ReadError::Stopped, ReadError::Stopped).await??;
+        self.read_local(query).await
+    }
+
+    /// A read of whatever this node has applied.
+    ///
+    /// # Errors
+    /// The query's own fault.
+    pub async fn read_local<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let place = Arc::clone(&self.queries).acquire_owned().await;
+        let db = self.node.state.db();
+        let run = move || {
+            let _place = place;
+            let answer = query(&db.view());
+            drop(db);
+            answer
+        };
+        match self.node.service_runtime.spawn_blocking(run).await {
+            Ok(answer) => Ok(answer?),
+            Err(error) => Err(ReadError::Stopped(format!("the query did not end: {error}"))),
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        self.node.compute_status()
+    }
+
+    /// Follows the status: a change of role or leader at once, all else about once a second.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.node.status.subscribe()
+    }
+
+    /// On the leader the last applied time and what its clock has counted since; elsewhere the last applied time.
+    pub fn cluster_time(&self) -> ClusterTime {
+        self.node.cluster_time()
+    }
+
+    /// Has the leader's [`PeerService`] answer, locally where this node leads.
+    ///
+    /// # Errors
+    /// See [`AskError`]. A call that did not arrive is not tried again.
+    pub async fn ask_leader(&self, request: Bytes) -> Result<Bytes, AskError> {
+        match self.node.leader() {
+            Leader::Here => self.ask(self.node.id, request).await,
+            Leader::There(target) => self.ask(target.id, request).await,
+            Leader::Unknown(reason) => Err(AskError::NoLeader(reason)),
+        }
+    }
+
+    /// Has the [`PeerService`] of `node` answer.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn ask(&self, node: NodeId, request: Bytes) -> Result<Bytes, AskError> {
+        if node == self.node.id {
+            let answer = self.node.service.serve(node, request).await;
+            return answer.map_err(|cause| AskError::Refused { node, cause });
+        }
+        let Some(target) = self.node.target(node) else {
+            return Err(AskError::Unreachable { node, cause: "it is not a member of the cluster".into() });
+        };
+        let asked = Arc::clone(&self.node);
+        let asking = async move { asked.ask(&target, request).await };
+        self.on_raft(asking, AskError::Stopped, AskError::Stopped).await?
+    }
+
+    /// Hands leadership to the most caught-up other voter, and returns when another node leads.
+    ///
+    /// # Errors
+    /// When there is nobody to hand it to, or nobody took it in time. It is no error if this node does not lead.
+    pub async fn transfer_leadership(&self) -> anyhow::Result<()> {
+        let node = Arc::clone(&self.node);
+        self.running.spawn(async move { transfer(&node).await })?.await.context("the node has ended")?
+    }
+
+    /// Hands over leadership if this node has it, and stops. Calls fail from now on. What is on the disk is closed when the
+    /// last clone of this handle is dropped.
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.transfer_leadership().await {
+            tracing::info!("shutting down without handing over leadership: {error:#}");
+        }
+        self.node.closing.store(true, Ordering::Release);
+        if let Some(raft) = self.node.raft.get().cloned()
+            && let Ok(task) = self.running.spawn(async move { raft.shutdown().await })
+            && let Ok(Err(error)) = task.await
+        {
+            tracing::warn!(%error, "consensus did not stop cleanly");
+        }
+        self.node.publish_status();
+        if let Some(runtime) = self.running.take() {
+            let ended = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(END_TIMEOUT)).await;
+            if let Err(error) = ended {
+                tracing::warn!(%error, "Raft's threads did not end cleanly");
+            }
+        }
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        self.node.compute_metrics()
+    }
+
+    /// Holds a message once the node must end by itself: the disk failed, the log is damaged, the state machine met what it
+    /// does not know. The process then exits with it and a non-zero code.
+    pub fn stopped(&self) -> watch::Receiver<Option<String>> {
+        self.node.stopper.watch()
+    }
+
+    /// Runs a future on Raft's threads, where its connections and timers are. It runs to its end even if the caller
+    /// gives up.
+    async fn on_raft<T: Send + 'static, E>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+        before: impl FnOnce(String) -> E,
+        within: impl FnOnce(String) -> E,
+    ) -> Result<T, E> {
+        match self.running.spawn(future) {
+            Ok(task) => task.await.map_err(|_| within("the node ended meanwhile".into())),
+            Err(error) => Err(before(error.to_string())),
+        }
+    }
+}
+
+async fn transfer(node: &Arc<Node>) -> anyhow::Result<()> {
+    let Some(raft) = node.raft.get() else { return Ok(()) };
+    if node.office.borrow().is_none() {
+        return Ok(());
+    }
+    let successor = {
+        let receiver = raft.metrics();
+        let metrics = receiver.borrow_watched();
+        let voters: Vec<u64> = metrics.membership_config.voter_ids().filter(|id| *id != node.id.0).collect();
+        let heard = |id: u64| {
+            let heartbeats = metrics.heartbeat.as_ref()?;
+            let (_, at) = heartbeats.iter().find(|(other, _)| **other == id)?;
+            at.as_ref().map(|at| at.elapsed() < node.patience())
+        };
+        let matched = |id: u64| {
+            let progress = metrics.replication.as_ref()?;
+            progress.iter().find(|(other, _)| **other == id).and_then(|(_, at)| *at)
+        };
+        let alive = voters.into_iter().filter(|id| heard(*id).unwrap_or(false));
+        alive.max_by_key(|id| matched(*id).map(|at| at.index))
+    };
+    let successor = successor.context("no other voter is up to take over leadership")?;
+    raft.trigger().transfer_leader(successor).await.context("consensus has stopped")?;
+    let mut metrics = raft.metrics();
+    let handed_over = async {
+        while metrics.borrow_watched().current_leader.is_none_or(|leader| leader == node.id.0) {
+            metrics.changed().await.context("consensus has stopped")?;
+        }
+        Ok(())
+    };
+    let handed_over = tokio::time::timeout(TRANSFER_TIMEOUT, handed_over).await;
+    handed_over.unwrap_or_else(|_| bail!("node {successor} did not take over leadership in time"))
+}

@@ -1,0 +1,133 @@
+//! The one thread that syncs the log.
+//!
+//! It takes everything that waits, syncs once, and tells all of them; what arrives during that sync makes up the next
+//! round. So the number of syncs follows the speed of the disk and not the number of writers, and a lone writer waits for
+//! no timer. One thread rather than a pool: syncs of one file queue up in the kernel anyway, and with one thread the order
+//! of completions is the order of requests.
+//!
+//! A sync that failed is never tried again: the kernel may have dropped the dirty pages and would report success for
+//! data that is gone. The process ends instead.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rocksdb::DB;
+use tokio::sync::oneshot;
+
+use super::super::stopper::Stopper;
+use super::super::types::IoFlushed;
+
+pub(super) struct Flusher {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+    syncs: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// One for each append or vote that openraft has under way, which bounds it.
+    waiting: Vec<Waiter>,
+    closed: bool,
+}
+
+enum Waiter {
+    Append(IoFlushed),
+    Vote(oneshot::Sender<io::Result<()>>),
+}
+
+impl Waiter {
+    fn complete(self, result: io::Result<()>) {
+        match self {
+            Self::Append(callback) => callback.io_completed(result),
+            // Nobody waits any more when the node is being stopped.
+            Self::Vote(sender) => drop(sender.send(result)),
+        }
+    }
+}
+
+impl Flusher {
+    pub(super) fn start(db: Arc<DB>, sync_delay: Option<Duration>, stopper: Stopper) -> Self {
+        let shared = Arc::new(Shared { queue: Mutex::default(), arrived: Condvar::new(), syncs: AtomicU64::new(0) });
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("raft-log-sync".into())
+            .spawn(move || run(&db, &for_thread, sync_delay, &stopper))
+            .expect("a process that can start can start one more thread");
+        Self { shared, thread: Some(thread) }
+    }
+
+    /// Calls back once everything written before this call is on the disk.
+    pub(super) fn sync_then(&self, callback: IoFlushed) {
+        self.enqueue(Waiter::Append(callback));
+    }
+
+    /// Returns once everything written before this call is on the disk.
+    pub(super) async fn sync(&self) -> io::Result<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.enqueue(Waiter::Vote(sender));
+        receiver.await.unwrap_or_else(|_| Err(io::Error::other("the log is being closed")))
+    }
+
+    pub(super) fn syncs(&self) -> u64 {
+        self.shared.syncs.load(Ordering::Relaxed)
+    }
+
+    fn enqueue(&self, waiter: Waiter) {
+        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).waiting.push(waiter);
+        self.shared.arrived.notify_one();
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.shared.arrived.notify_one();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the log's sync thread panicked");
+        }
+    }
+}
+
+fn run(db: &DB, shared: &Shared, sync_delay: Option<Duration>, stopper: &Stopper) {
+    let mut failure: Option<String> = None;
+    loop {
+        let waiting = {
+            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            while queue.waiting.is_empty() && !queue.closed {
+                queue = shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            if queue.waiting.is_empty() {
+                return;
+            }
+            std::mem::take(&mut queue.waiting)
+        };
+        if failure.is_none() {
+            if let Some(delay) = sync_delay {
+                std::thread::sleep(delay);
+            }
+            if let Err(error) = db.flush_wal(true) {
+                let message = format!(
+                    "cannot sync the Raft log in {}: {error}. The disk may be failing or full: check it (dmesg, df) \
+                     before you start this node again",
+                    db.path().display()
+                );
+                stopper.stop(message.clone());
+                failure = Some(message);
+            }
+            shared.syncs.fetch_add(1, Ordering::Relaxed);
+        }
+        for waiter in waiting {
+            waiter.complete(failure.clone().map_or(Ok(()), |message| Err(io::Error::other(message))));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! openraft's state machine: batches of committed entries, and snapshots in order with them.
+//!
+//! One batch is one write to RocksDB, with the mark of the last entry in it, and the answers go out after that write. The
+//! write is not synced: what a power failure takes is applied again from the Raft log, which is only purged up
+//! to a snapshot, and a snapshot is synced.
+//!
+//! Applying runs on threads for blocking work. A compaction stall then delays answers; it does not delay a heartbeat.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::{Stream, TryStreamExt};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+
+use super::super::records::AppliedRecord;
+use super::super::snapshot::{Snapshot, SnapshotFiles, Snapshots};
+use super::super::stopper::Stopper;
+use super::super::types::{Blob, Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
+use super::{Applied, Machine, StateStore};
+use crate::domain::{Fault, Overlay};
+
+/// The state machine as openraft drives it: one task owns it.
+pub(crate) struct StateMachine {
+    pub store: Arc<StateStore>,
+    pub machine: Arc<dyn Machine>,
+    pub snapshots: Arc<Snapshots>,
+    pub max_batch_entries: usize,
+    pub max_batch_bytes: usize,
+    /// Entries applied by this process.
+    pub commits: Arc<AtomicU64>,
+    pub stopper: Stopper,
+}
+
+type Answered = (Vec<Entry>, Vec<Option<ApplyResponder<TypeConfig>>>);
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotFiles;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        self.store.db().applied_state().map_err(|fault| self.fatal(&fault))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        loop {
+            let (batch, responders) = self.next_batch(&mut entries).await?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let (store, machine) = (Arc::clone(&self.store), Arc::clone(&self.machine));
+            let count = batch.len() as u64;
+            let answers = blocking(move || apply_batch(&store, &*machine, batch)).await?;
+            let answers = answers.map_err(|fault| self.fatal(&fault))?;
+            self.commits.fetch_add(count, Ordering::Relaxed);
+            for (answer, responder) in answers.into_iter().zip(responders) {
+                if let Some(responder) = responder {
+                    responder.send(answer);
+                }
+            }
+        }
+    }
+
+    /// Takes the checkpoint here, between two batches, so that rows and mark belong together. What is left to the builder
+    /// is nothing.
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
+        let (store, snapshots) = (Arc::clone(&self.store), Arc::clone(&self.snapshots));
+        let taken = blocking(move || snapshots.take(&store.db())).await;
+        Some(Builder { taken: Some(taken.and_then(|taken| taken.map_err(|error| self.failed(&error)))) })
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        let builder = self.try_create_snapshot_builder(true).await;
+        builder.expect("a builder is always made")
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFiles) -> io::Result<()> {
+        let (store, machine) = (Arc::clone(&self.store), Arc::clone(&self.machine));
+        let snapshots = Arc::clone(&self.snapshots);
+        let mark = AppliedRecord::new(meta.last_log_id.as_ref(), &meta.last_membership);
+        let installed = blocking(move || -> anyhow::Result<()> {
+            let snapshot = snapshots.adopt(&snapshot, &mark)?;
+            store.replace(&snapshot.database(), &mark, &*machine)
+        })
+        .await?;
+        installed.map_err(|error| self.failed(&error))
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        Ok(self.snapshots.current())
+    }
+}
+
+impl StateMachine {
+    /// As many entries as one write holds, and who waits for their answers. Empty at the end of the stream.
+    async fn next_batch<S>(&self, entries: &mut S) -> io::Result<Answered>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        let (mut batch, mut responders, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while batch.len() < self.max_batch_entries && bytes < self.max_batch_bytes {
+            let Some((entry, responder)) = entries.try_next().await? else { break };
+            if let EntryPayload::Normal(command) = &entry.payload {
+                bytes += command.0.len();
+            }
+            batch.push(entry);
+            responders.push(responder);
+        }
+        Ok((batch, responders))
+    }
+
+    /// A fault while applying stops the node: going on would part it from the others.
+    fn fatal(&self, fault: &Fault) -> io::Error {
+        self.stopper.stop(format!(
+            "{fault}. This node stops, because going on without that change would part it from the others. Nothing \
+             acknowledged is lost: look at the disk, or start the version that the other nodes run"
+        ));
+        io::Error::other(fault.to_string())
+    }
+
+    fn failed(&self, error: &anyhow::Error) -> io::Error {
+        let message = format!("{error:#}");
+        self.stopper.stop(message.clone());
+        io::Error::other(message)
+    }
+}
+
+/// Applies a batch and writes it.
+fn apply_batch(store: &StateStore, machine: &dyn Machine, batch: Vec<Entry>) -> Result<Vec<Blob>, Fault> {
+    let db = store.db();
+    let latest = db.latest();
+    let (_, mut membership) = db.applied_state()?;
+    let mut overlay = Overlay::new(&latest);
+    let mut answers = Vec::with_capacity(batch.len());
+    let mut last = None;
+    for entry in batch {
+        let answer = match entry.payload {
+            EntryPayload::Blank => Blob::default(),
+            EntryPayload::Normal(command) => machine.apply(&mut overlay, entry.log_id.index, &command.0)?.into(),
+            EntryPayload::Membership(change) => {
+                membership = StoredMembership::new(Some(entry.log_id), change);
+                Blob::default()
+            }
+        };
+        answers.push(answer);
+        last = Some(entry.log_id);
+    }
+    let time = machine.cluster_time(&overlay)?;
+    db.write(overlay.into_changes(), &AppliedRecord::new(last.as_ref(), &membership))?;
+    store.set_applied(Applied { index: last.map(|id| id.index), time });
+    Ok(answers)
+}
+
+/// A snapshot that is taken already.
+pub(crate) struct Builder {
+    taken: Option<io::Result<Snapshot>>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = SnapshotFiles;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        self.taken.take().unwrap_or_else(|| Err(io::Error::other("a snapshot builder builds once")))
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| io::Error::other(format!("the state machine failed: {error}")))
+}

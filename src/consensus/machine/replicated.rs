@@ -1,0 +1,35 @@
+//! The state machine of `domain` behind the bytes that consensus carries.
+
+use super::Machine;
+use crate::domain::command::Policy;
+use crate::domain::{
+    ClusterId, ClusterTime, Command, Fault, Proposal, ReadStore, Stamped, Store, WallTime, apply, encode_answer, query,
+};
+
+pub(crate) struct Replicated {
+    /// The policy of a cluster that is set up by this node.
+    pub policy: Policy,
+}
+
+impl Machine for Replicated {
+    fn stamp(&self, at: ClusterTime, wall: WallTime, proposal: &[u8]) -> Result<Vec<u8>, Fault> {
+        Ok(Stamped { at, wall, proposal: Proposal::decode(proposal)? }.encode())
+    }
+
+    fn apply(&self, store: &mut dyn Store, index: u64, entry: &[u8]) -> Result<Vec<u8>, Fault> {
+        let stamped = Stamped::decode(entry)?;
+        Ok(encode_answer(&apply(store, index, &stamped)?))
+    }
+
+    fn cluster_time(&self, store: &dyn ReadStore) -> Result<ClusterTime, Fault> {
+        query::cluster_time(store)
+    }
+
+    fn bootstrap(&self, store: &dyn ReadStore, cluster: ClusterId, name: &str) -> Result<Option<Vec<u8>>, Fault> {
+        if query::cluster_info(store)?.is_some() {
+            return Ok(None);
+        }
+        let command = Command::Bootstrap { cluster_id: cluster, name: name.to_owned(), policy: self.policy.clone() };
+        Ok(Some(Proposal { operation: None, command }.encode()))
+    }
+}

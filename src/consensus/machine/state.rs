@@ -1,0 +1,246 @@
+//! The state machine's database, and its replacement as a whole when a snapshot is installed.
+//!
+//! Layout of the directory: one subdirectory for each generation of the database (`1`, `2`, …) and the file `current`,
+//! which names one of them. A snapshot is installed by building the next generation beside the current one and
+//! then replacing `current` by an atomic rename: a crash at any point leaves the old database or the new one, and
+//! the other is swept away at the next start.
+//!
+//! Renaming the database's own directory would look simpler, but RocksDB opens its files by path whenever it needs them, so
+//! every reader would have to be stopped first. This way running queries finish on the old generation, which is
+//! deleted when the last of them lets go of it.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::Context;
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{ColumnFamilyDescriptor, DB, WriteBatch};
+use tokio::sync::watch;
+
+use super::super::log::explain_damage;
+use super::super::records::{self, AppliedRecord};
+use super::super::types::{LogId, StoredMembership};
+use super::super::{files, rocks};
+use super::view::{Latest, View, family};
+use super::{APPLIED_KEY, Machine};
+use crate::domain::{ClusterTime, Fault, ReadStore, Table};
+
+/// Memtables of all tables together.
+const WRITE_BUFFERS: usize = 64 << 20;
+/// The memtable of one table.
+const WRITE_BUFFER: usize = 16 << 20;
+
+const CURRENT: &str = "current";
+
+/// How far this node has applied the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub index: Option<u64>,
+    pub time: ClusterTime,
+}
+
+/// The state machine's database, whichever generation it is at.
+pub(crate) struct StateStore {
+    root: PathBuf,
+    node_id: u64,
+    shared: rocks::Shared,
+    current: RwLock<Arc<StateDb>>,
+    applied: watch::Sender<Applied>,
+}
+
+/// One generation of the database.
+pub(crate) struct StateDb {
+    dir: PathBuf,
+    generation: u64,
+    db: Option<DB>,
+    obsolete: AtomicBool,
+}
+
+impl StateStore {
+    /// Opens the database in `root`, or makes an empty one.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is damaged.
+    pub(crate) fn open(
+        shared: &rocks::Shared,
+        root: PathBuf,
+        node_id: u64,
+        machine: &dyn Machine,
+    ) -> anyhow::Result<Self> {
+        files::make_dir(&root)?;
+        let generation = match fs::read_to_string(root.join(CURRENT)) {
+            Ok(text) => text.trim().parse().with_context(|| {
+                explain_damage("state database", &root, node_id, &format!("its file {CURRENT} holds no number"))
+            })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                point_to(&root, 1)?;
+                1
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", root.join(CURRENT).display())),
+        };
+        sweep(&root, generation)?;
+        let db = StateDb::open(shared, &root, generation, node_id)?;
+        let applied = db.progress(machine)?;
+        Ok(Self {
+            root,
+            node_id,
+            shared: shared.clone(),
+            current: RwLock::new(Arc::new(db)),
+            applied: watch::Sender::new(applied),
+        })
+    }
+
+    /// The database of now. A caller keeps it for one query or one batch.
+    pub(crate) fn db(&self) -> Arc<StateDb> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn applied(&self) -> Applied {
+        *self.applied.borrow()
+    }
+
+    pub(crate) fn watch_applied(&self) -> watch::Receiver<Applied> {
+        self.applied.subscribe()
+    }
+
+    pub(super) fn set_applied(&self, applied: Applied) {
+        self.applied.send_replace(applied);
+    }
+
+    pub(crate) fn background_errors(&self) -> u64 {
+        rocks::background_errors(self.db().rocks())
+    }
+
+    /// Goes over to the database files in `source`, which stay where they are.
+    ///
+    /// # Errors
+    /// When the new database cannot be built or opened, or does not hold what `expected` says. The old one stays then.
+    pub(super) fn replace(&self, source: &Path, expected: &AppliedRecord, machine: &dyn Machine) -> anyhow::Result<()> {
+        let generation = self.db().generation + 1;
+        let dir = self.root.join(generation.to_string());
+        files::remove_dir(&dir)?;
+        files::clone_database(source, &dir)?;
+        let db = StateDb::open(&self.shared, &self.root, generation, self.node_id)?;
+        anyhow::ensure!(
+            db.applied_record()? == *expected,
+            "the snapshot in {} does not hold what its mark says: it is not installed",
+            source.display()
+        );
+        let applied = db.progress(machine)?;
+        point_to(&self.root, generation)?;
+        let old = {
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, Arc::new(db))
+        };
+        old.obsolete.store(true, Ordering::Release);
+        drop(old);
+        self.set_applied(applied);
+        Ok(())
+    }
+}
+
+impl StateDb {
+    fn open(shared: &rocks::Shared, root: &Path, generation: u64, node_id: u64) -> anyhow::Result<Self> {
+        let dir = root.join(generation.to_string());
+        let options = shared.database(WRITE_BUFFERS);
+        let families = std::iter::once("default")
+            .chain(Table::ALL.iter().map(|table| table.name()))
+            .map(|name| ColumnFamilyDescriptor::new(name, shared.column_family(WRITE_BUFFER)));
+        let db = DB::open_cf_descriptors(&options, &dir, families).map_err(|error| {
+            if error.kind() == rocksdb::ErrorKind::Corruption {
+                anyhow::anyhow!(explain_damage("state database", &dir, node_id, &error.to_string()))
+            } else {
+                anyhow::anyhow!("cannot open the state database in {}: {error}", dir.display())
+            }
+        })?;
+        Ok(Self { dir, generation, db: Some(db), obsolete: AtomicBool::new(false) })
+    }
+
+    pub(super) fn rocks(&self) -> &DB {
+        self.db.as_ref().expect("closed only when it is dropped")
+    }
+
+    /// One consistent state to run a query on.
+    pub(crate) fn view(&self) -> View<'_> {
+        View::new(self.rocks())
+    }
+
+    pub(super) fn latest(&self) -> Latest<'_> {
+        Latest(self.rocks())
+    }
+
+    /// Writes rows and the mark that goes with them, all or nothing.
+    pub(super) fn write(
+        &self,
+        changes: impl Iterator<Item = (Table, Vec<u8>, Option<Vec<u8>>)>,
+        mark: &AppliedRecord,
+    ) -> Result<(), Fault> {
+        let db = self.rocks();
+        let mut batch = WriteBatch::default();
+        for (table, key, value) in changes {
+            match value {
+                Some(value) => batch.put_cf(family(db, table), key, value),
+                None => batch.delete_cf(family(db, table), key),
+            }
+        }
+        batch.put_cf(family(db, Table::Meta), APPLIED_KEY, records::seal(APPLIED_KEY, mark));
+        db.write_opt(batch, &rocks::unsynced())
+            .map_err(|error| Fault(format!("cannot write to the state database in {}: {error}", self.dir.display())))
+    }
+
+    /// Makes a copy of the database as it is now in `dir`, of hard links as far as possible. What was in memory is
+    /// flushed and synced by that, which is why the log may be purged up to a snapshot.
+    pub(crate) fn checkpoint(&self, dir: &Path) -> anyhow::Result<()> {
+        let made = Checkpoint::new(self.rocks()).and_then(|checkpoint| checkpoint.create_checkpoint(dir));
+        made.with_context(|| format!("cannot take a checkpoint of {} into {}", self.dir.display(), dir.display()))
+    }
+
+    pub(super) fn applied_record(&self) -> Result<AppliedRecord, Fault> {
+        match self.latest().get(Table::Meta, APPLIED_KEY)? {
+            Some(bytes) => records::open(APPLIED_KEY, &bytes)
+                .map_err(|error| Fault(format!("the applied mark in {}: {error}", self.dir.display()))),
+            None => Ok(AppliedRecord::default()),
+        }
+    }
+
+    pub(crate) fn applied_state(&self) -> Result<(Option<LogId>, StoredMembership), Fault> {
+        self.applied_record()?
+            .into_parts()
+            .map_err(|error| Fault(format!("the applied mark in {}: {error}", self.dir.display())))
+    }
+
+    fn progress(&self, machine: &dyn Machine) -> Result<Applied, Fault> {
+        let index = self.applied_record()?.last.map(|id| id.index);
+        // An empty database may have no clock row yet.
+        let time = if index.is_some() { machine.cluster_time(&self.latest())? } else { ClusterTime(0) };
+        Ok(Applied { index, time })
+    }
+}
+
+impl Drop for StateDb {
+    fn drop(&mut self) {
+        drop(self.db.take());
+        if self.obsolete.load(Ordering::Acquire)
+            && let Err(error) = files::remove_dir(&self.dir)
+        {
+            tracing::warn!(%error, "an old state database stays on the disk until the next start");
+        }
+    }
+}
+
+fn point_to(root: &Path, generation: u64) -> anyhow::Result<()> {
+    files::write_atomically(&root.join(CURRENT), |file| writeln!(file, "{generation}"))
+}
+
+/// Removes generations that a crash left beside the current one.
+fn sweep(root: &Path, current: u64) -> anyhow::Result<()> {
+    for name in files::list_names(root)? {
+        if name.parse::<u64>().is_ok_and(|generation| generation != current) {
+            files::remove_dir(&root.join(&name))?;
+        }
+    }
+    Ok(())
+}

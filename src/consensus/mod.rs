@@ -1,0 +1,22 @@
+//! Everything that knows openraft or RocksDB: the log, the replicated state on disk, snapshots, the transport between
+//! directory nodes, the forming of a cluster. The floors above see the [`Handle`] and the words of `domain`.
+//!
+//! `NOTES.md` beside this file has the reasons.
+
+mod files;
+mod formation;
+mod handle;
+mod log;
+mod machine;
+mod options;
+mod records;
+mod rocks;
+mod snapshot;
+mod status;
+mod stopper;
+mod transport;
+mod types;
+
+pub use handle::Handle;
+pub use options::{Member, Options, Tuning};
+pub use status::{AskError, MemberStatus, Metrics, PeerService, ProposeError, ReadError, Role, Status};

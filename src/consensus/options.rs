@@ -1,0 +1,85 @@
+//! What a node is started with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::clock::SharedClock;
+use crate::domain::NodeId;
+use crate::domain::command::Policy;
+use crate::protocol::secret::ClusterSecret;
+
+/// What a directory node's consensus is started with.
+#[derive(Debug)]
+pub struct Options {
+    pub node_id: NodeId,
+    /// Made if it is not there. One process at a time may use it.
+    pub data_dir: PathBuf,
+    /// Already bound, so that a port in use is reported before anything is touched on the disk.
+    pub peer_listener: std::net::TcpListener,
+    /// Where users reach this node, as others are told it.
+    pub url: String,
+    /// Where other directory nodes reach this node.
+    pub peer_url: String,
+    pub cluster_name: String,
+    /// The first members, this node among them; with `join`, the members that are there already.
+    pub members: Vec<Member>,
+    /// Wait to be added to a running cluster rather than form one.
+    pub join: bool,
+    pub secret: ClusterSecret,
+    /// The policy of a cluster that forms now; a formed one has its own.
+    pub policy: Policy,
+    pub clock: SharedClock,
+    pub tuning: Tuning,
+}
+
+/// One of the first members of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub id: NodeId,
+    pub url: String,
+    /// The peer address, `http://host:port`.
+    pub peer: String,
+}
+
+/// Numbers that tests turn and operators do not.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    pub heartbeat: Duration,
+    pub election_min: Duration,
+    pub election_max: Duration,
+    /// The most entries that one write batch of the state machine holds.
+    pub max_batch_entries: usize,
+    /// The most bytes of entries that one write batch of the state machine, or one append to a follower, holds. One
+    /// entry is always taken, whatever its size.
+    pub max_batch_bytes: usize,
+    /// A snapshot is taken after this many entries.
+    pub snapshot_after: u64,
+    /// How many entries before the last snapshot stay in the log, for followers that are a little behind.
+    pub keep_entries: u64,
+    /// How many bytes of a snapshot's file go in one request.
+    pub snapshot_chunk_bytes: usize,
+    /// How long a proposal tries before its outcome is given up as unknown.
+    pub propose_deadline: Duration,
+    /// How long a linearizable read tries before it answers that there is no leader.
+    pub read_deadline: Duration,
+    /// A test switch: every sync of the log takes this much longer.
+    pub sync_delay: Option<Duration>,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(100),
+            election_min: Duration::from_millis(300),
+            election_max: Duration::from_millis(500),
+            max_batch_entries: 512,
+            max_batch_bytes: 4 << 20,
+            snapshot_after: 50_000,
+            keep_entries: 5_000,
+            snapshot_chunk_bytes: 1 << 20,
+            propose_deadline: Duration::from_secs(8),
+            read_deadline: Duration::from_secs(3),
+            sync_delay: None,
+        }
+    }
+}

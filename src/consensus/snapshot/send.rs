@@ -1,0 +1,70 @@
+//! Sending a snapshot, file by file, in bounded pieces.
+
+use std::fs::File;
+use std::io::Read;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::super::types::Blob;
+use super::SnapshotFiles;
+use super::receive::{Offer, Piece, offer_of};
+
+/// The other side of a transfer.
+pub(crate) trait Destination: Sync {
+    /// Offers a snapshot, and hears how much of each file is there already.
+    fn begin(&self, offer: &Offer) -> BoxFuture<'_, anyhow::Result<Vec<u64>>>;
+    fn write(&self, piece: &Piece) -> BoxFuture<'_, anyhow::Result<()>>;
+}
+
+/// Sends all files of `source` and gives the name of the snapshot. At most one piece is in memory.
+///
+/// # Errors
+/// When a file cannot be read, or the other side refuses or cannot be reached.
+pub(crate) async fn send(
+    source: &SnapshotFiles,
+    piece_bytes: usize,
+    destination: &dyn Destination,
+) -> anyhow::Result<String> {
+    let files = source.clone();
+    let offer = blocking(move || offer_of(&files)).await?;
+    let there = destination.begin(&offer).await?;
+    ensure!(there.len() == offer.files.len(), "the answer to the offer has another number of files");
+    for (number, (offered, there)) in offer.files.iter().zip(there).enumerate() {
+        let path = source.database().join(&offered.name);
+        let mut file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let (mut offset, mut crc, size) = (0, 0, offered.size);
+        if there == size && size > 0 {
+            continue;
+        }
+        loop {
+            let step = usize::try_from(size - offset).unwrap_or(usize::MAX).min(piece_bytes);
+            let (returned, data) = blocking(move || read(file, step)).await?;
+            file = returned;
+            crc = crc32c::crc32c_append(crc, &data);
+            let start = offset;
+            offset += data.len() as u64;
+            // What is there already is read for the checksum only. A transfer breaks off between pieces, so that no piece is
+            // there in part, unless the sizes of pieces differ; then the other side refuses and the transfer starts anew.
+            if offset > there || size == 0 {
+                let piece = Piece { snapshot: offer.name.clone(), file: number, offset: start, data: Blob(data), crc };
+                destination.write(&piece).await?;
+            }
+            if offset >= size {
+                break;
+            }
+        }
+    }
+    Ok(offer.name)
+}
+
+fn read(mut file: File, count: usize) -> anyhow::Result<(File, Bytes)> {
+    let mut data = vec![0; count];
+    file.read_exact(&mut data).context("cannot read a snapshot's file")?;
+    Ok((file, data.into()))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await.context("reading a snapshot failed")?
+}

@@ -1,0 +1,117 @@
+//! What the floors above see of a node: its status, its counters, its errors.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::domain::{ClusterId, Fault, NodeId};
+
+/// Calls between directory nodes that the floor above makes and answers; the peer transport carries them.
+pub trait PeerService: Send + Sync + 'static {
+    /// Answers a call of another node. An `Err` reaches the caller as [`AskError::Refused`].
+    fn serve(&self, from: NodeId, request: Bytes) -> BoxFuture<'static, Result<Bytes, String>>;
+}
+
+/// What a node takes part as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Leader,
+    Follower,
+    /// Has the data, has no vote. So is a node that has not joined a cluster yet.
+    Learner,
+}
+
+/// A node's view of its cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub node_id: NodeId,
+    /// Nothing until the cluster has formed.
+    pub cluster_id: Option<ClusterId>,
+    pub cluster_name: String,
+    pub term: u64,
+    /// Nothing while no leader is known, or while this node leads but has heard of no majority for a while.
+    pub leader: Option<NodeId>,
+    pub role: Role,
+    /// This node has applied what was committed before it was started, and knows a leader.
+    pub ready: bool,
+    pub last_log_index: Option<u64>,
+    pub applied_index: Option<u64>,
+    /// This node among them, in the order of their ids.
+    pub members: Vec<MemberStatus>,
+    /// What this node waits for, while it waits: for people to read.
+    pub waiting_for: Option<String>,
+}
+
+/// A member as the node that is asked knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberStatus {
+    pub id: NodeId,
+    pub url: String,
+    pub peer: String,
+    pub voter: bool,
+    /// It answered this node within the last few seconds.
+    pub reachable: bool,
+    pub last_log_index: Option<u64>,
+    pub applied_index: Option<u64>,
+}
+
+/// Counters since the start of the process, and gauges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// How often the log was synced to the disk.
+    pub log_syncs: u64,
+    /// Entries that this node applied.
+    pub commits: u64,
+    pub is_leader: bool,
+    pub term: u64,
+    pub applied_index: u64,
+    pub last_log_index: u64,
+    /// Snapshots taken here.
+    pub snapshots: u64,
+    /// Rounds that asked a majority whether the leader still leads.
+    pub read_rounds: u64,
+    /// Linearizable reads that those rounds served.
+    pub reads: u64,
+}
+
+/// Why a proposal has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Nothing was done, and trying again later may work.
+    #[error("the cluster has no leader at the moment: {0}")]
+    NoLeader(String),
+    /// It may have been done or may yet be: repeat it under the same operation id.
+    #[error("the outcome is unknown: {0}")]
+    OutcomeUnknown(String),
+    /// It can never be done as it is.
+    #[error("the proposal was refused: {0}")]
+    Refused(String),
+    /// This node is ending.
+    #[error("this node stops: {0}")]
+    Stopped(String),
+}
+
+/// Why a read has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    #[error("the cluster has no leader at the moment: {0}")]
+    NoLeader(String),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error("this node stops: {0}")]
+    Stopped(String),
+}
+
+/// Why another node did not answer a call of the floor above.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    #[error("the cluster has no leader at the moment: {0}")]
+    NoLeader(String),
+    /// It may or may not have got the call.
+    #[error("node {node} cannot be reached: {cause}")]
+    Unreachable { node: NodeId, cause: String },
+    /// It answered with an error.
+    #[error("node {node} refuses: {cause}")]
+    Refused { node: NodeId, cause: String },
+    #[error("this node stops: {0}")]
+    Stopped(String),
+}

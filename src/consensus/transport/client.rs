@@ -1,0 +1,126 @@
+//! The peer transport over HTTP/1.1: the calling side.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use reqwest::{Client, Response};
+
+use super::{Call, CallError, Lane, MAX_BODY_BYTES, Peers, Target};
+use crate::domain::{ClusterId, NodeId};
+use crate::protocol::secret::ClusterSecret;
+
+pub(super) const FROM: &str = "ringmaster-from";
+pub(super) const TO: &str = "ringmaster-to";
+pub(super) const CLUSTER: &str = "ringmaster-cluster";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
+/// Shorter than what the server allows a connection to be idle, so that it is this side that closes.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// One pool of connections for each lane.
+pub(crate) struct HttpPeers {
+    node: NodeId,
+    bearer: String,
+    cluster: Arc<RwLock<Option<ClusterId>>>,
+    append: Client,
+    vital: Client,
+    snapshot: Client,
+    work: Client,
+}
+
+impl HttpPeers {
+    /// # Errors
+    /// When the system's resources do not allow a client.
+    pub(crate) fn new(
+        node: NodeId,
+        secret: &ClusterSecret,
+        cluster: Arc<RwLock<Option<ClusterId>>>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            node,
+            bearer: format!("Bearer {}", secret.bearer()),
+            cluster,
+            append: lane(2)?,
+            vital: lane(4)?,
+            snapshot: lane(1)?,
+            work: lane(32)?,
+        })
+    }
+}
+
+fn lane(idle_connections: usize) -> anyhow::Result<Client> {
+    Client::builder()
+        .no_proxy()
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(idle_connections)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .context("cannot make an HTTP client")
+}
+
+impl Peers for HttpPeers {
+    fn call(
+        &self,
+        target: &Target,
+        call: Call,
+        body: Bytes,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Bytes, CallError>> {
+        let client = match call.lane() {
+            Lane::Append => &self.append,
+            Lane::Vital => &self.vital,
+            Lane::Snapshot => &self.snapshot,
+            Lane::Work => &self.work,
+        };
+        let mut request = client
+            .post(format!("{}{}", target.address.trim_end_matches('/'), call.path()))
+            .header(http::header::AUTHORIZATION, &self.bearer)
+            .header(FROM, self.node.0)
+            .header(TO, target.id.0)
+            .timeout(timeout)
+            .body(body);
+        let cluster = *self.cluster.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(cluster) = cluster {
+            request = request.header(CLUSTER, cluster.to_string());
+        }
+        Box::pin(async move {
+            let response = request.send().await.map_err(|error| broken(&error))?;
+            let status = response.status();
+            let body = collect(response).await?;
+            if status.is_success() {
+                Ok(body)
+            } else {
+                Err(CallError::Refused(String::from_utf8_lossy(&body).into_owned()))
+            }
+        })
+    }
+}
+
+async fn collect(mut response: Response) -> Result<Bytes, CallError> {
+    let mut pieces: Vec<Bytes> = Vec::new();
+    let mut size = 0;
+    while let Some(piece) = response.chunk().await.map_err(|error| broken(&error))? {
+        size += piece.len();
+        if size > MAX_BODY_BYTES {
+            return Err(CallError::Broken("its answer is too large".into()));
+        }
+        pieces.push(piece);
+    }
+    Ok(if pieces.len() == 1 { pieces.remove(0) } else { pieces.concat().into() })
+}
+
+/// Only a connection that was never made is sure not to have carried the call.
+fn broken(error: &reqwest::Error) -> CallError {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    if error.is_connect() { CallError::Unreachable(text) } else { CallError::Broken(text) }
+}

@@ -1,0 +1,174 @@
+//! openraft's network over [`Peers`].
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::RPCOption;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
+};
+use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::super::snapshot::{Destination, Offer, Piece, Snapshot, SnapshotFiles, send};
+use super::super::types::{PeerNode, SnapshotMeta, TypeConfig, Vote};
+use super::{Call, CallError, Peers, Target, decode, encode};
+use crate::domain::NodeId;
+
+/// An append waits for the follower's disk, so it gets much longer than a heartbeat; a follower that is gone is
+/// noticed by the heartbeats.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(3);
+const PIECE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The other side opens the database before it answers.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(120);
+
+type C = TypeConfig;
+
+/// Makes openraft's clients.
+pub(crate) struct Network {
+    pub peers: Arc<dyn Peers>,
+    pub snapshot_piece_bytes: usize,
+}
+
+/// openraft's client to one node for one purpose.
+pub(crate) struct Client {
+    peers: Arc<dyn Peers>,
+    target: Target,
+    append: Call,
+    snapshot_piece_bytes: usize,
+}
+
+/// The end of a transfer.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Finish {
+    pub name: String,
+    pub vote: Vote,
+    pub meta: SnapshotMeta,
+}
+
+impl Network {
+    fn client(&self, target: u64, node: &PeerNode, append: Call) -> Client {
+        Client {
+            peers: Arc::clone(&self.peers),
+            target: Target { id: NodeId(target), address: node.peer.clone() },
+            append,
+            snapshot_piece_bytes: self.snapshot_piece_bytes,
+        }
+    }
+}
+
+impl RaftNetworkFactory<C> for Network {
+    type Network = Client;
+
+    async fn new_client(&mut self, target: u64, node: &PeerNode) -> Client {
+        self.client(target, node, Call::Append)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &PeerNode) -> Client {
+        self.client(target, node, Call::Heartbeat)
+    }
+}
+
+impl Client {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        request: &impl Serialize,
+        timeout: Duration,
+    ) -> Result<T, RPCError<C>> {
+        let answer = self.peers.call(&self.target, call, encode(request), timeout).await;
+        let body = answer.map_err(|error| match error {
+            // Both wait a little before they try again; a broken connection is tried again at once.
+            CallError::Unreachable(_) | CallError::Refused(_) => {
+                RPCError::Unreachable(Unreachable::from_string(format!("node {}: {error}", self.target.id)))
+            }
+            CallError::Broken(_) => network_error(&format!("node {}: {error}", self.target.id)),
+        })?;
+        decode(&body).map_err(|text| network_error(&format!("node {}: {text}", self.target.id)))
+    }
+}
+
+fn network_error(text: &str) -> RPCError<C> {
+    RPCError::Network(NetworkError::from_string(text))
+}
+
+impl RaftNetworkV2<C> for Client {
+    type SnapshotData = SnapshotFiles;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<C>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<C>, RPCError<C>> {
+        let timeout = if self.append == Call::Heartbeat { option.hard_ttl() } else { APPEND_TIMEOUT };
+        self.call(self.append, &rpc, timeout).await
+    }
+
+    async fn vote(&mut self, rpc: VoteRequest<C>, option: RPCOption) -> Result<VoteResponse<C>, RPCError<C>> {
+        self.call(Call::Vote, &rpc, option.hard_ttl()).await
+    }
+
+    async fn pre_vote(&mut self, rpc: VoteRequest<C>, option: RPCOption) -> Result<VoteResponse<C>, RPCError<C>> {
+        self.call(Call::PreVote, &rpc, option.hard_ttl()).await
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<C>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<C>, RPCError<C>> {
+        self.call(Call::Transfer, &request, option.hard_ttl()).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<C>, StreamingError<C>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = self.send_snapshot(vote, snapshot) => sent,
+        }
+    }
+}
+
+impl Client {
+    async fn send_snapshot(&self, vote: Vote, snapshot: Snapshot) -> Result<SnapshotResponse<C>, StreamingError<C>> {
+        let name = send(&snapshot.snapshot, self.snapshot_piece_bytes, self)
+            .await
+            .map_err(|error| StreamingError::Unreachable(Unreachable::from_string(format!("{error:#}"))))?;
+        let finish = Finish { name, vote, meta: snapshot.meta };
+        Ok(self.call(Call::SnapshotFinish, &finish, INSTALL_TIMEOUT).await?)
+    }
+
+    fn transfer<'a, T: DeserializeOwned + Send + 'a>(
+        &'a self,
+        call: Call,
+        body: Bytes,
+    ) -> BoxFuture<'a, anyhow::Result<T>> {
+        Box::pin(async move {
+            let answer = self.peers.call(&self.target, call, body, PIECE_TIMEOUT).await;
+            let answer = answer.with_context(|| format!("sending a snapshot to node {}", self.target.id))?;
+            decode(&answer).map_err(anyhow::Error::msg)
+        })
+    }
+}
+
+impl Destination for Client {
+    fn begin(&self, offer: &Offer) -> BoxFuture<'_, anyhow::Result<Vec<u64>>> {
+        self.transfer(Call::SnapshotBegin, encode(offer))
+    }
+
+    fn write(&self, piece: &Piece) -> BoxFuture<'_, anyhow::Result<()>> {
+        self.transfer(Call::SnapshotPiece, encode(piece))
+    }
+}

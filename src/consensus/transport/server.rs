@@ -1,0 +1,144 @@
+//! The peer transport over HTTP/1.1: the answering side.
+
+use std::convert::Infallible;
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::client::{CLUSTER, FROM, TO};
+use super::{Arrived, Call, Inbound, MAX_BODY_BYTES};
+use crate::domain::{ClusterId, NodeId};
+use crate::protocol::secret::ClusterSecret;
+
+/// More than the nodes of any cluster keep open; a limit against a flood.
+const MAX_CONNECTIONS: usize = 1024;
+/// Longer than the other side keeps a connection idle. It also ends connections whose other side is gone without a word.
+const IDLE: Duration = Duration::from_secs(90);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+struct Server {
+    node: NodeId,
+    secret: ClusterSecret,
+    inbound: Arc<dyn Inbound>,
+}
+
+/// Answers peers until the runtime ends.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub(crate) fn start(
+    listener: StdListener,
+    node: NodeId,
+    secret: ClusterSecret,
+    inbound: Arc<dyn Inbound>,
+) -> anyhow::Result<()> {
+    listener.set_nonblocking(true).context("cannot use the peer listener")?;
+    let listener = TcpListener::from_std(listener).context("cannot use the peer listener")?;
+    let server = Arc::new(Server { node, secret, inbound });
+    tokio::spawn(accept(listener, server));
+    Ok(())
+}
+
+async fn accept(listener: TcpListener, server: Arc<Server>) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let server = Arc::clone(&server);
+                tokio::spawn(async move {
+                    serve_connection(stream, server).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: others may be given back soon.
+                tracing::warn!(%error, "cannot accept a peer's connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, server: Arc<Server>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a peer's connection is gone already");
+        return;
+    }
+    let service = service_fn(move |request| {
+        let server = Arc::clone(&server);
+        async move { Ok::<_, Infallible>(server.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a peer's connection ended");
+    }
+}
+
+impl Server {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        match self.try_answer(request).await {
+            Ok(body) => Response::new(Full::new(body)),
+            Err((status, text)) => {
+                let mut response = Response::new(Full::new(Bytes::from(text)));
+                *response.status_mut() = status;
+                response
+            }
+        }
+    }
+
+    async fn try_answer(&self, request: Request<Incoming>) -> Result<Bytes, (StatusCode, String)> {
+        let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_owned());
+        let headers = request.headers();
+        let bearer = header(headers, "authorization").and_then(|value| value.strip_prefix("Bearer "));
+        if !bearer.is_some_and(|token| self.secret.is_bearer(token)) {
+            let text = format!("node {} has another cluster secret: give all nodes the same secret_file", self.node);
+            return Err((StatusCode::UNAUTHORIZED, text));
+        }
+        let path = request.uri().path();
+        let call = Call::ALL.into_iter().find(|call| call.path() == path && request.method() == Method::POST);
+        let call = call.ok_or_else(|| {
+            (StatusCode::NOT_FOUND, format!("node {} knows no call {path}: it may be of another version", self.node))
+        })?;
+        let from = number(headers, FROM).ok_or_else(|| bad("the call names no sender"))?;
+        let to = number(headers, TO).ok_or_else(|| bad("the call names no receiver"))?;
+        if to != self.node.0 {
+            let text = format!("this is node {}, not node {to}: correct its peer address", self.node);
+            return Err((StatusCode::MISDIRECTED_REQUEST, text));
+        }
+        let cluster = match header(headers, CLUSTER) {
+            Some(text) => Some(ClusterId::parse(text).ok_or_else(|| bad("the call's cluster id is none"))?),
+            None => None,
+        };
+        let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+        let body = tokio::time::timeout(BODY_TIMEOUT, body)
+            .await
+            .map_err(|_| (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".to_owned()))?
+            .map_err(|error| bad(&format!("the body did not arrive: {error}")))?
+            .to_bytes();
+        let served = self.inbound.serve(Arrived { from: NodeId(from), cluster, call, body }).await;
+        served.map_err(|text| (StatusCode::CONFLICT, text))
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    header(headers, name).and_then(|text| text.parse().ok())
+}

@@ -1,0 +1,87 @@
+//! What can be asked of one consistent state. Pure functions; a rejection is an answer, a fault is none.
+
+mod accounts;
+mod all;
+mod cluster;
+mod cursor;
+mod files;
+mod listing;
+mod walk;
+
+pub use accounts::{operation, session, user_by_id, user_by_name};
+pub use all::all;
+pub use cluster::{cluster_info, cluster_time, due, policy, ring, server, servers, trash_pending};
+pub use files::{access, precheck_update, precheck_write, stat};
+pub use listing::{list, locks};
+
+use super::answer::Stat;
+use super::rows::Server;
+use super::{ClusterTime, Fault, Fence, FileId, FilePath, Rejection, ServerId, UserId, Version, WallTime};
+
+/// An answer for a user, or a fault.
+pub type Asked<T> = Result<Result<T, Rejection>, Fault>;
+
+/// Who a login token stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub user: UserId,
+    pub username: String,
+    pub admin: bool,
+    /// The deadline that decides.
+    pub expires_at: ClusterTime,
+    /// For people to see.
+    pub wall_expires_at: WallTime,
+}
+
+/// The most entries of a page, whatever is asked for.
+pub const MAX_PAGE: usize = 1000;
+
+/// A page of entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    pub stats: Vec<Stat>,
+    /// Where the next page starts. A page may be empty and still have a next one: the rows that one page visits are
+    /// bounded.
+    pub next: Option<String>,
+}
+
+/// A lock that its holder sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldLock {
+    pub file_id: FileId,
+    pub path: FilePath,
+    pub fence: Fence,
+    pub expires_at: WallTime,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LockPage {
+    pub locks: Vec<HeldLock>,
+    pub next: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessMode {
+    Read,
+    Write,
+}
+
+/// Whether a user may do something with a file now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessDecision {
+    pub allowed: bool,
+    /// A sentence.
+    pub reason: String,
+    /// Nothing for a directory, and where the user must not know.
+    pub version: Option<Version>,
+    /// The fence of the last lock on the file, 0 where there never was one.
+    pub fence: Fence,
+}
+
+/// The ring and the servers, in it or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ring {
+    pub copies: u32,
+    pub order: Vec<ServerId>,
+    pub servers: Vec<Server>,
+}

@@ -1,0 +1,208 @@
+//! The rows of the tables as the rules see them. `record` has their bytes, `tables` their keys.
+
+use super::{
+    Answer, BlobId, ClusterId, ClusterTime, Epoch, Fence, FileId, Permission, Replica, ServerId, ServerUuid, Sha256,
+    UserId, Version, WallTime,
+};
+
+/// The parent of a user's root directory: there is none.
+pub const NO_PARENT: FileId = FileId(0);
+/// The parent of what was removed as a whole and waits to be reaped. It has no entry of its own, so nothing that
+/// starts from a root or asks for an entry can arrive there.
+pub const TRASH: FileId = FileId(1);
+/// The first id that an entry may get.
+pub const FIRST_FILE_ID: u64 = 2;
+
+/// A file or a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub file_id: FileId,
+    pub parent: FileId,
+    /// Empty for a root directory.
+    pub name: String,
+    /// Whose tree it is in. Moves stay inside one tree, so this never changes.
+    pub owner: UserId,
+    pub created_at: WallTime,
+    /// Of a directory: when it was made. What happens to its children does not touch its row, because then all
+    /// writers of one directory would write one row.
+    pub modified_at: WallTime,
+    pub kind: EntryKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    Directory(Extent),
+    File(Box<Content>),
+}
+
+/// How far the deepest path below a directory may reach, seen from the directory. It never shrinks, so it is an upper
+/// bound: a move needs it to keep every path below the moved directory within `MAX_COMPONENTS` and `MAX_PATH_BYTES`
+/// without walking what may be a million entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Extent {
+    /// Components below the directory.
+    pub components: u32,
+    /// Bytes of these components, each with its slash.
+    pub bytes: u32,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub version: Version,
+    pub size: u64,
+    pub sha256: Sha256,
+    pub content_type: String,
+    pub blob_id: BlobId,
+    /// The first one is the record's primary, whether or not it counts at the moment.
+    pub replicas: Vec<Replica>,
+    /// Raised by every change of `replicas`.
+    pub placement_rev: u64,
+    /// The fence of the last lock on the file, 0 where there never was one.
+    pub last_fence: Fence,
+}
+
+impl Entry {
+    pub fn content(&self) -> Option<&Content> {
+        match &self.kind {
+            EntryKind::File(content) => Some(content),
+            EntryKind::Directory(_) => None,
+        }
+    }
+
+    pub fn is_directory(&self) -> bool {
+        matches!(self.kind, EntryKind::Directory(_))
+    }
+}
+
+/// Whom a server's copy belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    pub file_id: FileId,
+    pub version: Version,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub user_id: UserId,
+    pub username: String,
+    /// An argon2id hash in PHC form.
+    pub password_hash: String,
+    pub admin: bool,
+    pub root: FileId,
+    pub created_at: WallTime,
+}
+
+/// A login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    pub user: UserId,
+    pub expires_at: ClusterTime,
+    pub wall_expires_at: WallTime,
+}
+
+/// A lock that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lock {
+    pub owner: UserId,
+    pub mac_hash: Sha256,
+    pub fence: Fence,
+    pub ttl_ms: u64,
+    pub expires_at: ClusterTime,
+    pub wall_expires_at: WallTime,
+}
+
+/// The remembered outcome of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    pub fingerprint: Sha256,
+    pub answer: Answer,
+    pub expires_at: ClusterTime,
+}
+
+/// Where a file server stands. Suspicion is a node's own and never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServerState {
+    Up,
+    Down,
+    /// Out of the ring; its replicas count until they are moved.
+    Draining,
+}
+
+/// A file server.
+///
+/// `primaries`, `backups` and `bytes` count what records name at this server *in its current epoch*, by the position
+/// in the record (the first is the primary). A new epoch therefore starts at 0 and an older epoch's replica is
+/// never subtracted; the death of a server changes no counter, since the records that name it are rewritten later, by
+/// a sweep. This keeps the counters exact under every command though a death and a return are one row of work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub server_id: ServerId,
+    pub uuid: ServerUuid,
+    pub url: String,
+    pub zone: String,
+    pub epoch: Epoch,
+    pub state: ServerState,
+    pub full: bool,
+    /// Bytes that it can hold, by its own word.
+    pub capacity: u64,
+    pub primaries: u64,
+    pub backups: u64,
+    pub bytes: u64,
+    pub down_since: Option<WallTime>,
+}
+
+impl Server {
+    /// Whether copies on it can count.
+    pub fn is_serving(&self) -> bool {
+        matches!(self.state, ServerState::Up | ServerState::Draining)
+    }
+
+    /// Whether a copy that was made in `epoch` counts.
+    pub fn counts(&self, epoch: Epoch) -> bool {
+        self.is_serving() && self.epoch == epoch
+    }
+
+    /// Whether a new file may be placed on it.
+    pub fn is_eligible(&self) -> bool {
+        self.state == ServerState::Up && !self.full
+    }
+}
+
+/// A copy whose bytes are to be deleted. Its key names server, blob and copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Garbage {
+    pub since: ClusterTime,
+    pub deleted_at: Option<ClusterTime>,
+}
+
+/// Why a file is owed a repair that no sweep would find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RepairReason {
+    /// It was committed with fewer copies than the policy asks for, because there were too few servers.
+    ShortWrite,
+    /// A copy of it failed its checksums.
+    BadCopy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repair {
+    pub reason: RepairReason,
+    pub since: ClusterTime,
+}
+
+/// What `Bootstrap` fixed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterInfo {
+    pub cluster_id: ClusterId,
+    pub name: String,
+}
+
+/// A grant, from the side of its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub user: UserId,
+    pub file_id: FileId,
+    pub permission: Permission,
+}
