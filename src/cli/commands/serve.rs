@@ -20,6 +20,7 @@ use crate::{directory, fileserver};
 pub fn directory(config: &Path, flags: &[String]) -> anyhow::Result<ExitCode> {
     let config = DirectoryConfig::load(config, environment(), flags)?;
     log(&config.log)?;
+    end_on_panic_in_consensus();
     let secret = ClusterSecret::read(&config.cluster.secret_file)?;
     let listener = bind(config.node.listen, "node.listen")?;
     let peer_listener = bind(config.node.peer_listen, "node.peer_listen")?;
@@ -77,6 +78,18 @@ pub fn fileserver(config: &Path, flags: &[String]) -> anyhow::Result<ExitCode> {
             }
         }
     })
+}
+
+/// A panic in a request ends that request. One on a thread of consensus would leave a node that answers and no longer
+/// takes part: it ends the process, and the others go on.
+fn end_on_panic_in_consensus() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        if std::thread::current().name().is_some_and(|name| name.starts_with("raft")) {
+            std::process::abort();
+        }
+    }));
 }
 
 fn log(settings: &Log) -> anyhow::Result<()> {
