@@ -97,6 +97,30 @@ fn copy_failed(error: IntakeError) -> Failure {
     Failure::new(code, format!("The source did not give the copy: {error}"))
 }
 
+/// A blob on its way here.
+struct Fetch {
+    source: Source,
+    body: Option<BlobBody>,
+    offset: u64,
+    /// In a row, without a byte gained.
+    failures: u32,
+}
+
+impl Fetch {
+    async fn next(&mut self) -> Result<Option<Bytes>, BlobError> {
+        let body = match &mut self.body {
+            Some(body) => body,
+            // All bytes have come; only the end of the connection was not clean.
+            None if self.offset > 0 && self.offset >= self.source.request.size => return Ok(None),
+            None => self.body.insert(self.source.open(self.offset).await?),
+        };
+        let Some(bytes) = body.next().await.transpose()? else { return Ok(None) };
+        self.offset += bytes.len() as u64;
+        self.failures = 0;
+        Ok(Some(bytes))
+    }
+}
+
 /// The blob as another server has it.
 struct Source {
     peers: HttpBlobs,
@@ -109,37 +133,19 @@ impl Source {
     /// The bytes. Where the connection breaks, it goes on from there; if it broke because a chunk is damaged, the source
     /// says so at the second request, which begins with that chunk.
     fn stream(self) -> impl Stream<Item = Result<Bytes, BlobError>> + Send {
-        struct State {
-            source: Source,
-            body: Option<BlobBody>,
-            offset: u64,
-            failures: u32,
-        }
-        let state = State { source: self, body: None, offset: 0, failures: 0 };
+        let state = Fetch { source: self, body: None, offset: 0, failures: 0 };
         stream::unfold(Some(state), |state| async move {
             let mut state = state?;
             loop {
-                let body = match &mut state.body {
-                    Some(body) => body,
-                    None => match state.source.open(state.offset).await {
-                        Ok(body) => state.body.insert(body),
-                        Err(error) => return Some((Err(error), None)),
-                    },
+                let error = match state.next().await {
+                    Ok(None) => return None,
+                    Ok(Some(bytes)) => return Some((Ok(bytes), Some(state))),
+                    Err(error) => error,
                 };
-                match body.next().await {
-                    None => return None,
-                    Some(Ok(bytes)) => {
-                        state.offset += bytes.len() as u64;
-                        state.failures = 0;
-                        return Some((Ok(bytes), Some(state)));
-                    }
-                    Some(Err(error)) => {
-                        state.failures += 1;
-                        if state.failures > ATTEMPTS || state.offset >= state.source.request.size {
-                            return Some((Err(error), None));
-                        }
-                        state.body = None;
-                    }
+                state.failures += 1;
+                state.body = None;
+                if state.failures > ATTEMPTS || !matches!(error, BlobError::Unreachable { .. }) {
+                    return Some((Err(error), None));
                 }
             }
         })
@@ -147,7 +153,7 @@ impl Source {
 
     async fn open(&self, offset: u64) -> Result<BlobBody, BlobError> {
         // The first request takes the blob whatever its size, so that another size is noticed.
-        let range = (offset > 0).then(|| offset..self.request.size);
+        let range = (offset > 0).then_some(offset..self.request.size);
         self.peers.get_with(&self.address, self.blob_id, range, &self.request.source_capability).await
     }
 }
