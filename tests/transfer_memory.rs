@@ -1,4 +1,5 @@
 //! A large body in a bounded space. In a process of its own, whose memory is measured.
+#![allow(clippy::print_stderr, reason = "measurements and seeds must be seen")]
 
 use std::time::Instant;
 
