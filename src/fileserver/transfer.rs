@@ -190,8 +190,9 @@ impl Opened {
             let (block, reader) = match state {
                 State::End => return None,
                 State::Fail(error) => {
-                    // An error makes the HTTP server drop what it has buffered. It sends that first when the body
-                    // makes it wait, and then the reader comes back for the damaged chunk itself, and learns of it.
+                    // The HTTP server drops what it has not sent when a body fails, but sends while a body is not ready.
+                    // The good bytes before a bad chunk shall arrive: whoever goes on from there meets the bad chunk
+                    // first, and is told what is wrong instead of seeing one more broken connection.
                     tokio::task::yield_now().await;
                     return Some((Err(error.into()), State::End));
                 }
