@@ -45,7 +45,7 @@ pub fn start_logging(lines: LogLines, filter: &str) -> anyhow::Result<()> {
         Some(text) => (text.as_str(), LOG_VARIABLE),
         None => (filter, "log.level"),
     };
-    let filter = EnvFilter::builder().parse(text).with_context(|| {
+    let filter = EnvFilter::builder().parse(quieted(text)).with_context(|| {
         format!(
             "{from} is \"{text}\": use error, warn, info, debug or trace, or a filter such as info,ringmaster=debug"
         )
@@ -56,6 +56,11 @@ pub fn start_logging(lines: LogLines, filter: &str) -> anyhow::Result<()> {
         LogLines::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
     }
     .map_err(|error| anyhow!("cannot start logging: {error}"))
+}
+
+/// Openraft tells of each step at `info`, which would bury everything else. A filter that names it itself is kept.
+fn quieted(filter: &str) -> String {
+    if filter.contains("openraft") { filter.to_owned() } else { format!("openraft=warn,{filter}") }
 }
 
 /// The metrics of this process. Cheap to clone; every clone registers into the same set.

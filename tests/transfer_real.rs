@@ -1,5 +1,6 @@
 //! The data path against real file servers: bodies to several at once, and blobs from whichever can give them, while
 //! servers die, stall and break off.
+#![allow(clippy::print_stderr, reason = "seeds must be seen")]
 
 #[path = "transfer_real/content.rs"]
 mod content;

@@ -16,12 +16,14 @@ const DEFAULT_URLS: &str = "http://127.0.0.1:3041,http://127.0.0.1:3042,http://1
 const TOKEN_VARIABLE: &str = "RINGMASTER_TOKEN";
 
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "For every command")]
 pub(super) struct Global {
     /// Directory nodes, separated by commas; one is enough to find the others
     #[arg(
         long = "url",
         global = true,
         env = "RINGMASTER_URL",
+        hide_env_values = true,
         value_name = "URL,…",
         value_delimiter = ',',
         default_value = DEFAULT_URLS,

@@ -30,6 +30,9 @@ use crate::protocol::secret::ClusterSecret;
 
 /// A directory has 3 to 7 nodes; whatever claims more is wrong.
 const MAX_NODES: usize = 32;
+/// A node that has not answered a registration by then may hang: the next one is asked as well. The directory's usual
+/// answer takes a round to this server and one commit.
+const HEDGE: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// Between an admission and the next request for one, at least. A node that lags behind the others may answer that it
@@ -43,8 +46,14 @@ const HEARTBEAT_MS: std::ops::RangeInclusive<u64> = 50..=60_000;
 enum Event {
     Measured(Option<(Usage, u64)>),
     Beat { url: String, answer: Result<HeartbeatAnswer, CallError> },
-    Registered { url: String, answer: Result<RegisterAnswer, CallError> },
-    Bound(Box<RegisterAnswer>, anyhow::Result<()>),
+    Registered { attempt: Attempt, answer: Result<RegisterAnswer, CallError> },
+    Bound { attempt: Attempt, answer: Box<RegisterAnswer>, bound: anyhow::Result<()> },
+}
+
+/// A request to be admitted.
+struct Attempt {
+    url: String,
+    started: Instant,
 }
 
 /// A directory node.
@@ -64,9 +73,12 @@ pub(super) struct Membership {
     configured: Vec<String>,
     view: watch::Sender<View>,
     nodes: Vec<Node>,
-    registering: bool,
+    /// Registrations under way, at most one for each node.
+    registering: usize,
     /// When the next registration is due, where one is.
     register_at: Option<Instant>,
+    /// Which node is asked next; counts on without end.
+    turn: usize,
     /// Failed registrations since the last admission.
     failures: usize,
     last_failure: Option<String>,
@@ -100,8 +112,9 @@ impl Membership {
             configured,
             view,
             nodes: Vec::new(),
-            registering: false,
+            registering: 0,
             register_at: Some(Instant::now()),
+            turn: 0,
             failures: 0,
             last_failure: None,
             admitted_at: None,
@@ -130,7 +143,7 @@ impl Membership {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut period = self.heartbeat;
         loop {
-            let due = self.register_at.filter(|_| !self.registering);
+            let due = self.register_at.filter(|_| self.registering < self.nodes.len());
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = ticks.tick() => self.measure(),
@@ -149,11 +162,13 @@ impl Membership {
         match event {
             Event::Measured(measured) => self.measured(measured),
             Event::Beat { url, answer } => self.beaten(&url, answer),
-            Event::Registered { url, answer } => self.registered(&url, answer),
-            Event::Bound(answer, bound) => {
-                self.registering = false;
+            Event::Registered { attempt, answer } => self.registered(attempt, answer),
+            Event::Bound { attempt, answer, bound } => {
+                self.registering -= 1;
                 bound?;
-                self.admitted(*answer);
+                if !self.is_late(&attempt) {
+                    self.admitted(&attempt.url, *answer);
+                }
             }
         }
         Ok(())
@@ -227,7 +242,7 @@ impl Membership {
     fn told(&mut self, url: &str, answer: HeartbeatAnswer) {
         let epoch = self.own().map(|(_, _, epoch)| epoch);
         let estranged = !answer.known || Some(answer.epoch) != epoch || answer.state == ServerState::Down;
-        if estranged && self.register_at.is_none() && !self.registering {
+        if estranged && self.register_at.is_none() {
             let (state, theirs) = (answer.state, answer.epoch);
             tracing::info!(node = url, known = answer.known, ?state, epoch = %theirs, "registering again");
             let now = Instant::now();
@@ -240,18 +255,27 @@ impl Membership {
     }
 
     fn register(&mut self) {
-        let Some(node) = self.nodes.get(self.failures % self.nodes.len().max(1)) else { return };
-        self.registering = true;
-        self.register_at = None;
-        let (calls, url, about) = (self.calls.clone(), node.url.clone(), self.about.clone());
+        let Some(node) = self.nodes.get(self.turn % self.nodes.len().max(1)) else { return };
+        self.turn = self.turn.wrapping_add(1);
+        self.registering += 1;
+        let now = Instant::now();
+        self.register_at = Some(now + HEDGE);
+        let attempt = Attempt { url: node.url.clone(), started: now };
+        let (calls, about) = (self.calls.clone(), self.about.clone());
         self.pending.push(Box::pin(async move {
-            let answer = calls.register(&url, &about).await;
-            Event::Registered { url, answer }
+            let answer = calls.register(&attempt.url, &about).await;
+            Event::Registered { attempt, answer }
         }));
     }
 
-    fn registered(&mut self, url: &str, answer: Result<RegisterAnswer, CallError>) {
+    /// Whether another node has admitted the server since, so that what this one says is old.
+    fn is_late(&self, attempt: &Attempt) -> bool {
+        self.admitted_at.is_some_and(|at| at >= attempt.started)
+    }
+
+    fn registered(&mut self, attempt: Attempt, answer: Result<RegisterAnswer, CallError>) {
         match answer {
+            _ if self.is_late(&attempt) => self.registering -= 1,
             Ok(answer) => {
                 let identity = Arc::clone(&self.identity);
                 self.pending.push(Box::pin(async move {
@@ -261,15 +285,15 @@ impl Membership {
                         identity.bind(cluster_id, server_id)
                     });
                     let bound = bound.await.unwrap_or_else(|error| Err(error.into()));
-                    Event::Bound(Box::new(answer), bound)
+                    Event::Bound { attempt, answer: Box::new(answer), bound }
                 }));
             }
             Err(error) => {
-                self.registering = false;
+                self.registering -= 1;
                 self.failures += 1;
                 let text = error.to_string();
                 if self.last_failure.as_ref() != Some(&text) {
-                    tracing::warn!(node = url, %error, "not admitted, will ask again");
+                    tracing::warn!(node = attempt.url, %error, "not admitted, will ask again");
                     self.last_failure = Some(text);
                 }
                 self.register_at = Some(Instant::now() + self.backoff());
@@ -277,13 +301,16 @@ impl Membership {
         }
     }
 
-    fn admitted(&mut self, answer: RegisterAnswer) {
+    fn admitted(&mut self, url: &str, answer: RegisterAnswer) {
         self.failures = 0;
+        self.register_at = None;
         self.last_failure = None;
         self.admitted_at = Some(Instant::now());
         self.heartbeat = Duration::from_millis(answer.heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end()));
         self.metrics.registrations.inc();
         self.learn_nodes(&answer.directory);
+        // The node that answered is the first to be asked the next time.
+        self.turn = self.nodes.iter().position(|node| node.url == url).unwrap_or(0);
         let RegisterAnswer { cluster_id, server_id, epoch, servers, .. } = answer;
         if self.own() == Some((cluster_id, server_id, epoch)) {
             self.gap = (self.gap * 2).min(MAX_GAP);

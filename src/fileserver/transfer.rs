@@ -190,8 +190,9 @@ impl Opened {
             let (block, reader) = match state {
                 State::End => return None,
                 State::Fail(error) => {
-                    // An error makes the HTTP server drop what it has buffered. It sends that first when the body
-                    // makes it wait, and then the reader comes back for the damaged chunk itself, and learns of it.
+                    // The HTTP server drops what it has not sent when a body fails, but sends while a body is not ready.
+                    // The good bytes before a bad chunk shall arrive: whoever goes on from there meets the bad chunk
+                    // first, and is told what is wrong instead of seeing one more broken connection.
                     tokio::task::yield_now().await;
                     return Some((Err(error.into()), State::End));
                 }
@@ -227,4 +228,30 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 
 async fn joined<T>(task: JoinHandle<T>) -> Result<T, IntakeError> {
     task.await.map_err(|error| IntakeError::Interrupted(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::SharedClock;
+    use crate::domain::CopyId;
+
+    #[tokio::test]
+    async fn a_sender_that_stalls_is_given_up_and_leaves_nothing() {
+        let dir = TempDir::new().expect("a temporary directory");
+        let store = Store::open(dir.path(), None, SharedClock::system()).expect("opens");
+        let new = NewCopy { blob_id: BlobId(1), copy_id: CopyId(1), length: None };
+        let terms = Terms { max_bytes: u64::MAX, sha256: None, stall: Duration::from_millis(50) };
+        let begun = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![1; 3_000_000]))]);
+        let result = take_in(Arc::clone(&store), new, terms, begun.chain(stream::pending())).await;
+        assert!(matches!(result, Err(IntakeError::Stalled(_))), "{result:?}");
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while std::fs::read_dir(dir.path().join("tmp")).expect("there").next().is_some() {
+            assert!(std::time::Instant::now() < deadline, "temporary files stay");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(matches!(store.head(BlobId(1)), Err(StoreError::Missing)));
+    }
 }

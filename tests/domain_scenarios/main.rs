@@ -1,6 +1,6 @@
 //! Golden scenarios: stories of a cluster as text, in `tests/golden/scenarios/*.txt`.
 //!
-//! A line that starts with `>` is a command or a question (`world.rs` lists them), `#` starts a comment, and the lines
+//! A line that starts with `>` is a command or a question (`world.rs` lists them), `# ` starts a comment, and the lines
 //! between are what was answered. `UPDATE_GOLDEN=1 cargo test --test domain_scenarios` writes the answers anew; look at
 //! the difference before you commit it. After each command every invariant is checked.
 
@@ -16,11 +16,10 @@ use world::World;
 fn replay(text: &str) -> String {
     let mut world = World::default();
     let mut out = String::new();
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
+    for line in text.lines() {
         let Some(command) = line.strip_prefix('>') else {
-            // Old answers are dropped; what else is there stays.
-            if line.is_empty() || line.starts_with('#') {
+            // Old answers are dropped; what else is there stays. `#5` begins an answer: an entry and its id.
+            if line.is_empty() || line.starts_with("# ") {
                 writeln!(out, "{line}").expect("a string takes all");
             }
             continue;

@@ -9,10 +9,10 @@ use sha2::Digest;
 use ringmaster::domain::Sha256;
 
 /// Dice. `RINGMASTER_TEST_SEED` sets the seed, so that a failure can be played again.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(what: &str) -> Self {
+    pub(crate) fn new(what: &str) -> Self {
         let seed = match std::env::var("RINGMASTER_TEST_SEED") {
             Ok(text) => text.parse().expect("a number"),
             Err(_) => std::time::UNIX_EPOCH.elapsed().expect("after 1970").subsec_nanos().into(),
@@ -21,13 +21,13 @@ impl Dice {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// From 0 to `bound` - 1.
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }
@@ -40,13 +40,13 @@ fn mix(mut z: u64) -> u64 {
 
 /// A file that exists only as its seed.
 #[derive(Clone, Copy, Debug)]
-pub struct Content {
-    pub seed: u64,
-    pub size: u64,
+pub(crate) struct Content {
+    pub(crate) seed: u64,
+    pub(crate) size: u64,
 }
 
 impl Content {
-    pub fn bytes(self, start: u64, end: u64) -> Bytes {
+    pub(crate) fn bytes(self, start: u64, end: u64) -> Bytes {
         let mut out = Vec::with_capacity(usize::try_from(end - start).expect("it fits"));
         let mut word = start / 8;
         while (out.len() as u64) < end - start {
@@ -59,7 +59,7 @@ impl Content {
         Bytes::from(out)
     }
 
-    pub fn sha256(self) -> Sha256 {
+    pub(crate) fn sha256(self) -> Sha256 {
         let mut hash = sha2::Sha256::new();
         let mut at = 0;
         while at < self.size {
@@ -71,12 +71,16 @@ impl Content {
     }
 
     /// The whole in frames of `frame` bytes.
-    pub fn body(self, frame: u64) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + Unpin + 'static {
+    pub(crate) fn body(self, frame: u64) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + Unpin + 'static {
         self.part(self.size, frame)
     }
 
     /// The first `end` bytes in frames of `frame` bytes.
-    pub fn part(self, end: u64, frame: u64) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + Unpin + 'static {
+    pub(crate) fn part(
+        self,
+        end: u64,
+        frame: u64,
+    ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + Unpin + 'static {
         stream::unfold(0, move |at| async move {
             let next = (at + frame).min(end);
             (at < end).then(|| (Ok(self.bytes(at, next)), next))

@@ -179,12 +179,13 @@ async fn a_slow_consumer_costs_no_source() {
     let blob = stored(&servers, content, [0]).await;
     let (body, failures) = open(&servers, blob.blob_id, &blob.servers, 0..content.size).await;
     let mut taken = 0;
-    let slow = body.expect("it is well").then(async move |chunk| {
+    let slow = body.expect("it is well").then(move |chunk| {
         taken += 1;
-        if taken == 3 || taken == 5 {
-            tokio::time::sleep(Duration::from_secs(4)).await;
+        let pause = Duration::from_secs(if taken == 3 || taken == 5 { 4 } else { 0 });
+        async move {
+            tokio::time::sleep(pause).await;
+            chunk
         }
-        chunk
     });
     assert_eq!(read(content, 0, slow.boxed()).await, (content.size, None));
     assert_eq!(failures.servers(), []);

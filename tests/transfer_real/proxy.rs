@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 /// What the proxy does with bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     Forward,
     /// Connections stay open, and nothing goes through.
     Hold,
@@ -20,8 +20,8 @@ pub enum Mode {
     Cut,
 }
 
-pub struct Proxy {
-    pub url: String,
+pub(crate) struct Proxy {
+    pub(crate) url: String,
     mode: watch::Sender<Mode>,
     meter: Arc<Meter>,
     _tasks: JoinSet<()>,
@@ -36,12 +36,12 @@ struct Meter {
 }
 
 impl Proxy {
-    pub async fn start(server_url: &str) -> Self {
+    pub(crate) async fn start(server_url: &str) -> Self {
         Self::start_with_limit(server_url, u64::MAX, Mode::Forward).await
     }
 
     /// Goes over to `at_limit` by itself once `limit` bytes went through.
-    pub async fn start_with_limit(server_url: &str, limit: u64, at_limit: Mode) -> Self {
+    pub(crate) async fn start_with_limit(server_url: &str, limit: u64, at_limit: Mode) -> Self {
         let target: SocketAddr =
             server_url.strip_prefix("http://").expect("an http url").trim_end_matches('/').parse().expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -58,11 +58,11 @@ impl Proxy {
         Self { url, mode, meter, _tasks: tasks }
     }
 
-    pub fn set(&self, mode: Mode) {
+    pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 
-    pub fn forwarded(&self) -> u64 {
+    pub(crate) fn forwarded(&self) -> u64 {
         self.meter.forwarded.load(Ordering::SeqCst)
     }
 }

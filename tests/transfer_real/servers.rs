@@ -26,7 +26,7 @@ use ringmaster::protocol::secret::ClusterSecret;
 const CLUSTER: ClusterId = ClusterId(0xc1);
 const EPOCH: Epoch = Epoch(1);
 /// For what must happen, but nobody says when.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 fn secret() -> ClusterSecret {
     ClusterSecret::from_bytes([9; 32])
@@ -79,21 +79,21 @@ impl Gate {
     }
 }
 
-pub struct Server {
-    pub address: ServerAddress,
+pub(crate) struct Server {
+    pub(crate) address: ServerAddress,
     dir: TempDir,
     running: Option<(Runtime, FileServer)>,
 }
 
-pub struct Servers {
-    pub blobs: Arc<dyn Blobs>,
-    pub servers: Vec<Server>,
+pub(crate) struct Servers {
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) servers: Vec<Server>,
     gate: String,
-    pub clock: SharedClock,
+    pub(crate) clock: SharedClock,
 }
 
 impl Servers {
-    pub async fn start(count: usize) -> Self {
+    pub(crate) async fn start(count: usize) -> Self {
         let clock = SharedClock::system();
         let blobs = HttpBlobs::new(secret(), || Some(CLUSTER), clock.clone()).expect("an HTTP client");
         let gate = Gate::default().open().await;
@@ -104,7 +104,7 @@ impl Servers {
         this
     }
 
-    pub async fn add(&mut self) -> ServerAddress {
+    pub(crate) async fn add(&mut self) -> ServerAddress {
         let dir = TempDir::new().expect("a temporary directory");
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
@@ -131,21 +131,21 @@ impl Servers {
         address
     }
 
-    pub fn fresh_blob(&self) -> BlobId {
+    pub(crate) fn fresh_blob(&self) -> BlobId {
         BlobId(self.clock.random_u128())
     }
 
     /// These servers, each with a fresh copy id.
-    pub fn targets(&self, which: impl IntoIterator<Item = usize>) -> Vec<(ServerAddress, CopyId)> {
+    pub(crate) fn targets(&self, which: impl IntoIterator<Item = usize>) -> Vec<(ServerAddress, CopyId)> {
         which.into_iter().map(|at| (self.servers[at].address.clone(), CopyId(self.clock.random_u128()))).collect()
     }
 
-    pub fn server(&self, id: ServerId) -> &Server {
+    pub(crate) fn server(&self, id: ServerId) -> &Server {
         self.servers.iter().find(|server| server.address.server_id == id).expect("one of these")
     }
 
     /// Waits until no server's disk holds anything of `blob_id`, finished or not.
-    pub async fn wait_until_gone(&self, blob_id: BlobId) {
+    pub(crate) async fn wait_until_gone(&self, blob_id: BlobId) {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let left: Vec<_> = self.servers.iter().flat_map(|server| server.files_of(blob_id)).collect();
@@ -160,7 +160,7 @@ impl Servers {
 
 impl Server {
     /// Like `kill -9`: no goodbye, and everything that was under way ends where it is.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some((runtime, server)) = self.running.take() {
             runtime.shutdown_background();
             drop(server);
@@ -168,14 +168,14 @@ impl Server {
     }
 
     /// All files whose names begin with the blob's id.
-    pub fn files_of(&self, blob_id: BlobId) -> Vec<PathBuf> {
+    pub(crate) fn files_of(&self, blob_id: BlobId) -> Vec<PathBuf> {
         let mut found = Vec::new();
         walk(self.dir.path(), &blob_id.to_string(), &mut found);
         found
     }
 
     /// The file with the blob's bytes.
-    pub fn data_of(&self, blob_id: BlobId) -> PathBuf {
+    pub(crate) fn data_of(&self, blob_id: BlobId) -> PathBuf {
         let name = blob_id.to_string();
         let files = self.files_of(blob_id);
         files.into_iter().find(|file| file.file_name().is_some_and(|it| *it == *name)).expect("it has a copy")

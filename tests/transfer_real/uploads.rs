@@ -239,10 +239,10 @@ async fn a_server_that_owes_its_receipt_is_dropped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_client_costs_no_server() {
-    let servers = Servers::start(2).await;
+    let servers = &Servers::start(2).await;
     let content = Content { seed: 8, size: 600_000 };
-    for length in [None, Some(content.size)] {
-        let slow = content.body(100_000).then(async |frame| {
+    let uploads = [None, Some(content.size)].map(async |length| {
+        let slow = content.body(200_000).then(async |frame| {
             tokio::time::sleep(Duration::from_millis(1_500)).await;
             frame
         });
@@ -251,8 +251,10 @@ async fn a_slow_client_costs_no_server() {
             Ok(Bytes::new())
         });
         let wanted = order(servers.fresh_blob(), servers.targets([0, 1]), length);
-        let uploaded = upload(&servers.blobs, wanted, pause.chain(slow)).await.expect("all servers are well");
+        let body = std::pin::pin!(pause.chain(slow));
+        let uploaded = upload(&servers.blobs, wanted, body).await.expect("all servers are well");
         assert_eq!(uploaded.lost, []);
-        check(&servers, content, &uploaded).await;
-    }
+        check(servers, content, &uploaded).await;
+    });
+    futures_util::future::join_all(uploads).await;
 }

@@ -37,6 +37,7 @@ pub(super) async fn directory(args: Args) -> Result<(), CliError> {
     let config = DirectoryConfig::load(&args.config, config::environment(), &args.flags)
         .map_err(|error| wrong(&args.config, &error))?;
     logging(&config.log)?;
+    end_on_panic_in_consensus();
     serve(start_directory(config).await).await
 }
 
@@ -123,6 +124,18 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     }
+}
+
+/// A panic in a request ends that request. One on a thread of consensus would leave a node that answers and no longer
+/// takes part: it ends the process, and the others go on.
+fn end_on_panic_in_consensus() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        if std::thread::current().name().is_some_and(|name| name.starts_with("raft")) {
+            std::process::abort();
+        }
+    }));
 }
 
 fn logging(log: &Log) -> Result<(), CliError> {

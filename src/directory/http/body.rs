@@ -71,7 +71,8 @@ pub(crate) async fn multipart_file(parts: Parts, body: Body) -> ApiResult<Multip
     let content_type = found.await.map_err(ApiError::internal)??;
     let bytes = futures_util::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|item| (item, receiver))
-    });
+    })
+    .fuse();
     Ok(MultipartFile { content_type, bytes: bytes.boxed() })
 }
 
@@ -149,6 +150,7 @@ pub(crate) fn patient<E: Display + Send + 'static>(
             Err(_) => Some((Err(format!("nothing came for {} s", BODY_IDLE.as_secs())), None)),
         }
     })
+    .fuse()
     .boxed()
 }
 

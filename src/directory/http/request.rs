@@ -64,6 +64,10 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Query<T> {
 }
 
 pub(crate) fn parse_query<T: DeserializeOwned>(uri: &axum::http::Uri) -> ApiResult<T> {
+    // The form decoder would put replacement characters in the place of what is no UTF-8, and name another file.
+    if percent_encoding::percent_decode_str(uri.query().unwrap_or("")).decode_utf8().is_err() {
+        return Err(ApiError::invalid("the query is not UTF-8: percent-encode the UTF-8 bytes of its values"));
+    }
     axum::extract::Query::try_from_uri(uri).map(|query| query.0).map_err(|error| {
         ApiError::invalid(format!(
             "the query is not what this call takes ({}): percent-encode its values",

