@@ -42,7 +42,11 @@ pub(crate) fn user_id(user: usize) -> UserId {
 }
 
 fn path_ref(owner: usize, names: &Names) -> PathRef {
-    PathRef { owner: Some(username(owner)), path: FilePath::from_components(names.clone()) }
+    PathRef { owner: Some(username(owner)), path: path(names) }
+}
+
+pub(crate) fn path(names: &Names) -> FilePath {
+    FilePath::parse(&format!("/{}", names.join("/"))).expect("the names are valid")
 }
 
 fn secret(fence: u64) -> Sha256 {
