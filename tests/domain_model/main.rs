@@ -39,6 +39,7 @@ fn all(store: &MemoryStore, user: usize, prefix: Option<&str>, limit: usize) -> 
             .expect("an account may list its files");
         assert!(page.stats.len() <= limit);
         files.extend(page.stats);
+        assert!(files.len() < 1000, "pages find no end");
         cursor = page.next;
         if cursor.is_none() {
             return files;

@@ -88,6 +88,7 @@ impl Stage {
     fn propose(&mut self, proposal: Proposal) -> Answer {
         let stamped = Stamped { at: ClusterTime(self.model.now), wall: WallTime(self.model.now + 5), proposal };
         self.log.push(stamped.clone());
+        assert!(self.log.len() < 10_000, "a job finds no end");
         apply(&mut self.store, self.log.len() as u64, &stamped).expect("no fault in memory")
     }
 
