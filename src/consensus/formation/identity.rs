@@ -117,9 +117,8 @@ impl DataDir {
             }
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        let file: IdentityFile = serde_json::from_str(&text).with_context(|| {
-            format!("{} is damaged: bring it back from a backup of this directory", path.display())
-        })?;
+        let file: IdentityFile = serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged: bring it back from a backup of this directory", path.display()))?;
         if file.format != FORMAT {
             bail!("{} has format {}: start the version that wrote it", path.display(), file.format);
         }

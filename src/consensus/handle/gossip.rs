@@ -140,6 +140,9 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
             }
             changed = server.changed() => if changed.is_err() {
                 watch_health(&node, &raft);
+                if !node.closing.load(Ordering::Acquire) {
+                    node.stopper.stop("consensus ended unexpectedly: this is a bug, see the log for where");
+                }
                 node.publish_status();
                 return;
             },

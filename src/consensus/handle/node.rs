@@ -95,7 +95,8 @@ impl Node {
         let mut current = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
         self.data.save(identity)?;
         *current = identity.clone();
-        *self.cluster.write().unwrap_or_else(PoisonError::into_inner) = identity.cluster.as_ref().map(|formed| formed.id);
+        *self.cluster.write().unwrap_or_else(PoisonError::into_inner) =
+            identity.cluster.as_ref().map(|formed| formed.id);
         Ok(())
     }
 
@@ -164,9 +165,9 @@ impl Node {
     pub(crate) fn target(&self, node: NodeId) -> Option<Target> {
         let metrics = self.raft_metrics();
         let known = metrics.as_ref().and_then(|metrics| metrics.membership_config.get_node(&node.0));
-        let address = known.map(|node| node.peer.clone()).or_else(|| {
-            self.members.iter().find(|member| member.id == node).map(|member| member.peer.clone())
-        });
+        let address = known
+            .map(|node| node.peer.clone())
+            .or_else(|| self.members.iter().find(|member| member.id == node).map(|member| member.peer.clone()));
         address.map(|address| Target { id: node, address })
     }
 

@@ -288,8 +288,7 @@ fn say(node: &Node, waiting_for: Option<String>) {
 
 async fn open_raft(node: &Arc<Node>) -> anyhow::Result<RaftNode> {
     let config = config(&node.tuning, &node.cluster_name)?;
-    let network =
-        Network { peers: Arc::clone(&node.peers), snapshot_piece_bytes: node.tuning.snapshot_chunk_bytes };
+    let network = Network { peers: Arc::clone(&node.peers), snapshot_piece_bytes: node.tuning.snapshot_chunk_bytes };
     let machine = StateMachine {
         store: Arc::clone(&node.state),
         machine: Arc::clone(&node.machine),

@@ -55,8 +55,7 @@ impl Waiter {
 
 impl Flusher {
     pub(super) fn start(db: Arc<DB>, sync_delay: Option<Duration>, stopper: Stopper) -> Self {
-        let shared =
-            Arc::new(Shared { queue: Mutex::default(), arrived: Condvar::new(), syncs: AtomicU64::new(0) });
+        let shared = Arc::new(Shared { queue: Mutex::default(), arrived: Condvar::new(), syncs: AtomicU64::new(0) });
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("raft-log-sync".into())

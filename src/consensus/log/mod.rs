@@ -128,8 +128,7 @@ impl LogStore {
     }
 
     fn mark(&self, key: &[u8]) -> io::Result<Option<LogId>> {
-        let record: Option<LogIdRecord> =
-            read_mark(&self.0.db, key).map_err(|what| self.0.damage.report(&what))?;
+        let record: Option<LogIdRecord> = read_mark(&self.0.db, key).map_err(|what| self.0.damage.report(&what))?;
         Ok(record.as_ref().map(Into::into))
     }
 
@@ -210,7 +209,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let mut batch = WriteBatch::default();
         batch.delete_range_cf(family(&self.0.db, ENTRIES), from.as_slice(), [0xff; 9].as_slice());
         self.write(batch)?;
-        self.set_ends(|ends| ends.last = last.or(ends.purged));
+        self.set_ends(|ends| {
+            let cut = last.or(ends.purged);
+            if ends.last.map(|id| id.index) > cut.map(|id| id.index) {
+                ends.last = cut;
+            }
+        });
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::{Stream, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 
@@ -43,10 +43,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.store.db().applied_state().map_err(|fault| self.fatal(&fault))
     }
 
-    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    async fn apply<S>(&mut self, entries: S) -> io::Result<()>
     where
         S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
     {
+        let mut entries = entries.fuse();
         loop {
             let (batch, responders) = self.next_batch(&mut entries).await?;
             if batch.is_empty() {
@@ -95,6 +96,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 }
 
+impl Drop for StateMachine {
+    /// openraft does not notice a panic of the task that owns this; the node would stand still in silence.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.stopper.stop("the state machine panicked: this is a bug, see the log for where");
+        }
+    }
+}
+
 impl StateMachine {
     /// As many entries as one write holds, and who waits for their answers. Empty at the end of the stream.
     async fn next_batch<S>(&self, entries: &mut S) -> io::Result<Answered>
@@ -140,9 +150,7 @@ fn apply_batch(store: &StateStore, machine: &dyn Machine, batch: Vec<Entry>) -> 
     for entry in batch {
         let answer = match entry.payload {
             EntryPayload::Blank => Blob::default(),
-            EntryPayload::Normal(command) => {
-                machine.apply(&mut overlay, entry.log_id.index, &command.0)?.into()
-            }
+            EntryPayload::Normal(command) => machine.apply(&mut overlay, entry.log_id.index, &command.0)?.into(),
             EntryPayload::Membership(change) => {
                 membership = StoredMembership::new(Some(entry.log_id), change);
                 Blob::default()
@@ -171,5 +179,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| io::Error::other(format!("the state machine failed: {error}")))
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| io::Error::other(format!("the state machine failed: {error}")))
 }

@@ -29,8 +29,7 @@ impl Machine for Replicated {
         if query::cluster_info(store)?.is_some() {
             return Ok(None);
         }
-        let command =
-            Command::Bootstrap { cluster_id: cluster, name: name.to_owned(), policy: self.policy.clone() };
+        let command = Command::Bootstrap { cluster_id: cluster, name: name.to_owned(), policy: self.policy.clone() };
         Ok(Some(Proposal { operation: None, command }.encode()))
     }
 }

@@ -183,9 +183,7 @@ impl Snapshots {
 
 /// The name says what is covered, so that two snapshots with one name have the same content.
 fn name_of(mark: &AppliedRecord) -> String {
-    mark.last
-        .as_ref()
-        .map_or_else(|| "empty".to_owned(), |id| format!("{:020}-{}-{}", id.index, id.term, id.leader))
+    mark.last.as_ref().map_or_else(|| "empty".to_owned(), |id| format!("{:020}-{}-{}", id.index, id.term, id.leader))
 }
 
 fn read_snapshot(dir: &Path) -> Option<Snapshot> {

@@ -156,8 +156,7 @@ fn check(offer: &Offer) -> anyhow::Result<()> {
 }
 
 fn write_at(path: &PathBuf, offset: u64, data: &[u8], last: bool) -> std::io::Result<()> {
-    let mut file =
-        if offset == 0 { File::create(path)? } else { OpenOptions::new().write(true).open(path)? };
+    let mut file = if offset == 0 { File::create(path)? } else { OpenOptions::new().write(true).open(path)? };
     file.seek(SeekFrom::Start(offset))?;
     file.write_all(data)?;
     if last { file.sync_all() } else { Ok(()) }

@@ -48,8 +48,7 @@ pub(crate) async fn send(
             // What is there already is read for the checksum only. A transfer breaks off between pieces, so that no piece is
             // there in part, unless the sizes of pieces differ; then the other side refuses and the transfer starts anew.
             if offset > there || size == 0 {
-                let piece =
-                    Piece { snapshot: offer.name.clone(), file: number, offset: start, data: Blob(data), crc };
+                let piece = Piece { snapshot: offer.name.clone(), file: number, offset: start, data: Blob(data), crc };
                 destination.write(&piece).await?;
             }
             if offset >= size {
