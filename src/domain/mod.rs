@@ -17,7 +17,10 @@ pub mod plan;
 pub mod query;
 pub mod record;
 pub mod rows;
+mod rules;
+mod stop;
 pub mod store;
+mod tables;
 
 pub use answer::{Answer, Outcome, Rejection, RejectionKind};
 pub use apply::apply;

@@ -1,6 +1,5 @@
 //! The rows of the tables as the rules see them. `record` has their bytes, `tables` their keys.
 
-use super::command::Policy;
 use super::{
     Answer, BlobId, ClusterId, ClusterTime, Epoch, Fence, FileId, Permission, Replica, ServerId, ServerUuid, Sha256,
     UserId, Version, WallTime,
@@ -199,9 +198,6 @@ pub struct ClusterInfo {
     pub cluster_id: ClusterId,
     pub name: String,
 }
-
-/// The replicated policy, as it is stored.
-pub type PolicyRow = Policy;
 
 /// A grant, from the side of its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ pub enum Table {
     Placements,
     /// server_id → server
     Servers,
-    /// position → server_id
+    /// one row: the order of the server_ids (see `tables::ring`)
     Ring,
     /// priority, file_id → why
     Repairs,

@@ -1,12 +1,150 @@
 //! The one way in which the state changes.
+//!
+//! `apply` is total and deterministic: every member of the cluster runs it over the same log and must come to the same
+//! bytes, also on replay after a crash. Nobody sees its errors but `consensus`: a `Rejection` is a replicated answer
+//! like any other and travels back to the user, a `Fault` stops the process, because a replica that went on without
+//! a change that the others made would have parted from them.
+//!
+//! A command runs over an overlay of its own, which is thrown away when it is refused. So a rule may check something
+//! after it has begun to change rows, and a rejection still changes nothing but the clock and the operation's own row.
 
-use super::command::Stamped;
-use super::{Answer, Fault, Store};
+mod accounts;
+mod cluster;
+mod content;
+mod delete;
+mod entries;
+mod expire;
+mod locks;
+mod moves;
+mod reap;
+mod remove;
+mod servers;
+mod share;
+
+use super::command::{Operation, Policy, Stamped};
+use super::overlay::Overlay;
+use super::rows::Done;
+use super::stop::{Stop, reject, settle};
+use super::tables::{self, Ending};
+use super::{Answer, ClusterTime, Command, Fault, Outcome, ReadStore, Rejection, RejectionKind, Store, WallTime};
+
+/// What every command knows.
+struct Change<'a> {
+    store: &'a mut dyn Store,
+    /// Cluster time as of this entry.
+    now: ClusterTime,
+    wall: WallTime,
+    policy: Policy,
+}
 
 /// Applies one entry of the log.
 ///
+/// `index` is its place in the log, for messages only. Cluster time becomes the later of what it was and of the entry's
+/// stamp: a new leader's clock may be a little behind what the old one's last entry said.
+///
 /// # Errors
 /// A fault stops the process.
-pub fn apply(_store: &mut dyn Store, _index: u64, _stamped: &Stamped) -> Result<Answer, Fault> {
-    Err(Fault("not built yet".to_owned()))
+pub fn apply(store: &mut dyn Store, index: u64, stamped: &Stamped) -> Result<Answer, Fault> {
+    apply_entry(store, stamped).map_err(|fault| Fault(format!("log entry {index}: {}", fault.0)))
+}
+
+fn apply_entry(store: &mut dyn Store, stamped: &Stamped) -> Result<Answer, Fault> {
+    let before = tables::cluster_time(store)?;
+    let now = before.max(stamped.at);
+    if now != before {
+        tables::put_cluster_time(store, now)?;
+    }
+    let operation = stamped.proposal.operation.as_ref();
+    if let Some(operation) = operation
+        && let Some(answer) = known_answer(store, operation)?
+    {
+        return Ok(answer);
+    }
+
+    let policy = tables::policy(store)?;
+    let operation_ttl_ms = policy.operation_ttl_ms;
+    let base: &dyn ReadStore = store;
+    let mut overlay = Overlay::new(base);
+    let change = Change { store: &mut overlay, now, wall: stamped.wall, policy };
+    let answer = settle(run(change, &stamped.proposal.command))?;
+    if answer.is_ok() {
+        for (table, key, value) in overlay.into_changes() {
+            match value {
+                Some(value) => store.put(table, &key, &value)?,
+                None => store.delete(table, &key)?,
+            }
+        }
+    }
+    if let Some(operation) = operation {
+        remember(store, operation, &answer, now.plus_ms(operation_ttl_ms))?;
+    }
+    Ok(answer)
+}
+
+/// The answer to an operation that needs not be run: because it was before, or because its name is not valid.
+fn known_answer(store: &dyn ReadStore, operation: &Operation) -> Result<Option<Answer>, Fault> {
+    let rejection = |kind, detail: &str| Some(Err(Rejection { kind, detail: detail.to_owned() }));
+    if operation.id.is_empty() || operation.id.len() > 255 {
+        let detail = "the Idempotency-Key is empty or too long: use 1 to 255 bytes";
+        return Ok(rejection(RejectionKind::InvalidRequest, detail));
+    }
+    Ok(match tables::operation(store, operation.user, &operation.id)? {
+        None => None,
+        Some(done) if done.fingerprint == operation.fingerprint => Some(done.answer),
+        Some(_) => rejection(
+            RejectionKind::IdempotencyKeyReused,
+            "this Idempotency-Key was used for another request: use a fresh one for each change",
+        ),
+    })
+}
+
+/// Keeps an effect or a final rejection, so that the operation never takes effect twice.
+fn remember(
+    store: &mut dyn Store,
+    operation: &Operation,
+    answer: &Answer,
+    expires_at: ClusterTime,
+) -> Result<(), Fault> {
+    if answer.as_ref().is_err_and(|rejection| !rejection.kind.is_final()) {
+        return Ok(());
+    }
+    let done = Done { fingerprint: operation.fingerprint, answer: answer.clone(), expires_at };
+    tables::put_operation(store, operation.user, &operation.id, &done)?;
+    tables::put_expiry(store, expires_at, &Ending::Operation(operation.user, operation.id.clone()))
+}
+
+fn run(mut change: Change<'_>, command: &Command) -> Result<Outcome, Stop> {
+    let change = &mut change;
+    if let Command::Bootstrap { cluster_id, name, policy } = command {
+        return change.bootstrap(*cluster_id, name, policy);
+    }
+    if tables::cluster(change.store)?.is_none() {
+        return Err(reject(RejectionKind::StaleState, "the cluster is not set up yet: try again in a moment"));
+    }
+    match command {
+        Command::Bootstrap { .. } => Ok(Outcome::Done),
+        Command::SetPolicy { policy } => change.set_policy(policy),
+        Command::Signup { username, password_hash } => change.signup(username, password_hash),
+        Command::OpenSession { user, token_hash } => change.open_session(*user, token_hash),
+        Command::CloseSession { token_hash } => change.close_session(token_hash),
+        Command::Mkdir { user, at } => change.mkdir(*user, at),
+        Command::Write { user, at, content } => change.write(*user, at, content),
+        Command::Update { user, file, content, precondition, lock } => {
+            change.update(*user, file, content, precondition.as_ref(), lock.as_ref())
+        }
+        Command::Move { user, from, to, lock } => change.relocate(*user, from, to, lock.as_ref()),
+        Command::Delete { user, file, recursive, precondition, lock } => {
+            change.delete(*user, file, *recursive, precondition.as_ref(), lock.as_ref())
+        }
+        Command::Share { user, file, with, permission } => change.share(*user, file, with, *permission),
+        Command::Unshare { user, file, with } => change.unshare(*user, file, with),
+        Command::Lock { user, file, ttl_ms, mac_hash } => change.lock(*user, file, *ttl_ms, mac_hash),
+        Command::Renew { user, lock, ttl_ms } => change.renew(*user, lock, *ttl_ms),
+        Command::Unlock { user, lock } => change.unlock(*user, lock),
+        Command::Expire { limit } => change.expire(*limit),
+        Command::Reap { limit } => change.reap(*limit),
+        Command::RegisterServer { uuid, url, zone, capacity } => change.register_server(*uuid, url, zone, *capacity),
+        Command::ServerDown { server_id, epoch } => change.server_down(*server_id, *epoch),
+        Command::ServerFull { server_id, epoch, full } => change.server_full(*server_id, *epoch, *full),
+    }
 }

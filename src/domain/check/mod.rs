@@ -1,18 +1,73 @@
-//! The invariants of the state, each by name. Reads only, a page at a time: it runs over a snapshot of any size.
+//! The invariants of the state, each by name.
+//!
+//! It only reads, a page at a time, and keeps nothing but a few numbers per file server: it runs over a snapshot of any size.
+//! Each table is looked at from its own side, so that of two rows that must name one another a missing one is found
+//! whichever it is.
 
-use super::{Fault, ReadStore};
+mod people;
+mod servers;
+mod time;
+mod tree;
+
+use super::tables::keys;
+use super::{Fault, ReadStore, Table};
 
 /// One broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     pub invariant: &'static str,
+    /// Which row, and what is wrong with it.
     pub detail: String,
 }
+
+/// More are not told: a state that is broken in so many places is broken as a whole.
+const MAX_VIOLATIONS: usize = 1000;
+/// Rows that are read at once.
+const PAGE: usize = 1024;
 
 /// Every violation found, at most a thousand of them.
 ///
 /// # Errors
 /// When the storage fails or a row cannot be read at all.
-pub fn check(_store: &dyn ReadStore) -> Result<Vec<Violation>, Fault> {
-    Err(Fault("not built yet".to_owned()))
+pub fn check(store: &dyn ReadStore) -> Result<Vec<Violation>, Fault> {
+    let mut report = Report { store, violations: Vec::new() };
+    let held = tree::check(&mut report)?;
+    servers::check(&mut report, &held)?;
+    people::check(&mut report)?;
+    time::check(&mut report)?;
+    Ok(report.violations)
+}
+
+struct Report<'a> {
+    store: &'a dyn ReadStore,
+    violations: Vec<Violation>,
+}
+
+impl<'a> Report<'a> {
+    /// Notes a violation unless `holds`.
+    fn expect(&mut self, invariant: &'static str, holds: bool, detail: impl FnOnce() -> String) {
+        if !holds && self.violations.len() < MAX_VIOLATIONS {
+            self.violations.push(Violation { invariant, detail: detail() });
+        }
+    }
+
+    /// Visits every row of a table until enough violations are known.
+    fn each(
+        &mut self,
+        table: Table,
+        mut visit: impl FnMut(&mut Self, &'a dyn ReadStore, &[u8], &[u8]) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut from = Vec::new();
+        while self.violations.len() < MAX_VIOLATIONS {
+            let page = self.store.scan(table, &from, None, PAGE)?;
+            for (key, value) in &page {
+                visit(self, self.store, key, value)?;
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE => from = keys::after(last),
+                _ => break,
+            }
+        }
+        Ok(())
+    }
 }

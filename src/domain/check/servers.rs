@@ -1,0 +1,53 @@
+//! File servers, the ring, and what is owed to files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Report;
+use super::tree::Held;
+use crate::domain::record::Record;
+use crate::domain::rows::{Garbage, Server, ServerState};
+use crate::domain::tables::{self, Counter, MAX_COPIES, keys};
+use crate::domain::{Fault, FileId, ServerId, Table};
+
+pub(super) fn check(report: &mut Report<'_>, held: &BTreeMap<ServerId, Held>) -> Result<(), Fault> {
+    let next = Counter::Server.peek(report.store)?;
+    let ring = tables::ring(report.store)?;
+    let mut uuids = BTreeSet::new();
+    let mut in_ring = BTreeSet::new();
+    report.each(Table::Servers, |report, _, key, value| {
+        let server = Server::from_bytes(value)?;
+        let id = server.server_id;
+        report.expect("server_has_its_id", key == keys::server(id), || format!("server {id} is stored as {key:?}"));
+        report.expect("server_ids_are_below_the_next", (1..next).contains(&id.0), || format!("{id}, next {next}"));
+        report.expect("server_uuids_are_unique", uuids.insert(server.uuid), || format!("server {id}: {}", server.uuid));
+        let counted = Held { primaries: server.primaries, backups: server.backups, bytes: server.bytes };
+        let actual = held.get(&id).copied().unwrap_or_default();
+        report.expect("server_counters_are_exact", counted == actual, || {
+            format!("server {id} counts {counted:?}, records name {actual:?}")
+        });
+        let dated = server.down_since.is_some() == (server.state == ServerState::Down);
+        report.expect("down_servers_have_a_time", dated, || format!("server {id} is {:?}", server.state));
+        if server.state == ServerState::Up {
+            in_ring.insert(id);
+        }
+        Ok(())
+    })?;
+    let exact = ring.len() == in_ring.len() && ring.iter().copied().collect::<BTreeSet<_>>() == in_ring;
+    report.expect("ring_is_who_is_up_and_not_draining", exact, || format!("ring {ring:?}, up {in_ring:?}"));
+
+    report.each(Table::Repairs, |report, store, key, _| {
+        let (copies, file) = key.split_first().ok_or_else(|| Fault("a repair's key is empty".to_owned()))?;
+        let id = FileId(keys::read_u64(file, Table::Repairs)?);
+        let holds = *copies <= MAX_COPIES && tables::entry(store, id)?.is_some_and(|entry| entry.content().is_some());
+        report.expect("repairs_are_owed_to_files", holds, || format!("repair of {id} with {copies} copies"));
+        Ok(())
+    })?;
+    let now = tables::cluster_time(report.store)?;
+    report.each(Table::Garbage, |report, _, key, value| {
+        let (server, blob, copy) = keys::read_garbage(key)?;
+        let row = Garbage::from_bytes(value)?;
+        let past = row.since <= now && row.deleted_at.is_none_or(|at| row.since <= at && at <= now);
+        report.expect("garbage_is_of_the_past", past, || format!("copy {copy} of {blob} on {server}: {row:?}"));
+        Ok(())
+    })
+}

@@ -1,0 +1,83 @@
+//! Single files, and what may be done with them.
+
+use super::{AccessDecision, AccessMode, Asked};
+use crate::domain::answer::Stat;
+use crate::domain::command::{FileRef, LockProof, PathRef, Precondition};
+use crate::domain::rules::{self, Describer, Reached};
+use crate::domain::stop::{Stop, reject, settle};
+use crate::domain::{Fault, Fence, FileId, ReadStore, RejectionKind, UserId};
+
+fn describe(store: &dyn ReadStore, reached: Reached) -> Result<Stat, Stop> {
+    Ok(Describer::new(store).stat(&reached.entry, reached.path, reached.access)?)
+}
+
+/// One entry.
+///
+/// # Errors
+/// When the storage fails.
+pub fn stat(store: &dyn ReadStore, user: UserId, file: &FileRef) -> Asked<Stat> {
+    settle(rules::reach(store, user, file).and_then(|reached| describe(store, reached)))
+}
+
+/// The rejection that a `Write` at this path would get now, before any byte is moved.
+///
+/// # Errors
+/// When the storage fails.
+pub fn precheck_write(store: &dyn ReadStore, user: UserId, at: &PathRef) -> Asked<()> {
+    settle(rules::spot(store, user, at).map(|_| ()))
+}
+
+/// The rejection that an `Update` would get now; otherwise the file as it is.
+///
+/// # Errors
+/// When the storage fails.
+pub fn precheck_update(
+    store: &dyn ReadStore,
+    user: UserId,
+    file: &FileRef,
+    precondition: Option<&Precondition>,
+    lock: Option<&LockProof>,
+) -> Asked<Stat> {
+    let reached = rules::allow_update(store, user, file, precondition, lock);
+    settle(reached.and_then(|reached| describe(store, reached)))
+}
+
+/// Whether a user may read or write a file now; asked by services that guard something of their own with it.
+///
+/// # Errors
+/// When the storage fails.
+pub fn access(
+    store: &dyn ReadStore,
+    user: UserId,
+    file_id: FileId,
+    mode: AccessMode,
+    lock: Option<&LockProof>,
+) -> Result<AccessDecision, Fault> {
+    let reached = match settle(rules::reach_id(store, user, file_id))? {
+        Ok(reached) => reached,
+        Err(rejection) => {
+            return Ok(AccessDecision { allowed: false, reason: rejection.detail, version: None, fence: Fence(0) });
+        }
+    };
+    let content = reached.entry.content();
+    let refused = match mode {
+        AccessMode::Read => None,
+        AccessMode::Write => settle(may_change(store, user, &reached, lock))?.err(),
+    };
+    Ok(AccessDecision {
+        allowed: refused.is_none(),
+        reason: refused.map_or_else(|| "allowed".to_owned(), |rejection| rejection.detail),
+        version: content.map(|content| content.version),
+        fence: content.map_or(Fence(0), |content| content.last_fence),
+    })
+}
+
+fn may_change(store: &dyn ReadStore, user: UserId, reached: &Reached, lock: Option<&LockProof>) -> Result<(), Stop> {
+    if !reached.may_write() {
+        return Err(reject(RejectionKind::Forbidden, "the user may only read this: the owner can give a write grant"));
+    }
+    match reached.entry.content() {
+        Some(content) => rules::check_lock(store, user, &reached.entry, content, lock),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,79 @@
+//! Locks and preconditions.
+//!
+//! A lock holds as long as its row is there, whatever the time: only an applied `Expire` (or `Unlock`, or the end of the
+//! file) takes it away. If each command compared the lock's deadline with its own time stamp, a leader that had just taken office,
+//! and had not watched the time go by, could end a lock whose holder still relies on it.
+
+use super::reach::reach_id;
+use crate::domain::command::{LockProof, Precondition};
+use crate::domain::rows::{Content, Entry, Lock};
+use crate::domain::stop::{Stop, reject, require};
+use crate::domain::{Fault, FileId, ReadStore, RejectionKind, UserId, tables};
+
+/// Whether a change of a file may go ahead: while the file is locked, only for its holder; while it is not, for
+/// everybody but one who comes with an older fence than the file's last and so has slept through a lock.
+pub(crate) fn check_lock(
+    store: &dyn ReadStore,
+    user: UserId,
+    entry: &Entry,
+    content: &Content,
+    proof: Option<&LockProof>,
+) -> Result<(), Stop> {
+    match (tables::lock(store, entry.file_id)?, proof) {
+        (None, None) => Ok(()),
+        (None, Some(proof)) => require(
+            proof.fence >= content.last_fence,
+            RejectionKind::Locked,
+            "this lock has ended and somebody else has locked the file since: read it again, then lock it anew",
+        ),
+        (Some(_), None) => Err(reject(
+            RejectionKind::Locked,
+            "the file is locked: send its Lock-Token if the lock is yours, or try again when it has ended",
+        )),
+        (Some(lock), Some(proof)) => require(
+            lock.owner == user && proves(proof, &lock),
+            RejectionKind::Locked,
+            "the file is locked and this is not the lock's token: try again when the lock has ended",
+        ),
+    }
+}
+
+/// Whether a token belongs to a lock.
+fn proves(proof: &LockProof, lock: &Lock) -> bool {
+    proof.fence == lock.fence && proof.mac_hash == lock.mac_hash
+}
+
+/// The lock that a user holds by a token, on a file that is still there.
+pub(crate) fn held_lock(store: &dyn ReadStore, user: UserId, proof: &LockProof) -> Result<(FileId, Lock), Stop> {
+    let ended = || reject(RejectionKind::Locked, "this lock has ended, or the token is not yours: lock the file anew");
+    let file = tables::locked_file(store, user, proof.fence)?.ok_or_else(ended)?;
+    let lock = tables::lock(store, file)?.ok_or_else(|| Fault(format!("the lock on entry {file} has lost its row")))?;
+    if !proves(proof, &lock) || !is_live(store, file)? {
+        return Err(ended());
+    }
+    Ok((file, lock))
+}
+
+/// Whether an entry is in its owner's tree, rather than below the trash.
+fn is_live(store: &dyn ReadStore, file: FileId) -> Result<bool, Fault> {
+    let owner = tables::known_entry(store, file)?.owner;
+    match reach_id(store, owner, file) {
+        Ok(_) => Ok(true),
+        Err(Stop::Rejected(_)) => Ok(false),
+        Err(Stop::Fault(fault)) => Err(fault),
+    }
+}
+
+pub(crate) fn check_precondition(entry: &Entry, precondition: Option<&Precondition>) -> Result<(), Stop> {
+    let holds = match precondition {
+        None | Some(Precondition::Exists) => true,
+        Some(Precondition::OneOf(etags)) => {
+            entry.content().is_some_and(|content| etags.contains(&(entry.file_id, content.version)))
+        }
+    };
+    require(
+        holds,
+        RejectionKind::VersionConflict,
+        "another version is there than the one named in If-Match: read the file again and repeat the change on what is there now",
+    )
+}

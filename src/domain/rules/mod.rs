@@ -1,0 +1,38 @@
+//! Who may do what, and what must hold for it. Reads only. `apply` and the queries judge by the same functions, so that
+//! what was checked before a body was moved is what will be checked when it commits.
+
+mod describe;
+mod hold;
+mod reach;
+mod spot;
+
+pub(crate) use describe::Describer;
+pub(crate) use hold::{check_lock, check_precondition, held_lock};
+pub(crate) use reach::{Reached, access_through, reach, reach_id, standing};
+pub(crate) use spot::{Spot, spot};
+
+use super::command::{FileRef, LockProof, Precondition};
+use super::stop::{Stop, reject, require};
+use super::{ReadStore, RejectionKind, UserId};
+
+/// What an update needs but for its new content.
+pub(crate) fn allow_update(
+    store: &dyn ReadStore,
+    user: UserId,
+    file: &FileRef,
+    precondition: Option<&Precondition>,
+    lock: Option<&LockProof>,
+) -> Result<Reached, Stop> {
+    let reached = reach(store, user, file)?;
+    let Some(content) = reached.entry.content() else {
+        return Err(reject(RejectionKind::InvalidRequest, "this is a directory: name a file below it"));
+    };
+    require(
+        reached.may_write(),
+        RejectionKind::Forbidden,
+        "you may only read this file: ask its owner for a write grant",
+    )?;
+    check_lock(store, user, &reached.entry, content, lock)?;
+    check_precondition(&reached.entry, precondition)?;
+    Ok(reached)
+}

@@ -1,0 +1,144 @@
+//! `Meta`, `Policy`, `Operations` and `Expiries`.
+
+use super::keys::{self, Ending};
+use super::{read, write};
+use crate::domain::command::Policy;
+use crate::domain::record::{Mark, Nothing, Number};
+use crate::domain::rows::{ClusterInfo, Done};
+use crate::domain::{ClusterTime, Fault, Fence, ReadStore, Store, Table, UserId};
+
+/// A counter that gives ids. `next` is the id that it gives next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counter {
+    File,
+    User,
+    Server,
+}
+
+impl Counter {
+    fn key(self) -> &'static [u8] {
+        match self {
+            Self::File => keys::meta::NEXT_FILE_ID,
+            Self::User => keys::meta::NEXT_USER_ID,
+            Self::Server => keys::meta::NEXT_SERVER_ID,
+        }
+    }
+
+    fn first(self) -> u64 {
+        match self {
+            Self::File => crate::domain::rows::FIRST_FILE_ID,
+            // 0 is the user of operations that nobody is logged in for.
+            Self::User | Self::Server => 1,
+        }
+    }
+
+    pub(crate) fn peek(self, store: &dyn ReadStore) -> Result<u64, Fault> {
+        Ok(number(store, self.key())?.unwrap_or_else(|| self.first()))
+    }
+
+    pub(crate) fn take(self, store: &mut dyn Store) -> Result<u64, Fault> {
+        let id = self.peek(store)?;
+        put_number(store, self.key(), id + 1)?;
+        Ok(id)
+    }
+}
+
+fn number(store: &dyn ReadStore, key: &[u8]) -> Result<Option<u64>, Fault> {
+    Ok(read::<Number>(store, Table::Meta, key)?.map(|number| number.0))
+}
+
+fn put_number(store: &mut dyn Store, key: &[u8], value: u64) -> Result<(), Fault> {
+    write(store, Table::Meta, key, &Number(value))
+}
+
+/// Nothing before bootstrap.
+pub(crate) fn cluster(store: &dyn ReadStore) -> Result<Option<ClusterInfo>, Fault> {
+    read(store, Table::Meta, keys::meta::CLUSTER)
+}
+
+pub(crate) fn put_cluster(store: &mut dyn Store, cluster: &ClusterInfo) -> Result<(), Fault> {
+    write(store, Table::Meta, keys::meta::CLUSTER, cluster)
+}
+
+pub(crate) fn schema_version(store: &dyn ReadStore) -> Result<Option<u64>, Fault> {
+    number(store, keys::meta::SCHEMA_VERSION)
+}
+
+pub(crate) fn put_schema_version(store: &mut dyn Store, version: u64) -> Result<(), Fault> {
+    put_number(store, keys::meta::SCHEMA_VERSION, version)
+}
+
+pub(crate) fn cluster_time(store: &dyn ReadStore) -> Result<ClusterTime, Fault> {
+    Ok(ClusterTime(number(store, keys::meta::CLUSTER_TIME)?.unwrap_or_default()))
+}
+
+pub(crate) fn put_cluster_time(store: &mut dyn Store, now: ClusterTime) -> Result<(), Fault> {
+    put_number(store, keys::meta::CLUSTER_TIME, now.0)
+}
+
+pub(crate) fn last_fence(store: &dyn ReadStore) -> Result<Fence, Fault> {
+    Ok(Fence(number(store, keys::meta::FENCE)?.unwrap_or_default()))
+}
+
+pub(crate) fn take_fence(store: &mut dyn Store) -> Result<Fence, Fault> {
+    let fence = Fence(last_fence(store)?.0 + 1);
+    put_number(store, keys::meta::FENCE, fence.0)?;
+    Ok(fence)
+}
+
+/// The defaults before bootstrap.
+pub(crate) fn policy(store: &dyn ReadStore) -> Result<Policy, Fault> {
+    Ok(read(store, Table::Policy, keys::ONLY)?.unwrap_or_default())
+}
+
+pub(crate) fn put_policy(store: &mut dyn Store, policy: &Policy) -> Result<(), Fault> {
+    write(store, Table::Policy, keys::ONLY, policy)
+}
+
+pub(crate) fn operation(store: &dyn ReadStore, user: UserId, id: &str) -> Result<Option<Done>, Fault> {
+    read(store, Table::Operations, &keys::operation(user, id))
+}
+
+pub(crate) fn put_operation(store: &mut dyn Store, user: UserId, id: &str, done: &Done) -> Result<(), Fault> {
+    write(store, Table::Operations, &keys::operation(user, id), done)
+}
+
+pub(crate) fn put_expiry(store: &mut dyn Store, at: ClusterTime, ending: &Ending) -> Result<(), Fault> {
+    write(store, Table::Expiries, &keys::expiry(at, ending), &Nothing)
+}
+
+pub(crate) fn delete_expiry(store: &mut dyn Store, at: ClusterTime, ending: &Ending) -> Result<(), Fault> {
+    store.delete(Table::Expiries, &keys::expiry(at, ending))
+}
+
+/// The keys of at most `limit` expiries that are due at `now`, the oldest first.
+///
+/// The search starts behind the last one that was worked off. Starting at the front would pass over the tombstones of
+/// all that ever expired and was not compacted yet: the well-known cost of a queue in an LSM tree. Nothing is
+/// ever put before that mark, since what ends, ends later than the command that puts it.
+pub(crate) fn due_expiries(store: &dyn ReadStore, now: ClusterTime, limit: usize) -> Result<Vec<Vec<u8>>, Fault> {
+    let from = expired_through(store)?.map(|mark| keys::after(&mark)).unwrap_or_default();
+    let to = now.0.checked_add(1).map(u64::to_be_bytes);
+    let rows = store.scan(Table::Expiries, &from, to.as_ref().map(|to| &to[..]), limit)?;
+    Ok(rows.into_iter().map(|(key, _)| key).collect())
+}
+
+pub(crate) fn expired_through(store: &dyn ReadStore) -> Result<Option<Vec<u8>>, Fault> {
+    Ok(read::<Mark>(store, Table::Meta, keys::meta::EXPIRED_THROUGH)?.map(|mark| mark.0))
+}
+
+pub(crate) fn put_expired_through(store: &mut dyn Store, key: Vec<u8>) -> Result<(), Fault> {
+    write(store, Table::Meta, keys::meta::EXPIRED_THROUGH, &Mark(key))
+}
+
+/// How far `Reap` has come: a key of `Names`.
+pub(crate) fn reaped_through(store: &dyn ReadStore) -> Result<Option<Vec<u8>>, Fault> {
+    Ok(read::<Mark>(store, Table::Meta, keys::meta::REAPED_THROUGH)?.map(|mark| mark.0))
+}
+
+pub(crate) fn put_reaped_through(store: &mut dyn Store, key: Option<Vec<u8>>) -> Result<(), Fault> {
+    match key {
+        Some(key) => write(store, Table::Meta, keys::meta::REAPED_THROUGH, &Mark(key)),
+        None => store.delete(Table::Meta, keys::meta::REAPED_THROUGH),
+    }
+}

@@ -1,0 +1,37 @@
+//! Typed access to the tables: one row in, one row out. What belongs together is kept together by `apply`; here
+//! nothing knows a rule.
+
+pub(crate) mod keys;
+mod meta;
+mod people;
+mod servers;
+mod tree;
+
+pub(crate) use keys::Ending;
+pub(crate) use meta::*;
+pub(crate) use people::*;
+pub(crate) use servers::*;
+pub(crate) use tree::*;
+
+use super::record::Record;
+use super::{Fault, ReadStore, Store, Table};
+
+/// One row.
+pub(crate) fn read<R: Record>(store: &dyn ReadStore, table: Table, key: &[u8]) -> Result<Option<R>, Fault> {
+    store.get(table, key)?.map(|bytes| R::from_bytes(&bytes)).transpose()
+}
+
+fn write<R: Record>(store: &mut dyn Store, table: Table, key: &[u8], row: &R) -> Result<(), Fault> {
+    store.put(table, key, &row.to_bytes())
+}
+
+/// At most `limit` keys that start with `prefix`, from `from` on, with their values.
+fn stretch(
+    store: &dyn ReadStore,
+    table: Table,
+    prefix: &[u8],
+    from: &[u8],
+    limit: usize,
+) -> Result<Vec<super::store::Row>, Fault> {
+    store.scan(table, from.max(prefix), keys::end_of(prefix).as_deref(), limit)
+}

@@ -1,0 +1,69 @@
+//! `Entries` and `Names`.
+
+use super::keys;
+use super::{read, stretch, write};
+use crate::domain::record::{Number, Record};
+use crate::domain::rows::{Entry, NO_PARENT};
+use crate::domain::{Fault, FileId, ReadStore, Store, Table};
+
+pub(crate) fn entry(store: &dyn ReadStore, id: FileId) -> Result<Option<Entry>, Fault> {
+    read(store, Table::Entries, &keys::entry(id))
+}
+
+/// An entry that another row names.
+pub(crate) fn known_entry(store: &dyn ReadStore, id: FileId) -> Result<Entry, Fault> {
+    entry(store, id)?.ok_or_else(|| Fault(format!("entry {id} is named but not there")))
+}
+
+/// Changes an entry's row and no other.
+pub(crate) fn put_entry(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
+    write(store, Table::Entries, &keys::entry(entry.file_id), entry)
+}
+
+/// Puts a new entry under its parent, or one that was unlinked under another.
+pub(crate) fn link(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
+    if entry.parent != NO_PARENT {
+        write(store, Table::Names, &keys::name(entry.parent, &entry.name), &Number(entry.file_id.0))?;
+    }
+    put_entry(store, entry)
+}
+
+/// Takes an entry's name away; its own row stays.
+pub(crate) fn unlink(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
+    store.delete(Table::Names, &keys::name(entry.parent, &entry.name))
+}
+
+pub(crate) fn delete_entry(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
+    unlink(store, entry)?;
+    store.delete(Table::Entries, &keys::entry(entry.file_id))
+}
+
+pub(crate) fn child(store: &dyn ReadStore, parent: FileId, name: &str) -> Result<Option<FileId>, Fault> {
+    Ok(read::<Number>(store, Table::Names, &keys::name(parent, name))?.map(|id| FileId(id.0)))
+}
+
+/// At most `limit` children in the order of their names, from the key `from` on.
+pub(crate) fn children(
+    store: &dyn ReadStore,
+    parent: FileId,
+    from: &[u8],
+    limit: usize,
+) -> Result<Vec<(String, FileId)>, Fault> {
+    let prefix = keys::entry(parent);
+    children_between(store, from.max(&prefix), keys::end_of(&prefix).as_deref(), limit)
+}
+
+/// At most `limit` children between two keys, both of one parent.
+pub(crate) fn children_between(
+    store: &dyn ReadStore,
+    from: &[u8],
+    to: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<(String, FileId)>, Fault> {
+    let rows = store.scan(Table::Names, from, to, limit)?;
+    rows.iter().map(|(key, value)| Ok((keys::read_name(key)?.1, FileId(Number::from_bytes(value)?.0)))).collect()
+}
+
+pub(crate) fn has_children(store: &dyn ReadStore, parent: FileId) -> Result<bool, Fault> {
+    Ok(!stretch(store, Table::Names, &keys::entry(parent), &[], 1)?.is_empty())
+}

@@ -1,0 +1,134 @@
+//! A cluster in memory with two file servers, and short ways to change it.
+
+use ringmaster::domain::answer::{Outcome, Stat};
+use ringmaster::domain::command::{FileRef, NewContent, PathRef, Policy, Receipt};
+use ringmaster::domain::{
+    Answer, BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, FileId, FilePath, MemoryStore, Overlay, Permission,
+    Proposal, ReadStore, ServerId, ServerUuid, Sha256, Stamped, Store, UserId, WallTime, apply, check,
+};
+
+pub(crate) const ADA: UserId = UserId(1);
+pub(crate) const BOB: UserId = UserId(2);
+
+pub(crate) struct Cluster {
+    pub(crate) store: MemoryStore,
+    pub(crate) now: u64,
+    index: u64,
+    blobs: u128,
+    /// Rows that the last command put or deleted.
+    pub(crate) touched: usize,
+}
+
+pub(crate) fn at(path: &str) -> PathRef {
+    PathRef { owner: None, path: FilePath::parse(path).expect("the path is valid") }
+}
+
+pub(crate) fn file(path: &str) -> FileRef {
+    FileRef::Path(at(path))
+}
+
+impl Cluster {
+    /// With accounts `ada` and `bob` and servers 1 and 2.
+    pub(crate) fn new() -> Self {
+        let mut cluster = Self { store: MemoryStore::new(), now: 0, index: 0, blobs: 0, touched: 0 };
+        cluster.must(Command::Bootstrap {
+            cluster_id: ClusterId(1),
+            name: "cases".to_owned(),
+            policy: Policy::default(),
+        });
+        cluster.signup("ada");
+        cluster.signup("bob");
+        cluster.server(1);
+        cluster.server(2);
+        cluster
+    }
+
+    pub(crate) fn run(&mut self, command: Command) -> Answer {
+        self.index += 1;
+        let stamped = Stamped {
+            at: ClusterTime(self.now),
+            wall: WallTime(self.now),
+            proposal: Proposal { operation: None, command },
+        };
+        let base: &dyn ReadStore = &self.store;
+        let mut overlay = Overlay::new(base);
+        let answer = apply(&mut overlay, self.index, &stamped).expect("no fault in memory");
+        self.touched = overlay.len();
+        for (table, key, value) in overlay.into_changes() {
+            match value {
+                Some(value) => self.store.put(table, &key, &value),
+                None => self.store.delete(table, &key),
+            }
+            .expect("no fault in memory");
+        }
+        answer
+    }
+
+    pub(crate) fn must(&mut self, command: Command) -> Outcome {
+        self.run(command).expect("the command is allowed")
+    }
+
+    pub(crate) fn sound(&self) {
+        let broken = check(&self.store).expect("no fault in memory");
+        assert!(broken.is_empty(), "{broken:#?}");
+    }
+
+    pub(crate) fn signup(&mut self, username: &str) {
+        self.must(Command::Signup { username: username.to_owned(), password_hash: "hash".to_owned() });
+    }
+
+    pub(crate) fn server(&mut self, uuid: u128) {
+        self.must(Command::RegisterServer {
+            uuid: ServerUuid(uuid),
+            url: format!("http://server{uuid}"),
+            zone: "a".to_owned(),
+            capacity: 0,
+        });
+    }
+
+    /// Content on servers 1 and 2.
+    pub(crate) fn content(&mut self) -> NewContent {
+        self.blobs += 1;
+        let receipt = |server| Receipt {
+            server_id: ServerId(server),
+            epoch: Epoch(1),
+            copy_id: CopyId(self.blobs),
+            received_at: ClusterTime(self.now),
+        };
+        NewContent {
+            blob_id: BlobId(self.blobs),
+            size: 10,
+            sha256: Sha256([1; 32]),
+            content_type: String::new(),
+            receipts: vec![receipt(1), receipt(2)],
+        }
+    }
+
+    /// A file of ada's.
+    pub(crate) fn write(&mut self, path: &str) -> Stat {
+        let content = self.content();
+        match self.must(Command::Write { user: ADA, at: at(path), content }) {
+            Outcome::Stat(stat) => *stat,
+            other => panic!("a write was answered {other:?}"),
+        }
+    }
+
+    pub(crate) fn mkdir(&mut self, path: &str) -> FileId {
+        match self.must(Command::Mkdir { user: ADA, at: at(path) }) {
+            Outcome::Stat(stat) => stat.file_id,
+            other => panic!("a mkdir was answered {other:?}"),
+        }
+    }
+
+    pub(crate) fn relocate(&mut self, from: &str, to: &str) -> Answer {
+        self.run(Command::Move { user: ADA, from: file(from), to: at(to), lock: None })
+    }
+
+    pub(crate) fn delete(&mut self, path: &str) -> Answer {
+        self.run(Command::Delete { user: ADA, file: file(path), recursive: true, precondition: None, lock: None })
+    }
+
+    pub(crate) fn share(&mut self, path: &str, with: &str) {
+        self.must(Command::Share { user: ADA, file: file(path), with: with.to_owned(), permission: Permission::Read });
+    }
+}

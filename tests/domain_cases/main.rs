@@ -1,0 +1,9 @@
+//! Single cases of the state machine, where a story would hide the point.
+
+mod bounds;
+mod cluster;
+mod damage;
+mod paging;
+mod placement;
+mod store;
+mod tree;

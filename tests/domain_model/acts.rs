@@ -1,0 +1,166 @@
+//! What a random story is made of.
+
+use proptest::prelude::*;
+
+use ringmaster::domain::Permission;
+
+/// A path: at most three names out of three, so that stories keep meeting the same places.
+pub(crate) type Names = Vec<String>;
+
+/// How an act names a file.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Path {
+        owner: usize,
+        names: Names,
+    },
+    /// One of the ids that were seen so far, also of what is gone.
+    Seen(usize),
+}
+
+/// Which lock token an act brings along.
+#[derive(Clone, Debug)]
+pub(crate) enum Token {
+    None,
+    /// The newest one that somebody got.
+    Newest,
+    /// Any that somebody got.
+    Any(usize),
+    /// One that nobody got.
+    Forged(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Condition {
+    None,
+    Exists,
+    /// The version that the file is at, or another.
+    Version(bool),
+}
+
+/// What a commit brings along.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Copies {
+    Good,
+    /// Of an epoch that never was.
+    WrongEpoch,
+    TooOld,
+    /// A blob that was committed before.
+    UsedBlob,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Mkdir { owner: usize, names: Names },
+    Write { owner: usize, names: Names, copies: Copies },
+    Update { target: Target, token: Token, condition: Condition, copies: Copies },
+    Move { target: Target, owner: usize, names: Names, token: Token },
+    Delete { target: Target, recursive: bool, token: Token, condition: Condition },
+    Share { target: Target, with: usize, permission: Permission },
+    Unshare { target: Target, with: usize },
+    Lock { target: Target, ttl_ms: u64 },
+    Renew { token: Token, ttl_ms: u64 },
+    Unlock { token: Token },
+    Wait { ms: u64 },
+    Expire { limit: u32 },
+    Reap { limit: u32 },
+    Server { name: usize },
+    Down { name: usize },
+    Full { name: usize, full: bool },
+    Copies { copies: u32 },
+}
+
+/// An act, who does it, and under which of a few operation ids.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) user: usize,
+    pub(crate) act: Act,
+    pub(crate) operation: Option<(usize, u8)>,
+}
+
+pub(crate) const USERS: usize = 3;
+pub(crate) const SERVERS: usize = 4;
+
+fn names(least: usize) -> impl Strategy<Value = Names> {
+    proptest::collection::vec(prop_oneof![Just("a"), Just("b"), Just("a-b")].prop_map(str::to_owned), least..=3)
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    prop_oneof![
+        3 => (0..USERS, names(0)).prop_map(|(owner, names)| Target::Path { owner, names }),
+        2 => (0..1000_usize).prop_map(Target::Seen),
+    ]
+}
+
+fn token() -> impl Strategy<Value = Token> {
+    prop_oneof![
+        4 => Just(Token::None),
+        3 => Just(Token::Newest),
+        1 => (0..1000_usize).prop_map(Token::Any),
+        1 => (0..5_u64).prop_map(Token::Forged),
+    ]
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    prop_oneof![
+        4 => Just(Condition::None),
+        1 => Just(Condition::Exists),
+        1 => any::<bool>().prop_map(Condition::Version),
+    ]
+}
+
+fn copies() -> impl Strategy<Value = Copies> {
+    prop_oneof![
+        9 => Just(Copies::Good),
+        1 => Just(Copies::WrongEpoch),
+        1 => Just(Copies::TooOld),
+        1 => Just(Copies::UsedBlob),
+    ]
+}
+
+fn permission() -> impl Strategy<Value = Permission> {
+    prop_oneof![Just(Permission::Read), Just(Permission::Write)]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let tree = prop_oneof![
+        2 => (0..USERS, names(1)).prop_map(|(owner, names)| Act::Mkdir { owner, names }),
+        6 => (0..USERS, names(0), copies())
+            .prop_map(|(owner, names, copies)| Act::Write { owner, names, copies }),
+        4 => (target(), token(), condition(), copies())
+            .prop_map(|(target, token, condition, copies)| Act::Update { target, token, condition, copies }),
+        4 => (target(), 0..USERS, names(0), token())
+            .prop_map(|(target, owner, names, token)| Act::Move { target, owner, names, token }),
+        4 => (target(), any::<bool>(), token(), condition()).prop_map(|(target, recursive, token, condition)| {
+            Act::Delete { target, recursive, token, condition }
+        }),
+        4 => (target(), 0..USERS, permission())
+            .prop_map(|(target, with, permission)| Act::Share { target, with, permission }),
+        1 => (target(), 0..USERS).prop_map(|(target, with)| Act::Unshare { target, with }),
+    ];
+    let locks = prop_oneof![
+        4 => (target(), 900..5000_u64).prop_map(|(target, ttl_ms)| Act::Lock { target, ttl_ms }),
+        1 => (token(), 1000..5000_u64).prop_map(|(token, ttl_ms)| Act::Renew { token, ttl_ms }),
+        1 => token().prop_map(|token| Act::Unlock { token }),
+    ];
+    let jobs = prop_oneof![
+        3 => (0..4000_u64).prop_map(|ms| Act::Wait { ms }),
+        2 => (0..5_u32).prop_map(|limit| Act::Expire { limit }),
+        3 => (0..80_u32).prop_map(|limit| Act::Reap { limit }),
+        2 => (0..SERVERS).prop_map(|name| Act::Server { name }),
+        2 => (0..SERVERS).prop_map(|name| Act::Down { name }),
+        1 => (0..SERVERS, any::<bool>()).prop_map(|(name, full)| Act::Full { name, full }),
+        1 => (0..7_u32).prop_map(|copies| Act::Copies { copies }),
+    ];
+    prop_oneof![6 => tree, 2 => locks, 3 => jobs]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let operation = proptest::option::weighted(0.3, (0..6_usize, 0..2_u8));
+    (0..USERS, act(), operation).prop_map(|(user, act, operation)| Step { user, act, operation })
+}
+
+/// What everybody does in turn.
+pub(crate) fn story() -> impl Strategy<Value = Vec<Step>> {
+    proptest::collection::vec(step(), 1..120)
+}

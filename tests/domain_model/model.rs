@@ -1,0 +1,288 @@
+//! The rules once more, in the most naive way: a map from paths to what is there. Written from the design's contract,
+//! not from `apply`; it knows nothing of ids, tables, trash or extents.
+
+use std::collections::BTreeMap;
+
+use ringmaster::domain::answer::Access;
+use ringmaster::domain::{Permission, RejectionKind};
+
+use crate::acts::Names;
+
+/// A place: whose tree, and the names from its root.
+pub(crate) type Place = (usize, Names);
+
+#[derive(Clone, Debug)]
+pub(crate) struct HeldLock {
+    pub(crate) user: usize,
+    pub(crate) fence: u64,
+    pub(crate) deadline: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Node {
+    /// Nothing for a directory.
+    pub(crate) version: Option<u64>,
+    /// The file id, once it was told.
+    pub(crate) id: Option<u64>,
+    pub(crate) grants: BTreeMap<usize, Permission>,
+    pub(crate) lock: Option<HeldLock>,
+    pub(crate) last_fence: u64,
+}
+
+/// A token as it is sent: its fence, and whether the secret part is right.
+pub(crate) type Proof = Option<(u64, bool)>;
+
+/// `Some(true)`: a condition that names the version that is there.
+pub(crate) type IfMatch = Option<bool>;
+
+type Refused = RejectionKind;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) nodes: BTreeMap<Place, Node>,
+    pub(crate) fence: u64,
+    pub(crate) now: u64,
+}
+
+impl Model {
+    pub(crate) fn new(users: usize) -> Self {
+        let nodes = (0..users).map(|user| ((user, Vec::new()), Node::default())).collect();
+        Self { nodes, ..Self::default() }
+    }
+
+    /// The best that `user` has by grants on the first `lengths` beginnings of a place.
+    fn granted(&self, user: usize, place: &Place, lengths: std::ops::Range<usize>) -> Option<Access> {
+        if user == place.0 {
+            return Some(Access::Owner);
+        }
+        lengths
+            .filter_map(|length| self.nodes.get(&(place.0, place.1[..length].to_vec())))
+            .filter_map(|node| node.grants.get(&user))
+            .map(|permission| match permission {
+                Permission::Read => Access::Read,
+                Permission::Write => Access::Write,
+            })
+            .max()
+    }
+
+    pub(crate) fn access(&self, user: usize, place: &Place) -> Option<Access> {
+        self.granted(user, place, 0..place.1.len() + 1)
+    }
+
+    fn reach(&self, user: usize, place: Option<&Place>) -> Result<(Place, Access), Refused> {
+        let place = place.filter(|place| self.nodes.contains_key(place)).ok_or(Refused::NotFound)?;
+        Ok((place.clone(), self.access(user, place).ok_or(Refused::NotFound)?))
+    }
+
+    /// Whether something new may come to a place.
+    pub(crate) fn free(&self, user: usize, place: &Place) -> Result<(), Refused> {
+        let there = |length: &usize| self.nodes.contains_key(&(place.0, place.1[..*length].to_vec()));
+        let length = (0..=place.1.len()).rev().find(there).expect("every tree has a root");
+        let access = self.granted(user, place, 0..length + 1).ok_or(Refused::NotFound)?;
+        let nearest = &self.nodes[&(place.0, place.1[..length].to_vec())];
+        if length == place.1.len() || nearest.version.is_some() {
+            return Err(Refused::AlreadyExists);
+        }
+        if access < Access::Write { Err(Refused::Forbidden) } else { Ok(()) }
+    }
+
+    fn put(&mut self, place: &Place, node: Node) {
+        for length in 1..place.1.len() {
+            self.nodes.entry((place.0, place.1[..length].to_vec())).or_default();
+        }
+        self.nodes.insert(place.clone(), node);
+    }
+
+    pub(crate) fn create(&mut self, user: usize, place: &Place, version: Option<u64>) -> Result<Place, Refused> {
+        self.free(user, place)?;
+        self.put(place, Node { version, ..Node::default() });
+        Ok(place.clone())
+    }
+
+    fn unlocked(node: &Node, user: usize, proof: Proof) -> Result<(), Refused> {
+        let free = match (&node.lock, proof) {
+            (None, None) => true,
+            (None, Some((fence, _))) => fence >= node.last_fence,
+            (Some(_), None) => false,
+            (Some(lock), Some((fence, genuine))) => lock.user == user && lock.fence == fence && genuine,
+        };
+        if free { Ok(()) } else { Err(Refused::Locked) }
+    }
+
+    pub(crate) fn may_update(
+        &self,
+        user: usize,
+        place: Option<&Place>,
+        proof: Proof,
+        condition: IfMatch,
+    ) -> Result<Place, Refused> {
+        let (place, access) = self.reach(user, place)?;
+        let node = &self.nodes[&place];
+        if node.version.is_none() {
+            return Err(Refused::InvalidRequest);
+        }
+        if access < Access::Write {
+            return Err(Refused::Forbidden);
+        }
+        Self::unlocked(node, user, proof)?;
+        if condition == Some(false) { Err(Refused::VersionConflict) } else { Ok(place) }
+    }
+
+    pub(crate) fn relocate(
+        &mut self,
+        user: usize,
+        from: Option<&Place>,
+        to: &Place,
+        proof: Proof,
+    ) -> Result<Place, Refused> {
+        let (from, _) = self.reach(user, from)?;
+        if from.1.is_empty() {
+            return Err(Refused::InvalidRequest);
+        }
+        if self.granted(user, &from, 0..from.1.len()) < Some(Access::Write) {
+            return Err(Refused::Forbidden);
+        }
+        self.free(user, to)?;
+        if from.0 != to.0 || to.1.starts_with(&from.1) {
+            return Err(Refused::InvalidRequest);
+        }
+        if self.nodes[&from].version.is_some() {
+            Self::unlocked(&self.nodes[&from], user, proof)?;
+        }
+        for (mut place, node) in self.take(&from) {
+            place.1.splice(..from.1.len(), to.1.iter().cloned());
+            self.put(&place, node);
+        }
+        Ok(to.clone())
+    }
+
+    /// Takes out everything at and below a place.
+    fn take(&mut self, place: &Place) -> Vec<(Place, Node)> {
+        let gone = |other: &Place| other.0 == place.0 && other.1.starts_with(&place.1);
+        let places: Vec<_> = self.nodes.keys().filter(|other| gone(other)).cloned().collect();
+        places.into_iter().filter_map(|place| self.nodes.remove_entry(&place)).collect()
+    }
+
+    pub(crate) fn delete(
+        &mut self,
+        user: usize,
+        place: Option<&Place>,
+        recursive: bool,
+        proof: Proof,
+        condition: IfMatch,
+    ) -> Result<(), Refused> {
+        let (place, access) = self.reach(user, place)?;
+        if place.1.is_empty() {
+            return Err(Refused::InvalidRequest);
+        }
+        let node = &self.nodes[&place];
+        let owner = access == Access::Owner;
+        let above = self.granted(user, &place, 0..place.1.len());
+        if above < Some(Access::Write) || (!owner && !node.grants.is_empty()) {
+            return Err(Refused::Forbidden);
+        }
+        let below =
+            |other: &Place| other.0 == place.0 && other.1.len() > place.1.len() && other.1.starts_with(&place.1);
+        if self.nodes.keys().any(below) {
+            if !recursive {
+                return Err(Refused::NotEmpty);
+            }
+            if !owner {
+                return Err(Refused::Forbidden);
+            }
+        }
+        if node.version.is_some() {
+            Self::unlocked(node, user, proof)?;
+        }
+        if condition == Some(false) {
+            return Err(Refused::VersionConflict);
+        }
+        self.take(&place);
+        Ok(())
+    }
+
+    fn owned(&self, user: usize, place: Option<&Place>) -> Result<Place, Refused> {
+        let (place, access) = self.reach(user, place)?;
+        if access == Access::Owner { Ok(place) } else { Err(Refused::Forbidden) }
+    }
+
+    pub(crate) fn share(
+        &mut self,
+        user: usize,
+        place: Option<&Place>,
+        with: usize,
+        permission: Permission,
+    ) -> Result<(), Refused> {
+        let place = self.owned(user, place)?;
+        if with == user {
+            return Err(Refused::InvalidRequest);
+        }
+        self.nodes.get_mut(&place).expect("it was reached").grants.insert(with, permission);
+        Ok(())
+    }
+
+    pub(crate) fn unshare(&mut self, user: usize, place: Option<&Place>, with: usize) -> Result<(), Refused> {
+        let place = self.owned(user, place)?;
+        let grants = &mut self.nodes.get_mut(&place).expect("it was reached").grants;
+        grants.remove(&with).map(|_| ()).ok_or(Refused::NotFound)
+    }
+
+    /// Answers with the fence.
+    pub(crate) fn lock(&mut self, user: usize, place: Option<&Place>, ttl_ms: u64) -> Result<u64, Refused> {
+        if ttl_ms < 1000 {
+            return Err(Refused::InvalidRequest);
+        }
+        let (place, access) = self.reach(user, place)?;
+        let node = self.nodes.get_mut(&place).expect("it was reached");
+        if node.version.is_none() {
+            return Err(Refused::InvalidRequest);
+        }
+        if access < Access::Write {
+            return Err(Refused::Forbidden);
+        }
+        if node.lock.is_some() {
+            return Err(Refused::Locked);
+        }
+        self.fence += 1;
+        node.last_fence = self.fence;
+        node.lock = Some(HeldLock { user, fence: self.fence, deadline: self.now + ttl_ms });
+        Ok(self.fence)
+    }
+
+    fn held(&self, user: usize, proof: Proof) -> Result<Place, Refused> {
+        let (fence, genuine) = proof.expect("renew and unlock always bring a token");
+        let holds =
+            |node: &Node| node.lock.as_ref().is_some_and(|lock| lock.user == user && lock.fence == fence && genuine);
+        let held = self.nodes.iter().find(|(_, node)| holds(node));
+        held.map(|(place, _)| place.clone()).ok_or(Refused::Locked)
+    }
+
+    pub(crate) fn renew(&mut self, user: usize, proof: Proof, ttl_ms: u64) -> Result<u64, Refused> {
+        let place = self.held(user, proof)?;
+        match self.access(user, &place) {
+            None => return Err(Refused::NotFound),
+            Some(Access::Read) => return Err(Refused::Forbidden),
+            Some(_) => {}
+        }
+        let deadline = self.now + ttl_ms;
+        let lock = self.nodes.get_mut(&place).expect("it was found").lock.as_mut().expect("it is held");
+        lock.deadline = deadline;
+        Ok(lock.fence)
+    }
+
+    pub(crate) fn unlock(&mut self, user: usize, proof: Proof) -> Result<(), Refused> {
+        let place = self.held(user, proof)?;
+        self.nodes.get_mut(&place).expect("it was found").lock = None;
+        Ok(())
+    }
+
+    pub(crate) fn expire(&mut self) {
+        for node in self.nodes.values_mut() {
+            node.lock = node.lock.take().filter(|lock| lock.deadline > self.now);
+        }
+    }
+
+    pub(crate) fn by_id(&self, id: u64) -> Option<&Place> {
+        self.nodes.iter().find(|(_, node)| node.id == Some(id)).map(|(place, _)| place)
+    }
+}
