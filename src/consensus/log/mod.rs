@@ -109,6 +109,11 @@ impl LogStore {
         self.0.appended_bytes.load(Ordering::Relaxed)
     }
 
+    /// Where the log was last purged.
+    pub(crate) fn purged_index(&self) -> Option<u64> {
+        self.ends().purged.map(|id| id.index)
+    }
+
     /// Whether nothing was ever stored here.
     pub(crate) fn is_pristine(&self) -> bool {
         let ends = self.ends();
@@ -254,7 +259,7 @@ impl Damage {
 
     fn explain_open(&self, error: &rocksdb::Error) -> String {
         if error.kind() == rocksdb::ErrorKind::Corruption {
-            self.explain(&error.to_string())
+            self.explain(error.as_ref())
         } else {
             format!("cannot open the Raft log in {}: {error}", self.dir.display())
         }

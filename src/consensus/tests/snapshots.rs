@@ -11,7 +11,8 @@ async fn a_node_that_was_away_for_long_gets_a_snapshot() {
     for round in 0..700 {
         set(cluster.node(leader), &format!("k{}", round % 300), &format!("{round}{}", "x".repeat(100))).await.unwrap();
     }
-    until(|| (cluster.node(leader).metrics().snapshots >= 2).then_some(())).await;
+    // openraft keeps what it is about to send to the missing node until that has failed once more.
+    until(|| (cluster.node(leader).metrics().purged_index >= 300).then_some(())).await;
     cluster.start(away).await;
     let node = cluster.node(away);
     let value = get(node, "k299").await.unwrap();
@@ -19,7 +20,7 @@ async fn a_node_that_was_away_for_long_gets_a_snapshot() {
     assert_eq!(get(node, "before").await.as_deref(), Some("1"));
     // It came as a snapshot, since the entries are gone from the leader's log; and only what is in use is kept.
     let commits = node.metrics().commits;
-    assert!(commits < 600, "{commits} entries were applied one by one");
+    assert!(commits < 450, "{commits} entries were applied one by one");
     for id in 1..=3 {
         let dir = cluster.data_dir(id).join("snapshots");
         until(|| (std::fs::read_dir(&dir).unwrap().count() == 1).then_some(())).await;
