@@ -11,6 +11,8 @@ pub const MAX_COMPONENTS: usize = 128;
 
 /// A path from the root of a user's tree: UTF-8 components, none of them empty, `.` or `..`, none with a control
 /// character. The root itself has no components.
+///
+/// The log holds paths as texts, and reads them by `parse`: its rules may be loosened, but never made stricter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilePath {
     components: Vec<String>,
@@ -67,8 +69,9 @@ impl FilePath {
         self.components.split_last().map(|(last, parents)| (parents, last.as_str()))
     }
 
-    /// Builds a path from components that were checked before, for example those read back from the store.
-    pub fn from_components(components: Vec<String>) -> Self {
+    /// Builds a path from components that were checked before, as those are that the store names. Outside of `domain`
+    /// every path comes from `parse`: one that does not read back as itself would stop every node that reads the log.
+    pub(in crate::domain) fn from_components(components: Vec<String>) -> Self {
         Self { components }
     }
 }

@@ -14,7 +14,7 @@ use ringmaster::domain::command::{FileRef, PathRef};
 use ringmaster::domain::{
     Command, FilePath, MemoryStore, Overlay, ReadStore, Stamped, Store, Table, apply, check, query,
 };
-use stage::{Stage, user_id, username};
+use stage::{Stage, path, user_id, username};
 
 fn act(steps: &[Step]) -> Stage {
     let mut stage = Stage::new();
@@ -39,6 +39,7 @@ fn all(store: &MemoryStore, user: usize, prefix: Option<&str>, limit: usize) -> 
             .expect("an account may list its files");
         assert!(page.stats.len() <= limit);
         files.extend(page.stats);
+        assert!(files.len() < 1000, "pages find no end");
         cursor = page.next;
         if cursor.is_none() {
             return files;
@@ -63,7 +64,7 @@ fn assert_seen_as_modelled(stage: &Stage) {
             .filter(|(_, node)| node.version.is_some())
             .filter_map(|(place, node)| {
                 let access = stage.model.access(user, place)?;
-                let path = FilePath::from_components(place.1.clone());
+                let path = path(&place.1);
                 Some((username(place.0), path, access, node.version, node.lock.as_ref().map(|lock| lock.fence)))
             })
             .collect();

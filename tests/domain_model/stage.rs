@@ -42,7 +42,11 @@ pub(crate) fn user_id(user: usize) -> UserId {
 }
 
 fn path_ref(owner: usize, names: &Names) -> PathRef {
-    PathRef { owner: Some(username(owner)), path: FilePath::from_components(names.clone()) }
+    PathRef { owner: Some(username(owner)), path: path(names) }
+}
+
+pub(crate) fn path(names: &Names) -> FilePath {
+    FilePath::parse(&format!("/{}", names.join("/"))).expect("the names are valid")
 }
 
 fn secret(fence: u64) -> Sha256 {
@@ -84,6 +88,7 @@ impl Stage {
     fn propose(&mut self, proposal: Proposal) -> Answer {
         let stamped = Stamped { at: ClusterTime(self.model.now), wall: WallTime(self.model.now + 5), proposal };
         self.log.push(stamped.clone());
+        assert!(self.log.len() < 10_000, "a job finds no end");
         apply(&mut self.store, self.log.len() as u64, &stamped).expect("no fault in memory")
     }
 

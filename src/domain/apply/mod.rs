@@ -99,6 +99,9 @@ fn known_answer(store: &dyn ReadStore, operation: &Operation) -> Result<Option<A
 }
 
 /// Keeps an effect or a final rejection, so that the operation never takes effect twice.
+///
+/// The sentence of a rejection is kept as it was told. Members of different versions may so keep different words for a
+/// day; nothing decides by them.
 fn remember(
     store: &mut dyn Store,
     operation: &Operation,
