@@ -14,6 +14,8 @@ mod rocks;
 mod snapshot;
 mod status;
 mod stopper;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod types;
 

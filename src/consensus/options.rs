@@ -54,6 +54,8 @@ pub struct Tuning {
     pub max_batch_bytes: usize,
     /// A snapshot is taken after this many entries.
     pub snapshot_after: u64,
+    /// Or after this many bytes of them, whichever comes first, so that a log of large entries stays short, too.
+    pub snapshot_after_bytes: u64,
     /// How many entries before the last snapshot stay in the log, for followers that are a little behind.
     pub keep_entries: u64,
     /// How many bytes of a snapshot's file go in one request.
@@ -75,6 +77,7 @@ impl Default for Tuning {
             max_batch_entries: 512,
             max_batch_bytes: 4 << 20,
             snapshot_after: 50_000,
+            snapshot_after_bytes: 256 << 20,
             keep_entries: 5_000,
             snapshot_chunk_bytes: 1 << 20,
             propose_deadline: Duration::from_secs(8),

@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(hex::encode(sealed), GOLDEN_ENTRY);
     }
 
-    const GOLDEN_ENTRY: &str = "01";
+    const GOLDEN_ENTRY: &str = "01948baf260a060803100218111a07636f6d6d616e64";
 
     #[test]
     fn every_flipped_bit_is_seen() {

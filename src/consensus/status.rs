@@ -65,6 +65,8 @@ pub struct Metrics {
     pub term: u64,
     pub applied_index: u64,
     pub last_log_index: u64,
+    /// The log up to here is gone; snapshots stand for it.
+    pub purged_index: u64,
     /// Snapshots taken here.
     pub snapshots: u64,
     /// Rounds that asked a majority whether the leader still leads.

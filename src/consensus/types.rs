@@ -26,7 +26,6 @@ pub(crate) type LogId = alias::LogIdOf<TypeConfig>;
 pub(crate) type LeaderId = alias::CommittedLeaderIdOf<TypeConfig>;
 pub(crate) type Vote = alias::VoteOf<TypeConfig>;
 pub(crate) type Entry = alias::EntryOf<TypeConfig>;
-pub(crate) type Payload = alias::PayloadOf<TypeConfig>;
 pub(crate) type Membership = openraft::Membership<u64, PeerNode>;
 pub(crate) type StoredMembership = alias::StoredMembershipOf<TypeConfig>;
 pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;

@@ -119,6 +119,7 @@ impl Node {
             term: metrics.as_ref().map_or(0, |metrics| metrics.current_term),
             applied_index: self.state.applied().index.unwrap_or(0),
             last_log_index: metrics.as_ref().and_then(|metrics| metrics.last_log_index).unwrap_or(0),
+            purged_index: self.log.purged_index().unwrap_or(0),
             snapshots: self.snapshots.taken(),
             read_rounds: self.read_rounds.load(Ordering::Relaxed),
             reads: self.reads.load(Ordering::Relaxed),
@@ -132,14 +133,23 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
     let mut office = node.office.subscribe();
     let mut rounds = tokio::time::interval(INTERVAL);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut snapshot_at = node.log.appended_bytes();
     loop {
         tokio::select! {
             _ = rounds.tick() => {
-                ask_all(&node).await;
+                ask_all(&node);
+                if node.log.appended_bytes() - snapshot_at >= node.tuning.snapshot_after_bytes {
+                    snapshot_at = node.log.appended_bytes();
+                    // Its failure is that of the whole node, and seen below.
+                    drop(raft.trigger().snapshot().await);
+                }
                 watch_health(&node, &raft);
             }
             changed = server.changed() => if changed.is_err() {
                 watch_health(&node, &raft);
+                if !node.closing.load(Ordering::Acquire) {
+                    node.stopper.stop("consensus ended unexpectedly: this is a bug, see the log for where");
+                }
                 node.publish_status();
                 return;
             },
@@ -151,7 +161,7 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
     }
 }
 
-async fn ask_all(node: &Arc<Node>) {
+fn ask_all(node: &Arc<Node>) {
     let Some(metrics) = node.raft_metrics() else { return };
     let ids: Vec<NodeId> = metrics.membership_config.nodes().map(|(id, _)| NodeId(*id)).collect();
     for id in ids.into_iter().filter(|id| *id != node.id) {

@@ -42,7 +42,7 @@ pub struct Handle {
     queries: Arc<Semaphore>,
 }
 
-/// Raft's runtime. It ends with this, whatever its tasks are at, as a crash would end them.
+/// Raft's runtime. It ends with this, whatever its tasks are at: they stop where they wait next, as in a crash.
 struct Running {
     runtime: Mutex<Option<Runtime>>,
     handle: tokio::runtime::Handle,
@@ -74,9 +74,16 @@ impl Running {
 }
 
 impl Drop for Running {
+    /// Waits until the tasks are gone and with them the databases are closed. RocksDB must not be closing when the process
+    /// exits: it locks a mutex that C++ has destroyed by then, and aborts.
     fn drop(&mut self) {
-        if let Some(runtime) = self.take() {
-            runtime.shutdown_background();
+        let Some(runtime) = self.take() else { return };
+        // On a thread of its own, because a runtime may not be waited for on another one's worker.
+        let ending = std::thread::Builder::new().name("raft-end".into());
+        if let Ok(thread) = ending.spawn(move || runtime.shutdown_timeout(END_TIMEOUT))
+            && thread.join().is_err()
+        {
+            tracing::warn!("Raft's threads did not end cleanly");
         }
     }
 }

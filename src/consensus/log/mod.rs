@@ -109,6 +109,11 @@ impl LogStore {
         self.0.appended_bytes.load(Ordering::Relaxed)
     }
 
+    /// Where the log was last purged.
+    pub(crate) fn purged_index(&self) -> Option<u64> {
+        self.ends().purged.map(|id| id.index)
+    }
+
     /// Whether nothing was ever stored here.
     pub(crate) fn is_pristine(&self) -> bool {
         let ends = self.ends();
@@ -209,7 +214,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let mut batch = WriteBatch::default();
         batch.delete_range_cf(family(&self.0.db, ENTRIES), from.as_slice(), [0xff; 9].as_slice());
         self.write(batch)?;
-        self.set_ends(|ends| ends.last = last.or(ends.purged));
+        self.set_ends(|ends| {
+            let cut = last.or(ends.purged);
+            if ends.last.map(|id| id.index) > cut.map(|id| id.index) {
+                ends.last = cut;
+            }
+        });
         Ok(())
     }
 
@@ -249,7 +259,7 @@ impl Damage {
 
     fn explain_open(&self, error: &rocksdb::Error) -> String {
         if error.kind() == rocksdb::ErrorKind::Corruption {
-            self.explain(&error.to_string())
+            self.explain(error.as_ref())
         } else {
             format!("cannot open the Raft log in {}: {error}", self.dir.display())
         }

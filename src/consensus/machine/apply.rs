@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::{Stream, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 
@@ -43,10 +43,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.store.db().applied_state().map_err(|fault| self.fatal(&fault))
     }
 
-    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    async fn apply<S>(&mut self, entries: S) -> io::Result<()>
     where
         S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
     {
+        let mut entries = entries.fuse();
         loop {
             let (batch, responders) = self.next_batch(&mut entries).await?;
             if batch.is_empty() {
@@ -92,6 +93,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
         Ok(self.snapshots.current())
+    }
+}
+
+impl Drop for StateMachine {
+    /// openraft does not notice a panic of the task that owns this; the node would stand still in silence.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.stopper.stop("the state machine panicked: this is a bug, see the log for where");
+        }
     }
 }
 

@@ -151,7 +151,7 @@ impl StateDb {
             .map(|name| ColumnFamilyDescriptor::new(name, shared.column_family(WRITE_BUFFER)));
         let db = DB::open_cf_descriptors(&options, &dir, families).map_err(|error| {
             if error.kind() == rocksdb::ErrorKind::Corruption {
-                anyhow::anyhow!(explain_damage("state database", &dir, node_id, &error.to_string()))
+                anyhow::anyhow!(explain_damage("state database", &dir, node_id, error.as_ref()))
             } else {
                 anyhow::anyhow!("cannot open the state database in {}: {error}", dir.display())
             }

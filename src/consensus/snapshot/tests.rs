@@ -1,1 +1,123 @@
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::super::types::Blob;
+use super::*;
+
+/// A transfer between two directories that breaks off after a number of pieces.
+struct Link {
+    receiver: Receiver,
+    pieces: AtomicU64,
+    breaks_after: u64,
+    from: u64,
+}
+
+impl Destination for Link {
+    fn begin(&self, offer: &Offer) -> BoxFuture<'_, anyhow::Result<Vec<u64>>> {
+        let result = self.receiver.begin(self.from, offer.clone());
+        async move { result }.boxed()
+    }
+
+    fn write(&self, piece: &Piece) -> BoxFuture<'_, anyhow::Result<()>> {
+        let count = self.pieces.fetch_add(1, Ordering::Relaxed);
+        let result = if count == self.breaks_after {
+            Err(anyhow::anyhow!("broken off"))
+        } else {
+            self.receiver.write(self.from, piece)
+        };
+        async move { result }.boxed()
+    }
+}
+
+fn source(dir: &Path) -> SnapshotFiles {
+    let snapshot = dir.join("00000000000000000009-1-1");
+    std::fs::create_dir_all(snapshot.join(DATABASE)).unwrap();
+    for (name, size) in [("000007.sst", 25_000), ("CURRENT", 16), ("EMPTY", 0), ("MANIFEST-000005", 1000)] {
+        let bytes: Vec<u8> = (0..size).map(|at| (at * 7 % 251) as u8).collect();
+        std::fs::write(snapshot.join(DATABASE).join(name), bytes).unwrap();
+    }
+    SnapshotFiles::new(snapshot)
+}
+
+fn link(dir: &Path, breaks_after: u64) -> Link {
+    let snapshots = Arc::new(Snapshots::open(dir.join("snapshots")).unwrap());
+    Link { receiver: Receiver::new(snapshots), pieces: AtomicU64::new(0), breaks_after, from: 1 }
+}
+
+fn content(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let names = files::list_names(dir).unwrap();
+    names.into_iter().map(|name| (name.clone(), std::fs::read(dir.join(name)).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn a_transfer_that_broke_off_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = source(dir.path());
+    let link = link(dir.path(), 10);
+    assert!(send(&source, 1000, &link).await.is_err());
+    assert!(link.receiver.finish(1, &source.name()).is_err(), "it is not complete");
+    let name = send(&source, 1000, &link).await.unwrap();
+    // 25 of the table, one of each other file, and the one that was lost.
+    assert_eq!(link.pieces.load(Ordering::Relaxed), 25 + 3 + 1);
+    assert!(link.receiver.finish(2, &name).is_err(), "another node's");
+    let received = link.receiver.finish(1, &name).unwrap();
+    assert_eq!(content(&received.database()), content(&source.database()));
+    let path = received.0.dir.clone();
+    assert!(path.exists());
+    drop(received);
+    assert!(!path.exists(), "what nobody adopts is removed");
+}
+
+#[tokio::test]
+async fn damaged_misplaced_and_strange_pieces_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = link(dir.path(), u64::MAX);
+    let offer = |name: &str| Offer { name: "s".into(), files: vec![receive::FileOffer { name: name.into(), size: 6 }] };
+    for name in ["../escape", "a/b", "", ".hidden", "nul\0"] {
+        assert!(link.receiver.begin(1, offer(name)).is_err(), "{name:?}");
+    }
+    assert_eq!(link.receiver.begin(1, offer("f")).unwrap(), [0]);
+    let piece = |offset: u64, data: &'static [u8], crc: u32| Piece {
+        snapshot: "s".into(),
+        file: 0,
+        offset,
+        data: Blob(Bytes::from_static(data)),
+        crc,
+    };
+    let crc = crc32c::crc32c(b"abc");
+    assert!(link.receiver.write(1, &piece(0, b"abd", crc)).unwrap_err().to_string().contains("damaged"));
+    assert!(link.receiver.write(1, &piece(3, b"abc", crc)).is_err());
+    link.receiver.write(1, &piece(0, b"abc", crc)).unwrap();
+    assert!(link.receiver.write(1, &piece(0, b"abc", crc)).is_err());
+    assert!(link.receiver.write(1, &piece(3, b"defg", crc32c::crc32c(b"abcdefg"))).is_err(), "more than offered");
+    assert!(link.receiver.finish(1, "s").is_err());
+    link.receiver.write(1, &piece(3, b"def", crc32c::crc32c(b"abcdef"))).unwrap();
+    assert_eq!(std::fs::read(link.receiver.finish(1, "s").unwrap().database().join("f")).unwrap(), b"abcdef");
+}
+
+#[test]
+fn only_the_newest_whole_snapshot_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = |index| AppliedRecord {
+        last: Some(records::LogIdRecord { term: 1, leader: 1, index }),
+        membership_id: None,
+        membership: None,
+    };
+    for index in [3, 9, 5] {
+        let path = dir.path().join(name_of(&mark(index)));
+        std::fs::create_dir_all(path.join(DATABASE)).unwrap();
+        std::fs::write(path.join(MARK), records::seal(MARK.as_bytes(), &mark(index))).unwrap();
+    }
+    // Without a mark, with a damaged one, and one that was being made.
+    for name in ["00000000000000000011-1-1", "00000000000000000012-1-1", "new-4"] {
+        std::fs::create_dir_all(dir.path().join(name)).unwrap();
+    }
+    std::fs::write(dir.path().join("00000000000000000012-1-1").join(MARK), "nonsense").unwrap();
+    let snapshots = Snapshots::open(dir.path().to_owned()).unwrap();
+    assert_eq!(snapshots.current().unwrap().meta.last_log_id.unwrap().index, 9);
+    assert_eq!(files::list_names(dir.path()).unwrap(), [name_of(&mark(9))]);
+}
