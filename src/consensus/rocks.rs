@@ -4,7 +4,7 @@ use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Optio
 
 /// Blocks of both stores, their indexes and filters included. Sized so that a node with a million files stays far below
 /// 500 MiB while its hot rows are in memory; what does not fit is in the kernel's page cache.
-const BLOCK_CACHE_BYTES: usize = 64 << 20;
+const BLOCK_CACHE_BYTES: usize = 160 << 20;
 
 /// Open files of one store. Each costs a table reader outside the block cache; a hundred million files would otherwise keep
 /// thousands.
@@ -45,7 +45,7 @@ impl Shared {
     pub(crate) fn column_family(&self, write_buffer: usize) -> Options {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&self.cache);
-        blocks.set_block_size(8 << 10);
+        blocks.set_block_size(4 << 10);
         blocks.set_bloom_filter(10.0, false);
         blocks.set_cache_index_and_filter_blocks(true);
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
