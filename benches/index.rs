@@ -1,0 +1,291 @@
+//! The index lives on the disk: a node with a million entries beside one with ten thousand, in one run.
+//!
+//! `cargo bench --bench index` fills two one-node clusters through consensus itself (`Write` commands with the records
+//! of real files; no bytes are stored), then starts the real program on both, and prints how long each took to
+//! become ready, how much memory it has, and how fast it answers `/stat` of random files under the same load. The rounds
+//! of the two alternate, so that whatever else the machine does falls on both. It fails when a bound of the design does
+//! not hold. `ENTRIES` and `ROUNDS` in the environment change the size.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use ringmaster::clock::SharedClock;
+use ringmaster::consensus::{Handle, Member, Options, PeerService, Tuning};
+use ringmaster::domain::command::{NewContent, PathRef, Policy, Receipt};
+use ringmaster::domain::{
+    BlobId, Command as Change, CopyId, FilePath, NodeId, Outcome, Proposal, ServerUuid, Sha256,
+};
+use ringmaster::protocol::secret::ClusterSecret;
+
+const SMALL: u64 = 10_000;
+const WRITERS: u64 = 256;
+const CLIENTS: u64 = 4;
+const STATS_A_ROUND: u64 = 2_000;
+const FILES_IN_A_DIRECTORY: u64 = 1_000;
+const PASSWORD: &str = "a password for benchmarks";
+
+const MEMORY_LIMIT: u64 = 500 << 20;
+const READY_LIMIT: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    let large = number("ENTRIES", 1_000_000);
+    let rounds = number("ROUNDS", 10);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(run(large, rounds))
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+async fn run(large: u64, rounds: u64) -> ExitCode {
+    let mut nodes = Vec::new();
+    for entries in [SMALL, large] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let start = Instant::now();
+        fill(dir.path(), entries).await;
+        println!("{entries} entries written in {:.1} s", start.elapsed().as_secs_f64());
+        nodes.push(Node::start(dir, entries).await);
+    }
+    for node in &mut nodes {
+        node.log_in().await;
+        node.round(STATS_A_ROUND).await; // Warms the caches of both alike.
+        node.latencies.clear();
+    }
+    for _ in 0..rounds {
+        for node in &mut nodes {
+            node.round(STATS_A_ROUND).await;
+        }
+    }
+    println!("\n{:>10} {:>10} {:>12} {:>10} {:>10}", "entries", "ready", "memory", "p50", "p99");
+    for node in &mut nodes {
+        node.latencies.sort_unstable();
+        println!(
+            "{:>10} {:>8} ms {:>8} MiB {:>7} µs {:>7} µs",
+            node.entries, node.ready.as_millis(), node.memory() >> 20, node.percentile(50), node.percentile(99),
+        );
+    }
+    let (small, big) = (&nodes[0], &nodes[1]);
+    let bounds = [
+        ("memory under 500 MiB", big.memory() < MEMORY_LIMIT),
+        ("restart to ready under 5 s", big.ready < READY_LIMIT),
+        ("p99 of /stat at most twice the small one's", big.percentile(99) <= 2 * small.percentile(99)),
+    ];
+    let mut good = true;
+    for (bound, holds) in bounds {
+        println!("{} {bound}", if holds { "ok    " } else { "BROKEN" });
+        good &= holds;
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+struct NoCalls;
+
+impl PeerService for NoCalls {
+    fn serve(&self, _: NodeId, _: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
+        Box::pin(async { Err("a cluster of one calls nobody".to_owned()) })
+    }
+}
+
+/// Writes the records of `entries` files into a fresh one-node cluster in `dir`.
+async fn fill(dir: &Path, entries: u64) {
+    let (http, peer) = (free_port(), free_port());
+    let secret = format!("{:064x}", 7);
+    std::fs::write(dir.join("cluster.secret"), &secret).expect("the secret is written");
+    std::fs::write(dir.join("node.toml"), config(http, peer)).expect("the configuration is written");
+    let member = Member { id: NodeId(1), url: url(http), peer: url(peer) };
+    let options = Options {
+        node_id: NodeId(1),
+        data_dir: dir.join("data"),
+        peer_listener: TcpListener::bind(("127.0.0.1", peer)).expect("the port is free"),
+        url: url(http),
+        peer_url: url(peer),
+        cluster_name: "bench".to_owned(),
+        members: vec![member],
+        join: false,
+        secret: ClusterSecret::parse(&secret).expect("a secret"),
+        policy: Policy::default(),
+        clock: SharedClock::system(),
+        tuning: Tuning::default(),
+    };
+    let handle = Handle::start(options, Arc::new(NoCalls)).await.expect("the node starts");
+    let mut status = handle.watch();
+    status.wait_for(|status| status.ready && status.leader.is_some()).await.expect("the node leads");
+    let password_hash = hash(PASSWORD);
+    let user = match apply(&handle, Change::Signup { username: "bench".to_owned(), password_hash }).await {
+        Outcome::User { user_id, .. } => user_id,
+        other => panic!("{other:?}"),
+    };
+    let mut servers = Vec::new();
+    for at in 0..4 {
+        let command = Change::RegisterServer {
+            uuid: ServerUuid(at + 1),
+            url: format!("http://127.0.0.1:{}", at + 1),
+            zone: "a".to_owned(),
+            capacity: u64::MAX / 8,
+        };
+        match apply(&handle, command).await {
+            Outcome::Server { server_id, epoch } => servers.push((server_id, epoch)),
+            other => panic!("{other:?}"),
+        }
+    }
+    let next = Arc::new(AtomicU64::new(0));
+    let mut writers = Vec::new();
+    for _ in 0..WRITERS {
+        let (handle, next, servers) = (handle.clone(), next.clone(), servers.clone());
+        writers.push(tokio::spawn(async move {
+            loop {
+                let file = next.fetch_add(1, Ordering::Relaxed);
+                if file >= entries {
+                    return;
+                }
+                let receipt = |at: u64| {
+                    let (server_id, epoch) = servers[(file + at) as usize % servers.len()];
+                    let copy_id = CopyId(u128::from(file) << 8 | u128::from(at));
+                    Receipt { server_id, epoch, copy_id, received_at: handle.cluster_time() }
+                };
+                let content = NewContent {
+                    blob_id: BlobId(spread(file)),
+                    size: file,
+                    sha256: Sha256([file as u8; 32]),
+                    content_type: "application/octet-stream".to_owned(),
+                    receipts: vec![receipt(0), receipt(1)],
+                };
+                let at = PathRef { owner: None, path: FilePath::parse(&path_of(file)).expect("a path") };
+                apply(&handle, Change::Write { user, at, content }).await;
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.expect("the writer finished");
+    }
+    handle.shutdown().await;
+}
+
+async fn apply(handle: &Handle, command: Change) -> Outcome {
+    handle.propose(Proposal { operation: None, command }).await.expect("it is applied").expect("it is accepted")
+}
+
+/// Ids as they are in life: anywhere in their range.
+fn spread(file: u64) -> u128 {
+    u128::from(file + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
+}
+
+fn path_of(file: u64) -> String {
+    format!("/bench/{:06}/file-{file:09}", file / FILES_IN_A_DIRECTORY)
+}
+
+fn hash(password: &str) -> String {
+    use argon2::PasswordHasher as _;
+    argon2::Argon2::default().hash_password_with_salt(password.as_bytes(), b"salt for a bench").expect("it hashes").to_string()
+}
+
+fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+}
+
+fn config(http: u16, peer: u16) -> String {
+    let (http_url, peer_url) = (url(http), url(peer));
+    format!(
+        "[node]\nid = 1\ndata_dir = \"data\"\nlisten = \"127.0.0.1:{http}\"\nadvertise = \"{http_url}\"\n\
+         peer_listen = \"127.0.0.1:{peer}\"\npeer_advertise = \"{peer_url}\"\n[cluster]\nname = \"bench\"\n\
+         secret_file = \"cluster.secret\"\n[[cluster.members]]\nid = 1\nurl = \"{http_url}\"\npeer = \"{peer_url}\"\n"
+    )
+}
+
+/// The real program on a filled data directory.
+struct Node {
+    entries: u64,
+    url: String,
+    child: Child,
+    ready: Duration,
+    http: reqwest::Client,
+    token: String,
+    latencies: Vec<u64>,
+    asked: u64,
+    _dir: tempfile::TempDir,
+}
+
+impl Node {
+    async fn start(dir: tempfile::TempDir, entries: u64) -> Self {
+        let config: PathBuf = dir.path().join("node.toml");
+        let text = std::fs::read_to_string(&config).expect("the configuration");
+        let url = text.lines().find_map(|line| line.strip_prefix("advertise = \"")?.strip_suffix('"')).expect("a url").to_owned();
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let start = Instant::now();
+        let child = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
+            .args(["directory", "--config"])
+            .arg(&config)
+            .env("RINGMASTER_LOG", "warn")
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        while !http.get(format!("{url}/readyz")).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            assert!(start.elapsed() < Duration::from_secs(120), "the node with {entries} entries does not become ready");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let (token, latencies) = (String::new(), Vec::new());
+        Self { entries, url, child, ready: start.elapsed(), http, token, latencies, asked: 0, _dir: dir }
+    }
+
+    async fn log_in(&mut self) {
+        let body = serde_json::json!({"username": "bench", "password": PASSWORD});
+        let answer = self.http.post(format!("{}/login", self.url)).json(&body).send().await.expect("an answer");
+        let login: serde_json::Value = answer.json().await.expect("JSON");
+        self.token = login["token"].as_str().expect("a token").to_owned();
+    }
+
+    async fn round(&mut self, stats: u64) {
+        let mut clients = Vec::new();
+        for client in 0..CLIENTS {
+            let (http, url, token, entries) = (self.http.clone(), self.url.clone(), self.token.clone(), self.entries);
+            let first = self.asked + client;
+            clients.push(tokio::spawn(async move {
+                let mut latencies = Vec::new();
+                for at in (first..first + stats).step_by(CLIENTS as usize) {
+                    let file = (spread(at) >> 64) as u64 % entries;
+                    let start = Instant::now();
+                    let answer = http.get(format!("{url}/stat?path={}", path_of(file))).bearer_auth(&token).send().await;
+                    let answer = answer.expect("an answer");
+                    assert_eq!(answer.status(), 200);
+                    answer.bytes().await.expect("the whole answer");
+                    latencies.push(start.elapsed().as_micros() as u64);
+                }
+                latencies
+            }));
+        }
+        for client in clients {
+            self.latencies.extend(client.await.expect("the client finished"));
+        }
+        self.asked += stats;
+    }
+
+    /// Of the sorted latencies, in microseconds.
+    fn percentile(&self, percent: usize) -> u64 {
+        self.latencies[(self.latencies.len() * percent / 100).min(self.latencies.len() - 1)]
+    }
+
+    /// The largest resident memory so far, in bytes.
+    fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process is there");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux tells it");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
