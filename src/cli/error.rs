@@ -60,6 +60,13 @@ impl CliError {
         self
     }
 
+    /// For a command that knows better than the hint that goes with the error's code.
+    #[must_use]
+    pub(super) fn without_hints(mut self) -> Self {
+        self.hints.clear();
+        self
+    }
+
     /// Says which of a command's arguments the error is about.
     #[must_use]
     pub(super) fn about(mut self, what: impl fmt::Display) -> Self {

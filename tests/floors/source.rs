@@ -16,6 +16,14 @@ pub(crate) struct SourceFile {
     pub(crate) module: Vec<String>,
     pub(crate) lines: usize,
     pub(crate) tokens: Vec<Token>,
+    /// The line of each token, from 1.
+    at_line: Vec<usize>,
+}
+
+/// A path that a file spells, with its line.
+pub(crate) struct Used {
+    pub(crate) path: Vec<String>,
+    pub(crate) line: usize,
 }
 
 /// Every `.rs` file below `root`.
@@ -45,8 +53,8 @@ impl SourceFile {
         if module.last().is_some_and(|last| last == "mod" || last == "lib") {
             module.pop();
         }
-        let tokens = without_inline_tests(tokens(text));
-        Self { name: name.to_owned(), module, lines: text.lines().count(), tokens }
+        let (tokens, at_line) = without_inline_tests(tokens(text)).into_iter().unzip();
+        Self { name: name.to_owned(), module, lines: text.lines().count(), tokens, at_line }
     }
 
     /// Whether the file as a whole is a test, as `domain/apply/tests.rs` is.
@@ -54,12 +62,46 @@ impl SourceFile {
         self.module.iter().any(|part| part == "tests" || part.ends_with("_tests"))
     }
 
-    pub(crate) fn mentions(&self, word: &str) -> bool {
-        self.tokens.iter().any(|token| matches!(token, Token::Word(found) if found == word))
+    /// The lines that have a word.
+    pub(crate) fn lines_with(&self, word: &str) -> Vec<usize> {
+        let found = self.tokens.iter().zip(&self.at_line).filter(|(token, _)| token.is(word));
+        found.map(|(_, line)| *line).collect()
+    }
+
+    /// The lines that call a macro.
+    pub(crate) fn lines_that_call(&self, name: &str) -> Vec<usize> {
+        let calls = self.tokens.windows(2).zip(&self.at_line);
+        calls.filter(|(pair, _)| pair[0].is(name) && pair[1] == Token::Mark('!')).map(|(_, line)| *line).collect()
+    }
+
+    /// The inline modules, by name and line.
+    pub(crate) fn inline_modules(&self) -> Vec<(&str, usize)> {
+        let pairs = self.tokens.windows(2).zip(&self.at_line);
+        let modules = pairs.filter(|(pair, _)| pair[0].is("mod"));
+        modules
+            .filter_map(|(pair, line)| match &pair[1] {
+                Token::Word(name) => Some((name.as_str(), *line)),
+                Token::Mark(_) => None,
+            })
+            .collect()
     }
 
     /// Every path into this crate that the file spells, from the root of the crate.
-    pub(crate) fn paths(&self) -> Vec<Vec<String>> {
+    pub(crate) fn paths(&self) -> Vec<Used> {
+        self.paths_from(|word| match word {
+            "crate" | "ringmaster" => Some(Vec::new()),
+            "super" => Some(self.module[..self.module.len().saturating_sub(1)].to_vec()),
+            "self" => Some(self.module.clone()),
+            _ => None,
+        })
+    }
+
+    /// Every path into another crate that the file spells from that crate's name.
+    pub(crate) fn paths_into(&self, name: &str) -> Vec<Used> {
+        self.paths_from(|word| (word == name).then(|| vec![name.to_owned()]))
+    }
+
+    fn paths_from(&self, start_of: impl Fn(&str) -> Option<Vec<String>>) -> Vec<Used> {
         let mut found = Vec::new();
         let mut at = 0;
         while at < self.tokens.len() {
@@ -67,14 +109,11 @@ impl SourceFile {
                 at += 1;
                 continue;
             };
-            let start = match word.as_str() {
-                "crate" | "ringmaster" => Vec::new(),
-                "super" => self.module[..self.module.len().saturating_sub(1)].to_vec(),
-                "self" => self.module.clone(),
-                _ => {
-                    at += 1;
-                    continue;
-                }
+            // Only the first word of a path says where it begins.
+            let first = at < 2 || !self.separator(at - 2);
+            let Some(start) = start_of(word).filter(|_| first) else {
+                at += 1;
+                continue;
             };
             at += 1;
             if self.separator(at) {
@@ -89,7 +128,8 @@ impl SourceFile {
     }
 
     /// `at` stands before `::`; goes past the path or the tree of paths that follows `prefix`.
-    fn tree(&self, at: &mut usize, mut prefix: Vec<String>, found: &mut Vec<Vec<String>>) {
+    fn tree(&self, at: &mut usize, mut prefix: Vec<String>, found: &mut Vec<Used>) {
+        let line = self.at_line[at.saturating_sub(1)];
         while self.separator(*at) {
             *at += 2;
             match self.tokens.get(*at) {
@@ -121,13 +161,20 @@ impl SourceFile {
                 _ => break,
             }
         }
-        found.push(prefix);
+        found.push(Used { path: prefix, line });
+    }
+}
+
+impl Token {
+    fn is(&self, word: &str) -> bool {
+        matches!(self, Self::Word(found) if found == word)
     }
 }
 
 /// Leaves out `#[cfg(test)] mod name { … }`.
-fn without_inline_tests(tokens: Vec<Token>) -> Vec<Token> {
-    let marker: Vec<Token> = self::tokens("#[cfg(test)]");
+fn without_inline_tests(placed: Vec<(Token, usize)>) -> Vec<(Token, usize)> {
+    let tokens: Vec<Token> = placed.iter().map(|(token, _)| token.clone()).collect();
+    let marker: Vec<Token> = self::tokens("#[cfg(test)]").into_iter().map(|(token, _)| token).collect();
     let mut kept = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
@@ -135,7 +182,7 @@ fn without_inline_tests(tokens: Vec<Token>) -> Vec<Token> {
             && tokens.get(at + marker.len()) == Some(&Token::Word("mod".into()))
             && tokens.get(at + marker.len() + 2) == Some(&Token::Mark('{'));
         if !is_module {
-            kept.push(tokens[at].clone());
+            kept.push(placed[at].clone());
             at += 1;
             continue;
         }
@@ -153,14 +200,15 @@ fn without_inline_tests(tokens: Vec<Token>) -> Vec<Token> {
     kept
 }
 
-fn tokens(text: &str) -> Vec<Token> {
+/// The tokens, each with its line.
+fn tokens(text: &str) -> Vec<(Token, usize)> {
     let chars: Vec<char> = text.chars().collect();
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut tokens = Vec::new();
-    let mut at = 0;
+    let (mut at, mut line) = (0, 1);
     while at < chars.len() {
         let rest = &chars[at..];
-        at += match rest {
+        let length = match rest {
             ['/', '/', ..] => rest.iter().position(|c| *c == '\n').unwrap_or(rest.len()),
             ['/', '*', ..] => block_comment(rest),
             ['"', ..] => quoted(rest),
@@ -173,19 +221,21 @@ fn tokens(text: &str) -> Vec<Token> {
                 match raw_string(&word, &rest[length..]) {
                     Some(body) => length + body,
                     None => {
-                        tokens.push(Token::Word(word));
+                        tokens.push((Token::Word(word), line));
                         length
                     }
                 }
             }
             [first, ..] => {
                 if !first.is_whitespace() {
-                    tokens.push(Token::Mark(*first));
+                    tokens.push((Token::Mark(*first), line));
                 }
                 1
             }
             [] => unreachable!("the loop ends before"),
         };
+        line += rest.iter().take(length).filter(|c| **c == '\n').count();
+        at += length;
     }
     tokens
 }

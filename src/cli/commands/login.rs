@@ -2,6 +2,7 @@ use crate::cli::credentials::{Credential, CredentialsFile};
 use crate::cli::error::CliError;
 use crate::cli::password::PasswordArgs;
 use crate::cli::session::Session;
+use crate::protocol::problem::Code;
 
 /// Open a session, and keep it for the commands to come
 ///
@@ -21,7 +22,11 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     let directory = session.anonymous()?;
     let file = CredentialsFile::of_user()?;
     let password = args.password.password(false).await?;
-    let login = directory.login(&args.username, &password).await?;
+    let login = match directory.login(&args.username, &password).await.map_err(CliError::from) {
+        // The hint of that code is to log in.
+        Err(error) if error.is(Code::Unauthenticated) => return Err(error.without_hints()),
+        result => result?,
+    };
     let credential = Credential {
         username: args.username.clone(),
         token: login.token.clone(),

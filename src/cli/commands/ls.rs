@@ -1,7 +1,7 @@
 use clap::ArgAction;
 
 use super::stat::permission;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, Exit};
 use crate::cli::remote::Remote;
 use crate::cli::session::Session;
 use crate::cli::table::{Table, human_size};
@@ -61,11 +61,11 @@ fn prefix(args: &Args) -> Result<Option<String>, CliError> {
 }
 
 async fn list(directory: &Directory, at: &Remote, page: &Page) -> Result<Listing, CliError> {
-    match directory.list(&at.name(), page).await.map_err(|error| CliError::from(error).about(at)) {
+    match directory.list(&at.name(), page).await.map_err(CliError::from) {
         // A file is listed as itself, as people know it from `ls`.
-        Err(error) if page.cursor.is_none() => match directory.stat(&at.name()).await {
+        Err(error) if error.exit == Exit::Refused && page.cursor.is_none() => match directory.stat(&at.name()).await {
             Ok(stat) if stat.kind == Kind::File => Ok(Listing { files: vec![stat], next_cursor: None }),
-            _ => Err(error),
+            _ => Err(error.about(at)),
         },
         result => result,
     }
