@@ -4,8 +4,13 @@
 //! `cli` (4); `directory`, `fileserver` (3); `consensus`, `client` (2);
 //! `protocol`, `config`, `telemetry`, `clock` (1); `domain` (0). `tests/floors.rs` holds that.
 
+pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod config;
 pub mod consensus;
+pub mod directory;
 pub mod domain;
+pub mod fileserver;
 pub mod protocol;
+pub mod telemetry;

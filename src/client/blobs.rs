@@ -1,6 +1,8 @@
 //! What a directory node asks of file servers, behind a small trait, so that a simulation can put file servers of its
 //! own in their place.
 
+pub mod http;
+
 use std::ops::Range;
 
 use bytes::Bytes;

@@ -199,7 +199,8 @@ pub enum Command {
         lock: LockProof,
     },
 
-    /// Ends what has run out (locks, sessions, operations, garbage rows) by this entry's own time stamp, at most `limit` rows.
+    /// Ends what has run out (locks, sessions, operations, garbage rows) by this entry's own time stamp, at most
+    /// `limit` rows.
     Expire {
         limit: u32,
     },

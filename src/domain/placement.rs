@@ -45,12 +45,14 @@ pub struct InFlight {
     pub bytes: u64,
 }
 
-/// The servers for a new file, the primary first; nothing when none is eligible. Fewer than `copies` when there are too
-/// few: a commit with so few is taken only while no more than these are up and not full, else more copies are to be made.
+/// The servers for a new file, the primary first; nothing when none is eligible. Fewer than `copies` when there are
+/// too few: a commit with so few is taken only while no more than these are up and not full, else more copies are to
+/// be made.
 ///
 /// Eligible is who is up, not draining, not full, not in `excluded`, and has room for `size_hint` bytes where its
-/// capacity is known. Among these the one that is primary of the fewest files becomes the primary (ties: fewest copies, fewest
-/// bytes, lowest id; what is in flight counts), and the backups are its next eligible successors in `ring_order`.
+/// capacity is known. Among these the one that is primary of the fewest files becomes the primary (ties: fewest
+/// copies, fewest bytes, lowest id; what is in flight counts), and the backups are its next eligible successors in
+/// `ring_order`.
 pub fn choose(
     servers: &[Candidate],
     ring_order: &[ServerId],

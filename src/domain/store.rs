@@ -119,7 +119,8 @@ pub trait ReadStore {
     /// When the storage fails.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
 
-    /// The rows with `from <= key`, and `key < to` where `to` is given, in ascending order of their keys; at most `limit`.
+    /// The rows with `from <= key`, and `key < to` where `to` is given, in ascending order of their keys; at most
+    /// `limit`.
     ///
     /// # Errors
     /// When the storage fails.

@@ -2,5 +2,12 @@
 //! here opens a connection.
 
 pub mod api;
+pub mod blob;
+pub mod capability;
 pub mod problem;
+pub mod registration;
 pub mod secret;
+mod spelling;
+pub mod ticket;
+
+pub use spelling::parse_sha256;

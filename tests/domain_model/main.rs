@@ -124,7 +124,8 @@ fn replay(log: &[Stamped], batch: usize) -> MemoryStore {
     base
 }
 
-/// `PROPTEST_CASES` asks for more. A failure prints the shortest story that still fails, to be put into a test of its own.
+/// `PROPTEST_CASES` asks for more. A failure prints the shortest story that still fails, to be put into a test of its
+/// own.
 fn config() -> ProptestConfig {
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {

@@ -6,7 +6,7 @@ use ringmaster::domain::answer::Outcome;
 use ringmaster::domain::command::{FileRef, LockProof, NewContent, Operation, PathRef, Policy, Precondition, Receipt};
 use ringmaster::domain::{
     Answer, BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, Fence, FileId, FilePath, MemoryStore, Proposal,
-    RejectionKind, ServerId, ServerUuid, Sha256, Stamped, UserId, Version, WallTime, apply, query,
+    RejectionKind, ServerId, ServerUuid, Sha256, Stamped, Table, UserId, Version, WallTime, apply, query,
 };
 
 use crate::acts::{Act, Condition, Copies, Names, SERVERS, Step, Target, Token, USERS};
@@ -89,7 +89,10 @@ impl Stage {
         let stamped = Stamped { at: ClusterTime(self.model.now), wall: WallTime(self.model.now + 5), proposal };
         self.log.push(stamped.clone());
         assert!(self.log.len() < 10_000, "a job finds no end");
-        apply(&mut self.store, self.log.len() as u64, &stamped).expect("no fault in memory")
+        let before = self.store.clone();
+        let answer = apply(&mut self.store, self.log.len() as u64, &stamped).expect("no fault in memory");
+        assert!(answer.is_ok() || effects(&before).eq(effects(&self.store)), "{stamped:?} was refused and took effect");
+        answer
     }
 
     fn server(&mut self, name: usize) -> Answer {
@@ -368,6 +371,13 @@ impl Stage {
         let server = servers.into_iter().find(|server| server.uuid == ServerUuid(name as u128));
         server.map(|server| (server.server_id, server.epoch))
     }
+}
+
+/// The rows that a rejection must leave alone: all but the clock and what is remembered of operations.
+fn effects(store: &MemoryStore) -> impl Iterator<Item = (Table, &[u8], &[u8])> {
+    store.rows().filter(|(table, key, _)| {
+        !matches!(table, Table::Operations | Table::Expiries) && (*table != Table::Meta || *key != b"cluster_time")
+    })
 }
 
 fn uses_old_blob(step: &Step) -> bool {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use openraft::OptionalSend;
 use openraft::storage::RaftLogReader;
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions};
@@ -39,7 +39,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     {
         let (start, end) = bounds(&range);
         let cursor = Cursor { log: self.clone(), next: start, end, piece: Vec::new().into_iter() };
-        Box::pin(futures_util::stream::unfold(Some(cursor), |cursor| async move { cursor?.step() }))
+        Box::pin(futures_util::stream::unfold(Some(cursor), |cursor| async move { cursor?.step() }).fuse())
     }
 }
 

@@ -58,8 +58,8 @@ impl Change<'_> {
         Ok(Outcome::Done)
     }
 
-    /// From here on nothing reaches what is below: not a path, for the name is gone; not an id, for its ancestors end in the
-    /// trash; and so no grant and no lock.
+    /// From here on nothing reaches what is below: not a path, for the name is gone; not an id, for its ancestors end
+    /// in the trash; and so no grant and no lock.
     fn trash(&mut self, mut entry: Entry) -> Result<(), Fault> {
         tables::unlink(self.store, &entry)?;
         entry.parent = TRASH;

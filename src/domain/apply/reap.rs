@@ -1,9 +1,9 @@
 //! Works off the trash, depth first, files and emptied directories alike.
 //!
-//! `Meta` keeps the place where the last batch ended. Looking for the first row that is left would do as well, but
-//! in an LSM tree it passes over the tombstones of everything removed before: quadratic in the size of the directory.
-//! The place stays true because nothing but `Reap` changes anything below the trash. New arrivals at its top may sort before
-//! the place; they are found when the end was reached and the search starts over.
+//! `Meta` keeps the place where the last batch ended. Looking for the first row that is left would do as well, but in
+//! an LSM tree it passes over the tombstones of everything removed before: quadratic in the size of the directory.
+//! The place stays true because nothing but `Reap` changes anything below the trash. New arrivals at its top may sort
+//! before the place; they are found when the end was reached and the search starts over.
 
 use super::Change;
 use crate::domain::rows::TRASH;

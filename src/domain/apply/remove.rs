@@ -17,8 +17,8 @@ pub(super) struct Removal {
 }
 
 impl Change<'_> {
-    /// Removes a file or an empty directory. Where it was shared with more than `max_grants` users, as many grants go and
-    /// the entry stays.
+    /// Removes a file or an empty directory. Where it was shared with more than `max_grants` users, as many grants go
+    /// and the entry stays.
     pub(super) fn remove_entry(&mut self, entry: &Entry, max_grants: usize) -> Result<Removal, Fault> {
         let id = entry.file_id;
         let grantees = tables::grantees(self.store, id, max_grants + 1)?;

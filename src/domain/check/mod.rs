@@ -1,8 +1,8 @@
 //! The invariants of the state, each by name.
 //!
-//! It only reads, a page at a time, and keeps nothing but a few numbers per file server: it runs over a snapshot of any size.
-//! Each table is looked at from its own side, so that of two rows that must name one another a missing one is found
-//! whichever it is.
+//! It only reads, a page at a time, and keeps nothing but a few numbers per file server: it runs over a snapshot of
+//! any size. Each table is looked at from its own side, so that of two rows that must name one another a missing one
+//! is found whichever it is.
 
 mod people;
 mod servers;

@@ -4,8 +4,9 @@ use super::Session;
 use crate::domain::rows::User;
 use crate::domain::{Answer, ClusterTime, Fault, ReadStore, Sha256, UserId, tables};
 
-/// The session of a token, while it holds. `floor` is the asking node's own reckoning of cluster time: a node that hears
-/// nothing from the others must not go on honouring what has run out, so the later of it and the applied time decides.
+/// The session of a token, while it holds. `floor` is the asking node's own reckoning of cluster time: a node that
+/// hears nothing from the others must not go on honouring what has run out, so the later of it and the applied time
+/// decides.
 ///
 /// # Errors
 /// When the storage fails.

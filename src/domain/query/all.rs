@@ -14,9 +14,9 @@ const MAX_VISITS: usize = 10_000;
 /// Grants that one look reads.
 const LOOK: usize = 64;
 
-/// Every *file* that a user can reach: own ones in path order, then those in what was shared with the user, by the id of what
-/// was shared, with their path in the owner's tree. What was shared twice, in itself and by a directory above it, comes once, with the
-/// directory. `prefix` is a text that the paths start with.
+/// Every *file* that a user can reach: own ones in path order, then those in what was shared with the user, by the id
+/// of what was shared, with their path in the owner's tree. What was shared twice, in itself and by a directory above
+/// it, comes once, with the directory. `prefix` is a text that the paths start with.
 ///
 /// # Errors
 /// When the storage fails.

@@ -1,7 +1,8 @@
 //! Where a page ended, as an opaque text.
 //!
-//! A cursor names a place, not a row or an offset, so that it stays valid whatever changes between two pages: the next page
-//! starts at what then comes after that place. It comes back from clients and is believed in nothing but where to look.
+//! A cursor names a place, not a row or an offset, so that it stays valid whatever changes between two pages: the
+//! next page starts at what then comes after that place. It comes back from clients and is believed in nothing but
+//! where to look.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

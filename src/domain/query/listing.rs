@@ -58,8 +58,8 @@ fn list_page(
     Ok(page)
 }
 
-/// The locks that a user holds, in the order in which they were taken. A lock on a file that was taken from the user, or that
-/// waits in the trash, is not shown.
+/// The locks that a user holds, in the order in which they were taken. A lock on a file that was taken from the user,
+/// or that waits in the trash, is not shown.
 ///
 /// # Errors
 /// When the storage fails.

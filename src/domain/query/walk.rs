@@ -64,8 +64,8 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Walks what is below `directory`, at the path `base`, comes after the relative path `after` and starts with `prefix`
-    /// in its first component. `after` need not be there any more.
+    /// Walks what is below `directory`, at the path `base`, comes after the relative path `after` and starts with
+    /// `prefix` in its first component. `after` need not be there any more.
     pub(super) fn new(
         store: &'a dyn ReadStore,
         user: UserId,

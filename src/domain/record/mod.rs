@@ -1,9 +1,9 @@
 //! The bytes of what is stored and of what goes through the log.
 //!
 //! One leading byte names the version of the envelope; tagged fields (protobuf, by `prost`'s derive) follow. So a
-//! field can be added without touching what is stored, and the day on which tagged fields no longer do, the byte says so.
-//! The messages are private and apart from the types that the rules use: tags are a promise to old disks, the rich
-//! types are not. A tag is never reused. The golden fixtures in `tests/golden/records.txt` hold all that.
+//! field can be added without touching what is stored, and the day on which tagged fields no longer do, the byte says
+//! so. The messages are private and apart from the types that the rules use: tags are a promise to old disks, the
+//! rich types are not. A tag is never reused. The golden fixtures in `tests/golden/records.txt` hold all that.
 //!
 //! What cannot be read is a `Fault`, never a default: a node that guesses parts from the others.
 

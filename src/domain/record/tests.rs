@@ -1,5 +1,5 @@
-//! The bytes of each record, held by `tests/golden/records.txt`. A line there may be added; one that changes breaks every
-//! disk that was written before. `UPDATE_GOLDEN=1` writes the file anew.
+//! The bytes of each record, held by `tests/golden/records.txt`. A line there may be added; one that changes breaks
+//! every disk that was written before. `UPDATE_GOLDEN=1` writes the file anew.
 
 use std::fmt::Debug;
 use std::fmt::Write as _;
@@ -349,7 +349,8 @@ proptest::proptest! {
         let mut golden = Golden { lines: String::new() };
         commands(&mut golden);
         let line = golden.lines.lines().cycle().nth(seed).expect("there are lines");
-        let mut valid = hex::decode(line.split(' ').next_back().expect("a line has a value")).expect("it is hexadecimal");
+        let value = line.split(' ').next_back().expect("a line has a value");
+        let mut valid = hex::decode(value).expect("it is hexadecimal");
         if let Some(byte) = bytes.pop() {
             let place = bytes.len() % valid.len();
             valid[place] = byte;

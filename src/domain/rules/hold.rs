@@ -1,8 +1,8 @@
 //! Locks and preconditions.
 //!
-//! A lock holds as long as its row is there, whatever the time: only an applied `Expire` (or `Unlock`, or the end of the
-//! file) takes it away. If each command compared the lock's deadline with its own time stamp, a leader that had just taken office,
-//! and had not watched the time go by, could end a lock whose holder still relies on it.
+//! A lock holds as long as its row is there, whatever the time: only an applied `Expire` (or `Unlock`, or the end of
+//! the file) takes it away. If each command compared the lock's deadline with its own time stamp, a leader that had
+//! just taken office, and had not watched the time go by, could end a lock whose holder still relies on it.
 
 use super::reach::reach_id;
 use crate::domain::command::{LockProof, Precondition};
@@ -74,6 +74,6 @@ pub(crate) fn check_precondition(entry: &Entry, precondition: Option<&Preconditi
     require(
         holds,
         RejectionKind::VersionConflict,
-        "another version is there than the one named in If-Match: read the file again and repeat the change on what is there now",
+        "another version is there than If-Match names: read the file again and repeat the change on what is there",
     )
 }

@@ -28,8 +28,8 @@ impl Spot {
     }
 }
 
-/// Finds the place for a new entry at a path. Parents that are missing will be made, so that what counts is the right to
-/// write in the deepest directory that is there.
+/// Finds the place for a new entry at a path. Parents that are missing will be made, so that what counts is the right
+/// to write in the deepest directory that is there.
 pub(crate) fn spot(store: &dyn ReadStore, user: UserId, at: &PathRef) -> Result<Spot, Stop> {
     let owner = tree_of(store, user, at)?;
     let mut above = vec![owner.root];

@@ -1,0 +1,38 @@
+use crate::cli::credentials::{Credential, CredentialsFile};
+use crate::cli::error::CliError;
+use crate::cli::password::PasswordArgs;
+use crate::cli::session::Session;
+
+/// Open a session, and keep it for the commands to come
+///
+/// The token is saved in ringmaster/credentials.json below $XDG_CONFIG_HOME or ~/.config, readable by you alone.
+/// RINGMASTER_TOKEN takes its place where it is set.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    username: String,
+    #[command(flatten)]
+    password: PasswordArgs,
+    /// Print the token, for RINGMASTER_TOKEN or an Authorization header
+    #[arg(long)]
+    print_token: bool,
+}
+
+pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
+    let directory = session.anonymous()?;
+    let file = CredentialsFile::of_user()?;
+    let password = args.password.password(false).await?;
+    let login = directory.login(&args.username, &password).await?;
+    let credential = Credential {
+        username: args.username.clone(),
+        token: login.token.clone(),
+        expires_at: login.expires_at.clone(),
+    };
+    file.save(session.urls(), credential)?;
+    if args.print_token {
+        session.out.answer(&login, |login| format!("{}\n", login.token));
+    } else {
+        let shown = serde_json::json!({ "user_id": login.user_id, "expires_at": login.expires_at });
+        session.out.answer(&shown, |_| format!("logged in as {} until {}\n", args.username, login.expires_at));
+    }
+    Ok(())
+}

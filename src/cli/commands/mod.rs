@@ -1,0 +1,125 @@
+//! The verbs, one a file.
+
+mod cat;
+mod cluster;
+mod get;
+mod lock;
+mod locks;
+mod login;
+mod logout;
+mod ls;
+mod mkdir;
+mod mv;
+mod put;
+mod replication;
+mod ring;
+mod rm;
+mod serve;
+mod share;
+mod signup;
+mod stat;
+mod unlock;
+mod unshare;
+
+use clap::Subcommand;
+
+use super::error::{CliError, Exit};
+use super::output::Output;
+use super::session::Session;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Signup(signup::Args),
+    Login(login::Args),
+    Logout(logout::Args),
+    Put(put::Args),
+    Get(get::Args),
+    Cat(cat::Args),
+    Ls(ls::Args),
+    Stat(stat::Args),
+    Mkdir(mkdir::Args),
+    Mv(mv::Args),
+    Rm(rm::Args),
+    Share(share::Args),
+    Unshare(unshare::Args),
+    Lock(lock::Args),
+    Unlock(unlock::Args),
+    Locks(locks::Args),
+    /// The directory nodes
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// The file servers
+    #[command(subcommand)]
+    Ring(ring::Command),
+    /// The copying of files that have too few copies
+    #[command(subcommand)]
+    Replication(replication::Command),
+    /// Run a directory node
+    Directory(serve::Args),
+    /// Run a file server
+    Fileserver(serve::Args),
+}
+
+impl Command {
+    /// Servers have their own way to end on a signal.
+    pub(super) const fn is_server(&self) -> bool {
+        matches!(self, Self::Directory(_) | Self::Fileserver(_))
+    }
+
+    pub(super) async fn run(self, session: &Session) -> Result<(), CliError> {
+        match self {
+            Self::Signup(args) => signup::run(args, session).await,
+            Self::Login(args) => login::run(args, session).await,
+            Self::Logout(args) => logout::run(args, session).await,
+            Self::Put(args) => put::run(args, session).await,
+            Self::Get(args) => get::run(args, session).await,
+            Self::Cat(args) => cat::run(args, session).await,
+            Self::Ls(args) => ls::run(args, session).await,
+            Self::Stat(args) => stat::run(args, session).await,
+            Self::Mkdir(args) => mkdir::run(args, session).await,
+            Self::Mv(args) => mv::run(args, session).await,
+            Self::Rm(args) => rm::run(args, session).await,
+            Self::Share(args) => share::run(args, session).await,
+            Self::Unshare(args) => unshare::run(args, session).await,
+            Self::Lock(args) => lock::run(args, session).await,
+            Self::Unlock(args) => unlock::run(args, session).await,
+            Self::Locks(args) => locks::run(args, session).await,
+            Self::Cluster(command) => cluster::run(command, session).await,
+            Self::Ring(command) => ring::run(command, session).await,
+            Self::Replication(command) => replication::run(command, session).await,
+            Self::Directory(args) => serve::directory(args).await,
+            Self::Fileserver(args) => serve::file_server(args).await,
+        }
+    }
+}
+
+/// The errors of a command that goes on after one.
+#[derive(Debug, Default)]
+struct Tally {
+    worst: Option<Exit>,
+    errors: usize,
+}
+
+impl Tally {
+    /// Reports an error and says whether the command may go on: where no node answers, the rest would only wait
+    /// for the same.
+    fn goes_on_after(&mut self, error: &CliError) -> bool {
+        Output::note(error);
+        self.errors += 1;
+        self.worst = self.worst.max(Some(error.exit));
+        error.exit < Exit::Unavailable
+    }
+
+    fn result(&self) -> Result<(), CliError> {
+        match self.worst {
+            None => Ok(()),
+            Some(exit) => Err(CliError::new(
+                exit,
+                match self.errors {
+                    1 => "1 of them was not done".to_owned(),
+                    errors => format!("{errors} of them were not done"),
+                },
+            )),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+use super::Tally;
+use crate::cli::error::CliError;
+use crate::cli::remote::Remote;
+use crate::cli::session::Session;
+use crate::protocol::api::Delete;
+
+/// Remove files and directories
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    #[arg(required = true, value_name = "REMOTE")]
+    files: Vec<Remote>,
+    /// Remove directories with all that is in them
+    #[arg(short, long)]
+    recursive: bool,
+    /// The token of the lock on the file
+    #[arg(long, value_name = "TOKEN")]
+    lock_token: Option<String>,
+}
+
+pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
+    let directory = session.directory()?;
+    let mut tally = Tally::default();
+    for file in &args.files {
+        let delete = Delete { file: file.name(), recursive: args.recursive, lock_token: args.lock_token.clone() };
+        if let Err(error) = directory.delete(&delete).await {
+            let error = CliError::from(error).about(file);
+            if args.files.len() == 1 {
+                return Err(error);
+            }
+            if !tally.goes_on_after(&error) {
+                break;
+            }
+        }
+    }
+    tally.result()
+}

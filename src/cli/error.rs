@@ -1,0 +1,115 @@
+//! What a command can end in other than its output: a sentence, hints that name the next step, and an exit code.
+
+use std::fmt;
+use std::io;
+
+use crate::client::{ClientError, ErrorKind};
+use crate::protocol::problem::Code;
+
+/// What the exit code tells a script. The larger of two is the one that a command with several errors ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Exit {
+    /// The cluster, or this machine, said no: the same again would end the same.
+    Refused,
+    Usage,
+    /// No answer, or none that tells whether the change was made.
+    Unavailable,
+    Interrupted,
+}
+
+impl Exit {
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Refused => 1,
+            Self::Usage => 2,
+            Self::Unavailable => 3,
+            // What a shell reports for a program that SIGINT ended.
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct CliError {
+    pub(super) exit: Exit,
+    message: String,
+    hints: Vec<String>,
+    code: Option<Code>,
+}
+
+impl CliError {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hints: Vec::new(), code: None }
+    }
+
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    pub(super) fn refused(message: impl Into<String>) -> Self {
+        Self::new(Exit::Refused, message)
+    }
+
+    pub(super) fn local(what: impl fmt::Display, error: &io::Error) -> Self {
+        Self::refused(format!("{what}: {error}"))
+    }
+
+    #[must_use]
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Says which of a command's arguments the error is about.
+    #[must_use]
+    pub(super) fn about(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    pub(super) fn is(&self, code: Code) -> bool {
+        self.code == Some(code)
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        let exit = match error.kind() {
+            ErrorKind::Refused(_) | ErrorKind::Local(_) => Exit::Refused,
+            ErrorKind::Unavailable | ErrorKind::OutcomeUnknown { .. } => Exit::Unavailable,
+            ErrorKind::Usage => Exit::Usage,
+        };
+        let hints = hint_for(&error).into_iter().collect();
+        Self { exit, message: error.to_string(), hints, code: error.code() }
+    }
+}
+
+fn hint_for(error: &ClientError) -> Option<String> {
+    let hint = match error.kind() {
+        ErrorKind::Unavailable => "check that the cluster runs, and that --url or RINGMASTER_URL names its nodes",
+        ErrorKind::OutcomeUnknown { .. } => {
+            "look whether it was made (ringmaster stat, ls or locks) before you do it again"
+        }
+        ErrorKind::Usage | ErrorKind::Local(_) => return None,
+        ErrorKind::Refused(problem) => match error.code()? {
+            Code::Unauthenticated => "log in with: ringmaster login USERNAME",
+            Code::Locked => {
+                "give the lock's token with --lock-token, or wait until the lock ends (ringmaster stat shows when)"
+            }
+            Code::NotEmpty => "remove it with all that is in it: ringmaster rm -r",
+            Code::VersionConflict => "see which version is there with: ringmaster stat",
+            Code::DataCorrupt | Code::Internal => {
+                return Some(format!("the nodes' logs say more about request {}", problem.request_id));
+            }
+            _ => return None,
+        },
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,80 @@
+//! The command line: one verb a file in `commands`, what they share in `session`. Standard output holds what was
+//! asked for and nothing else; what went wrong goes to standard error as `error:` and `hint:`.
+
+mod commands;
+mod credentials;
+mod error;
+mod landing;
+mod output;
+mod password;
+mod remote;
+mod session;
+mod spool;
+mod table;
+mod walk;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use commands::Command;
+use error::{CliError, Exit};
+use output::Output;
+use session::{Global, Session};
+
+/// A distributed file system whose directory has no single point of failure.
+///
+/// A file in the cluster is written PATH for your own tree, OWNER:/PATH for somebody else's, or id:N by its number.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ringmaster",
+    version,
+    propagate_version = false,
+    after_help = "Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no answer, or none that tells whether it was done."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    // Wrong usage and --help end the process here, with 2 and 0.
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&CliError::local("cannot start", &error)),
+    };
+    let result = runtime.block_on(run(cli));
+    // A read of standard input cannot be called off, and is not waited for.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), CliError> {
+    let session = Session::new(cli.global);
+    if cli.command.is_server() {
+        return cli.command.run(&session).await;
+    }
+    tokio::select! {
+        result = cli.command.run(&session) => result.and_then(|()| session.out.finish()),
+        // Whatever was begun is dropped, and so removes its temporary files.
+        _ = tokio::signal::ctrl_c() => {
+            password::restore_terminal();
+            Err(CliError::new(Exit::Interrupted, "interrupted: what was sent last may have been done"))
+        }
+    }
+}
+
+fn failed(error: &CliError) -> ExitCode {
+    Output::note(error);
+    ExitCode::from(error.exit.code())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! What all commands share: the options that come before or after any verb, and the client made from them.
+
+use std::time::Duration;
+
+use clap::Args;
+use url::Url;
+
+use super::credentials::CredentialsFile;
+use super::error::CliError;
+use super::output::Output;
+use crate::client::{Directory, Limits};
+
+/// The local cluster of `scripts/cluster`.
+const DEFAULT_URLS: &str = "http://127.0.0.1:3041,http://127.0.0.1:3042,http://127.0.0.1:3043";
+/// A token that takes the place of a saved login.
+const TOKEN_VARIABLE: &str = "RINGMASTER_TOKEN";
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "For every command")]
+pub(super) struct Global {
+    /// Directory nodes, separated by commas; one is enough to find the others
+    #[arg(
+        long = "url",
+        global = true,
+        env = "RINGMASTER_URL",
+        hide_env_values = true,
+        value_name = "URL,…",
+        value_delimiter = ',',
+        default_value = DEFAULT_URLS,
+        value_parser = parse_url
+    )]
+    pub(super) urls: Vec<Url>,
+
+    /// Print the nodes' answers as JSON, one a line
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    /// How long to try, while nothing moves
+    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub(super) timeout: Duration,
+}
+
+/// One run of a command.
+#[derive(Debug)]
+pub(super) struct Session {
+    global: Global,
+    pub(super) out: Output,
+}
+
+impl Session {
+    pub(super) const fn new(global: Global) -> Self {
+        let out = Output::new(global.json);
+        Self { global, out }
+    }
+
+    pub(super) fn urls(&self) -> &[Url] {
+        &self.global.urls
+    }
+
+    /// A client for whoever is logged in.
+    ///
+    /// # Errors
+    /// When nobody is.
+    pub(super) fn directory(&self) -> Result<Directory, CliError> {
+        let token = self.token()?.ok_or_else(|| {
+            CliError::refused("not logged in to this cluster")
+                .hint("log in with: ringmaster login USERNAME; or put a token into RINGMASTER_TOKEN")
+        })?;
+        self.client(Some(token))
+    }
+
+    /// A client for nobody yet.
+    pub(super) fn anonymous(&self) -> Result<Directory, CliError> {
+        self.client(None)
+    }
+
+    /// The token of `RINGMASTER_TOKEN`, else the one that `login` saved.
+    pub(super) fn token(&self) -> Result<Option<String>, CliError> {
+        match std::env::var(TOKEN_VARIABLE) {
+            Ok(token) if !token.trim().is_empty() => Ok(Some(token.trim().to_owned())),
+            _ => Ok(CredentialsFile::of_user()?.find(self.urls())?.map(|credential| credential.token)),
+        }
+    }
+
+    fn client(&self, token: Option<String>) -> Result<Directory, CliError> {
+        let limits = Limits { retry_for: self.global.timeout, ..Limits::default() };
+        Ok(Directory::with_limits(self.global.urls.clone(), token, limits)?)
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    let url: Url = text.trim().parse().map_err(|error| format!("{error}; write it as http://host:port"))?;
+    let plain = url.scheme() == "http" && url.has_host() && url.path() == "/" && url.query().is_none();
+    if plain && url.username().is_empty() { Ok(url) } else { Err("write it as http://host:port".to_owned()) }
+}
+
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime_serde::re::humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write for example 500ms, 30s or 5m"))?;
+    if duration.is_zero() { Err("it must be more than nothing".to_owned()) } else { Ok(duration) }
+}

@@ -1,0 +1,76 @@
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split_whitespace())
+}
+
+#[test]
+fn the_command_tree_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_verb_takes_what_it_needs() {
+    for line in [
+        "ringmaster signup ann --password-stdin",
+        "ringmaster login ann --password secret --print-token",
+        "ringmaster logout",
+        "ringmaster put a b c /d/",
+        "ringmaster put -r a /d",
+        "ringmaster put - /d/e",
+        "ringmaster put a /b --lock-token 1.x --if-version 3",
+        "ringmaster get -rf /a b",
+        "ringmaster get id:7",
+        "ringmaster cat /a ann:/b",
+        "ringmaster ls",
+        "ringmaster ls -lah /a",
+        "ringmaster stat /a",
+        "ringmaster mkdir /a /b",
+        "ringmaster mv /a /b",
+        "ringmaster rm -r /a",
+        "ringmaster share /a bob --write",
+        "ringmaster unshare /a bob",
+        "ringmaster lock /a --ttl 5m",
+        "ringmaster unlock 1.x",
+        "ringmaster locks --json",
+        "ringmaster --url http://a:1,http://b:2 --timeout 5s cluster status",
+        "ringmaster ring status",
+        "ringmaster replication status",
+        "ringmaster directory --config f --set a=b",
+        "ringmaster fileserver --config f",
+    ] {
+        if let Err(error) = parse(line) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_is_seen_before_anything_is_sent() {
+    for line in [
+        "ringmaster",
+        "ringmaster put a",
+        "ringmaster put -r a /b --if-version 3",
+        "ringmaster get ../a",
+        "ringmaster cat",
+        "ringmaster lock /a --ttl soon",
+        "ringmaster lock /a --ttl 0s",
+        "ringmaster --url https://a:1 ls",
+        "ringmaster --url a:1 ls",
+        "ringmaster --url http://a:1/files ls",
+        "ringmaster login ann --password x --password-stdin",
+        "ringmaster directory",
+    ] {
+        let error = parse(line).expect_err(line);
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn several_urls_name_one_cluster() {
+    let cli = parse("ringmaster --url http://a:1,http://b:2 ls").expect("parsed");
+    let urls: Vec<&str> = cli.global.urls.iter().map(url::Url::as_str).collect();
+    assert_eq!(urls, ["http://a:1/", "http://b:2/"]);
+}

@@ -1,0 +1,173 @@
+//! The client of the directory: whom a call goes to, and how often.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use url::Url;
+
+use super::answer::Answer;
+use super::attempt::Wire;
+use super::error::ClientError;
+use super::nodes::{Chosen, Nodes};
+use super::request::{Request, RequestBody};
+use super::retry::{Attempts, Failure, Limits};
+use crate::clock::SharedClock;
+use crate::protocol::api::Cluster;
+
+/// How long finding the leader may take before a change goes to any node, which forwards it.
+const DISCOVERY_LIMIT: Duration = Duration::from_secs(2);
+
+/// A user's access to one cluster. Cheap to clone; clones share connections and what is known about the nodes.
+///
+/// Reads go to any node. Changes prefer the leader, which is asked for once and remembered until it fails; every
+/// node takes them, so a wrong belief costs a detour and nothing else. Uploads and downloads hold a chunk in memory,
+/// whatever the size of the file.
+#[derive(Clone)]
+pub struct Directory {
+    pub(super) wire: Wire,
+    pub(super) clock: SharedClock,
+    /// Where set, the key of every change in place of a fresh one.
+    key: Option<String>,
+    learns: bool,
+}
+
+impl Directory {
+    /// A client of the cluster of which `urls` are nodes; it finds the others by itself.
+    ///
+    /// # Errors
+    /// When an url is no `http://host:port`, or the token cannot be one.
+    pub fn new(urls: Vec<Url>, token: Option<String>) -> Result<Self, ClientError> {
+        Self::with_limits(urls, token, Limits::default())
+    }
+
+    /// As [`Self::new`], with other deadlines.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_limits(urls: Vec<Url>, token: Option<String>, limits: Limits) -> Result<Self, ClientError> {
+        let clock = SharedClock::system();
+        // No proxy: a token in plain HTTP goes to the cluster's own nodes only. No redirects: a body has to be
+        // opened anew for each, and a ticket takes the place of the token. No retries: they are made here.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(limits.connect)
+            .tcp_nodelay(true)
+            .pool_idle_timeout(Duration::from_secs(20))
+            .user_agent(concat!("ringmaster/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| ClientError::usage(format!("cannot make an HTTP client: {error}")))?;
+        let nodes = Arc::new(Nodes::new(urls, true, clock.clone())?);
+        let wire = Wire { http, nodes, limits, token: None };
+        Self { wire, clock, key: None, learns: true }.with_token(token)
+    }
+
+    /// The same cluster for another user, or for nobody.
+    ///
+    /// # Errors
+    /// When the token has characters that no header can carry.
+    pub fn with_token(mut self, token: Option<String>) -> Result<Self, ClientError> {
+        self.wire.token = match token {
+            None => None,
+            Some(token) => {
+                let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+                    .map_err(|_| ClientError::usage("this is no token: log in again"))?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        Ok(self)
+    }
+
+    /// Sends the next changes under this key instead of fresh ones: to repeat a change whose outcome is unknown.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// The same user at this node alone, without its fellows.
+    ///
+    /// # Errors
+    /// When the url is no `http://host:port`.
+    pub fn at(&self, url: Url) -> Result<Self, ClientError> {
+        let nodes = Arc::new(Nodes::new(vec![url], false, self.clock.clone())?);
+        Ok(Self { wire: Wire { nodes, ..self.wire.clone() }, learns: false, ..self.clone() })
+    }
+
+    pub(super) fn next_key(&self) -> String {
+        self.key.clone().unwrap_or_else(|| format!("{:032x}", self.clock.random_u128()))
+    }
+
+    /// Makes a call: attempts until one brings an answer, or none can.
+    pub(super) async fn call(&self, request: &Request) -> Result<Answer, ClientError> {
+        let mut attempts = Attempts::new(&self.wire.limits, &self.clock, request.key.clone());
+        loop {
+            let node = self.node_for(request, attempts.remaining()).await;
+            let began = Instant::now();
+            let limit = self.wire.limits.answer.min(attempts.remaining()).max(Duration::from_millis(1));
+            let failure = match self.whole_attempt(&node, request, limit, attempts.failed() > 0).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if !matches!(failure, Failure::Final(_)) {
+                self.wire.nodes.failed(&node);
+            }
+            if matches!(request.body, RequestBody::Source(_)) {
+                attempts.extend(began.elapsed());
+            }
+            attempts.after(failure).await?;
+        }
+    }
+
+    pub(super) async fn call_json<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ClientError> {
+        self.call(request).await?.json()
+    }
+
+    /// One attempt with the whole of its answer.
+    pub(super) async fn whole_attempt(
+        &self,
+        node: &Chosen,
+        request: &Request,
+        limit: Duration,
+        repeated: bool,
+    ) -> Result<Answer, Failure> {
+        let response = self.wire.attempt(node, request, limit, repeated).await?;
+        Answer::read(&node.url, response, limit).await
+    }
+
+    /// The node for the next attempt; for a change, the leader, where anybody says who that is.
+    pub(super) async fn node_for(&self, request: &Request, remaining: Duration) -> Chosen {
+        let prefer_leader = request.key.is_some();
+        if prefer_leader && self.learns && self.wire.token.is_some() && !self.wire.nodes.leader_known() {
+            self.discover(DISCOVERY_LIMIT.min(remaining)).await;
+        }
+        self.wire.nodes.choose(prefer_leader)
+    }
+
+    async fn discover(&self, limit: Duration) {
+        let node = self.wire.nodes.choose(false);
+        match self.whole_attempt(&node, &Request::get("/cluster"), limit, false).await {
+            Ok(answer) => {
+                if let Ok(cluster) = answer.json::<Cluster>() {
+                    self.wire.nodes.learn(&node, &cluster);
+                }
+            }
+            // A refusal (say, of an old token) is for the call itself to meet. A node that cannot say who leads now
+            // may still be the one that does the work.
+            Err(Failure::Final(_) | Failure::NotNow { .. }) => {}
+            Err(Failure::Unreachable { .. } | Failure::Unknown { .. }) => self.wire.nodes.failed(&node),
+        }
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory").field("nodes", &self.wire.nodes).finish_non_exhaustive()
+    }
+}

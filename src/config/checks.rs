@@ -1,0 +1,200 @@
+//! What no single value shows: that ports, urls, members and durations go together.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::{BaseUrl, ConfigError, DirectoryConfig, FileServerConfig, Log};
+
+/// The longest duration that makes sense for anything here; longer ones are mistakes such as "30d" for "30s".
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// `cluster.name` and `server.zone` are shown in tables and used as metric labels.
+const MAX_NAME_BYTES: usize = 64;
+/// Less than this and a file server could not take a single chunk with its checksums.
+const MIN_CAPACITY: u64 = 1 << 20;
+
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn require(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(otherwise());
+        }
+    }
+
+    fn finish(self) -> Result<(), ConfigError> {
+        if self.0.is_empty() { Ok(()) } else { Err(ConfigError(self.0)) }
+    }
+
+    fn listen(&mut self, key: &str, address: SocketAddr) {
+        self.require(address.port() != 0, || {
+            format!("`{key}` is {address}: port 0 would be another port at each start; choose one")
+        });
+    }
+
+    fn advertise(&mut self, key: &str, url: &BaseUrl) {
+        self.require(!url.is_unspecified(), || {
+            format!(
+                "`{key}` is {url}, at which no other machine can call: set `{key}` to this machine's name or address"
+            )
+        });
+    }
+
+    fn name(&mut self, key: &str, name: &str) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        self.require(name.len() <= MAX_NAME_BYTES && name.chars().all(plain), || {
+            format!("`{key}` is \"{name}\": use up to {MAX_NAME_BYTES} letters, digits, dashes, underscores and dots")
+        });
+    }
+
+    fn log(&mut self, log: &Log) {
+        if let Err(error) = EnvFilter::builder().parse(&log.level) {
+            let level = &log.level;
+            self.0.push(format!(
+                "`log.level` is \"{level}\" ({error}): use error, warn, info, debug or trace, or a filter such as info,ringmaster=debug"
+            ));
+        }
+    }
+
+    fn at_least(&mut self, key: &str, value: Duration, least: Duration) {
+        self.require(value >= least && value <= LONGEST, || {
+            format!(
+                "`{key}` is {}: use between {} and {}",
+                humantime_serde::re::humantime::format_duration(value),
+                humantime_serde::re::humantime::format_duration(least),
+                humantime_serde::re::humantime::format_duration(LONGEST),
+            )
+        });
+    }
+}
+
+pub(super) fn directory(config: &DirectoryConfig) -> Result<(), ConfigError> {
+    let mut problems = Problems::default();
+    let node = &config.node;
+    problems.require(node.id > 0, || "`node.id` is 0: number the nodes from 1".into());
+    problems.listen("node.listen", node.listen);
+    problems.listen("node.peer_listen", node.peer_listen);
+    problems.require(node.listen != node.peer_listen, || {
+        format!("`node.listen` and `node.peer_listen` are both {}: give each its own port", node.listen)
+    });
+    problems.advertise("node.advertise", &node.advertise());
+    problems.advertise("node.peer_advertise", &node.peer_advertise());
+    problems.name("cluster.name", &config.cluster.name);
+    problems.require(!config.cluster.name.is_empty(), || "`cluster.name` is empty: give the cluster a name".into());
+    members(config, &mut problems);
+
+    problems.require((1..=5).contains(&config.replication.copies), || {
+        format!("`replication.copies` is {}: use 1 to 5", config.replication.copies)
+    });
+    let ms = Duration::from_millis;
+    problems.at_least("replication.interval", config.replication.interval, ms(10));
+    problems.at_least("garbage.linger", config.garbage.linger, ms(0));
+    problems.at_least("garbage.grace", config.garbage.grace, ms(0));
+    problems.at_least("detection.heartbeat", config.detection.heartbeat, ms(10));
+    let (heartbeat, dead_after) = (config.detection.heartbeat, config.detection.dead_after);
+    problems.require(dead_after > heartbeat && dead_after <= LONGEST, || {
+        format!(
+            "`detection.dead_after` is {}, which is not more than `detection.heartbeat`, {}: \
+             every file server would count as dead between two reports; use several times as much",
+            humantime_serde::re::humantime::format_duration(dead_after),
+            humantime_serde::re::humantime::format_duration(heartbeat),
+        )
+    });
+    problems.require(config.limits.max_file_bytes > 0, || {
+        "`limits.max_file_bytes` is 0: no file could be stored; the default is \"5TiB\"".into()
+    });
+    problems.log(&config.log);
+
+    let raft = &config.raft;
+    problems.at_least("raft.heartbeat", raft.heartbeat, ms(5));
+    problems.require(raft.election_min >= 2 * raft.heartbeat, || {
+        "`raft.election_min` is less than twice `raft.heartbeat`: one late heartbeat would start an election; use three times"
+            .into()
+    });
+    problems.require(raft.election_max > raft.election_min && raft.election_max <= LONGEST, || {
+        "`raft.election_max` is not more than `raft.election_min`: nodes that wait equally long split the vote; leave some room"
+            .into()
+    });
+    problems.require(raft.snapshot_after > 0, || "`raft.snapshot_after` is 0: the default is 50000".into());
+    problems.require(raft.sync_delay <= Duration::from_secs(1), || "`raft.sync_delay` is more than a second".into());
+    problems.finish()
+}
+
+fn members(config: &DirectoryConfig, problems: &mut Problems) {
+    let (node, cluster) = (&config.node, &config.cluster);
+    problems.require(!cluster.members.is_empty(), || {
+        "`cluster.members` is empty: add one [[cluster.members]] block with id, url and peer for each first member"
+            .into()
+    });
+    let (mut ids, mut urls) = (BTreeSet::new(), BTreeSet::new());
+    for member in &cluster.members {
+        problems.require(member.id > 0, || "`cluster.members` has the id 0: number the nodes from 1".into());
+        problems.require(ids.insert(member.id), || {
+            format!("`cluster.members` lists id {} twice: give each member its own id", member.id)
+        });
+        for url in [&member.url, &member.peer] {
+            problems.require(urls.insert(url), || {
+                format!("`cluster.members` uses {url} twice: each url and each peer is an address of its own")
+            });
+            problems.advertise("cluster.members", url);
+        }
+    }
+    let listed = cluster.members.iter().find(|member| member.id == node.id);
+    match listed {
+        None => problems.require(cluster.join || cluster.members.is_empty(), || {
+            let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
+            format!(
+                "`node.id` is {}, but `cluster.members` lists {}: add this node to the list, or set `join = true` \
+                 under [cluster] if it is to join a cluster that runs already",
+                node.id,
+                ids.join(", ")
+            )
+        }),
+        Some(_) if cluster.join => problems.0.push(format!(
+            "`cluster.join` is true, but node {} is listed in `cluster.members`: list only the members that are there already",
+            node.id
+        )),
+        Some(member) => {
+            for (what, key, listed, own) in [
+                ("url", "node.advertise", &member.url, node.advertise()),
+                ("peer", "node.peer_advertise", &member.peer, node.peer_advertise()),
+            ] {
+                problems.require(*listed == own, || {
+                    format!(
+                        "`cluster.members` gives node {} the {what} {listed}, but `{key}` is {own}: make them the same",
+                        node.id
+                    )
+                });
+            }
+        }
+    }
+}
+
+pub(super) fn file_server(config: &FileServerConfig) -> Result<(), ConfigError> {
+    let mut problems = Problems::default();
+    let server = &config.server;
+    problems.listen("server.listen", server.listen);
+    problems.advertise("server.advertise", &server.advertise());
+    problems.name("server.zone", &server.zone);
+    if let Some(capacity) = server.capacity {
+        problems.require(capacity >= MIN_CAPACITY, || {
+            format!("`server.capacity` is {capacity} bytes: use at least \"1MiB\", or leave it out for the whole disk")
+        });
+    }
+    problems.require(!config.cluster.directory.is_empty(), || {
+        "`cluster.directory` is empty: list the urls of the directory nodes".into()
+    });
+    let mut seen = BTreeSet::new();
+    for url in &config.cluster.directory {
+        problems.require(seen.insert(url), || format!("`cluster.directory` lists {url} twice"));
+        problems.require(*url != server.advertise(), || {
+            format!("`cluster.directory` lists {url}, which is this file server itself: list the directory nodes")
+        });
+        problems.advertise("cluster.directory", url);
+    }
+    problems.log(&config.log);
+    problems.finish()
+}

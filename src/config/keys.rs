@@ -1,0 +1,287 @@
+//! Every configuration key, once: what it takes, its default, and what it means. Loading, error messages and the
+//! reference in the README all come from these two tables, so none of them can lag behind another.
+
+use std::fmt::Write as _;
+
+/// The prefix of environment variables that set keys. The double underscore keeps them apart from `RINGMASTER_URL`
+/// and the like, which belong to the command line client.
+pub const ENV_PREFIX: &str = "RINGMASTER__";
+
+/// What a key takes, which decides how the text of an environment variable or a flag is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    Integer,
+    Boolean,
+    Text,
+    Path,
+    /// `ip:port` to bind.
+    Address,
+    /// `http://host:port` for others to call.
+    Url,
+    Urls,
+    Duration,
+    Size,
+    Choice(&'static [&'static str]),
+    Members,
+}
+
+impl Takes {
+    /// How a message says what is expected.
+    pub fn expected(self) -> String {
+        match self {
+            Self::Integer => "a whole number".into(),
+            Self::Boolean => "true or false".into(),
+            Self::Text => "text in quotes".into(),
+            Self::Path => "a path in quotes".into(),
+            Self::Address => "an ip address with a port, such as \"127.0.0.1:3041\"".into(),
+            Self::Url => "a url, such as \"http://10.0.0.1:3041\"".into(),
+            Self::Urls => "a list of urls, such as [\"http://10.0.0.1:3041\", \"http://10.0.0.2:3041\"]".into(),
+            Self::Duration => "a duration in quotes, such as \"30s\", \"15m\" or \"100ms\"".into(),
+            Self::Size => "a size, such as \"1GiB\", \"500MB\" or a number of bytes".into(),
+            Self::Choice(choices) => {
+                choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ")
+            }
+            Self::Members => {
+                "a list of members, such as [{id=1, url=\"http://10.0.0.1:3041\", peer=\"http://10.0.0.1:4041\"}]"
+                    .into()
+            }
+        }
+    }
+
+    fn word(self) -> String {
+        match self {
+            Self::Integer => "number".into(),
+            Self::Boolean => "boolean".into(),
+            Self::Text => "text".into(),
+            Self::Path => "path".into(),
+            Self::Address => "ip:port".into(),
+            Self::Url => "url".into(),
+            Self::Urls => "list of urls".into(),
+            Self::Duration => "duration".into(),
+            Self::Size => "size".into(),
+            Self::Choice(choices) => choices.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(" or "),
+            Self::Members => "list of `{id, url, peer}`".into(),
+        }
+    }
+}
+
+/// Where a key's value comes from when nobody gives one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// Loading fails without it.
+    Required,
+    /// There is none; the column of the reference says what that means.
+    Absent(&'static str),
+    /// As it would be written in an environment variable.
+    Value(&'static str),
+}
+
+/// One configuration key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// With dots, as in `replication.interval`.
+    pub name: &'static str,
+    pub takes: Takes,
+    pub default: DefaultValue,
+    pub about: &'static str,
+    /// A switch for tests, left out of the reference and of suggestions.
+    pub hidden: bool,
+}
+
+impl Key {
+    /// The environment variable that sets it.
+    pub fn variable(&self) -> String {
+        format!("{ENV_PREFIX}{}", self.name.to_uppercase().replace('.', "__"))
+    }
+}
+
+/// Which kind of process a configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Directory,
+    FileServer,
+}
+
+impl Role {
+    pub const fn keys(self) -> &'static [Key] {
+        match self {
+            Self::Directory => DIRECTORY,
+            Self::FileServer => FILE_SERVER,
+        }
+    }
+
+    pub fn key(self, name: &str) -> Option<&'static Key> {
+        self.keys().iter().find(|key| key.name == name)
+    }
+
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Directory => Self::FileServer,
+            Self::FileServer => Self::Directory,
+        }
+    }
+
+    /// As in "the configuration of a file server".
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Directory => "directory node",
+            Self::FileServer => "file server",
+        }
+    }
+
+    /// The subcommand of `ringmaster` that runs it.
+    pub const fn command(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::FileServer => "fileserver",
+        }
+    }
+
+    /// The section that no file of the other role has.
+    pub(super) const fn section(self) -> &'static str {
+        match self {
+            Self::Directory => "node",
+            Self::FileServer => "server",
+        }
+    }
+}
+
+const fn key(name: &'static str, takes: Takes, default: DefaultValue, about: &'static str) -> Key {
+    Key { name, takes, default, about, hidden: false }
+}
+
+use DefaultValue::{Absent, Required, Value};
+use Takes::{Address, Boolean, Choice, Duration, Integer, Members, Path, Size, Text, Url, Urls};
+
+const LOG_FORMAT: Key =
+    key("log.format", Choice(&["text", "json"]), Value("text"), "how log lines look; they go to standard error");
+const LOG_LEVEL: Key = key(
+    "log.level",
+    Text,
+    Value("info"),
+    "which log lines are written: a level, or a filter such as `info,ringmaster::consensus=debug`; the variable `RINGMASTER_LOG` overrides it",
+);
+const SECRET_FILE: Key = key(
+    "cluster.secret_file",
+    Path,
+    Required,
+    "file with the 64 hexadecimal digits that all nodes and file servers of a cluster share",
+);
+
+const DIRECTORY: &[Key] = &[
+    key("node.id", Integer, Required, "number of this node, from 1; never given to another node again"),
+    key("node.data_dir", Path, Required, "where the Raft log and the index are kept"),
+    key("node.listen", Address, Required, "address for clients and file servers"),
+    key(
+        "node.advertise",
+        Url,
+        Absent("`http://` and `node.listen`"),
+        "url at which clients and file servers reach this node",
+    ),
+    key("node.peer_listen", Address, Required, "address for the other directory nodes"),
+    key(
+        "node.peer_advertise",
+        Url,
+        Absent("`http://` and `node.peer_listen`"),
+        "url at which the other directory nodes reach this node",
+    ),
+    key(
+        "cluster.name",
+        Text,
+        Value("ringmaster"),
+        "a name for people; the cluster is identified by an id made at its first start",
+    ),
+    SECRET_FILE,
+    key("cluster.members", Members, Required, "the first members, the same list in every node's file"),
+    key("cluster.join", Boolean, Value("false"), "wait to be added to a running cluster instead of forming one"),
+    key("replication.interval", Duration, Value("30s"), "how often the leader looks for missing copies"),
+    key(
+        "replication.copies",
+        Integer,
+        Value("2"),
+        "copies of each file, 1 to 5; read once, when the cluster is formed",
+    ),
+    key(
+        "garbage.linger",
+        Duration,
+        Value("15m"),
+        "how long a dropped copy stays on its disk, so that running reads finish; read once, when the cluster is formed",
+    ),
+    key(
+        "garbage.grace",
+        Duration,
+        Value("1h"),
+        "how old bytes that no file names must be before they count as left over; read once, when the cluster is formed",
+    ),
+    key(
+        "detection.heartbeat",
+        Duration,
+        Value("1s"),
+        "how often file servers report; they learn it when they register",
+    ),
+    key(
+        "detection.dead_after",
+        Duration,
+        Value("5s"),
+        "how long a file server may be silent before the leader asks the other nodes about it",
+    ),
+    key(
+        "http.write_routing",
+        Choice(&["redirect", "forward"]),
+        Value("redirect"),
+        "what a follower does with an upload: send the client to the leader, or take the bytes itself",
+    ),
+    key("limits.max_file_bytes", Size, Value("5TiB"), "the largest file that is taken"),
+    LOG_FORMAT,
+    LOG_LEVEL,
+    key("raft.heartbeat", Duration, Value("100ms"), "how often the leader shows that it is there"),
+    key("raft.election_min", Duration, Value("300ms"), "shortest silence after which a node stands for election"),
+    key("raft.election_max", Duration, Value("500ms"), "longest such silence; each node draws one in between"),
+    key("raft.snapshot_after", Integer, Value("50000"), "log entries between two snapshots"),
+    Key { hidden: true, ..key("raft.sync_delay", Duration, Value("0s"), "for tests: added to every sync of the log") },
+];
+
+const FILE_SERVER: &[Key] = &[
+    key("server.data_dir", Path, Required, "where the bytes are kept"),
+    key("server.listen", Address, Required, "address for directory nodes and other file servers"),
+    key(
+        "server.advertise",
+        Url,
+        Absent("`http://` and `server.listen`"),
+        "url at which directory nodes and other file servers reach this one",
+    ),
+    key("server.zone", Text, Value(""), "rack, room or data centre, for people and for placement"),
+    key("server.capacity", Size, Absent("the size of the disk"), "the most that it stores"),
+    key("cluster.directory", Urls, Required, "urls of the directory nodes"),
+    SECRET_FILE,
+    LOG_FORMAT,
+    LOG_LEVEL,
+];
+
+/// The configuration reference, as Markdown tables. The README holds exactly this text.
+pub fn reference() -> String {
+    let mut text = String::new();
+    for role in [Role::Directory, Role::FileServer] {
+        let noun = role.noun();
+        let title = format!("{}{}", noun[..1].to_uppercase(), &noun[1..]);
+        let _ = write!(
+            text,
+            "### {title} (`ringmaster {}`)\n\n| key | takes | default | environment | is |\n|---|---|---|---|---|\n",
+            role.command()
+        );
+        for key in role.keys().iter().filter(|key| !key.hidden) {
+            let default = match key.default {
+                Required => "**required**".to_owned(),
+                Absent(means) => means.to_owned(),
+                Value("") => "`\"\"`".to_owned(),
+                Value(value) => format!("`{value}`"),
+            };
+            let (name, takes, variable) = (key.name, key.takes.word(), key.variable());
+            let _ = writeln!(text, "| `{name}` | {takes} | {default} | `{variable}` | {} |", key.about);
+        }
+        text.push('\n');
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}

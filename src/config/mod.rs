@@ -1,0 +1,268 @@
+//! Typed configuration of the two kinds of process.
+//!
+//! Defaults < TOML file < environment (`RINGMASTER__REPLICATION__INTERVAL=5s`) < flags (`replication.interval=5s`).
+//! A key that is not known is an error: a misspelt setting that is passed over in silence is found out in production.
+//! All keys stand in one table in `keys`, from which messages and the README's reference are made.
+
+mod checks;
+mod keys;
+mod sources;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use keys::{DefaultValue, ENV_PREFIX, Key, Role, Takes, reference};
+pub use sources::environment;
+pub use values::BaseUrl;
+
+use crate::domain::NodeId;
+use crate::domain::command::Policy;
+
+/// Everything that is wrong with a configuration, one line each; a line names the key, where it was set, and what
+/// to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(Vec<String>);
+
+impl ConfigError {
+    fn one(line: String) -> Self {
+        Self(vec![line])
+    }
+
+    pub fn lines(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// Configuration of a directory node.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryConfig {
+    pub node: Node,
+    pub cluster: DirectoryCluster,
+    pub replication: Replication,
+    pub garbage: Garbage,
+    pub detection: Detection,
+    pub http: Http,
+    pub limits: Limits,
+    pub log: Log,
+    pub raft: Raft,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    pub id: u64,
+    #[serde(deserialize_with = "values::path")]
+    pub data_dir: PathBuf,
+    pub listen: SocketAddr,
+    #[serde(default)]
+    advertise: Option<BaseUrl>,
+    pub peer_listen: SocketAddr,
+    #[serde(default)]
+    peer_advertise: Option<BaseUrl>,
+}
+
+impl Node {
+    pub const fn node_id(&self) -> NodeId {
+        NodeId(self.id)
+    }
+
+    /// The url at which clients and file servers reach this node.
+    pub fn advertise(&self) -> BaseUrl {
+        self.advertise.clone().unwrap_or_else(|| BaseUrl::of(self.listen))
+    }
+
+    /// The url at which the other directory nodes reach this node.
+    pub fn peer_advertise(&self) -> BaseUrl {
+        self.peer_advertise.clone().unwrap_or_else(|| BaseUrl::of(self.peer_listen))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryCluster {
+    pub name: String,
+    #[serde(deserialize_with = "values::path")]
+    pub secret_file: PathBuf,
+    pub members: Vec<Member>,
+    pub join: bool,
+}
+
+/// One of the first members of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    pub id: u64,
+    pub url: BaseUrl,
+    pub peer: BaseUrl,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replication {
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// Only the value at bootstrap; what holds is the replicated policy.
+    pub copies: u32,
+}
+
+/// Only the values at bootstrap; what holds is the replicated policy.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Garbage {
+    #[serde(with = "humantime_serde")]
+    pub linger: Duration,
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detection {
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
+    #[serde(with = "humantime_serde")]
+    pub dead_after: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub write_routing: WriteRouting,
+}
+
+/// What a follower does with an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WriteRouting {
+    /// Answers 307 with a ticket wherever the client can follow.
+    Redirect,
+    /// Streams the body to the file servers itself and forwards only the commit.
+    Forward,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    #[serde(deserialize_with = "values::size")]
+    pub max_file_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    /// A filter in the syntax of `tracing_subscriber::EnvFilter`.
+    pub level: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Raft {
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
+    #[serde(with = "humantime_serde")]
+    pub election_min: Duration,
+    #[serde(with = "humantime_serde")]
+    pub election_max: Duration,
+    /// Log entries between two snapshots.
+    pub snapshot_after: u64,
+    /// A switch for tests: added to every sync of the log.
+    #[serde(with = "humantime_serde")]
+    pub sync_delay: Duration,
+}
+
+impl DirectoryConfig {
+    /// Reads and checks the configuration of a directory node. `env` are variables of the environment (see
+    /// [`environment`]), of which only those with [`ENV_PREFIX`] are looked at; `flags` are `key=value`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, see [`ConfigError`].
+    pub fn load(
+        path: &Path,
+        env: impl IntoIterator<Item = (String, String)>,
+        flags: &[String],
+    ) -> Result<Self, ConfigError> {
+        let config: Self = sources::load(Role::Directory, path, env, flags)?;
+        checks::directory(&config)?;
+        Ok(config)
+    }
+
+    /// The policy that a cluster starts with.
+    pub fn bootstrap_policy(&self) -> Policy {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Policy {
+            copies: self.replication.copies,
+            garbage_linger_ms: ms(self.garbage.linger),
+            garbage_grace_ms: ms(self.garbage.grace),
+            ..Policy::default()
+        }
+    }
+}
+
+/// Configuration of a file server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileServerConfig {
+    pub server: Server,
+    pub cluster: FileServerCluster,
+    pub log: Log,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    #[serde(deserialize_with = "values::path")]
+    pub data_dir: PathBuf,
+    pub listen: SocketAddr,
+    #[serde(default)]
+    advertise: Option<BaseUrl>,
+    pub zone: String,
+    /// The most bytes that it stores; as much as the disk holds where it is `None`.
+    #[serde(default, deserialize_with = "values::optional_size")]
+    pub capacity: Option<u64>,
+}
+
+impl Server {
+    /// The url at which directory nodes and other file servers reach this one.
+    pub fn advertise(&self) -> BaseUrl {
+        self.advertise.clone().unwrap_or_else(|| BaseUrl::of(self.listen))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileServerCluster {
+    /// The directory nodes that it registers with and sends heartbeats to.
+    pub directory: Vec<BaseUrl>,
+    #[serde(deserialize_with = "values::path")]
+    pub secret_file: PathBuf,
+}
+
+impl FileServerConfig {
+    /// Reads and checks the configuration of a file server; see [`DirectoryConfig::load`].
+    ///
+    /// # Errors
+    /// Everything that is wrong, see [`ConfigError`].
+    pub fn load(
+        path: &Path,
+        env: impl IntoIterator<Item = (String, String)>,
+        flags: &[String],
+    ) -> Result<Self, ConfigError> {
+        let config: Self = sources::load(Role::FileServer, path, env, flags)?;
+        checks::file_server(&config)?;
+        Ok(config)
+    }
+}

@@ -1,0 +1,94 @@
+//! Accounts and logins.
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use axum::Json as Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::auth::Token;
+use super::error::{ApiError, ApiResult};
+use super::request::{Headers, Json};
+use super::view;
+use crate::domain::query;
+use crate::domain::{Command, Outcome, Proposal, UserId};
+use crate::protocol::api::{Account, Credentials, Login};
+use crate::protocol::problem::Code;
+
+/// Bounds of a password, in bytes. The upper one keeps the hash's cost bounded.
+const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
+/// The owner of operations that nobody is logged in for: ids of users start at 1.
+const NOBODY: UserId = UserId(0);
+
+pub(crate) async fn signup(
+    State(node): State<App>,
+    headers: Headers,
+    Json(body): Json<Credentials>,
+) -> ApiResult<Response> {
+    if !PASSWORD_BYTES.contains(&body.password.len()) {
+        return Err(ApiError::invalid("the password must have 8 to 1,024 bytes: choose another"));
+    }
+    let operation = headers.operation(&node, NOBODY, &[b"signup", body.username.as_bytes(), body.password.as_bytes()]);
+    let password_hash = hash_password(&node, body.password).await?;
+    let command = Command::Signup { username: body.username, password_hash };
+    let outcome = node.propose(Proposal { operation: Some(operation), command }).await?;
+    let Outcome::User { user_id, username, .. } = outcome else { return Err(view::unexpected(&outcome)) };
+    Ok((StatusCode::CREATED, Body(Account { user_id: user_id.0, username })).into_response())
+}
+
+pub(crate) async fn login(State(node): State<App>, Json(body): Json<Credentials>) -> ApiResult<Response> {
+    let name = body.username.clone();
+    let user = node.handle().read(move |store| query::user_by_name(store, &name)).await?;
+    let stored = user.as_ref().map(|user| user.password_hash.clone());
+    let right = password_is_right(&node, body.password, stored).await?;
+    let Some(user) = user.filter(|_| right) else {
+        return Err(ApiError::new(Code::Unauthenticated, "the username or the password is wrong: check both"));
+    };
+    let token = hex::encode(node.clock.random::<32>());
+    let command = Command::OpenSession { user: user.user_id, token_hash: Token::of(&token).hash() };
+    let outcome = node.propose(Proposal { operation: None, command }).await?;
+    let Outcome::Session { expires_at } = outcome else { return Err(view::unexpected(&outcome)) };
+    Ok(Body(Login { token, user_id: user.user_id.0, expires_at: view::time(expires_at) }).into_response())
+}
+
+pub(crate) async fn logout(State(node): State<App>, token: Token) -> ApiResult<StatusCode> {
+    node.user(&token).await?;
+    node.propose(Proposal { operation: None, command: Command::CloseSession { token_hash: token.hash() } }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Argon2id at the crate's defaults (19 MiB, two passes: OWASP's first choice), on the blocking pool and at most a few
+/// at once, so that logins take neither the workers nor the memory of everything else.
+async fn hash_password(node: &App, password: String) -> ApiResult<String> {
+    let salt = node.clock.random::<16>();
+    let _permit = node.password_work().await?;
+    tokio::task::spawn_blocking(move || {
+        Argon2::default().hash_password_with_salt(password.as_bytes(), &salt).map(|hash| hash.to_string())
+    })
+    .await
+    .map_err(ApiError::internal)?
+    .map_err(ApiError::internal)
+}
+
+/// Where there is no such user the same work is done on a hash that nothing matches, so that the time taken does not
+/// tell who has an account.
+async fn password_is_right(node: &App, password: String, stored: Option<String>) -> ApiResult<bool> {
+    let _permit = node.password_work().await?;
+    tokio::task::spawn_blocking(move || match stored {
+        Some(stored) => {
+            let parsed = PasswordHash::new(&stored).map_err(ApiError::internal)?;
+            Ok(Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok())
+        }
+        None => {
+            Argon2::default()
+                .hash_password_with_salt(password.as_bytes(), b"nobody has this!")
+                .map_err(ApiError::internal)?;
+            Ok(false)
+        }
+    })
+    .await
+    .map_err(ApiError::internal)?
+}

@@ -1,0 +1,118 @@
+//! Who is calling: a user with a login token, or a part of the cluster with its secret.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use sha2::Digest as _;
+
+use super::App;
+use super::error::{ApiError, ApiResult};
+use super::request::bearer;
+use crate::domain::query::{self, Session};
+use crate::domain::{ClusterTime, Fault, ReadStore, Sha256, UserId};
+use crate::protocol::problem::Code;
+
+/// A login token that was sent, not yet checked: the check belongs into the same consistent read as the query, and
+/// costs no round of its own.
+#[derive(Clone)]
+pub(crate) struct Token {
+    hash: Sha256,
+}
+
+impl FromRequestParts<App> for Token {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        bearer(&parts.headers).map(Self::of).ok_or_else(no_token)
+    }
+}
+
+impl Token {
+    pub(crate) fn of(text: &str) -> Self {
+        Self { hash: Sha256(sha2::Sha256::digest(text.as_bytes()).into()) }
+    }
+
+    pub(crate) fn hash(&self) -> Sha256 {
+        self.hash
+    }
+
+    /// The session behind the token. Checked against the later of cluster time and the wall clock, so that neither a
+    /// stopped cluster nor a set-back clock keeps an old token alive.
+    pub(crate) fn session(&self, store: &dyn ReadStore, now: Now) -> Result<Option<Session>, Fault> {
+        let session = query::session(store, &self.hash, now.cluster)?;
+        Ok(session.filter(|session| now.wall_ms < session.wall_expires_at.0))
+    }
+}
+
+/// The times that a login token is checked against.
+#[derive(Clone, Copy)]
+pub(crate) struct Now {
+    cluster: ClusterTime,
+    wall_ms: u64,
+}
+
+impl super::Node {
+    pub(crate) fn now(&self) -> Now {
+        Now { cluster: self.handle().cluster_time(), wall_ms: self.clock.wall_ms() }
+    }
+
+    /// One linearizable read: checks the token, then runs `query` for its user on the same state.
+    pub(crate) async fn read_as<T: Send + 'static>(
+        &self,
+        token: &Token,
+        query: impl FnOnce(&dyn ReadStore, &Session) -> Result<T, Fault> + Send + 'static,
+    ) -> ApiResult<T> {
+        let (token, now) = (token.clone(), self.now());
+        let found = self
+            .handle()
+            .read(move |store| match token.session(store, now)? {
+                Some(session) => query(store, &session).map(Some),
+                None => Ok(None),
+            })
+            .await?;
+        found.ok_or_else(not_logged_in)
+    }
+
+    /// The user behind a token.
+    pub(crate) async fn user(&self, token: &Token) -> ApiResult<UserId> {
+        self.read_as(token, |_, session| Ok(session.user)).await
+    }
+
+    /// Refuses everybody but the cluster's admin.
+    #[allow(dead_code, reason = "the admin calls arrive with membership")]
+    pub(crate) async fn admin(&self, token: &Token) -> ApiResult<UserId> {
+        let (user, admin) = self.read_as(token, |_, session| Ok((session.user, session.admin))).await?;
+        if admin {
+            Ok(user)
+        } else {
+            Err(ApiError::new(Code::Forbidden, "only the admin may do this: log in with the cluster's first account"))
+        }
+    }
+}
+
+pub(crate) fn no_token() -> ApiError {
+    ApiError::new(
+        Code::Unauthenticated,
+        "no login token was sent: log in with POST /login, then send `Authorization: Bearer <token>`",
+    )
+}
+
+fn not_logged_in() -> ApiError {
+    ApiError::new(Code::Unauthenticated, "the login token is not valid or has run out: log in again with POST /login")
+}
+
+/// A file server, the lock service or another part of the cluster: whoever knows its secret.
+pub(crate) struct ClusterMember;
+
+impl FromRequestParts<App> for ClusterMember {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, node: &App) -> Result<Self, ApiError> {
+        match bearer(&parts.headers) {
+            Some(token) if node.secret.is_bearer(token) => Ok(Self),
+            _ => Err(ApiError::new(
+                Code::Unauthenticated,
+                "this call is for members of the cluster: send the cluster secret as `Authorization: Bearer <secret>`",
+            )),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The body of a `/write` or `/update`: raw, or one multipart field; and what becomes of the rest of one that is
+//! refused.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+use axum::http::HeaderMap;
+use axum::http::header;
+use axum::http::request::Parts;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::{ApiError, ApiResult};
+use super::routing::expects_continue;
+use crate::domain::Sha256;
+
+/// What a file is called where the client names no better type. Clients that send a file as if it were a form
+/// (`curl --data-binary`, `wget --post-file`) did not mean it.
+const OCTETS: &str = "application/octet-stream";
+const FORM: &str = "application/x-www-form-urlencoded";
+/// A body of which nothing comes for so long is given up.
+const BODY_IDLE: Duration = Duration::from_secs(60);
+/// How long the rest of a refused body is read and thrown away. A client that is still sending when its connection is
+/// closed often sees only a reset, and not the answer that tells it why.
+const LINGER: Duration = Duration::from_secs(30);
+/// A client that sends nothing for so long is not waited for.
+const LINGER_IDLE: Duration = Duration::from_secs(5);
+
+/// The content type under which a raw body is stored.
+pub(crate) fn content_type(headers: &HeaderMap) -> ApiResult<String> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(OCTETS.to_owned()) };
+    let text = value.to_str().map_err(|_| ApiError::invalid("the Content-Type must be plain ASCII"))?;
+    checked_content_type(text)
+}
+
+pub(crate) fn checked_content_type(text: &str) -> ApiResult<String> {
+    if text.len() > 255 {
+        return Err(ApiError::invalid("the Content-Type is longer than 255 bytes: send a shorter one"));
+    }
+    Ok(if text.is_empty() || text.starts_with(FORM) { OCTETS.to_owned() } else { text.to_owned() })
+}
+
+pub(crate) fn is_multipart(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
+    value.is_some_and(|value| value.starts_with(b"multipart/form-data"))
+}
+
+/// The file of a form, its bytes as they come.
+pub(crate) struct MultipartFile {
+    pub(crate) content_type: String,
+    pub(crate) bytes: ReceiverStream,
+}
+
+/// A bounded queue as a stream.
+pub(crate) type ReceiverStream = BoxStream<'static, Result<Bytes, String>>;
+
+/// Opens a multipart body at its field named `file`. The stream ends only where the form does: a form that was cut off
+/// after its file is no whole request. Its size is bounded where the bytes are counted, not here.
+pub(crate) async fn multipart_file(parts: Parts, body: Body) -> ApiResult<MultipartFile> {
+    let mut request = Request::from_parts(parts, body);
+    DefaultBodyLimit::disable().apply(&mut request);
+    let form = Multipart::from_request(request, &()).await.map_err(|error| form_error(error.body_text()))?;
+    let (head, found) = tokio::sync::oneshot::channel();
+    let (sender, receiver) = tokio::sync::mpsc::channel(2);
+    // A field borrows its form, so a task owns both; it ends with the request, when nobody receives any more.
+    tokio::spawn(feed(form, head, sender));
+    let content_type = found.await.map_err(ApiError::internal)??;
+    let bytes = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|item| (item, receiver))
+    })
+    .fuse();
+    Ok(MultipartFile { content_type, bytes: bytes.boxed() })
+}
+
+async fn feed(
+    mut form: Multipart,
+    head: oneshot::Sender<ApiResult<String>>,
+    bytes: mpsc::Sender<Result<Bytes, String>>,
+) {
+    let mut file = loop {
+        match form.next_field().await {
+            Ok(Some(field)) if field.name() == Some("file") => break field,
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                let _ = head.send(Err(ApiError::invalid("the form has no field named file: send the bytes in it")));
+                return;
+            }
+            Err(error) => {
+                let _ = head.send(Err(form_error(error.body_text())));
+                return;
+            }
+        }
+    };
+    if head.send(checked_content_type(file.content_type().unwrap_or(""))).is_err() {
+        return;
+    }
+    loop {
+        let item = match file.chunk().await {
+            Ok(Some(chunk)) => Ok(chunk),
+            Ok(None) => break,
+            Err(error) => Err(error.body_text()),
+        };
+        if bytes.send(item).await.is_err() {
+            return;
+        }
+    }
+    drop(file);
+    let rest = match form.next_field().await {
+        Ok(None) => return,
+        Ok(Some(_)) => "the form goes on after its file: send one field named file, as the last".to_owned(),
+        Err(error) => error.body_text(),
+    };
+    let _ = bytes.send(Err(rest)).await;
+}
+
+fn form_error(cause: String) -> ApiError {
+    ApiError::invalid("the multipart body is broken: send one field named file, and all of it").because(cause)
+}
+
+/// The digest that the client announces (RFC 9530, `Repr-Digest` or `Content-Digest`), for the whole to be checked
+/// against.
+pub(crate) fn announced_digest(headers: &HeaderMap) -> ApiResult<Option<Sha256>> {
+    use base64::Engine as _;
+    let Some(value) = headers.get("repr-digest").or_else(|| headers.get("content-digest")) else { return Ok(None) };
+    let text = value.to_str().unwrap_or("");
+    let Some(member) = text.split(',').map(str::trim).find_map(|member| member.strip_prefix("sha-256=:")) else {
+        return Ok(None); // Another algorithm: RFC 9530 lets a server pass it by.
+    };
+    let digest = member.strip_suffix(':').and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+    digest
+        .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+        .map(|bytes| Some(Sha256(bytes)))
+        .ok_or_else(|| ApiError::invalid("the digest is not valid: send `Repr-Digest: sha-256=:<base64 of 32 bytes>:`"))
+}
+
+/// The same body, broken off where its client sends nothing for a long time.
+pub(crate) fn patient<E: Display + Send + 'static>(
+    body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+) -> BoxStream<'static, Result<Bytes, String>> {
+    futures_util::stream::unfold(Some(Box::pin(body)), |body| async {
+        let mut body = body?;
+        match tokio::time::timeout(BODY_IDLE, body.next()).await {
+            Ok(None) => None,
+            Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(body))),
+            Ok(Some(Err(error))) => Some((Err(error.to_string()), None)),
+            Err(_) => Some((Err(format!("nothing came for {} s", BODY_IDLE.as_secs())), None)),
+        }
+    })
+    .fuse()
+    .boxed()
+}
+
+/// Reads on and throws away what a refused client still sends, so that it gets to read why. A client that waits for
+/// `100 Continue` sends nothing after a refusal, and must not be told to.
+pub(crate) fn linger(body: Body, headers: &HeaderMap) {
+    if expects_continue(headers) {
+        return;
+    }
+    tokio::spawn(async move {
+        let mut rest = body.into_data_stream();
+        let drain = async { while let Ok(Some(Ok(_))) = tokio::time::timeout(LINGER_IDLE, rest.next()).await {} };
+        let _ = tokio::time::timeout(LINGER, drain).await;
+    });
+}

@@ -1,0 +1,206 @@
+//! `/read`: bytes out.
+//!
+//! One linearizable read finds the file and checks the right to it; then the bytes stream from the primary, and from
+//! the next copy where it fails, in the same response. A read that has sent nothing yet looks the file up once more
+//! before it gives up: a repair may just have moved it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+
+use super::App;
+use super::auth::Token;
+use super::error::{ApiError, ApiResult};
+use super::request::{Query, conditions, file_ref};
+use crate::client::blobs::ServerAddress;
+use crate::directory::servers::address;
+use crate::directory::transfer::condition::{ETag, Verdict, range_applies};
+use crate::directory::transfer::download::{Download, DownloadError, SourceFailed, download};
+use crate::directory::transfer::range::{Wanted, content_range, unsatisfied_range, wanted};
+use crate::domain::answer::{ContentStat, Stat};
+use crate::domain::command::FileRef;
+use crate::domain::query;
+use crate::domain::rows::{Server, ServerState};
+use crate::domain::{ReadStore, ServerId, UserId};
+use crate::protocol::api::FileName;
+use crate::protocol::problem::Code;
+
+pub(crate) async fn read(
+    State(node): State<App>,
+    token: Token,
+    method: Method,
+    headers: HeaderMap,
+    Query(name): Query<FileName>,
+) -> ApiResult {
+    let file = file_ref(&name)?;
+    let asked = Asked { method, headers };
+    let mut failed = None;
+    for _ in 0..ATTEMPTS {
+        let found = look_up(&node, &token, file.clone()).await?;
+        let (head, range) = match asked.answer(&found)? {
+            Answered::Head(response) => return Ok(response),
+            Answered::Bytes(head, range) => (head, range),
+        };
+        match open(&node, &found, range).await {
+            Ok(body) => return Ok(Response::from_parts(head.into_parts().0, Body::from_stream(body))),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(unavailable(failed.unwrap_or(DownloadError::NoReplica)))
+}
+
+/// How often a file is looked up whose bytes cannot be opened.
+const ATTEMPTS: u32 = 2;
+
+/// What a request wants of whatever version it meets.
+struct Asked {
+    method: Method,
+    headers: HeaderMap,
+}
+
+enum Answered {
+    /// The answer has no bytes of the file.
+    Head(Response),
+    /// The answer's head, and which bytes go with it.
+    Bytes(Response, Range<u64>),
+}
+
+impl Asked {
+    fn answer(&self, found: &Found) -> ApiResult<Answered> {
+        match conditions(&self.headers)?.verdict(Some(found.etag), true) {
+            Verdict::Proceed => {}
+            Verdict::NotModified => {
+                let response = (StatusCode::NOT_MODIFIED, [(header::ETAG, found.etag.to_string())]).into_response();
+                return Ok(Answered::Head(response));
+            }
+            Verdict::Failed => {
+                return Err(ApiError::new(
+                    Code::VersionConflict,
+                    "the file is at another version than If-Match names: read it again",
+                ));
+            }
+        }
+        let size = found.content.size;
+        let range = self.headers.get(header::RANGE).filter(|_| range_applies(&self.headers, found.etag));
+        let (status, range) =
+            match range.and_then(|value| value.to_str().ok()).map_or(Wanted::Whole, |text| wanted(text, size)) {
+                Wanted::Whole => (StatusCode::OK, 0..size),
+                Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+                Wanted::Unsatisfiable => return Ok(Answered::Head(outside(size))),
+            };
+        let head = head(status, found, &range)?;
+        if self.method == Method::HEAD || range.is_empty() {
+            return Ok(Answered::Head(head));
+        }
+        Ok(Answered::Bytes(head, range))
+    }
+}
+
+/// A file that may be read, and where its copies are.
+struct Found {
+    etag: ETag,
+    content: ContentStat,
+    servers: BTreeMap<ServerId, Server>,
+}
+
+async fn look_up(node: &App, token: &Token, file: FileRef) -> ApiResult<Found> {
+    let (stat, servers) = node.read_as(token, move |store, session| find(store, session.user, &file)).await??;
+    let Some(content) = stat.content else {
+        return Err(ApiError::invalid("this is a directory: list it with GET /list"));
+    };
+    Ok(Found { etag: ETag { file_id: stat.file_id, version: content.version }, content, servers })
+}
+
+fn find(store: &dyn ReadStore, user: UserId, file: &FileRef) -> query::Asked<(Stat, BTreeMap<ServerId, Server>)> {
+    let stat = match query::stat(store, user, file)? {
+        Ok(stat) => stat,
+        Err(rejection) => return Ok(Err(rejection)),
+    };
+    let mut servers = BTreeMap::new();
+    for replica in stat.content.iter().flat_map(|content| &content.replicas) {
+        if let Some(server) = query::server(store, replica.server_id)? {
+            servers.insert(replica.server_id, server);
+        }
+    }
+    Ok(Ok((stat, servers)))
+}
+
+/// Copies that count come before those that do not, and servers that this node has no doubt about before those that it
+/// has. A copy that does not count (its server was away) holds the right bytes all the same, and is the last resort.
+fn sources(node: &App, found: &Found) -> Vec<ServerAddress> {
+    let mut ranked: Vec<(u8, ServerAddress)> = Vec::new();
+    for replica in &found.content.replicas {
+        let Some(server) = found.servers.get(&replica.server_id) else { continue };
+        let rank = match (replica.counts, node.servers.is_suspect(replica.server_id), server.state) {
+            (true, false, _) => 0,
+            (true, true, _) => 1,
+            (false, false, ServerState::Up | ServerState::Draining) => 2,
+            _ => 3,
+        };
+        ranked.push((rank, address(server)));
+    }
+    ranked.sort_by_key(|(rank, _)| *rank); // Stable: the record's order holds within a rank.
+    ranked.into_iter().map(|(_, address)| address).collect()
+}
+
+async fn open(node: &App, found: &Found, range: Range<u64>) -> Result<Download, DownloadError> {
+    let reporter = node.clone();
+    let report = move |failed: SourceFailed| {
+        reporter.note_blob_error(&failed.error);
+        reporter.counters.fallovers.inc();
+        tracing::warn!(server_id = %failed.server_id, error = %failed.error, "a copy could not be read: the next one is");
+    };
+    download(node.blobs.clone(), found.content.blob_id, sources(node, found), range, report).await
+}
+
+fn unavailable(error: DownloadError) -> ApiError {
+    match error {
+        DownloadError::NoReplica => ApiError::new(
+            Code::NoReplicaAvailable,
+            "none of the file's copies can be reached at the moment, the file is kept: try again when its file servers are back",
+        ),
+        DownloadError::Corrupt => ApiError::new(
+            Code::DataCorrupt,
+            "every copy of the file that can be reached is damaged, the record is kept: restore the file from a backup, or bring back its other file servers",
+        ),
+    }
+}
+
+fn head(status: StatusCode, found: &Found, range: &Range<u64>) -> ApiResult {
+    let content = &found.content;
+    let value = |text: String| HeaderValue::from_str(&text).map_err(ApiError::internal);
+    let mut response = status.into_response();
+    let headers = response.headers_mut();
+    let content_type = HeaderValue::from_str(&content.content_type);
+    headers.insert(header::CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::ETAG, value(found.etag.to_string())?);
+    headers.insert(
+        "repr-digest",
+        value(format!("sha-256=:{}:", base64::engine::general_purpose::STANDARD.encode(content.sha256.0)))?,
+    );
+    // A user's file is shown by a browser as what it says it is and nothing more: it runs no script in this origin.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if status == StatusCode::PARTIAL_CONTENT {
+        headers.insert(header::CONTENT_RANGE, value(content_range(range, content.size))?);
+    }
+    Ok(response)
+}
+
+fn outside(size: u64) -> Response {
+    let error =
+        ApiError::new(Code::RangeNotSatisfiable, format!("the file has {size} bytes: ask for a range inside it"));
+    let mut response = error.into_response();
+    if let Ok(value) = HeaderValue::from_str(&unsatisfied_range(size)) {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+    response
+}

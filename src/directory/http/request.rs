@@ -1,0 +1,203 @@
+//! Reading requests: JSON bodies, queries, file names, operation ids, lock tokens. What is wrong with one is said in
+//! words, never by a framework's default page.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::App;
+use super::error::{ApiError, ApiResult};
+use crate::directory::transfer::condition::Conditions;
+use crate::domain::command::{FileRef, LockProof, Operation, PathRef, Precondition};
+use crate::domain::{Fence, FileId, FilePath, Sha256, UserId};
+use crate::protocol::api::{FileName, IDEMPOTENCY_KEY, LOCK_TOKEN, MAX_JSON_BYTES};
+use crate::protocol::problem::Code;
+
+/// How long a JSON body may take to arrive.
+const JSON_BODY_DEADLINE: Duration = Duration::from_secs(8);
+/// The longest operation id of a client, in bytes; `domain` allows the two of the name space more.
+const MAX_OPERATION_ID: usize = 250;
+
+/// A JSON body. The media type is not asked for: `curl -d` says that it sends a form.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
+        let bytes = read_bounded(request.into_body()).await?;
+        let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
+        serde_json::from_slice(text).map(Self).map_err(|error| {
+            ApiError::invalid(format!("the body is not the JSON that this call takes ({error}): send a JSON object"))
+        })
+    }
+}
+
+async fn read_bounded(body: Body) -> ApiResult<bytes::Bytes> {
+    let read = Limited::new(body, MAX_JSON_BYTES).collect();
+    match tokio::time::timeout(JSON_BODY_DEADLINE, read).await {
+        Err(_) => Err(ApiError::invalid("the body did not arrive in time: send it again")),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(ApiError::new(Code::TooLarge, "the JSON body is larger than 1 MiB: send less at once"))
+        }
+        Ok(Err(error)) => {
+            Err(ApiError::invalid("the body broke off: send it again, with its right length").because(error))
+        }
+    }
+}
+
+/// The query, decoded.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        parse_query(&parts.uri).map(Self)
+    }
+}
+
+pub(crate) fn parse_query<T: DeserializeOwned>(uri: &axum::http::Uri) -> ApiResult<T> {
+    // The form decoder would put replacement characters in the place of what is no UTF-8, and name another file.
+    if percent_encoding::percent_decode_str(uri.query().unwrap_or("")).decode_utf8().is_err() {
+        return Err(ApiError::invalid("the query is not UTF-8: percent-encode the UTF-8 bytes of its values"));
+    }
+    axum::extract::Query::try_from_uri(uri).map(|query| query.0).map_err(|error| {
+        ApiError::invalid(format!(
+            "the query is not what this call takes ({}): percent-encode its values",
+            error.body_text()
+        ))
+    })
+}
+
+/// What a request says about how it may take effect.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Headers {
+    idempotency_key: Option<String>,
+    lock_token: Option<String>,
+}
+
+impl FromRequestParts<App> for Headers {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        Self::read(&parts.headers)
+    }
+}
+
+impl Headers {
+    pub(crate) fn read(headers: &HeaderMap) -> ApiResult<Self> {
+        let idempotency_key = text(headers, IDEMPOTENCY_KEY)?;
+        if let Some(key) = &idempotency_key
+            && !(1..=MAX_OPERATION_ID).contains(&key.len())
+        {
+            return Err(ApiError::invalid("the Idempotency-Key must have 1 to 250 characters: use a UUID"));
+        }
+        Ok(Self { idempotency_key, lock_token: text(headers, LOCK_TOKEN)? })
+    }
+
+    /// Whether the client itself names the operation, so that it may have sent it before.
+    pub(crate) fn names_operation(&self) -> bool {
+        self.idempotency_key.is_some()
+    }
+
+    /// The operation under which the change takes effect once. Where the client named none, the node does, so that
+    /// its own retry after a change of leader is safe. `parts` are what makes the request this request.
+    pub(crate) fn operation(&self, node: &App, user: UserId, parts: &[&[u8]]) -> Operation {
+        let id = self.operation_id(node);
+        Operation { user, id, fingerprint: fingerprint(node, parts) }
+    }
+
+    pub(crate) fn operation_id(&self, node: &App) -> String {
+        // A client's ids and the node's own live in two name spaces, so that neither can take the other's.
+        match &self.idempotency_key {
+            Some(key) => format!("c:{key}"),
+            None => format!("n:{:032x}", node.clock.random_u128()),
+        }
+    }
+
+    /// The lock token of the header, or of the body where the header has none.
+    pub(crate) fn lock_token(&self, in_body: Option<&str>) -> Option<String> {
+        self.lock_token.clone().or_else(|| in_body.map(str::to_owned))
+    }
+}
+
+/// A keyed digest of what a request asks for. Keyed, since it covers passwords too.
+pub(crate) fn fingerprint(node: &App, parts: &[&[u8]]) -> Sha256 {
+    Sha256(node.secret.mac("fingerprint", parts))
+}
+
+fn text(headers: &HeaderMap, name: &str) -> ApiResult<Option<String>> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| ApiError::invalid(format!("the header {name} must be plain ASCII")))?;
+    Ok(Some(text.trim().to_owned()))
+}
+
+/// The bearer token of a request, if it has one.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+pub(crate) fn path(text: &str) -> ApiResult<FilePath> {
+    Ok(FilePath::parse(text)?)
+}
+
+pub(crate) fn path_ref(path_text: &str, owner: Option<&str>) -> ApiResult<PathRef> {
+    Ok(PathRef { owner: owner.map(str::to_owned), path: path(path_text)? })
+}
+
+/// The file that a body or a query names.
+pub(crate) fn file_ref(name: &FileName) -> ApiResult<FileRef> {
+    match (name.file_id, name.path.as_deref()) {
+        (Some(_), Some(_)) => Err(ApiError::invalid("both file_id and path are given: name the file by one of them")),
+        (Some(id), None) => Ok(FileRef::Id(FileId(id))),
+        (None, Some(text)) => Ok(FileRef::Path(path_ref(text, name.owner.as_deref())?)),
+        (None, None) => Err(ApiError::invalid("no file is named: give path=… or file_id=…")),
+    }
+}
+
+/// The same file, as a stable text for fingerprints.
+pub(crate) fn file_text(file: &FileRef) -> String {
+    match file {
+        FileRef::Id(id) => format!("id:{id}"),
+        FileRef::Path(at) => path_text(at),
+    }
+}
+
+pub(crate) fn path_text(at: &PathRef) -> String {
+    format!("owner:{}:path:{}", at.owner.as_deref().unwrap_or(""), at.path)
+}
+
+/// `If-Match`, in the form that a command carries.
+pub(crate) fn precondition(headers: &HeaderMap) -> ApiResult<Option<Precondition>> {
+    Ok(conditions(headers)?.precondition())
+}
+
+pub(crate) fn conditions(headers: &HeaderMap) -> ApiResult<Conditions> {
+    Conditions::of(headers).map_err(|error| ApiError::invalid(error.to_string()))
+}
+
+/// What `apply` needs of a token that reads `fence.mac`. A token of another shape opens nothing: it becomes a proof
+/// that no lock matches, so that it is ignored where the file is not locked, and refused where it is.
+pub(crate) fn lock_proof(token: &str) -> LockProof {
+    let parsed =
+        token.split_once('.').and_then(|(fence, mac)| Some((fence.parse::<u64>().ok()?, hex::decode(mac).ok()?)));
+    match parsed {
+        Some((fence, mac)) => LockProof { fence: Fence(fence), mac_hash: mac_hash(&mac) },
+        None => LockProof { fence: Fence(u64::MAX), mac_hash: Sha256([0; 32]) },
+    }
+}
+
+/// What is stored of a lock token: nobody who reads the store can unlock with it.
+pub(crate) fn mac_hash(mac: &[u8]) -> Sha256 {
+    use sha2::Digest as _;
+    Sha256(sha2::Sha256::digest(mac).into())
+}

@@ -1,0 +1,125 @@
+//! What file servers call: `/register` and `/heartbeat`.
+
+use std::time::Duration;
+
+use axum::Json as Body;
+use axum::extract::State;
+
+use super::App;
+use super::auth::ClusterMember;
+use super::error::{ApiError, ApiResult};
+use super::request::Json;
+use super::view;
+use crate::directory::servers::address;
+use crate::domain::query;
+use crate::domain::rows::{Server, ServerState};
+use crate::domain::{Command, Epoch, Outcome, Proposal};
+use crate::protocol::api;
+use crate::protocol::problem::Code;
+use crate::protocol::registration::{
+    ChallengeAnswer, ChallengeCall, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry,
+};
+
+/// How long a file server may take to answer its challenge.
+const CHALLENGE_DEADLINE: Duration = Duration::from_secs(3);
+/// The longest url and zone, in bytes.
+const MAX_TEXT: usize = 1024;
+
+pub(crate) async fn register(
+    State(node): State<App>,
+    _: ClusterMember,
+    Json(asked): Json<RegisterRequest>,
+) -> ApiResult<Body<RegisterAnswer>> {
+    if asked.url.len() > MAX_TEXT || asked.zone.len() > MAX_TEXT {
+        return Err(ApiError::invalid(
+            "url and zone have at most 1,024 bytes: shorten server.advertise or server.zone",
+        ));
+    }
+    challenge(&node, &asked).await?;
+    let command = Command::RegisterServer {
+        uuid: asked.uuid,
+        url: asked.url.clone(),
+        zone: asked.zone.clone(),
+        capacity: asked.capacity,
+    };
+    let outcome = node.propose(Proposal { operation: None, command }).await?;
+    let Outcome::Server { server_id, epoch } = outcome else { return Err(view::unexpected(&outcome)) };
+    tracing::info!(%server_id, %epoch, url = asked.url, zone = asked.zone, "file server registered");
+    let cluster_id =
+        node.handle().status().cluster_id.ok_or_else(|| ApiError::internal("a cluster that applies has an id"))?;
+    Ok(Body(RegisterAnswer {
+        cluster_id,
+        server_id,
+        epoch,
+        heartbeat_ms: u64::try_from(node.settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
+        directory: node.directory_urls(),
+        servers: entries(&node.handle().read(|store| query::servers(store)).await?),
+    }))
+}
+
+/// Whoever answers at the address must be the server that asks, and must know the secret.
+async fn challenge(node: &App, asked: &RegisterRequest) -> ApiResult<()> {
+    let refused = |cause: String| {
+        ApiError::new(
+            Code::Forbidden,
+            format!("the file server's own address {} did not answer its challenge: set server.advertise to where directory nodes reach it", asked.url),
+        )
+        .because(cause)
+    };
+    let call = ChallengeCall::new(&node.secret, node.clock.random());
+    let url = format!("{}/challenge", asked.url.trim_end_matches('/'));
+    let send = node.http.post(url).bearer_auth(call.bearer()).json(&call.request()).timeout(CHALLENGE_DEADLINE).send();
+    let answer =
+        send.await.and_then(reqwest::Response::error_for_status).map_err(|error| refused(error.to_string()))?;
+    let answer: ChallengeAnswer = answer.json().await.map_err(|error| refused(error.to_string()))?;
+    if call.verify_answer(&answer, asked.uuid, &asked.url) {
+        Ok(())
+    } else {
+        Err(refused("another server or another secret answers there".to_owned()))
+    }
+}
+
+pub(crate) async fn heartbeat(
+    State(node): State<App>,
+    _: ClusterMember,
+    Json(heartbeat): Json<HeartbeatRequest>,
+) -> ApiResult<Body<HeartbeatAnswer>> {
+    let servers = node.handle().read_local(|store| query::servers(store)).await?;
+    let known = servers.iter().find(|server| server.server_id == heartbeat.server_id && server.uuid == heartbeat.uuid);
+    // A follower that is a little behind may not know a server yet that has just registered.
+    let answer = HeartbeatAnswer {
+        known: known.is_some(),
+        epoch: known.map_or(Epoch(0), |server| server.epoch),
+        state: known.map_or(api::ServerState::Down, state),
+        directory: node.directory_urls(),
+        servers: entries(&servers),
+    };
+    if known.is_some_and(|server| server.epoch == heartbeat.epoch) {
+        node.servers.heard(heartbeat);
+    }
+    Ok(Body(answer))
+}
+
+/// A server's replicated state; suspicion is added by whoever shows it.
+pub(crate) fn state(server: &Server) -> api::ServerState {
+    match server.state {
+        ServerState::Up => api::ServerState::Up,
+        ServerState::Down => api::ServerState::Down,
+        ServerState::Draining => api::ServerState::Draining,
+    }
+}
+
+fn entries(servers: &[Server]) -> Vec<ServerEntry> {
+    servers
+        .iter()
+        .map(address)
+        .map(|at| ServerEntry { server_id: at.server_id, url: at.url, epoch: at.epoch })
+        .collect()
+}
+
+impl super::Node {
+    /// Where every directory node is reached.
+    pub(crate) fn directory_urls(&self) -> Vec<String> {
+        self.handle().status().members.into_iter().map(|member| member.url).collect()
+    }
+}

@@ -1,0 +1,51 @@
+//! Grants: what one user lets another do with a file or a whole directory.
+
+use axum::Json as Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::App;
+use super::auth::Token;
+use super::error::ApiResult;
+use super::request::{Headers, Json, file_ref, file_text};
+use super::view;
+use crate::domain::{Command, Outcome, Permission, Proposal};
+use crate::protocol::api::{Granted, Share, SharePermission, Unshare};
+
+pub(crate) async fn share(
+    State(node): State<App>,
+    token: Token,
+    headers: Headers,
+    Json(body): Json<Share>,
+) -> ApiResult<Body<Granted>> {
+    let file = file_ref(&body.file)?;
+    let permission = match body.permission {
+        SharePermission::Read => Permission::Read,
+        SharePermission::Write => Permission::Write,
+    };
+    let user = node.user(&token).await?;
+    let parts: [&[u8]; 4] = [b"share", &file_text(&file).into_bytes(), body.username.as_bytes(), &[permission as u8]];
+    let operation = headers.operation(&node, user, &parts);
+    let command = Command::Share { user, file, with: body.username, permission };
+    match node.propose(Proposal { operation: Some(operation), command }).await? {
+        Outcome::Granted { file_id, username, permission } => {
+            Ok(Body(Granted { file_id: file_id.0, username, permission: view::permission(permission) }))
+        }
+        other => Err(view::unexpected(&other)),
+    }
+}
+
+pub(crate) async fn unshare(
+    State(node): State<App>,
+    token: Token,
+    headers: Headers,
+    Json(body): Json<Unshare>,
+) -> ApiResult<StatusCode> {
+    let file = file_ref(&body.file)?;
+    let user = node.user(&token).await?;
+    let parts: [&[u8]; 3] = [b"unshare", &file_text(&file).into_bytes(), body.username.as_bytes()];
+    let operation = headers.operation(&node, user, &parts);
+    let command = Command::Unshare { user, file, with: body.username };
+    node.propose(Proposal { operation: Some(operation), command }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

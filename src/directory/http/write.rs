@@ -1,0 +1,275 @@
+//! `/write` and `/update`: bytes in.
+//!
+//! One linearizable read first says whether the change could happen at all, so that a client is refused before it has
+//! sent a large body. Then the bytes go to the file servers, and one log entry makes them the file's content. What
+//! decides is that entry; the early look only spares work.
+
+use axum::Json as ResponseBody;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::App;
+use super::auth::Token;
+use super::body;
+use super::error::{ApiError, ApiResult};
+use super::request::{
+    Headers, file_ref, file_text, fingerprint, lock_proof, parse_query, path_ref, path_text, precondition,
+};
+use super::routing::{self, Caller, Route, content_length};
+use super::view;
+use crate::directory::store_file::{Change, Incoming, StoreFile, too_large, upload_error};
+use crate::directory::transfer::condition::ETag;
+use crate::directory::transfer::digest::hash_only;
+use crate::domain::answer::Stat;
+use crate::domain::command::{FileRef, LockProof, Operation, PathRef, Precondition};
+use crate::domain::query;
+use crate::domain::{Answer, Fault, Outcome, ReadStore, Rejection, Sha256, UserId};
+use crate::protocol::api::FileName;
+use crate::protocol::problem::Code;
+
+pub(crate) async fn write(State(node): State<App>, request: Request) -> ApiResult {
+    receive(node, request, Call::Write).await
+}
+
+pub(crate) async fn update(State(node): State<App>, request: Request) -> ApiResult {
+    receive(node, request, Call::Update).await
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Write,
+    Update,
+}
+
+/// What a request asks for, before its bytes have come.
+#[derive(Clone)]
+struct Intent {
+    target: Target,
+    headers: Headers,
+    precondition: Option<Precondition>,
+    lock_token: Option<String>,
+    digest: Option<Sha256>,
+}
+
+#[derive(Clone)]
+enum Target {
+    New(PathRef),
+    Existing(FileRef),
+}
+
+async fn receive(node: App, request: Request, call: Call) -> ApiResult {
+    let (parts, body) = request.into_parts();
+    let (caller, body) = match routing::route(&node, &parts, body).await {
+        Ok((Route::Elsewhere(response), _)) => return Ok(response),
+        Ok((Route::Here(caller), body)) => (caller, body),
+        Err((error, body)) => return refuse(error, body, &parts.headers),
+    };
+    let (intent, user, seen) = match prepare(&node, &parts, caller, call).await {
+        Ok(prepared) => prepared,
+        Err(error) => return refuse(error, body, &parts.headers),
+    };
+    let operation_id = intent.headers.operation_id(&node);
+    let job = Job { node, intent, user, operation_id, seen };
+    if body::is_multipart(&parts.headers) {
+        job.take_multipart(parts, body).await
+    } else {
+        job.take_raw(&parts, body).await
+    }
+}
+
+fn refuse(error: ApiError, body: Body, headers: &HeaderMap) -> ApiResult {
+    body::linger(body, headers);
+    Err(error)
+}
+
+/// Reads the request's head and asks the directory whether the change could happen.
+async fn prepare(node: &App, parts: &Parts, caller: Caller, call: Call) -> ApiResult<(Intent, UserId, Seen)> {
+    let intent = read_intent(parts, call)?;
+    if let Some(length) = content_length(&parts.headers)
+        && !body::is_multipart(&parts.headers)
+        && length > node.settings.max_file_bytes
+    {
+        return Err(too_large(node.settings.max_file_bytes));
+    }
+    let asked = intent.clone();
+    let id = intent.headers.operation_id(node);
+    let named = intent.headers.names_operation();
+    let look = move |store: &dyn ReadStore, user: UserId| -> Result<Result<Seen, Rejection>, Fault> {
+        if named && let Some((fingerprint, answer)) = query::operation(store, user, &id)? {
+            return Ok(Ok(Seen::Before { fingerprint, answer }));
+        }
+        let allowed = match &asked.target {
+            Target::New(at) => query::precheck_write(store, user, at)?.map(drop),
+            Target::Existing(file) => {
+                query::precheck_update(store, user, file, asked.precondition.as_ref(), asked.proof().as_ref())?
+                    .map(drop)
+            }
+        };
+        Ok(allowed.map(|()| Seen::New))
+    };
+    let (user, seen) = match caller {
+        Caller::Token(token) => read_for(node, &token, look).await?,
+        Caller::Ticket(user) => (user, node.handle().read(move |store| look(store, user)).await?),
+    };
+    Ok((intent, user, seen?))
+}
+
+async fn read_for<T: Send + 'static>(
+    node: &App,
+    token: &Token,
+    look: impl FnOnce(&dyn ReadStore, UserId) -> Result<T, Fault> + Send + 'static,
+) -> ApiResult<(UserId, T)> {
+    node.read_as(token, move |store, session| Ok((session.user, look(store, session.user)?))).await
+}
+
+fn read_intent(parts: &Parts, call: Call) -> ApiResult<Intent> {
+    if parts.method != Method::PUT && parts.method != Method::POST {
+        return Err(ApiError::invalid("this call takes PUT or POST"));
+    }
+    if let Some(coding) = parts.headers.get(header::CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(ApiError::invalid(
+            "the body is compressed for the way (Content-Encoding): send the file's own bytes",
+        ));
+    }
+    if parts.headers.contains_key(header::CONTENT_RANGE) {
+        return Err(ApiError::invalid("a part of a file cannot be written (Content-Range): send the whole file"));
+    }
+    let name: FileName = parse_query(&parts.uri)?;
+    let target = match call {
+        Call::Write => {
+            let text =
+                name.path.as_deref().ok_or_else(|| ApiError::invalid("no path is named: give path=… in the query"))?;
+            if name.file_id.is_some() {
+                return Err(ApiError::invalid("a new file is named by its path: leave out file_id, or use /update"));
+            }
+            Target::New(path_ref(text, name.owner.as_deref())?)
+        }
+        Call::Update => Target::Existing(file_ref(&name)?),
+    };
+    let headers = Headers::read(&parts.headers)?;
+    let lock_token = headers.lock_token(None);
+    let precondition = match call {
+        Call::Write => None,
+        Call::Update => precondition(&parts.headers)?,
+    };
+    Ok(Intent { target, lock_token, headers, precondition, digest: body::announced_digest(&parts.headers)? })
+}
+
+impl Intent {
+    fn proof(&self) -> Option<LockProof> {
+        self.lock_token.as_deref().map(lock_proof)
+    }
+
+    fn change(&self) -> Change {
+        match &self.target {
+            Target::New(at) => Change::Write { at: at.clone() },
+            Target::Existing(file) => {
+                Change::Update { file: file.clone(), precondition: self.precondition.clone(), lock: self.proof() }
+            }
+        }
+    }
+
+    /// What makes this request this request: all that decides its effect, with the digest of its bytes.
+    fn fingerprint(&self, node: &App, size: u64, sha256: &Sha256) -> Sha256 {
+        let (call, target) = match &self.target {
+            Target::New(at) => ("write", path_text(at)),
+            Target::Existing(file) => ("update", file_text(file)),
+        };
+        let condition = format!("{:?}", self.precondition);
+        let lock = self.lock_token.as_deref().unwrap_or("");
+        let parts: [&[u8]; 6] =
+            [call.as_bytes(), target.as_bytes(), condition.as_bytes(), lock.as_bytes(), &size.to_be_bytes(), &sha256.0];
+        fingerprint(node, &parts)
+    }
+}
+
+/// Whether the operation is a new one.
+enum Seen {
+    New,
+    /// It came to an end before; the bytes are only compared.
+    Before {
+        fingerprint: Sha256,
+        answer: Answer,
+    },
+}
+
+struct Job {
+    node: App,
+    intent: Intent,
+    user: UserId,
+    operation_id: String,
+    seen: Seen,
+}
+
+impl Job {
+    async fn take_raw(self, parts: &Parts, body: Body) -> ApiResult {
+        let content_type = match body::content_type(&parts.headers) {
+            Ok(content_type) => content_type,
+            Err(error) => return refuse(error, body, &parts.headers),
+        };
+        let mut stream = body::patient(body.into_data_stream());
+        let result = self.run(&mut stream, content_length(&parts.headers), content_type).await;
+        if result.is_err() {
+            body::linger(Body::from_stream(stream), &parts.headers);
+        }
+        result
+    }
+
+    async fn take_multipart(self, parts: Parts, body: Body) -> ApiResult {
+        let file = body::multipart_file(parts, body).await?;
+        self.run(&mut body::patient(file.bytes), None, file.content_type).await
+    }
+
+    /// Brings the bytes in and makes them the content.
+    async fn run<S, E>(self, body: &mut S, length: Option<u64>, content_type: String) -> ApiResult
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
+        E: std::fmt::Display + Send,
+    {
+        let Self { node, intent, user, operation_id, seen } = self;
+        let max_bytes = node.settings.max_file_bytes;
+        if let Seen::Before { fingerprint, answer } = seen {
+            let whole = hash_only(body, max_bytes).await.map_err(|error| upload_error(error, max_bytes))?;
+            if fingerprint != intent.fingerprint(&node, whole.size, &whole.sha256) {
+                return Err(ApiError::new(
+                    Code::IdempotencyKeyReused,
+                    "this Idempotency-Key was used for another request: use a fresh key for each change",
+                ));
+            }
+            return answer_of(&intent.target, answer?);
+        }
+        let incoming = Incoming { length, max_bytes, content_type, digest: intent.digest };
+        let name = |size: u64, sha256: &Sha256| Operation {
+            user,
+            id: operation_id.clone(),
+            fingerprint: intent.fingerprint(&node, size, sha256),
+        };
+        let outcome = StoreFile { node: &node, user, change: intent.change() }.run(incoming, body, name).await?;
+        answer_of(&intent.target, outcome)
+    }
+}
+
+fn answer_of(target: &Target, outcome: Outcome) -> ApiResult {
+    let Outcome::Stat(stat) = outcome else { return Err(view::unexpected(&outcome)) };
+    let status = match target {
+        Target::New(_) => StatusCode::CREATED,
+        Target::Existing(_) => StatusCode::OK,
+    };
+    let mut response = (status, ResponseBody(view::stat(&stat))).into_response();
+    if let Some(etag) = etag(&stat) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    Ok(response)
+}
+
+fn etag(stat: &Stat) -> Option<HeaderValue> {
+    let version = stat.content.as_ref()?.version;
+    HeaderValue::from_str(&ETag { file_id: stat.file_id, version }.to_string()).ok()
+}

@@ -1,0 +1,208 @@
+//! A directory node above consensus: the endpoints that users, file servers and the lock service call, the data path
+//! between users and file servers, and the leader's loop.
+//!
+//! Nothing here decides what is true: that stands in the replicated state, and changes by proposals alone. What this
+//! module remembers by itself (heartbeats, what is in flight) may be lost at any moment at no cost but balance.
+
+pub(crate) mod http;
+mod leader;
+mod node;
+mod placement;
+pub mod placer;
+mod servers;
+mod store_file;
+pub mod transfer;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::serve::ListenerExt;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::client::blobs::http::HttpBlobs;
+use crate::clock::SharedClock;
+use crate::config::DirectoryConfig;
+use crate::consensus::{self, Handle, Tuning};
+use crate::protocol::secret::ClusterSecret;
+use crate::telemetry::Metrics;
+use node::{App, Counters, Node, Settings};
+use placement::{PeerCalls, PlacementDesk};
+use servers::ServerWatch;
+
+/// How long a stopping node waits for the bodies in hand.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// What a directory node is started with. The sockets are bound by the caller, so that a port in use is reported
+/// before anything is touched on the disk.
+#[derive(Debug)]
+pub struct Options {
+    pub config: DirectoryConfig,
+    pub secret: ClusterSecret,
+    pub clock: SharedClock,
+    pub listener: std::net::TcpListener,
+    pub peer_listener: std::net::TcpListener,
+}
+
+/// A running directory node.
+pub struct Directory {
+    handle: Handle,
+    node: App,
+    address: SocketAddr,
+    close: watch::Sender<bool>,
+    server: JoinHandle<std::io::Result<()>>,
+    leader: JoinHandle<()>,
+}
+
+/// Starts a directory node. It returns when the node listens, which is before the cluster has a leader.
+///
+/// # Errors
+/// When the data directory is in use, damaged, or of another node, cluster or role. The message says what to do.
+pub async fn start(options: Options) -> anyhow::Result<Directory> {
+    let Options { config, secret, clock, listener, peer_listener } = options;
+    let servers = Arc::new(ServerWatch::new(config.detection.heartbeat));
+    let desk = Arc::new(PlacementDesk::new(servers.clone(), clock.clone()));
+    let handle =
+        Handle::start(consensus_options(&config, &secret, &clock, peer_listener), Arc::new(PeerCalls(desk.clone())))
+            .await?;
+    desk.open(handle.clone());
+
+    let metrics = Metrics::new();
+    observe(&metrics, &handle);
+    let cluster_id = {
+        let handle = handle.clone();
+        move || handle.status().cluster_id
+    };
+    let node = Arc::new(Node {
+        node_id: config.node.node_id(),
+        blobs: Arc::new(HttpBlobs::new(secret.clone(), cluster_id, clock.clone())?),
+        secret,
+        clock,
+        settings: Settings {
+            write_routing: config.http.write_routing,
+            max_file_bytes: config.limits.max_file_bytes,
+            heartbeat: config.detection.heartbeat,
+        },
+        servers,
+        http: reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?,
+        counters: Counters::new(&metrics),
+        metrics,
+        handle: OnceLock::from(handle.clone()),
+        passwords: Node::password_slots(),
+        stopping: false.into(),
+    });
+
+    listener.set_nonblocking(true).context("cannot prepare the listening socket")?;
+    let listener = tokio::net::TcpListener::from_std(listener).context("cannot listen")?;
+    let address = listener.local_addr()?;
+    let (close, mut closed) = watch::channel(false);
+    let quick = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+        }
+    });
+    let serve = axum::serve(quick, http::router(node.clone()));
+    let graceful = serve.with_graceful_shutdown(async move {
+        let _ = closed.wait_for(|closed| *closed).await;
+    });
+    let server = tokio::spawn(graceful.into_future());
+    let leader = tokio::spawn(leader::run(node.clone()));
+    tracing::info!(node_id = %node.node_id, %address, "directory node listens");
+    Ok(Directory { handle, node, address, close, server, leader })
+}
+
+impl Directory {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The node below.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Holds a message once the node must end by itself.
+    pub fn stopped(&self) -> watch::Receiver<Option<String>> {
+        self.handle.stopped()
+    }
+
+    /// Not ready, leadership handed over, bodies in hand finished, stopped: in this order, so that clients find another
+    /// node while this one still answers.
+    pub async fn shutdown(self) {
+        self.node.stop();
+        if let Err(error) = self.handle.transfer_leadership().await {
+            tracing::warn!(%error, "leadership was not handed over: the others will elect a leader");
+        }
+        let _ = self.close.send(true);
+        if tokio::time::timeout(DRAIN_DEADLINE, self.server).await.is_err() {
+            tracing::warn!("requests were still running at the deadline and are broken off");
+        }
+        self.leader.abort();
+        self.handle.shutdown().await;
+    }
+
+    /// Ends all tasks at once, as a crash would: for tests.
+    pub async fn abort(self) {
+        self.server.abort();
+        self.leader.abort();
+        self.handle.shutdown().await;
+    }
+}
+
+fn consensus_options(
+    config: &DirectoryConfig,
+    secret: &ClusterSecret,
+    clock: &SharedClock,
+    peer_listener: std::net::TcpListener,
+) -> consensus::Options {
+    let member = |member: &crate::config::Member| consensus::Member {
+        id: crate::domain::NodeId(member.id),
+        url: member.url.as_str().to_owned(),
+        peer: member.peer.as_str().to_owned(),
+    };
+    consensus::Options {
+        node_id: config.node.node_id(),
+        data_dir: config.node.data_dir.clone(),
+        peer_listener,
+        url: config.node.advertise().as_str().to_owned(),
+        peer_url: config.node.peer_advertise().as_str().to_owned(),
+        cluster_name: config.cluster.name.clone(),
+        members: config.cluster.members.iter().map(member).collect(),
+        join: config.cluster.join,
+        secret: secret.clone(),
+        policy: config.bootstrap_policy(),
+        clock: clock.clone(),
+        tuning: Tuning {
+            heartbeat: config.raft.heartbeat,
+            election_min: config.raft.election_min,
+            election_max: config.raft.election_max,
+            snapshot_after: config.raft.snapshot_after,
+            sync_delay: Some(config.raft.sync_delay).filter(|delay| !delay.is_zero()),
+            ..Tuning::default()
+        },
+    }
+}
+
+/// Registers what consensus counts.
+fn observe(metrics: &Metrics, handle: &Handle) {
+    let counter = |name: &str, help: &str, read: fn(&consensus::Metrics) -> u64| {
+        let handle = handle.clone();
+        metrics.observe_counter(name, help, move || read(&handle.metrics()));
+    };
+    let gauge = |name: &str, help: &str, read: fn(&consensus::Metrics) -> u64| {
+        let handle = handle.clone();
+        metrics.observe_gauge(name, help, move || i64::try_from(read(&handle.metrics())).unwrap_or(i64::MAX));
+    };
+    counter("ringmaster_raft_log_syncs_total", "Syncs of the Raft log to the disk", |raft| raft.log_syncs);
+    counter("ringmaster_raft_commits_total", "Log entries applied", |raft| raft.commits);
+    counter("ringmaster_raft_snapshots_total", "Snapshots taken", |raft| raft.snapshots);
+    counter("ringmaster_raft_read_rounds_total", "Rounds that confirmed the leader for reads", |raft| raft.read_rounds);
+    counter("ringmaster_raft_reads_total", "Linearizable reads that these rounds served", |raft| raft.reads);
+    gauge("ringmaster_raft_is_leader", "1 where this node leads", |raft| u64::from(raft.is_leader));
+    gauge("ringmaster_raft_term", "The Raft term", |raft| raft.term);
+    gauge("ringmaster_raft_applied_index", "Index of the last applied log entry", |raft| raft.applied_index);
+    gauge("ringmaster_raft_last_log_index", "Index of the last log entry", |raft| raft.last_log_index);
+}

@@ -1,0 +1,109 @@
+//! What every request to a directory node has in hand.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::http::error::{ApiError, ApiResult};
+use super::servers::ServerWatch;
+use crate::client::blobs::Blobs;
+use crate::clock::SharedClock;
+use crate::config::WriteRouting;
+use crate::consensus::Handle;
+use crate::domain::{NodeId, Outcome, Proposal};
+use crate::protocol::problem::Code;
+use crate::protocol::secret::ClusterSecret;
+use crate::telemetry::{Counter, Gauge, Metrics};
+
+/// Passwords that are hashed at once: each takes a core for tens of milliseconds, and 19 MiB.
+const PASSWORDS_AT_ONCE: usize = 2;
+/// How long a request waits for its password's turn.
+const PASSWORD_PATIENCE: Duration = Duration::from_secs(8);
+
+/// The node, shared by all requests.
+pub(crate) type App = Arc<Node>;
+
+/// A directory node above consensus.
+pub(crate) struct Node {
+    pub(crate) node_id: NodeId,
+    pub(crate) secret: ClusterSecret,
+    pub(crate) clock: SharedClock,
+    pub(crate) settings: Settings,
+    pub(crate) servers: Arc<ServerWatch>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) metrics: Metrics,
+    pub(crate) counters: Counters,
+    pub(crate) handle: OnceLock<Handle>,
+    pub(crate) passwords: Semaphore,
+    pub(crate) stopping: AtomicBool,
+}
+
+/// What of the configuration requests go by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) write_routing: WriteRouting,
+    pub(crate) max_file_bytes: u64,
+    pub(crate) heartbeat: Duration,
+}
+
+/// What requests count.
+pub(crate) struct Counters {
+    pub(crate) requests: Counter,
+    pub(crate) failures: Counter,
+    pub(crate) fallovers: Counter,
+    pub(crate) under_replicated: Gauge,
+}
+
+impl Counters {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            requests: metrics.counter("ringmaster_http_requests_total", "Requests answered"),
+            failures: metrics.counter("ringmaster_http_failures_total", "Requests answered with 5xx"),
+            fallovers: metrics.counter("ringmaster_read_fallovers_total", "Reads that went on from another copy"),
+            under_replicated: metrics.gauge("ringmaster_under_replicated_files", "Files that are owed a repair"),
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn password_slots() -> Semaphore {
+        Semaphore::new(PASSWORDS_AT_ONCE)
+    }
+
+    /// Consensus. It is set before the first request is accepted.
+    pub(crate) fn handle(&self) -> &Handle {
+        self.handle.get().expect("consensus is started before requests are accepted")
+    }
+
+    /// Has the cluster apply a proposal; a rejection becomes the error that the client sees.
+    pub(crate) async fn propose(&self, proposal: Proposal) -> ApiResult<Outcome> {
+        Ok(self.handle().propose(proposal).await??)
+    }
+
+    /// A turn at hashing a password.
+    pub(crate) async fn password_work(&self) -> ApiResult<SemaphorePermit<'_>> {
+        let busy = || ApiError::new(Code::TooManyRequests, "too many logins at once: try again in a few seconds");
+        match tokio::time::timeout(PASSWORD_PATIENCE, self.passwords.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(busy()),
+        }
+    }
+
+    pub(crate) fn count_request(&self, status: u16) {
+        self.counters.requests.inc();
+        if status >= 500 {
+            self.counters.failures.inc();
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,135 @@
+//! What a follower that streams an upload itself asks of the leader: a place, and to keep it while the body lasts.
+//! Between nodes of one cluster, in MessagePack; a field may be added with a default, none changes its meaning.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Wish;
+use crate::client::blobs::ServerAddress;
+use crate::domain::{BlobId, ClusterTime, Epoch, ServerId};
+
+/// The largest message, in bytes.
+pub const MAX_BYTES: usize = 64 * 1024;
+/// How often a follower renews the lease of a running upload: twice may get lost.
+pub const RENEW_EVERY: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PlacerCall {
+    Place(PlacementRequest),
+    Renew(Renew),
+    Release(Release),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementRequest {
+    pub blob_id: BlobId,
+    /// Bytes, 0 where the size is not known.
+    pub size_hint: u64,
+    #[serde(default)]
+    pub excluded: Vec<ServerId>,
+}
+
+/// The upload is still running.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renew {
+    pub blob_id: BlobId,
+}
+
+/// The outcome of the upload is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    pub blob_id: BlobId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PlacerReply {
+    Placement(PlacementAnswer),
+    /// To a `Renew` or a `Release`: whether there was such a lease.
+    Known(bool),
+    /// The node asked is not the leader (any more).
+    NotLeader,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PlacementAnswer {
+    Placed {
+        /// The primary first.
+        targets: Vec<Target>,
+        /// The leader's cluster time, from which the age of the receipts counts; milliseconds.
+        placed_at: u64,
+    },
+    NoFileServer,
+    Full,
+    Busy,
+    /// The leader could not read its own state.
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    pub server_id: ServerId,
+    pub epoch: Epoch,
+    pub url: String,
+}
+
+/// The bytes are no such message.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    #[error("a placement message of {0} bytes is too large")]
+    TooLarge(usize),
+    #[error("not a placement message: {0}")]
+    Malformed(#[from] rmp_serde::decode::Error),
+}
+
+macro_rules! message {
+    ($name:ident) => {
+        impl $name {
+            pub fn encode(&self) -> Vec<u8> {
+                rmp_serde::to_vec_named(self).expect("numbers and strings have a form in MessagePack")
+            }
+
+            /// # Errors
+            /// When the bytes are too many or are no such message.
+            pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
+                if bytes.len() > MAX_BYTES {
+                    return Err(MessageError::TooLarge(bytes.len()));
+                }
+                Ok(rmp_serde::from_slice(bytes)?)
+            }
+        }
+    };
+}
+
+message!(PlacerCall);
+message!(PlacerReply);
+
+impl From<Wish> for PlacementRequest {
+    fn from(Wish { blob_id, size_hint, excluded }: Wish) -> Self {
+        Self { blob_id, size_hint, excluded: excluded.into_iter().collect() }
+    }
+}
+
+impl From<PlacementRequest> for Wish {
+    fn from(PlacementRequest { blob_id, size_hint, excluded }: PlacementRequest) -> Self {
+        Self { blob_id, size_hint, excluded: excluded.into_iter().collect() }
+    }
+}
+
+impl PlacementAnswer {
+    pub fn placed(targets: &[ServerAddress], placed_at: ClusterTime) -> Self {
+        Self::Placed { targets: targets.iter().map(Target::from).collect(), placed_at: placed_at.0 }
+    }
+}
+
+impl From<&ServerAddress> for Target {
+    fn from(at: &ServerAddress) -> Self {
+        Self { server_id: at.server_id, epoch: at.epoch, url: at.url.clone() }
+    }
+}
+
+impl From<Target> for ServerAddress {
+    fn from(Target { server_id, epoch, url }: Target) -> Self {
+        Self { server_id, epoch, url }
+    }
+}

@@ -1,0 +1,304 @@
+//! The life of a write: places on file servers, bytes onto their disks, one log entry.
+//!
+//! ```text
+//! placement (leader) → upload to all at once → copies that were lost on the way made anew → commit → answer
+//!                                                         ↑                          │
+//!                                                         └── receipts renewed ←─────┘ a server has changed
+//! ```
+//!
+//! Nothing is visible before the commit, and nothing is acknowledged before it is applied.
+
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::http::error::{ApiError, ApiResult};
+use super::node::{App, Node};
+use super::placement::Placed;
+use super::transfer::upload::{Upload, UploadError, Uploaded, discard, restore_copies, upload};
+use crate::client::blobs::{BlobError, ServerAddress, StoredCopy};
+use crate::domain::command::{FileRef, LockProof, NewContent, Operation, PathRef, Precondition, Receipt};
+use crate::domain::query;
+use crate::domain::{
+    Answer, BlobId, ClusterTime, Command, CopyId, Outcome, Proposal, Rejection, RejectionKind, ServerId, Sha256, UserId,
+};
+use crate::protocol::problem::Code;
+
+/// How often a commit whose receipts were refused is mended and tried again, before the client is asked to.
+const COMMIT_ATTEMPTS: u32 = 4;
+
+/// What the bytes are to become.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Write { at: PathRef },
+    Update { file: FileRef, precondition: Option<Precondition>, lock: Option<LockProof> },
+}
+
+/// What is known of a body before it has come.
+#[derive(Clone, Debug)]
+pub(crate) struct Incoming {
+    pub(crate) length: Option<u64>,
+    pub(crate) max_bytes: u64,
+    pub(crate) content_type: String,
+    /// What the whole must hash to, where the client said so.
+    pub(crate) digest: Option<Sha256>,
+}
+
+/// One file on its way in.
+pub(crate) struct StoreFile<'a> {
+    pub(crate) node: &'a App,
+    pub(crate) user: UserId,
+    pub(crate) change: Change,
+}
+
+impl StoreFile<'_> {
+    /// Stores the bytes of `body` and commits them as the operation that `name` gives for their size and digest.
+    pub(crate) async fn run<S, E>(
+        &self,
+        incoming: Incoming,
+        body: &mut S,
+        name: impl Fn(u64, &Sha256) -> Operation + Send,
+    ) -> ApiResult<Outcome>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
+        E: std::fmt::Display + Send,
+    {
+        let blob_id = BlobId(self.node.clock.random_u128());
+        let placed = self.node.place(blob_id, incoming.length.unwrap_or(0)).await?;
+        let targets = self.node.fresh_copies(&placed.targets);
+        let order = Upload {
+            blob_id,
+            targets: targets.clone(),
+            length: incoming.length,
+            max_bytes: incoming.max_bytes,
+            expected_sha256: incoming.digest,
+        };
+        let uploaded = upload(&self.node.blobs, order, body).await;
+        let uploaded = uploaded.map_err(|error| {
+            self.node.note_upload_failure(&error);
+            upload_error(error, incoming.max_bytes)
+        })?;
+        for server_id in &uploaded.lost {
+            self.node.servers.suspect(*server_id);
+        }
+        let copies = self.whole(&uploaded, targets.len()).await;
+        let operation = name(uploaded.size, &uploaded.sha256);
+        let content =
+            Content { blob_id, size: uploaded.size, sha256: uploaded.sha256, content_type: incoming.content_type };
+        self.commit(operation, content, copies, &placed).await
+    }
+
+    /// The copies, with those that were lost on the way made anew, server to server, on the ring successors of the first
+    /// that is left. Where no server can take one, the file is owed a repair.
+    async fn whole(&self, uploaded: &Uploaded, wanted: usize) -> Vec<StoredCopy> {
+        let mut copies = uploaded.copies.clone();
+        if copies.len() >= wanted {
+            return copies;
+        }
+        let holders: Vec<ServerId> = copies.iter().map(|copy| copy.server_id).collect();
+        match self.node.substitutes(&holders, &uploaded.lost).await {
+            Ok(candidates) => {
+                let candidates = self.node.fresh_copies(&candidates);
+                let made = restore_copies(&self.node.blobs, uploaded, candidates, wanted - copies.len()).await;
+                copies.extend(made);
+            }
+            Err(error) => {
+                tracing::warn!(blob_id = %uploaded.blob_id, cause = ?error, "no place for a copy that was lost in mid-upload");
+            }
+        }
+        copies
+    }
+
+    /// One log entry makes the bytes the file's content. Where it finds that a receipt no longer holds, the copies are
+    /// looked at again, and the entry is proposed again under the same operation.
+    async fn commit(
+        &self,
+        operation: Operation,
+        content: Content,
+        mut copies: Vec<StoredCopy>,
+        placed: &Placed,
+    ) -> ApiResult<Outcome> {
+        let mut received_at = placed.cluster_time;
+        let mut last = String::new();
+        for _ in 0..COMMIT_ATTEMPTS {
+            let answer = self.propose(&operation, &content, &copies, received_at).await?;
+            match answer {
+                Err(rejection) if rejection.kind == RejectionKind::StaleReceipt => {
+                    last = rejection.detail;
+                    received_at = self.node.handle().cluster_time();
+                    copies = self.renewed(&content, copies, placed.targets.len()).await?;
+                }
+                Err(rejection) => {
+                    self.discard(&content, &copies, &rejection);
+                    return Err(rejection.into());
+                }
+                Ok(outcome) => {
+                    self.discard_if_repeated(&content, &copies, &outcome);
+                    return Ok(outcome);
+                }
+            }
+        }
+        Err(ApiError::new(
+            Code::NoFileServer,
+            "the file servers kept changing during the request, and nothing was stored: send it again",
+        )
+        .because(last))
+    }
+
+    async fn propose(
+        &self,
+        operation: &Operation,
+        content: &Content,
+        copies: &[StoredCopy],
+        received_at: ClusterTime,
+    ) -> ApiResult<Answer> {
+        let receipt = |copy: &StoredCopy| Receipt {
+            server_id: copy.server_id,
+            epoch: copy.epoch,
+            copy_id: copy.copy_id,
+            received_at,
+        };
+        let content = NewContent {
+            blob_id: content.blob_id,
+            size: content.size,
+            sha256: content.sha256,
+            content_type: content.content_type.clone(),
+            receipts: copies.iter().map(receipt).collect(),
+        };
+        let user = self.user;
+        let command = match self.change.clone() {
+            Change::Write { at } => Command::Write { user, at, content },
+            Change::Update { file, precondition, lock } => Command::Update { user, file, content, precondition, lock },
+        };
+        let proposal = Proposal { operation: Some(operation.clone()), command };
+        Ok(self.node.handle().propose(proposal).await?)
+    }
+
+    /// The copies that their servers still hold, under those servers' present epochs; and new ones for the others.
+    async fn renewed(&self, content: &Content, copies: Vec<StoredCopy>, wanted: usize) -> ApiResult<Vec<StoredCopy>> {
+        let addresses = self.node.addresses().await?;
+        let (mut held, mut servers) = (Vec::new(), Vec::new());
+        for copy in &copies {
+            let Some(address) = addresses.iter().find(|address| address.server_id == copy.server_id) else { continue };
+            match self.node.blobs.head(address, content.blob_id).await {
+                Ok(found) if found.copy_id == copy.copy_id && found.sha256 == content.sha256 => {
+                    held.push(found);
+                    servers.push(address.clone());
+                }
+                Ok(_) => {}
+                Err(error) => self.node.note_blob_error(&error),
+            }
+        }
+        if held.is_empty() {
+            return Err(ApiError::new(
+                Code::NoFileServer,
+                "the file servers that took the bytes went away, and nothing was stored: send it again",
+            ));
+        }
+        let lost = copies
+            .iter()
+            .map(|copy| copy.server_id)
+            .filter(|id| held.iter().all(|copy| copy.server_id != *id))
+            .collect();
+        let (blob_id, size, sha256) = (content.blob_id, content.size, content.sha256);
+        Ok(self.whole(&Uploaded { blob_id, size, sha256, copies: held, servers, lost }, wanted).await)
+    }
+
+    /// The bytes of a change that was refused for good will never be named by a record: the operation's answer is
+    /// stored, so that no late repeat of this proposal can name them either. Best effort; what stays is found by
+    /// inventory.
+    fn discard(&self, content: &Content, copies: &[StoredCopy], rejection: &Rejection) {
+        if rejection.kind.is_final() {
+            self.node.discard_copies(content.blob_id, copies.to_vec());
+        }
+    }
+
+    /// The same, where the operation had taken effect before with the bytes of an earlier attempt.
+    fn discard_if_repeated(&self, content: &Content, copies: &[StoredCopy], outcome: &Outcome) {
+        if let Outcome::Stat(stat) = outcome
+            && stat.content.as_ref().is_some_and(|stored| stored.blob_id != content.blob_id)
+        {
+            self.node.discard_copies(content.blob_id, copies.to_vec());
+        }
+    }
+}
+
+struct Content {
+    blob_id: BlobId,
+    size: u64,
+    sha256: Sha256,
+    content_type: String,
+}
+
+impl Node {
+    /// A fresh copy id for each target of one attempt.
+    pub(crate) fn fresh_copies(&self, targets: &[ServerAddress]) -> Vec<(ServerAddress, CopyId)> {
+        targets.iter().map(|address| (address.clone(), CopyId(self.clock.random_u128()))).collect()
+    }
+
+    /// Where each file server is, and at which epoch, by the replicated record.
+    pub(crate) async fn addresses(&self) -> ApiResult<Vec<ServerAddress>> {
+        Ok(self.handle().read(|store| query::servers(store)).await?.iter().map(super::servers::address).collect())
+    }
+
+    /// Deletes copies that no record names nor ever will. Best effort; what stays is found by inventory.
+    fn discard_copies(&self, blob_id: BlobId, copies: Vec<StoredCopy>) {
+        let (blobs, handle) = (self.blobs.clone(), self.handle().clone());
+        tokio::spawn(async move {
+            let Ok(servers) = handle.read_local(|store| query::servers(store)).await else { return };
+            let at = |copy: &StoredCopy| {
+                servers.iter().find(|server| server.server_id == copy.server_id).map(super::servers::address)
+            };
+            let found = copies.iter().filter_map(|copy| Some((at(copy)?, copy.copy_id))).collect();
+            discard(&blobs, blob_id, found).await;
+        });
+    }
+
+    fn note_upload_failure(&self, error: &UploadError) {
+        if let UploadError::NoServerLeft(causes) = error {
+            causes.iter().for_each(|cause| self.note_blob_error(cause));
+        }
+    }
+
+    /// What a failed call says about its server: one that cannot be reached is suspect at once.
+    pub(crate) fn note_blob_error(&self, error: &BlobError) {
+        if let BlobError::Unreachable { server_id, .. } = error {
+            self.servers.suspect(*server_id);
+        }
+    }
+}
+
+pub(crate) fn too_large(max_bytes: u64) -> ApiError {
+    ApiError::new(
+        Code::TooLarge,
+        format!(
+            "the file is larger than this cluster takes ({max_bytes} bytes): split it, or have limits.max_file_bytes raised"
+        ),
+    )
+}
+
+pub(crate) fn upload_error(error: UploadError, max_bytes: u64) -> ApiError {
+    match error {
+        UploadError::ClientBroke(cause) => ApiError::invalid(
+            "the body broke off or has another length than announced, and nothing was stored: send it again",
+        )
+        .because(cause),
+        UploadError::TooLarge => too_large(max_bytes),
+        UploadError::ChecksumMismatch => ApiError::new(
+            Code::ChecksumMismatch,
+            "the bytes that came do not have the digest that was announced, and nothing was stored: send them again",
+        ),
+        UploadError::Full => ApiError::new(
+            Code::StorageFull,
+            "the file servers have no room for the file: free some, or add a file server",
+        ),
+        UploadError::NoServerLeft(causes) => {
+            let causes: Vec<String> = causes.iter().map(ToString::to_string).collect();
+            ApiError::new(
+                Code::NoFileServer,
+                "every file server that was to take the file went away, and nothing was stored: send it again",
+            )
+            .because(causes.join("; "))
+        }
+        UploadError::Disagree(cause) => ApiError::internal(cause),
+    }
+}

@@ -1,0 +1,9 @@
+//! The data path of a directory node: bodies from clients to file servers and back, each with constant memory whatever
+//! the size of the file. Nothing here knows about Raft, paths or permissions: the caller says which blob, which servers
+//! and how many bytes.
+
+pub mod condition;
+pub mod digest;
+pub mod download;
+pub mod range;
+pub mod upload;

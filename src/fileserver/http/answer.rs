@@ -1,0 +1,107 @@
+//! Errors as answers, and the one place where they are logged.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::Context;
+use crate::fileserver::store::StoreError;
+use crate::fileserver::transfer::IntakeError;
+use crate::protocol::api::REQUEST_ID;
+use crate::protocol::blob::headers;
+use crate::protocol::problem::{Code, MEDIA_TYPE, Problem};
+
+/// A call that came to nothing. It becomes a problem document in [`finish`], which knows the request's id.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) code: Code,
+    detail: String,
+    /// Whether the connection is of no use any more, because a part of the request is still under way on it.
+    closes: bool,
+}
+
+impl Failure {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), closes: false }
+    }
+
+    #[must_use]
+    pub(super) fn closing(self) -> Self {
+        Self { closes: true, ..self }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let code = match &error {
+            StoreError::Missing => Code::NotFound,
+            StoreError::Damaged { .. } => Code::DataCorrupt,
+            StoreError::Conflict(_) => Code::AlreadyExists,
+            StoreError::Full => Code::StorageFull,
+            StoreError::Io { .. } | StoreError::Newer(_) => Code::Internal,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<IntakeError> for Failure {
+    fn from(error: IntakeError) -> Self {
+        let code = match error {
+            IntakeError::Store(error) => return error.into(),
+            IntakeError::Broken(_) | IntakeError::Stalled(_) | IntakeError::WrongLength { .. } => Code::InvalidRequest,
+            IntakeError::TooLarge(_) => Code::TooLarge,
+            IntakeError::WrongDigest { .. } => Code::ChecksumMismatch,
+            IntakeError::Interrupted(_) => Code::Internal,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// Names each request, and turns failures into problem documents.
+pub(super) async fn finish(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+    let request_id = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .filter(|id| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+        .map_or_else(|| hex::encode(context.clock.random::<8>()), ToOwned::to_owned);
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        let Failure { code, detail, closes } = failure;
+        let code_text = code.as_str();
+        match code.status() {
+            500 => tracing::error!(request_id, %method, path, code = code_text, detail, "a call failed"),
+            501.. => tracing::warn!(request_id, %method, path, code = code_text, detail, "a call cannot be done now"),
+            _ => tracing::debug!(request_id, %method, path, code = code_text, detail, "a call was refused"),
+        }
+        let headers = std::mem::take(response.headers_mut());
+        response = (response.status(), Json(Problem::new(code, detail, &request_id))).into_response();
+        response.headers_mut().extend(headers.into_iter().filter(|(name, _)| {
+            name.as_ref().is_some_and(|name| *name != header::CONTENT_LENGTH && *name != header::CONTENT_TYPE)
+        }));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        response.headers_mut().insert(headers::CODE, HeaderValue::from_static(code.as_str()));
+        if closes {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+    if let Ok(id) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}

@@ -1,0 +1,63 @@
+//! Whether a call may be made here.
+
+use axum::http::{HeaderMap, header};
+
+use super::Context;
+use super::answer::Failure;
+use crate::domain::{BlobId, ClusterId, Epoch, ServerId};
+use crate::protocol::capability::{Capability, Demand, Method};
+use crate::protocol::problem::Code;
+
+/// A call that may be made, and who this server is for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Granted {
+    pub(super) cluster_id: ClusterId,
+    pub(super) server_id: ServerId,
+    /// Always there where the method writes.
+    epoch: Option<Epoch>,
+    pub(super) max_bytes: u64,
+}
+
+impl Granted {
+    /// The epoch that a receipt is to name: the one at the beginning of the call. Should another one begin meanwhile,
+    /// the receipt must not count.
+    pub(super) fn epoch(&self) -> Result<Epoch, Failure> {
+        self.epoch.ok_or_else(not_admitted)
+    }
+
+    pub(super) const fn known_epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+}
+
+/// Checks the call's capability, before anything else of the request is looked at.
+pub(super) fn authorize(
+    context: &Context,
+    headers: &HeaderMap,
+    method: Method,
+    blob_id: Option<BlobId>,
+) -> Result<Granted, Failure> {
+    let text = bearer(headers).ok_or_else(|| {
+        Failure::new(Code::Unauthenticated, "Every call of a blob needs a capability: send it to a directory node.")
+    })?;
+    let view = context.view.borrow().clone();
+    let refused = |error: crate::protocol::capability::CapabilityError| {
+        let code = if error.is_unauthenticated() { Code::Unauthenticated } else { Code::Forbidden };
+        Failure::new(code, error.to_string())
+    };
+    let capability = Capability::verify(&context.secret, text, context.clock.wall_ms()).map_err(refused)?;
+    let (cluster_id, server_id) = view.bound.ok_or_else(not_admitted)?;
+    if method.writes() && view.epoch.is_none() {
+        return Err(not_admitted());
+    }
+    capability.check(&Demand { method, cluster_id, server_id, epoch: view.epoch, blob_id }).map_err(refused)?;
+    Ok(Granted { cluster_id, server_id, epoch: view.epoch, max_bytes: capability.max_bytes })
+}
+
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+fn not_admitted() -> Failure {
+    Failure::new(Code::NoFileServer, "This file server is not admitted to its cluster yet: try again in a moment.")
+}

@@ -1,0 +1,67 @@
+//! What a file server tells Prometheus.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::store::Usage;
+
+type Level = Gauge<u64, AtomicU64>;
+
+#[derive(Debug, Default)]
+pub(super) struct Metrics {
+    pub(super) stored: Counter,
+    pub(super) stored_bytes: Counter,
+    pub(super) served_bytes: Counter,
+    pub(super) deleted: Counter,
+    pub(super) registrations: Counter,
+    pub(super) heartbeats_failed: Counter,
+    damaged: Level,
+    blobs: Level,
+    used: Level,
+    free: Level,
+    capacity: Level,
+    epoch: Level,
+}
+
+impl Metrics {
+    pub(super) fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("ringmaster_fileserver");
+        registry.register("stored", "Copies stored", self.stored.clone());
+        registry.register("stored_bytes", "Bytes of copies stored", self.stored_bytes.clone());
+        registry.register("served_bytes", "Bytes of copies read", self.served_bytes.clone());
+        registry.register("deleted", "Copies deleted", self.deleted.clone());
+        registry.register("registrations", "Times admitted by the directory", self.registrations.clone());
+        registry.register("heartbeats_failed", "Heartbeats without an answer", self.heartbeats_failed.clone());
+        registry.register("damaged", "Times a damaged copy was met since the start", self.damaged.clone());
+        registry.register("blobs", "Blobs held", self.blobs.clone());
+        registry.register("used_bytes", "Bytes of the blobs held", self.used.clone());
+        registry.register("free_bytes", "Bytes that can still be stored", self.free.clone());
+        registry.register("capacity_bytes", "Bytes that can be held in all", self.capacity.clone());
+        registry.register("epoch", "Current epoch, 0 before admission", self.epoch.clone());
+        registry
+    }
+
+    pub(super) fn set(&self, usage: &Usage, damaged: u64, epoch: u64) {
+        self.damaged.set(damaged);
+        self.blobs.set(usage.blobs);
+        self.used.set(usage.used);
+        self.free.set(usage.free);
+        self.capacity.set(usage.capacity);
+        self.epoch.set(epoch);
+    }
+}
+
+/// The text format.
+///
+/// # Errors
+/// Never, as a `String` takes whatever it is given.
+pub(super) fn render(registry: &Registry) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    encode(&mut text, registry)?;
+    Ok(text)
+}

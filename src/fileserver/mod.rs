@@ -1,0 +1,192 @@
+//! A file server: a store of blobs behind HTTP, and a member of a cluster.
+//!
+//! Nothing here knows about users, files or their names: a blob is an id and bytes, and every call is allowed by a
+//! capability that a directory node signed.
+
+mod http;
+mod identity;
+mod membership;
+mod metrics;
+mod store;
+mod transfer;
+mod view;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use self::identity::Identity;
+use self::membership::Membership;
+use self::metrics::Metrics;
+use self::store::Store;
+use self::view::View;
+use crate::client::blobs::http::HttpBlobs;
+use crate::clock::SharedClock;
+use crate::domain::{Epoch, ServerId};
+use crate::protocol::secret::ClusterSecret;
+
+/// What a file server is started with.
+pub struct Options {
+    /// Where it listens, bound already.
+    pub listener: TcpListener,
+    pub data_dir: PathBuf,
+    /// Its URL as directory nodes and other file servers reach it.
+    pub advertise: String,
+    pub zone: String,
+    /// The URLs of directory nodes; it learns of further ones from them.
+    pub directory: Vec<String>,
+    pub secret: ClusterSecret,
+    pub clock: SharedClock,
+    /// The most bytes that it is to hold; the size of the file system where it is not given.
+    pub capacity: Option<u64>,
+}
+
+/// A running file server. Dropping it stops it, without waiting for the end.
+#[derive(Debug)]
+pub struct FileServer {
+    view: watch::Receiver<View>,
+    stop: CancellationToken,
+    outcome: watch::Receiver<Option<Result<(), Arc<anyhow::Error>>>>,
+}
+
+/// Starts a file server. It serves at once what it holds, and asks in the background to be admitted.
+///
+/// # Errors
+/// When the data directory is in use, belongs to somebody else, or cannot be read or written; when the options name
+/// no directory node.
+pub async fn start(options: Options) -> anyhow::Result<FileServer> {
+    let Options { listener, data_dir, advertise, zone, directory, secret, clock, capacity } = options;
+    if directory.is_empty() {
+        bail!("no directory node is named: set `cluster.directory` to the URLs of at least one");
+    }
+    let advertise = advertise.trim_end_matches('/').to_owned();
+    let opening = {
+        let clock = clock.clone();
+        move || -> anyhow::Result<(Identity, Arc<Store>)> {
+            let identity = Identity::open(&data_dir, &clock)?;
+            let store = Store::open(&data_dir, capacity, clock)
+                .with_context(|| format!("cannot open the blob store in {}", data_dir.display()))?;
+            Ok((identity, store))
+        }
+    };
+    let (identity, store) = tokio::task::spawn_blocking(opening).await??;
+    let uuid = identity.uuid();
+    let metrics = Arc::new(Metrics::default());
+    let member = (advertise.clone(), zone);
+    let (membership, view) =
+        Membership::new(identity, Arc::clone(&store), Arc::clone(&metrics), secret.clone(), member, &directory)?;
+    let cluster_id = {
+        let view = view.clone();
+        move || view.borrow().bound.map(|(cluster_id, _)| cluster_id)
+    };
+    let context = Arc::new(http::Context {
+        store: Arc::clone(&store),
+        view: view.clone(),
+        peers: HttpBlobs::new(secret.clone(), cluster_id, clock.clone())?,
+        secret,
+        clock,
+        uuid,
+        advertise,
+        registry: metrics.registry(),
+        metrics,
+    });
+    let stop = CancellationToken::new();
+    let (report, outcome) = watch::channel(None);
+    tokio::spawn(supervise(listener, context, membership, store, stop.clone(), report));
+    Ok(FileServer { view, stop, outcome })
+}
+
+/// Runs the parts until one fails or all are stopped. The data directory stays locked until the last request is done.
+async fn supervise(
+    listener: TcpListener,
+    context: Arc<http::Context>,
+    membership: Membership,
+    store: Arc<Store>,
+    stop: CancellationToken,
+    report: watch::Sender<Option<Result<(), Arc<anyhow::Error>>>>,
+) {
+    let _stop_when_dropped = stop.clone().drop_guard();
+    let identity = membership.identity();
+    let counting = {
+        let stop = stop.clone();
+        tokio::task::spawn_blocking(move || store.count(|| stop.is_cancelled()))
+    };
+    let counting = async {
+        match counting.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the blobs could not be counted: the totals stay too low"),
+            Err(error) => tracing::error!(%error, "the blobs could not be counted: the totals stay too low"),
+        }
+    };
+    let serving = http::serve::serve(listener, http::router(context), stop.clone());
+    let joining = async {
+        let joined = membership.run(stop.clone()).await;
+        stop.cancel();
+        joined
+    };
+    let ((), (), joined) = tokio::join!(counting, serving, joining);
+    drop(identity);
+    // Nobody may be left to hear it.
+    let _ = report.send(Some(joined.map_err(Arc::new)));
+}
+
+impl FileServer {
+    /// Nothing before the first admission of this data directory.
+    pub fn server_id(&self) -> Option<ServerId> {
+        self.view.borrow().bound.map(|(_, server_id)| server_id)
+    }
+
+    /// Nothing until this process was admitted.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.view.borrow().epoch
+    }
+
+    /// Waits until it is admitted.
+    ///
+    /// # Errors
+    /// When it stops before that.
+    pub async fn admitted(&self) -> anyhow::Result<(ServerId, Epoch)> {
+        let mut view = self.view.clone();
+        let seen = view.wait_for(|view| view.bound.is_some() && view.epoch.is_some()).await;
+        let own = seen.ok().and_then(|view| Some((view.bound?.1, view.epoch?)));
+        match own {
+            Some(own) => Ok(own),
+            None => {
+                self.stopped().await?;
+                bail!("the file server was stopped before it was admitted")
+            }
+        }
+    }
+
+    /// Waits until it has stopped: by [`Self::shutdown`], or by itself, with the reason as an error.
+    ///
+    /// # Errors
+    /// Why it cannot go on.
+    pub async fn stopped(&self) -> anyhow::Result<()> {
+        let mut outcome = self.outcome.clone();
+        let ended = outcome.wait_for(Option::is_some).await.map_err(|_| anyhow!("the file server was cut off"))?;
+        match ended.as_ref() {
+            Some(Err(error)) => Err(anyhow!("{error:#}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes no new requests, lets the running ones finish for a few seconds, and frees the data directory.
+    ///
+    /// # Errors
+    /// As [`Self::stopped`].
+    pub async fn shutdown(&self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.stopped().await
+    }
+}
+
+impl Drop for FileServer {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

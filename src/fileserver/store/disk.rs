@@ -1,0 +1,94 @@
+//! The few calls to the operating system whose failures need care.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::io::Errno;
+
+use super::StoreError;
+
+/// Bytes of a file system.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Space {
+    pub(super) total: u64,
+    pub(super) free: u64,
+}
+
+pub(super) fn space(dir: &Path) -> Result<Space, StoreError> {
+    let stat = statvfs(dir).map_err(|errno| failed("cannot measure the free space of", dir)(errno.into()))?;
+    Ok(Space { total: stat.f_blocks.saturating_mul(stat.f_frsize), free: stat.f_bavail.saturating_mul(stat.f_frsize) })
+}
+
+/// Reserves the bytes of a file that is about to be written, so that a full disk shows before the body has come.
+/// A file system that cannot do that is written to all the same.
+pub(super) fn preallocate(file: &File, path: &Path, bytes: u64) -> Result<(), StoreError> {
+    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+        Err(errno) => Err(failed("cannot reserve space for", path)(errno.into())),
+    }
+}
+
+/// Makes what was written durable.
+///
+/// A failed sync leaves it unknown which pages reached the disk, and the kernel forgets the failure: a second try would
+/// report success for lost data. So the process ends. A full disk is another matter: the file is thrown away.
+pub(super) fn sync_file(file: &File, path: &Path) -> Result<(), StoreError> {
+    match file.sync_all() {
+        Ok(()) => Ok(()),
+        Err(error) if is_full(&error) => Err(StoreError::Full),
+        Err(error) => die(path, &error),
+    }
+}
+
+/// As [`sync_file`], without the metadata that reading does not need: for a file that is still growing.
+pub(super) fn sync_data(file: &File, path: &Path) -> Result<(), StoreError> {
+    match file.sync_data() {
+        Ok(()) => Ok(()),
+        Err(error) if is_full(&error) => Err(StoreError::Full),
+        Err(error) => die(path, &error),
+    }
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_dir(path: &Path) -> Result<(), StoreError> {
+    let dir = File::open(path).map_err(failed("cannot open", path))?;
+    dir.sync_all().map_err(|error| die(path, &error))
+}
+
+/// Removes a file; one that is not there is no error.
+pub(super) fn remove(path: &Path) -> Result<bool, StoreError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("cannot remove", path)(error)),
+    }
+}
+
+pub(super) fn exists(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(failed("cannot look for", path))
+}
+
+/// An I/O error with what was being done. A full disk becomes its own kind.
+pub(super) fn failed<'a>(doing: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
+    move |error| {
+        if is_full(&error) {
+            return StoreError::Full;
+        }
+        StoreError::Io { doing: format!("{doing} {}", path.display()), error }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
+fn die(path: &Path, error: &io::Error) -> ! {
+    tracing::error!(
+        path = %path.display(),
+        %error,
+        "the disk did not take what was written: stopping, because nothing can be promised any more; check the disk"
+    );
+    std::process::exit(1)
+}

@@ -1,0 +1,29 @@
+//! What a file server knows of its cluster. The membership task alone writes it; requests read it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::{ClusterId, Epoch, ServerId};
+use crate::protocol::registration::ServerEntry;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct View {
+    /// Known for good after the first admission.
+    pub(super) bound: Option<(ClusterId, ServerId)>,
+    /// Nothing until this process was admitted: reads are served before that, writes are not.
+    pub(super) epoch: Option<Epoch>,
+    /// The file servers, as the directory last told them. Never from a request.
+    pub(super) servers: Arc<BTreeMap<ServerId, ServerEntry>>,
+}
+
+impl View {
+    /// Takes in what a directory node said. One that lags behind may still name an older epoch of a server.
+    pub(super) fn learn_servers(&mut self, told: Vec<ServerEntry>) {
+        let mut servers = BTreeMap::new();
+        for entry in told {
+            let newer = self.servers.get(&entry.server_id).filter(|known| known.epoch > entry.epoch);
+            servers.insert(entry.server_id, newer.cloned().unwrap_or(entry));
+        }
+        self.servers = Arc::new(servers);
+    }
+}

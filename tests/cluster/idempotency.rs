@@ -1,0 +1,77 @@
+//! One `Idempotency-Key`, one effect, one answer: also at another node and under another leader.
+
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_operation_has_one_effect_and_the_same_answer() {
+    let mut cluster = Cluster::start(3, 3).await;
+    let admin = cluster.admin.clone();
+    let write = [("Idempotency-Key", "write-1")];
+    let (status, first) = cluster.put(&admin, 0, "/write?path=/once", "bytes", &write).await;
+    assert_eq!(status, 201, "{first}");
+    let update = [("Idempotency-Key", "update-1")];
+    let (status, second) = cluster.put(&admin, 1, "/update?path=/once", "more bytes", &update).await;
+    assert_eq!((status, &second["version"]), (200, &json!(2)), "{second}");
+    let lock_body = json!({"path": "/once"});
+    let (status, held) = keyed(&cluster, 2, "/lock", &lock_body, "lock-1").await;
+    assert_eq!(status, 200, "{held}");
+
+    let leader = cluster.leader().await;
+    for round in 0..2 {
+        if round == 1 {
+            cluster.nodes[leader].kill();
+            until("another node leads", async || cluster.leader().await != leader).await;
+        }
+        for node in (0..3).filter(|node| cluster.nodes[*node].is_started()) {
+            assert_eq!(cluster.put(&admin, node, "/write?path=/once", "bytes", &write).await, (201, first.clone()));
+            assert_eq!(
+                cluster.put(&admin, node, "/update?path=/once", "more bytes", &update).await,
+                (200, second.clone())
+            );
+            assert_eq!(
+                keyed(&cluster, node, "/lock", &lock_body, "lock-1").await,
+                (200, held.clone()),
+                "the same token again"
+            );
+            // The same key for another request.
+            for (call, body) in [("/write?path=/once", "other"), ("/write?path=/twice", "bytes")] {
+                let (status, answer) = cluster.put(&admin, node, call, body, &write).await;
+                assert_eq!((status, answer["code"].as_str()), (422, Some("idempotency_key_reused")), "{answer}");
+            }
+        }
+    }
+    let token = held["lock_token"].as_str().expect("a token");
+    let stat = cluster.get(cluster.leader().await, "/stat?path=/once").await.1;
+    assert_eq!((&stat["version"], &stat["lock"]["fence"]), (&json!(2), &held["fence"]));
+    let follower = cluster.leader().await;
+    assert_eq!(cluster.put(&admin, follower, "/update?path=/once", "three", &[("Lock-Token", token)]).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_remembered_as_well() {
+    let cluster = Cluster::start(3, 2).await;
+    let body = json!({"path": "/not-there"});
+    let (status, first) = keyed(&cluster, 0, "/delete", &body, "delete-1").await;
+    assert_eq!(status, 404, "{first}");
+    assert_eq!(cluster.put(&cluster.admin, 0, "/write?path=/not-there", "now it is", &[]).await.0, 201);
+    assert_eq!(keyed(&cluster, 1, "/delete", &body, "delete-1").await.0, 404, "the same operation, the same answer");
+    assert_eq!(keyed(&cluster, 1, "/delete", &body, "delete-2").await.0, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_users_may_choose_the_same_key() {
+    let cluster = Cluster::start(1, 2).await;
+    let bert = cluster.user("bert").await;
+    let key = [("Idempotency-Key", "same")];
+    assert_eq!(cluster.put(&cluster.admin, 0, "/write?path=/a", "admin's", &key).await.0, 201);
+    assert_eq!(cluster.put(&bert, 0, "/write?path=/a", "bert's", &key).await.0, 201);
+    assert_eq!(cluster.read(&bert, 0, "/a").await, Ok(b"bert's".to_vec()));
+}
+
+async fn keyed(cluster: &Cluster, node: usize, call: &str, body: &Value, key: &str) -> (u16, Value) {
+    let request = cluster.http.post(format!("{}{call}", cluster.url(node))).bearer_auth(&cluster.admin.token);
+    let answer = request.header("Idempotency-Key", key).json(body).send().await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
+}

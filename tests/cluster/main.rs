@@ -1,0 +1,13 @@
+//! Clusters of real processes, driven as users, operators and accidents would.
+
+mod support;
+
+mod any_node;
+mod bad_input;
+mod crash;
+mod group_commit;
+mod idempotency;
+mod locking;
+mod placement;
+mod privacy;
+mod streaming;

@@ -1,0 +1,347 @@
+//! What the tests of the file server share: the directory's side of registration and heartbeats (the directory itself
+//! has tests of its own), and servers on free ports with data directories of their own.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use ringmaster::client::blobs::http::HttpBlobs;
+use ringmaster::client::blobs::{BlobError, Blobs, Body, PutCopy, ServerAddress, StoredCopy};
+use ringmaster::clock::SharedClock;
+use ringmaster::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, ServerUuid, Sha256};
+use ringmaster::fileserver::{FileServer, Options, start};
+use ringmaster::protocol::api::ServerState;
+use ringmaster::protocol::capability::{Capability, Method};
+use ringmaster::protocol::registration::{
+    ChallengeAnswer, ChallengeCall, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry,
+};
+use ringmaster::protocol::secret::ClusterSecret;
+use sha2::Digest;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+pub const CLUSTER: ClusterId = ClusterId(0xc1);
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+pub fn secret() -> ClusterSecret {
+    ClusterSecret::from_bytes([42; 32])
+}
+
+/// What a test wants the directory to say, and what it was told.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    pub cluster_id: Option<ClusterId>,
+    pub servers: BTreeMap<u128, ServerEntry>,
+    /// As the directory sees the servers.
+    pub forgotten: bool,
+    pub state: Option<ServerState>,
+    pub registrations: u64,
+    pub heartbeats: BTreeMap<String, Vec<HeartbeatRequest>>,
+}
+
+/// The directory's side of registration and heartbeats.
+#[derive(Clone)]
+pub struct Directory {
+    pub ledger: Arc<Mutex<Ledger>>,
+    secret: ClusterSecret,
+    urls: Arc<Mutex<Vec<String>>>,
+}
+
+impl Directory {
+    pub fn new() -> Self {
+        Self::with(secret(), CLUSTER)
+    }
+
+    pub fn with(secret: ClusterSecret, cluster_id: ClusterId) -> Self {
+        let ledger = Ledger { cluster_id: Some(cluster_id), ..Ledger::default() };
+        Self { ledger: Arc::new(Mutex::new(ledger)), secret, urls: Arc::default() }
+    }
+
+    /// One more node; all nodes share what they know.
+    pub async fn node(&self) -> String {
+        let (listener, url) = bind().await;
+        self.urls.lock().expect("not poisoned").push(url.clone());
+        let router = Router::new()
+            .route("/register", post(register))
+            .route("/heartbeat", post(heartbeat))
+            .with_state((self.clone(), url.clone()));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
+    }
+
+    pub fn with_ledger<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
+        change(&mut self.ledger.lock().expect("not poisoned"))
+    }
+
+    pub fn raise_epoch(&self, server_id: ServerId) {
+        self.with_ledger(|ledger| {
+            let entry = ledger.servers.values_mut().find(|entry| entry.server_id == server_id).expect("registered");
+            entry.epoch.0 += 1;
+        });
+    }
+
+    fn servers(&self) -> Vec<ServerEntry> {
+        self.with_ledger(|ledger| ledger.servers.values().cloned().collect())
+    }
+
+    fn directory(&self) -> Vec<String> {
+        self.urls.lock().expect("not poisoned").clone()
+    }
+}
+
+fn allowed(directory: &Directory, headers: &HeaderMap) -> bool {
+    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    bearer.is_some_and(|bearer| directory.secret.is_bearer(bearer))
+}
+
+async fn register(
+    State((directory, _)): State<(Directory, String)>,
+    headers: HeaderMap,
+    Json(request): Json<RegisterRequest>,
+) -> Response {
+    if !allowed(&directory, &headers) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let call = ChallengeCall::new(&directory.secret, SharedClock::system().random());
+    let answer = reqwest::Client::new()
+        .post(format!("{}/challenge", request.url))
+        .bearer_auth(call.bearer())
+        .json(&call.request())
+        .send()
+        .await;
+    let Ok(Ok(answer)) = async { Ok::<_, reqwest::Error>(answer?.json::<ChallengeAnswer>().await) }.await else {
+        return StatusCode::FORBIDDEN.into_response();
+    };
+    if !call.verify_answer(&answer, request.uuid, &request.url) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let (cluster_id, entry) = directory.with_ledger(|ledger| {
+        ledger.registrations += 1;
+        ledger.forgotten = false;
+        ledger.state = None;
+        let next = ServerId(ledger.servers.len() as u64 + 1);
+        let ServerUuid(uuid) = request.uuid;
+        let entry = ledger.servers.entry(uuid).or_insert_with(|| ServerEntry {
+            server_id: next,
+            url: String::new(),
+            epoch: Epoch(1),
+        });
+        entry.url.clone_from(&request.url);
+        (ledger.cluster_id.expect("set"), entry.clone())
+    });
+    let answer = RegisterAnswer {
+        cluster_id,
+        server_id: entry.server_id,
+        epoch: entry.epoch,
+        heartbeat_ms: 50,
+        directory: directory.directory(),
+        servers: directory.servers(),
+    };
+    Json(answer).into_response()
+}
+
+async fn heartbeat(
+    State((directory, url)): State<(Directory, String)>,
+    headers: HeaderMap,
+    Json(request): Json<HeartbeatRequest>,
+) -> Response {
+    if !allowed(&directory, &headers) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let (known, epoch, state) = directory.with_ledger(|ledger| {
+        let epoch = ledger.servers.get(&request.uuid.0).map(|entry| entry.epoch);
+        ledger.heartbeats.entry(url).or_default().push(request.clone());
+        (epoch.is_some() && !ledger.forgotten, epoch.unwrap_or_default(), ledger.state.unwrap_or(ServerState::Up))
+    });
+    let (directory, servers) = (directory.directory(), directory.servers());
+    Json(HeartbeatAnswer { known, epoch, state, directory, servers }).into_response()
+}
+
+pub async fn bind() -> (TcpListener, String) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let address: SocketAddr = listener.local_addr().expect("bound");
+    (listener, format!("http://{address}"))
+}
+
+/// A file server with its data directory.
+pub struct Server {
+    pub server: FileServer,
+    pub url: String,
+    pub data_dir: PathBuf,
+}
+
+pub async fn try_start(data_dir: &Path, directory: Vec<String>) -> anyhow::Result<(FileServer, String)> {
+    let (listener, url) = bind().await;
+    let options = Options {
+        listener,
+        data_dir: data_dir.to_owned(),
+        advertise: url.clone(),
+        zone: "a".to_owned(),
+        directory,
+        secret: secret(),
+        clock: SharedClock::system(),
+        capacity: None,
+    };
+    Ok((start(options).await?, url))
+}
+
+impl Server {
+    /// Starts one and waits until it is admitted and its directory was heard once.
+    pub async fn start(data_dir: &Path, directory: Vec<String>) -> Self {
+        let (server, url) = try_start(data_dir, directory).await.expect("starts");
+        tokio::time::timeout(DEADLINE, server.admitted()).await.expect("in time").expect("admitted");
+        Self { server, url, data_dir: data_dir.to_owned() }
+    }
+
+    pub fn address(&self) -> ServerAddress {
+        ServerAddress {
+            server_id: self.server.server_id().expect("admitted"),
+            epoch: self.server.epoch().expect("admitted"),
+            url: self.url.clone(),
+        }
+    }
+
+    pub fn data_file(&self, blob_id: BlobId) -> PathBuf {
+        data_file(&self.data_dir, blob_id)
+    }
+
+    pub fn sidecar(&self, blob_id: BlobId) -> PathBuf {
+        self.data_file(blob_id).with_extension("sum")
+    }
+
+    pub fn temporary_files(&self) -> usize {
+        temporary_files(&self.data_dir)
+    }
+}
+
+pub fn data_file(data_dir: &Path, blob_id: BlobId) -> PathBuf {
+    let name = blob_id.to_string();
+    data_dir.join("blobs").join(&name[..2]).join(&name[2..4]).join(name)
+}
+
+pub fn temporary_files(data_dir: &Path) -> usize {
+    std::fs::read_dir(data_dir.join("tmp")).expect("the directory is there").count()
+}
+
+/// A directory and one server.
+pub struct Single {
+    pub directory: Directory,
+    pub node: String,
+    pub server: Server,
+    pub blobs: HttpBlobs,
+    pub dir: TempDir,
+}
+
+impl Single {
+    pub async fn start() -> Self {
+        let directory = Directory::new();
+        let node = directory.node().await;
+        let dir = TempDir::new().expect("a temporary directory");
+        let server = Server::start(dir.path(), vec![node.clone()]).await;
+        Self { directory, node, server, blobs: client(), dir }
+    }
+
+    pub fn at(&self) -> ServerAddress {
+        self.server.address()
+    }
+}
+
+pub fn client() -> HttpBlobs {
+    HttpBlobs::new(secret(), || Some(CLUSTER), SharedClock::system()).expect("a client")
+}
+
+/// Bytes without any regularity that a mistaken offset could hide in.
+pub fn content(size: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+pub fn sha256(bytes: &[u8]) -> Sha256 {
+    Sha256(sha2::Sha256::digest(bytes).into())
+}
+
+pub fn body(bytes: &[u8]) -> Body {
+    let pieces: Vec<_> = bytes.chunks(64 * 1024).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    stream::iter(pieces).boxed()
+}
+
+pub fn new_copy(blob_id: BlobId, copy_id: CopyId, length: Option<u64>) -> PutCopy {
+    PutCopy { blob_id, copy_id, length, max_bytes: u64::MAX }
+}
+
+pub async fn put(
+    blobs: &HttpBlobs,
+    to: &ServerAddress,
+    blob_id: BlobId,
+    bytes: &[u8],
+) -> Result<StoredCopy, BlobError> {
+    blobs.put(to, new_copy(blob_id, CopyId(1), Some(bytes.len() as u64)), body(bytes)).await
+}
+
+/// What came, and why no more came where that is so.
+pub async fn drain(mut body: Body) -> (Vec<u8>, Option<BlobError>) {
+    let mut bytes = Vec::new();
+    while let Some(piece) = body.next().await {
+        match piece {
+            Ok(piece) => bytes.extend_from_slice(&piece),
+            Err(error) => return (bytes, Some(error)),
+        }
+    }
+    (bytes, None)
+}
+
+pub async fn get(
+    blobs: &HttpBlobs,
+    from: &ServerAddress,
+    blob_id: BlobId,
+    range: Option<std::ops::Range<u64>>,
+) -> Result<Vec<u8>, BlobError> {
+    let (bytes, error) = drain(blobs.get(from, blob_id, range).await?).await;
+    error.map_or(Ok(bytes), Err)
+}
+
+/// Waits until it holds.
+pub async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub fn capability(at: &ServerAddress, method: Method, blob_id: Option<BlobId>) -> String {
+    let capability = Capability {
+        method,
+        cluster_id: CLUSTER,
+        server_id: at.server_id,
+        epoch: method.writes().then_some(at.epoch),
+        blob_id,
+        max_bytes: u64::MAX,
+        expires_at_wall_ms: SharedClock::system().wall_ms() + 60_000,
+    };
+    capability.mint(&secret())
+}
+
+pub fn flip(path: &Path, byte: usize) {
+    let mut bytes = std::fs::read(path).expect("the file is there");
+    bytes[byte] ^= 1;
+    std::fs::write(path, bytes).expect("the file is written");
+}
