@@ -51,6 +51,7 @@ impl Node {
         let recovered = metrics.as_ref().is_some_and(|metrics| {
             metrics.local_committed.is_some() && metrics.last_applied >= metrics.local_committed
         });
+        let in_office = leader != Some(self.id) || self.office.borrow().is_some();
         Status {
             node_id: self.id,
             cluster_id: self.cluster_id(),
@@ -58,7 +59,7 @@ impl Node {
             term: metrics.as_ref().map_or(0, |metrics| metrics.current_term),
             leader,
             role,
-            ready: leader.is_some() && recovered && self.stopped_message().is_none(),
+            ready: leader.is_some() && recovered && in_office && self.stopped_message().is_none(),
             last_log_index: own.last_log_index,
             applied_index: own.applied_index,
             members: self.member_statuses(&own),

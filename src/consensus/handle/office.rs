@@ -1,6 +1,6 @@
 //! The leader's office: it stamps proposals with the cluster's time and puts them in the log.
 //!
-//! A leader takes office when it has applied the first entry of its own term, because only then has it applied
+//! A leader takes office when it has applied the first entry of its own term (and, in a new cluster, has set it up), because only then has it applied
 //! everything that former leaders stamped, and cluster time goes on from there. One task stamps and submits, so the stamps in the
 //! log are in order; and every submission names the leadership it was stamped under, so that openraft refuses one that was
 //! overtaken by an election rather than appending it with a stale stamp.
@@ -19,6 +19,10 @@ use crate::domain::{ClusterTime, WallTime};
 
 /// Proposals that wait to be stamped. Their callers wait with them, so this is also a limit on callers.
 pub(super) const MAX_WAITING: usize = 4096;
+
+/// A new cluster's first command may take this long, and is proposed again after this.
+const SET_UP_TIMEOUT: Duration = Duration::from_secs(2);
+const SET_UP_PAUSE: Duration = Duration::from_millis(50);
 
 /// A leadership that has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +74,18 @@ pub(super) async fn keep(node: Arc<Node>, raft: RaftNode) {
         };
         let current = node.office.borrow().as_ref().map(|office| office.leader);
         if office != current {
-            // The mark that openraft publishes comes after the write that the store publishes.
-            let base = node.state.applied().time;
-            let next = office.map(|leader| Office { leader, base, since: node.clock.monotonic() });
-            node.office.send_replace(next);
-            if office.is_some() {
-                tokio::spawn(set_up(Arc::clone(&node)));
+            let ready = match office {
+                Some(leader) => set_up(&node, &raft, leader).await,
+                None => true,
+            };
+            if ready {
+                // Read after what openraft says is applied, which the store publishes first.
+                let base = node.state.applied().time;
+                node.office.send_replace(office.map(|leader| Office { leader, base, since: node.clock.monotonic() }));
+            } else {
+                node.office.send_replace(None);
+                tokio::time::sleep(SET_UP_PAUSE).await;
+                continue;
             }
         }
         if metrics.changed().await.is_err() {
@@ -85,25 +95,35 @@ pub(super) async fn keep(node: Arc<Node>, raft: RaftNode) {
     }
 }
 
-/// Proposes the first command of the cluster unless it is applied. A leader that fails here has lost its office, and the next one
-/// does it.
-async fn set_up(node: Arc<Node>) {
-    let Some(cluster) = node.cluster_id() else { return };
-    let proposal = {
-        let (state, machine, name) = (Arc::clone(&node.state), Arc::clone(&node.machine), node.cluster_name.clone());
-        let look = move || machine.bootstrap(&state.db().view(), cluster, &name);
+/// Has the first command of the cluster applied unless it is, before anybody else's. False when that failed for now.
+async fn set_up(node: &Arc<Node>, raft: &RaftNode, leader: LeaderId) -> bool {
+    let Some(cluster) = node.cluster_id() else { return false };
+    let entry = {
+        let (node, at) = (Arc::clone(node), node.state.applied().time);
+        let wall = WallTime(node.clock.wall_ms());
+        let look = move || match node.machine.bootstrap(&node.state.db().view(), cluster, &node.cluster_name)? {
+            Some(proposal) => node.machine.stamp(at, wall, &proposal).map(Some),
+            None => Ok(None),
+        };
         tokio::task::spawn_blocking(look).await
     };
-    match proposal {
-        Ok(Ok(None)) => {}
-        Ok(Ok(Some(proposal))) => {
-            let outcome = node.propose_here(proposal.into()).await;
-            tracing::info!(%cluster, ?outcome, "a new cluster is set up");
+    let entry = match entry {
+        Ok(Ok(Some(entry))) => entry,
+        Ok(Ok(None)) => return true,
+        Ok(Err(fault)) => {
+            node.stopper.stop(fault.to_string());
+            return false;
         }
-        Ok(Err(fault)) => node.stopper.stop(fault.to_string()),
         // The runtime is ending.
-        Err(_) => {}
+        Err(_) => return false,
+    };
+    let (responder, receiver) = Responder::complete_only();
+    let write = raft.write(Blob::from(entry)).with_leader(leader).responder(responder).await;
+    let done = write.is_ok() && matches!(tokio::time::timeout(SET_UP_TIMEOUT, receiver).await, Ok(Ok(Ok(_))));
+    if done {
+        tracing::info!(%cluster, "a new cluster is set up");
     }
+    done
 }
 
 /// Stamps and submits. The order of stamps is the order in the log.

@@ -14,7 +14,6 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rocksdb::DB;
 use tokio::sync::oneshot;
 
 use super::super::stopper::Stopper;
@@ -54,12 +53,17 @@ impl Waiter {
 }
 
 impl Flusher {
-    pub(super) fn start(db: Arc<DB>, sync_delay: Option<Duration>, stopper: Stopper) -> Self {
+    /// `sync` makes durable all that was written before it was called; an error says what failed.
+    pub(super) fn start(
+        sync: impl FnMut() -> Result<(), String> + Send + 'static,
+        sync_delay: Option<Duration>,
+        stopper: Stopper,
+    ) -> Self {
         let shared = Arc::new(Shared { queue: Mutex::default(), arrived: Condvar::new(), syncs: AtomicU64::new(0) });
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("raft-log-sync".into())
-            .spawn(move || run(&db, &for_thread, sync_delay, &stopper))
+            .spawn(move || run(sync, &for_thread, sync_delay, &stopper))
             .expect("a process that can start can start one more thread");
         Self { shared, thread: Some(thread) }
     }
@@ -98,7 +102,7 @@ impl Drop for Flusher {
     }
 }
 
-fn run(db: &DB, shared: &Shared, sync_delay: Option<Duration>, stopper: &Stopper) {
+fn run(mut sync: impl FnMut() -> Result<(), String>, shared: &Shared, sync_delay: Option<Duration>, stopper: &Stopper) {
     let mut failure: Option<String> = None;
     loop {
         let waiting = {
@@ -115,11 +119,9 @@ fn run(db: &DB, shared: &Shared, sync_delay: Option<Duration>, stopper: &Stopper
             if let Some(delay) = sync_delay {
                 std::thread::sleep(delay);
             }
-            if let Err(error) = db.flush_wal(true) {
+            if let Err(error) = sync() {
                 let message = format!(
-                    "cannot sync the Raft log in {}: {error}. The disk may be failing or full: check it (dmesg, df) \
-                     before you start this node again",
-                    db.path().display()
+                    "{error}. The disk may be failing or full: check it (dmesg, df) before you start this node again"
                 );
                 stopper.stop(message.clone());
                 failure = Some(message);
@@ -129,5 +131,30 @@ fn run(db: &DB, shared: &Shared, sync_delay: Option<Duration>, stopper: &Stopper
         for waiter in waiting {
             waiter.complete(failure.clone().map_or(Ok(()), |message| Err(io::Error::other(message))));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failed_sync_is_final_and_stops_the_node() {
+        let stopper = Stopper::new();
+        let calls = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&calls);
+        let sync = move || match counted.fetch_add(1, Ordering::Relaxed) {
+            0 => Ok(()),
+            1 => Err("cannot sync /disk: it is gone".to_owned()),
+            _ => Ok(()),
+        };
+        let flusher = Flusher::start(sync, None, stopper.clone());
+        flusher.sync().await.unwrap();
+        for _ in 0..3 {
+            let error = flusher.sync().await.unwrap_err().to_string();
+            assert!(error.contains("cannot sync /disk: it is gone"), "{error}");
+        }
+        assert_eq!(calls.load(Ordering::Relaxed), 2, "it is not tried again");
+        assert!(stopper.message().unwrap().contains("check it (dmesg, df)"));
     }
 }

@@ -88,7 +88,12 @@ impl LogStore {
             .map_err(|error| anyhow::anyhow!(damage.explain_open(&error)))?;
         let db = Arc::new(db);
         let ends = reader::check_whole(&db).map_err(|what| anyhow::anyhow!(damage.explain(&what)))?;
-        let flusher = Flusher::start(Arc::clone(&db), options.sync_delay, options.stopper);
+        let synced = Arc::clone(&db);
+        let sync = move || {
+            let dir = synced.path().display();
+            synced.flush_wal(true).map_err(|error| format!("cannot sync the Raft log in {dir}: {error}"))
+        };
+        let flusher = Flusher::start(sync, options.sync_delay, options.stopper);
         Ok(Self(Arc::new(Inner {
             flusher,
             db,

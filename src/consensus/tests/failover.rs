@@ -117,3 +117,22 @@ async fn a_proposal_that_must_not_be_repeated_says_that_its_outcome_is_unknown()
     let result = proposing.await.unwrap();
     assert!(matches!(result, Err(ProposeError::OutcomeUnknown(_))), "{result:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_leader_is_replaced_soon() {
+    let mut cluster = Cluster::started(3, Tuning::default()).await;
+    let mut outages = Vec::new();
+    for round in 0..5 {
+        let (leader, follower) = (cluster.leader().await, cluster.follower().await);
+        let follower = cluster.node(follower).clone();
+        set(&follower, "a", "before").await.unwrap();
+        let begun = Instant::now();
+        cluster.kill(leader);
+        set(&follower, "a", &round.to_string()).await.unwrap();
+        outages.push(begun.elapsed());
+        drop(follower);
+        cluster.start(leader).await;
+    }
+    outages.sort();
+    assert!(outages[2] < Duration::from_secs(4), "{outages:?}");
+}
