@@ -58,3 +58,26 @@ fn every_dependency_says_why_it_is_there() {
     }
     assert!(silent.is_empty(), "docs/DEPENDENCIES.md does not say why these are there: {}", silent.join(", "));
 }
+
+#[test]
+fn what_the_pages_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    for name in ["README.md", "docs/TESTING.md", "docs/ARCHITECTURE.md"] {
+        let text = page(name);
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let (path, function) = quoted.split_once("::").unwrap_or((quoted, ""));
+            let path = path.split(' ').next().unwrap_or_default();
+            let ours = ["tests/", "src/", "scripts/", "benches/", "docs/"].iter().any(|start| path.starts_with(start));
+            if !ours {
+                continue;
+            }
+            match std::fs::read_to_string(root.join(path)) {
+                Ok(source) if function.is_empty() || source.contains(&format!("fn {function}(")) => {}
+                _ if function.is_empty() && root.join(path).is_dir() => {}
+                _ => wrong.push(format!("{name} names `{quoted}`, which is not there")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
