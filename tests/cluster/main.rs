@@ -1,5 +1,7 @@
 //! Clusters of real processes, driven as users, operators and accidents would.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests print what they measured")]
+
 mod support;
 
 mod any_node;

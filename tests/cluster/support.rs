@@ -63,7 +63,6 @@ pub struct Process {
 
 #[derive(Clone, Debug)]
 pub struct User {
-    pub name: String,
     pub id: u64,
     pub token: String,
 }
@@ -79,7 +78,7 @@ impl Cluster {
         fs::write(dir.path().join("cluster.secret"), &secret).expect("the secret is written");
         let (nodes, servers) = configure(dir.path(), &setup);
         let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
-        let admin = User { name: "admin".to_owned(), id: 0, token: String::new() };
+        let admin = User { id: 0, token: String::new() };
         let mut cluster = Self { dir, nodes, servers, http, secret, admin };
         cluster.start_all();
         cluster.wait_ready().await;
@@ -154,7 +153,7 @@ impl Cluster {
         let (status, login) = self.send_as(None, 0, "/login", &body).await;
         assert_eq!(status, 200, "{login}");
         let token = login["token"].as_str().expect("a token").to_owned();
-        User { name: name.to_owned(), id: account["user_id"].as_u64().expect("an id"), token }
+        User { id: account["user_id"].as_u64().expect("an id"), token }
     }
 
     /// `GET` as the admin.
@@ -263,13 +262,6 @@ impl Process {
             let _ = child.kill();
             let _ = child.wait();
         }
-    }
-
-    /// Sends a signal by name, such as `TERM`.
-    pub fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status().expect("kill runs");
-        assert!(status.success());
     }
 
     /// Waits until it ends by itself; its exit code.
