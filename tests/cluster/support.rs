@@ -16,44 +16,44 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long a condition may take to come true. Generous: machines are shared.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "correct horse battery";
 
 /// What a cluster is made of.
-pub struct Setup {
-    pub nodes: usize,
-    pub servers: usize,
+pub(crate) struct Setup {
+    pub(crate) nodes: usize,
+    pub(crate) servers: usize,
     /// Added to the environment of every directory node, such as `("RINGMASTER__RAFT__SYNC_DELAY", "2ms")`.
-    pub environment: Vec<(&'static str, String)>,
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Setup {
-    pub fn new(nodes: usize, servers: usize) -> Self {
+    pub(crate) fn new(nodes: usize, servers: usize) -> Self {
         Self { nodes, servers, environment: Vec::new() }
     }
 
-    pub fn with(mut self, key: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, key: &'static str, value: impl ToString) -> Self {
         self.environment.push((key, value.to_string()));
         self
     }
 }
 
-pub struct Cluster {
-    pub dir: TempDir,
-    pub nodes: Vec<Process>,
-    pub servers: Vec<Process>,
-    pub http: reqwest::Client,
-    pub secret: String,
+pub(crate) struct Cluster {
+    pub(crate) dir: TempDir,
+    pub(crate) nodes: Vec<Process>,
+    pub(crate) servers: Vec<Process>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) secret: String,
     /// The first account, the cluster's admin.
-    pub admin: User,
+    pub(crate) admin: User,
 }
 
 /// One directory node or file server, running or not.
-pub struct Process {
-    pub name: String,
-    pub url: String,
-    pub config: PathBuf,
-    pub data: PathBuf,
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) config: PathBuf,
+    pub(crate) data: PathBuf,
     verb: &'static str,
     log: PathBuf,
     environment: Vec<(&'static str, String)>,
@@ -62,17 +62,17 @@ pub struct Process {
 }
 
 #[derive(Clone, Debug)]
-pub struct User {
-    pub id: u64,
-    pub token: String,
+pub(crate) struct User {
+    pub(crate) id: u64,
+    pub(crate) token: String,
 }
 
 impl Cluster {
-    pub async fn start(nodes: usize, servers: usize) -> Self {
+    pub(crate) async fn start(nodes: usize, servers: usize) -> Self {
         Self::set_up(Setup::new(nodes, servers)).await
     }
 
-    pub async fn set_up(setup: Setup) -> Self {
+    pub(crate) async fn set_up(setup: Setup) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let secret = format!("{:064x}", std::process::id() as u128 + u128::from(dir.path().as_os_str().len() as u64));
         fs::write(dir.path().join("cluster.secret"), &secret).expect("the secret is written");
@@ -87,16 +87,16 @@ impl Cluster {
         cluster
     }
 
-    pub fn start_all(&mut self) {
+    pub(crate) fn start_all(&mut self) {
         self.nodes.iter_mut().chain(&mut self.servers).for_each(Process::start);
     }
 
-    pub fn kill_all(&mut self) {
+    pub(crate) fn kill_all(&mut self) {
         self.nodes.iter_mut().chain(&mut self.servers).for_each(Process::kill);
     }
 
     /// Every directory node that runs is ready.
-    pub async fn wait_ready(&self) {
+    pub(crate) async fn wait_ready(&self) {
         for node in self.nodes.iter().filter(|node| node.is_started()) {
             let url = format!("{}/readyz", node.url);
             until(&format!("{} is ready\n{}", node.name, node.log_tail()), async || {
@@ -106,7 +106,7 @@ impl Cluster {
         }
     }
 
-    pub async fn wait_for_servers(&self, count: usize) {
+    pub(crate) async fn wait_for_servers(&self, count: usize) {
         for at in 0..self.nodes.len() {
             if !self.nodes[at].is_started() {
                 continue;
@@ -121,7 +121,7 @@ impl Cluster {
     }
 
     /// The position of the node that leads, as the others see it.
-    pub async fn leader(&self) -> usize {
+    pub(crate) async fn leader(&self) -> usize {
         let mut leader = 0;
         until("the running nodes agree on a leader", async || {
             let mut seen = Vec::new();
@@ -137,16 +137,16 @@ impl Cluster {
     }
 
     /// A node that does not lead.
-    pub async fn follower(&self) -> usize {
+    pub(crate) async fn follower(&self) -> usize {
         (self.leader().await + 1) % self.nodes.len()
     }
 
-    pub fn url(&self, node: usize) -> &str {
+    pub(crate) fn url(&self, node: usize) -> &str {
         &self.nodes[node].url
     }
 
     /// Signs up and logs in.
-    pub async fn user(&self, name: &str) -> User {
+    pub(crate) async fn user(&self, name: &str) -> User {
         let body = json!({"username": name, "password": PASSWORD});
         let (status, account) = self.send_as(None, 0, "/signup", &body).await;
         assert_eq!(status, 201, "{account}");
@@ -157,11 +157,11 @@ impl Cluster {
     }
 
     /// `GET` as the admin.
-    pub async fn get(&self, node: usize, call: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, node: usize, call: &str) -> (u16, Value) {
         self.get_as(&self.admin, node, call).await
     }
 
-    pub async fn get_as(&self, user: &User, node: usize, call: &str) -> (u16, Value) {
+    pub(crate) async fn get_as(&self, user: &User, node: usize, call: &str) -> (u16, Value) {
         let request = self.http.get(format!("{}{call}", self.url(node))).bearer_auth(&user.token);
         match request.send().await {
             Ok(answer) => (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null)),
@@ -170,7 +170,7 @@ impl Cluster {
     }
 
     /// `POST` of JSON as a user. Status 0 says that there was no answer.
-    pub async fn post(&self, user: &User, node: usize, call: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, user: &User, node: usize, call: &str, body: &Value) -> (u16, Value) {
         self.send_as(Some(user), node, call, body).await
     }
 
@@ -186,7 +186,7 @@ impl Cluster {
     }
 
     /// `PUT` of bytes with extra headers; follows redirects as reqwest does.
-    pub async fn put(
+    pub(crate) async fn put(
         &self,
         user: &User,
         node: usize,
@@ -205,7 +205,7 @@ impl Cluster {
     }
 
     /// The bytes of a file, or the status that was answered instead.
-    pub async fn read(&self, user: &User, node: usize, path: &str) -> Result<Vec<u8>, u16> {
+    pub(crate) async fn read(&self, user: &User, node: usize, path: &str) -> Result<Vec<u8>, u16> {
         let call = format!("{}/read?path={path}", self.url(node));
         let answer = self.http.get(call).bearer_auth(&user.token).send().await.map_err(|_| 0_u16)?;
         let status = answer.status().as_u16();
@@ -216,7 +216,7 @@ impl Cluster {
     }
 
     /// A value of a node's `/metrics`.
-    pub async fn metric(&self, node: usize, name: &str) -> u64 {
+    pub(crate) async fn metric(&self, node: usize, name: &str) -> u64 {
         let answer = self.http.get(format!("{}/metrics", self.url(node))).send().await.expect("metrics are served");
         let text = answer.text().await.expect("metrics are text");
         let line = text.lines().find(|line| line.split(' ').next() == Some(name));
@@ -225,7 +225,7 @@ impl Cluster {
     }
 
     /// Every blob on the disks: server position, blob id, SHA-256 of its bytes.
-    pub fn blobs_on_disks(&self) -> Vec<(usize, String, String)> {
+    pub(crate) fn blobs_on_disks(&self) -> Vec<(usize, String, String)> {
         let mut found = Vec::new();
         for (at, server) in self.servers.iter().enumerate() {
             for file in files_below(&server.data.join("blobs")) {
@@ -240,7 +240,7 @@ impl Cluster {
 }
 
 impl Process {
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
@@ -257,7 +257,7 @@ impl Process {
     }
 
     /// `kill -9`, and wait until it is gone.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
@@ -265,7 +265,7 @@ impl Process {
     }
 
     /// Waits until it ends by itself; its exit code.
-    pub async fn wait_exit(&mut self) -> Option<i32> {
+    pub(crate) async fn wait_exit(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("it runs");
         let start = Instant::now();
         loop {
@@ -280,22 +280,22 @@ impl Process {
         }
     }
 
-    pub fn is_started(&self) -> bool {
+    pub(crate) fn is_started(&self) -> bool {
         self.child.is_some()
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
     }
 
     /// The largest resident memory so far, in bytes.
-    pub fn peak_memory(&self) -> u64 {
+    pub(crate) fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process is there");
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux tells it");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
     }
 
-    pub fn log_text(&self) -> String {
+    pub(crate) fn log_text(&self) -> String {
         let mut text = String::new();
         if let Ok(mut file) = File::open(&self.log) {
             let _ = file.read_to_string(&mut text);
@@ -303,7 +303,7 @@ impl Process {
         text
     }
 
-    pub fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let text = self.log_text();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(25)..].join("\n")
@@ -377,7 +377,7 @@ fn configure(dir: &Path, setup: &Setup) -> (Vec<Process>, Vec<Process>) {
 }
 
 impl Process {
-    pub fn new(
+    pub(crate) fn new(
         dir: &Path,
         verb: &'static str,
         name: String,
@@ -394,7 +394,7 @@ impl Process {
 }
 
 /// A port that nobody else uses while this lives.
-pub struct Port {
+pub(crate) struct Port {
     number: u16,
     _lock: File,
 }
@@ -403,7 +403,7 @@ impl Port {
     const FIRST: u16 = 11_000;
     const COUNT: u16 = 20_000;
 
-    pub fn take() -> Self {
+    pub(crate) fn take() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let locks = std::env::temp_dir().join("ringmaster-test-ports");
         fs::create_dir_all(&locks).expect("a directory for the locks of ports");
@@ -418,17 +418,17 @@ impl Port {
         panic!("no port is free");
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.number)
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 }
 
 /// Waits until a condition holds.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !holds().await {
         assert!(start.elapsed() < DEADLINE, "not in {DEADLINE:?}: {what}");
@@ -436,12 +436,12 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest as _;
     hex::encode(sha2::Sha256::digest(bytes))
 }
 
-pub fn files_below(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -451,7 +451,7 @@ pub fn files_below(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Bytes that differ from file to file and compress badly, the same for the same seed.
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
