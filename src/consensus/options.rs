@@ -80,7 +80,7 @@ impl Default for Tuning {
             snapshot_after_bytes: 256 << 20,
             keep_entries: 5_000,
             snapshot_chunk_bytes: 1 << 20,
-            propose_deadline: Duration::from_secs(8),
+            propose_deadline: Duration::from_secs(6),
             read_deadline: Duration::from_secs(3),
             sync_delay: None,
         }

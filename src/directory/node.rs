@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::http::error::{ApiError, ApiResult};
 use super::servers::ServerWatch;
@@ -20,7 +20,7 @@ use crate::telemetry::{Counter, Gauge, Metrics};
 /// Passwords that are hashed at once: each takes a core for tens of milliseconds, and 19 MiB.
 const PASSWORDS_AT_ONCE: usize = 2;
 /// How long a request waits for its password's turn.
-const PASSWORD_PATIENCE: Duration = Duration::from_secs(8);
+const PASSWORD_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The node, shared by all requests.
 pub(crate) type App = Arc<Node>;
@@ -37,7 +37,7 @@ pub(crate) struct Node {
     pub(crate) metrics: Metrics,
     pub(crate) counters: Counters,
     pub(crate) handle: OnceLock<Handle>,
-    pub(crate) passwords: Semaphore,
+    pub(crate) passwords: Arc<Semaphore>,
     pub(crate) stopping: AtomicBool,
 }
 
@@ -69,8 +69,8 @@ impl Counters {
 }
 
 impl Node {
-    pub(crate) fn password_slots() -> Semaphore {
-        Semaphore::new(PASSWORDS_AT_ONCE)
+    pub(crate) fn password_slots() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(PASSWORDS_AT_ONCE))
     }
 
     /// Consensus. It is set before the first request is accepted.
@@ -83,10 +83,10 @@ impl Node {
         Ok(self.handle().propose(proposal).await??)
     }
 
-    /// A turn at hashing a password.
-    pub(crate) async fn password_work(&self) -> ApiResult<SemaphorePermit<'_>> {
+    /// A turn at hashing a password. It goes with the hashing, which no client that hangs up can end.
+    pub(crate) async fn password_work(&self) -> ApiResult<OwnedSemaphorePermit> {
         let busy = || ApiError::new(Code::TooManyRequests, "too many logins at once: try again in a few seconds");
-        match tokio::time::timeout(PASSWORD_PATIENCE, self.passwords.acquire()).await {
+        match tokio::time::timeout(PASSWORD_PATIENCE, self.passwords.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(busy()),
         }

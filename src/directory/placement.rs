@@ -154,8 +154,9 @@ impl Drop for InFlight {
     }
 }
 
-/// How often the leader is asked again that turned out not to lead any more.
-const ASKS: u32 = 20;
+/// How often a leader is asked while there is none, or it turns out not to lead any more: an upload rides out an
+/// election at its start as its commit does at its end.
+const ASKS: u32 = 40;
 /// How long is waited in between.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -165,9 +166,11 @@ impl Node {
         let request = PlacementRequest { blob_id, size_hint, excluded: Vec::new() };
         let call = PlacerCall::Place(request);
         for _ in 0..ASKS {
-            let answer = match ask(self.handle(), &call).await? {
-                PlacerReply::Placement(answer) => answer,
-                PlacerReply::NotLeader | PlacerReply::Known(_) => {
+            // Safe to repeat: a blob that is placed twice counts once.
+            let answer = match ask(self.handle(), &call).await {
+                Ok(PlacerReply::Placement(answer)) => answer,
+                Err(error) if error.code != Code::NoLeader => return Err(error),
+                _ => {
                     tokio::time::sleep(ASK_AGAIN).await;
                     continue;
                 }

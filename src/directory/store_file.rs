@@ -125,7 +125,7 @@ impl StoreFile<'_> {
                 Err(rejection) if rejection.kind == RejectionKind::StaleReceipt => {
                     last = rejection.detail;
                     received_at = self.node.handle().cluster_time();
-                    copies = self.renewed(&content, copies, placed.targets.len()).await?;
+                    copies = self.renewed(&content, copies).await?;
                 }
                 Err(rejection) => {
                     self.discard(&content, &copies, &rejection);
@@ -174,8 +174,11 @@ impl StoreFile<'_> {
     }
 
     /// The copies that their servers still hold, under those servers' present epochs; and new ones for the others.
-    async fn renewed(&self, content: &Content, copies: Vec<StoredCopy>, wanted: usize) -> ApiResult<Vec<StoredCopy>> {
-        let addresses = self.node.addresses().await?;
+    /// As many as the state asks for by now: a server may have come since the write was placed.
+    async fn renewed(&self, content: &Content, copies: Vec<StoredCopy>) -> ApiResult<Vec<StoredCopy>> {
+        let ring = self.node.handle().read(|store| query::ring(store)).await?;
+        let wanted = usize::try_from(ring.copies).unwrap_or(usize::MAX);
+        let addresses: Vec<ServerAddress> = ring.servers.iter().map(super::servers::address).collect();
         let (mut held, mut servers) = (Vec::new(), Vec::new());
         for copy in &copies {
             let Some(address) = addresses.iter().find(|address| address.server_id == copy.server_id) else { continue };
@@ -233,11 +236,6 @@ impl Node {
     /// A fresh copy id for each target of one attempt.
     pub(crate) fn fresh_copies(&self, targets: &[ServerAddress]) -> Vec<(ServerAddress, CopyId)> {
         targets.iter().map(|address| (address.clone(), CopyId(self.clock.random_u128()))).collect()
-    }
-
-    /// Where each file server is, and at which epoch, by the replicated record.
-    pub(crate) async fn addresses(&self) -> ApiResult<Vec<ServerAddress>> {
-        Ok(self.handle().read(|store| query::servers(store)).await?.iter().map(super::servers::address).collect())
     }
 
     /// Deletes copies that no record names nor ever will. Best effort; what stays is found by inventory.

@@ -112,6 +112,25 @@ impl Default for Policy {
     }
 }
 
+impl Command {
+    /// Whether applying it twice in a row does the same as once, without an operation's name. Those of users are not:
+    /// the second one would be refused.
+    pub const fn is_idempotent(&self) -> bool {
+        matches!(
+            self,
+            Self::Bootstrap { .. }
+                | Self::SetPolicy { .. }
+                | Self::OpenSession { .. }
+                | Self::CloseSession { .. }
+                | Self::Expire { .. }
+                | Self::Reap { .. }
+                | Self::RegisterServer { .. }
+                | Self::ServerDown { .. }
+                | Self::ServerFull { .. }
+        )
+    }
+}
+
 /// One change of the state machine. Each does bounded work (at most about a thousand rows), because the whole
 /// cluster waits while one applies.
 #[derive(Clone, Debug, PartialEq, Eq)]

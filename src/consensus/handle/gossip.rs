@@ -48,9 +48,11 @@ impl Node {
             ServerState::Learner | ServerState::Shutdown => Role::Learner,
         });
         // A node that was just started knows of no commit until a leader tells it.
-        let recovered = metrics.as_ref().is_some_and(|metrics| {
+        let caught_up = metrics.as_ref().is_some_and(|metrics| {
             metrics.local_committed.is_some() && metrics.last_applied >= metrics.local_committed
         });
+        // Once and for all: under load there is always a batch that is committed and not applied yet.
+        let recovered = self.recovered.fetch_or(caught_up, Ordering::Relaxed) || caught_up;
         let in_office = leader != Some(self.id) || self.office.borrow().is_some();
         Status {
             node_id: self.id,

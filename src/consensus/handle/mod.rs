@@ -120,7 +120,7 @@ impl Handle {
     /// # Errors
     /// See [`ProposeError`]. It takes no longer than `Tuning::propose_deadline`.
     pub async fn propose(&self, proposal: Proposal) -> Result<Answer, ProposeError> {
-        let repeatable = proposal.operation.is_some();
+        let repeatable = proposal.operation.is_some() || proposal.command.is_idempotent();
         let answer = self.propose_bytes(proposal.encode().into(), repeatable).await?;
         decode_answer(&answer).map_err(|fault| ProposeError::OutcomeUnknown(fault.to_string()))
     }

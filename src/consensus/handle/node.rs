@@ -59,6 +59,8 @@ pub(crate) struct Node {
     pub read_rounds: AtomicU64,
     pub reads: AtomicU64,
     pub closing: AtomicBool,
+    /// It has applied what was committed when it started.
+    pub recovered: AtomicBool,
     pub office: watch::Sender<Option<Office>>,
     pub proposals: mpsc::Sender<Submission>,
     pub rounds: mpsc::Sender<Waiter>,

@@ -118,12 +118,32 @@ impl Node {
             Leader::Unknown(reason) => return Outcome::NotLeader(reason),
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        match self.peers.call(&target, Call::Propose, proposal, left).await {
+        let call = self.peers.call(&target, Call::Propose, proposal, left);
+        let Some(answered) = self.while_it_leads(&target, call).await else {
+            return Outcome::Unknown(format!("node {} stopped leading before it answered", target.id));
+        };
+        match answered {
             Ok(body) => decode::<ProposeReply>(&body).map_or_else(Outcome::Unknown, Outcome::from),
             Err(CallError::Unreachable(text)) => Outcome::NotLeader(format!("node {}: {text}", target.id)),
             // It refused to look at the call at all: it is starting, or of another cluster.
             Err(CallError::Refused(text)) => Outcome::NotLeader(text),
             Err(CallError::Broken(text)) => Outcome::Unknown(format!("node {} did not answer: {text}", target.id)),
+        }
+    }
+
+    /// The answer of a call to the leader, or nothing once it no longer counts as the leader: one that hangs must not
+    /// hold up what its successor could do.
+    async fn while_it_leads<T>(&self, target: &Target, call: impl Future<Output = T>) -> Option<T> {
+        let mut call = std::pin::pin!(call);
+        loop {
+            tokio::select! {
+                answer = &mut call => return Some(answer),
+                () = tokio::time::sleep(PAUSE) => {
+                    if self.leader() != Leader::There(target.clone()) {
+                        return None;
+                    }
+                }
+            }
         }
     }
 
@@ -165,7 +185,13 @@ impl Node {
         if node == self.id {
             return self.service.serve(node, request).await.map_err(|cause| AskError::Refused { node, cause });
         }
-        let answer = self.peers.call(target, Call::Ask, request, self.tuning.propose_deadline).await;
+        let call = self.peers.call(target, Call::Ask, request, self.tuning.propose_deadline);
+        let answer = if self.leader() == Leader::There(target.clone()) {
+            let gone = || CallError::Broken("it stopped leading before it answered".to_owned());
+            self.while_it_leads(target, call).await.unwrap_or_else(|| Err(gone()))
+        } else {
+            call.await
+        };
         let body = answer.map_err(|error| match error {
             CallError::Refused(cause) => AskError::Refused { node, cause },
             CallError::Unreachable(cause) | CallError::Broken(cause) => AskError::Unreachable { node, cause },

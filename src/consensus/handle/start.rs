@@ -110,6 +110,13 @@ fn open_disk(options: &Options, machine: &dyn Machine, stopper: Stopper) -> anyh
     let within = |name: &str| -> PathBuf { data.path().join(name) };
     let node_id = options.node_id.0;
     let shared = rocks::Shared::new();
+    // The log is there before node.json ever names a cluster. Without it this node has forgotten what it promised.
+    ensure!(
+        identity.cluster.is_none() || within("raft").join("CURRENT").exists(),
+        "the Raft log of node {node_id} is gone: {} is missing or empty. Bring it back (is a volume not mounted?). If it is \
+         lost, remove node {node_id} from the cluster and add a new one under another id",
+        within("raft").display()
+    );
     let log = LogStore::open(
         &shared,
         LogOptions {
@@ -174,6 +181,7 @@ impl Parts {
             read_rounds: AtomicU64::new(0),
             reads: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            recovered: AtomicBool::new(false),
             office: watch::Sender::new(None),
             proposals,
             rounds,
@@ -232,7 +240,11 @@ async fn run(node: Arc<Node>, queues: Queues) -> anyhow::Result<()> {
 async fn wait_for_cluster(node: &Arc<Node>, forming: &Forming) -> anyhow::Result<()> {
     let mut reminded: Option<tokio::time::Instant> = None;
     while node.cluster_id().is_none() {
-        let reason = match forming.ask_all().await? {
+        let asked = forming.ask_all().await;
+        if node.cluster_id().is_some() {
+            break; // The first member has told it in the meantime: the answers are of a moment that is over.
+        }
+        let reason = match asked? {
             Round::AllEmpty if forming.is_first() && !node.join => {
                 let id = ClusterId(node.clock.random_u128());
                 let formed = Formed { id, members: node.members.clone() };
@@ -307,8 +319,10 @@ fn config(tuning: &Tuning, cluster_name: &str) -> anyhow::Result<Config> {
     let config = Config {
         cluster_name: cluster_name.to_owned(),
         heartbeat_interval: ms(tuning.heartbeat),
-        election_timeout_min: ms(tuning.election_min),
-        election_timeout_max: ms(tuning.election_max),
+        // Openraft waits for the leader's lease, which is its largest timeout, and then for a timeout: half of each makes
+        // the silence before an election what the tuning says.
+        election_timeout_min: ms(tuning.election_min / 2),
+        election_timeout_max: ms(tuning.election_max / 2),
         enable_pre_vote: Some(true),
         // A restarted leader is elected like anybody else.
         enable_leader_restore: Some(false),

@@ -84,8 +84,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let snapshots = Arc::clone(&self.snapshots);
         let mark = AppliedRecord::new(meta.last_log_id.as_ref(), &meta.last_membership);
         let installed = blocking(move || -> anyhow::Result<()> {
-            let snapshot = snapshots.adopt(&snapshot, &mark)?;
-            store.replace(&snapshot.database(), &mark, &*machine)
+            // Opened before it is kept: a damaged one must not be what the next start begins with. After a crash in between
+            // the state is newer than the snapshot, as it is most of the time.
+            store.replace(&snapshot.database(), &mark, &*machine)?;
+            snapshots.adopt(&snapshot, &mark)?;
+            Ok(())
         })
         .await?;
         installed.map_err(|error| self.failed(&error))

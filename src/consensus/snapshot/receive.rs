@@ -97,27 +97,12 @@ impl Receiver {
     pub(crate) fn write(&self, from: u64, piece: &Piece) -> anyhow::Result<()> {
         let mut slot = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
         let incoming = expected(&mut slot, from, &piece.snapshot)?;
-        let (Some(offered), Some(progress)) =
-            (incoming.offer.files.get(piece.file), incoming.progress.get_mut(piece.file))
-        else {
-            bail!("the snapshot has no file {}", piece.file);
-        };
-        let end = piece.offset + piece.data.0.len() as u64;
-        ensure!(
-            piece.offset == progress.received && end <= offered.size && !progress.complete,
-            "a piece of {} at {} where {} is expected",
-            offered.name,
-            piece.offset,
-            progress.received
-        );
-        let crc = crc32c::crc32c_append(progress.crc, &piece.data.0);
-        ensure!(crc == piece.crc, "a piece of {} at {} is damaged", offered.name, piece.offset);
-        let path = incoming.target.database().join(&offered.name);
-        let complete = end == offered.size;
-        write_at(&path, piece.offset, &piece.data.0, complete)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        *progress = Progress { received: end, crc, complete };
-        Ok(())
+        let written = incoming.write(piece);
+        if written.is_err() {
+            // What is here and what the sender believes to be here have parted: the next offer starts anew.
+            *slot = None;
+        }
+        written
     }
 
     /// The complete snapshot, synced. Its files go away with it unless it is adopted.
@@ -134,6 +119,35 @@ impl Receiver {
         let target = incoming.target.clone();
         *slot = None;
         Ok(target)
+    }
+}
+
+impl Incoming {
+    fn write(&mut self, piece: &Piece) -> anyhow::Result<()> {
+        let (Some(offered), Some(progress)) = (self.offer.files.get(piece.file), self.progress.get_mut(piece.file))
+        else {
+            bail!("the snapshot has no file {}", piece.file);
+        };
+        // An empty file has no byte by which an offer could tell that it is here: it is sent again, and is no news.
+        if progress.complete && offered.size == 0 && piece.data.0.is_empty() {
+            return Ok(());
+        }
+        let end = piece.offset + piece.data.0.len() as u64;
+        ensure!(
+            piece.offset == progress.received && end <= offered.size && !progress.complete,
+            "a piece of {} at {} where {} is expected",
+            offered.name,
+            piece.offset,
+            progress.received
+        );
+        let crc = crc32c::crc32c_append(progress.crc, &piece.data.0);
+        ensure!(crc == piece.crc, "a piece of {} at {} is damaged", offered.name, piece.offset);
+        let path = self.target.database().join(&offered.name);
+        let complete = end == offered.size;
+        write_at(&path, piece.offset, &piece.data.0, complete)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        *progress = Progress { received: end, crc, complete };
+        Ok(())
     }
 }
 

@@ -20,6 +20,8 @@ use crate::protocol::problem::Code;
 
 /// Bounds of a password, in bytes. The upper one keeps the hash's cost bounded.
 const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
+/// The longest username, in bytes.
+pub(crate) const LONGEST_NAME: usize = 64;
 /// The owner of operations that nobody is logged in for: ids of users start at 1.
 const NOBODY: UserId = UserId(0);
 
@@ -31,6 +33,7 @@ pub(crate) async fn signup(
     if !PASSWORD_BYTES.contains(&body.password.len()) {
         return Err(ApiError::invalid("the password must have 8 to 1,024 bytes: choose another"));
     }
+    check_name(&body.username)?;
     let operation = headers.operation(&node, NOBODY, &[b"signup", body.username.as_bytes(), body.password.as_bytes()]);
     let password_hash = hash_password(&node, body.password).await?;
     let command = Command::Signup { username: body.username, password_hash };
@@ -39,7 +42,16 @@ pub(crate) async fn signup(
     Ok((StatusCode::CREATED, Body(Account { user_id: user_id.0, username })).into_response())
 }
 
+/// No text of any length goes into the log: the cluster's own rule is checked here, before the work, and by `apply`.
+fn check_name(username: &str) -> ApiResult<()> {
+    if username.len() > LONGEST_NAME {
+        return Err(ApiError::invalid("the username is longer than 64 bytes: choose a shorter one"));
+    }
+    Ok(())
+}
+
 pub(crate) async fn login(State(node): State<App>, Json(body): Json<Credentials>) -> ApiResult<Response> {
+    check_name(&body.username)?;
     let name = body.username.clone();
     let user = node.handle().read(move |store| query::user_by_name(store, &name)).await?;
     let stored = user.as_ref().map(|user| user.password_hash.clone());
@@ -64,8 +76,9 @@ pub(crate) async fn logout(State(node): State<App>, token: Token) -> ApiResult<S
 /// at once, so that logins take neither the workers nor the memory of everything else.
 async fn hash_password(node: &App, password: String) -> ApiResult<String> {
     let salt = node.clock.random::<16>();
-    let _permit = node.password_work().await?;
+    let permit = node.password_work().await?;
     tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         Argon2::default().hash_password_with_salt(password.as_bytes(), &salt).map(|hash| hash.to_string())
     })
     .await
@@ -76,17 +89,20 @@ async fn hash_password(node: &App, password: String) -> ApiResult<String> {
 /// Where there is no such user the same work is done on a hash that nothing matches, so that the time taken does not
 /// tell who has an account.
 async fn password_is_right(node: &App, password: String, stored: Option<String>) -> ApiResult<bool> {
-    let _permit = node.password_work().await?;
-    tokio::task::spawn_blocking(move || match stored {
-        Some(stored) => {
-            let parsed = PasswordHash::new(&stored).map_err(ApiError::internal)?;
-            Ok(Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok())
-        }
-        None => {
-            Argon2::default()
-                .hash_password_with_salt(password.as_bytes(), b"nobody has this!")
-                .map_err(ApiError::internal)?;
-            Ok(false)
+    let permit = node.password_work().await?;
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        match stored {
+            Some(stored) => {
+                let parsed = PasswordHash::new(&stored).map_err(ApiError::internal)?;
+                Ok(Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok())
+            }
+            None => {
+                Argon2::default()
+                    .hash_password_with_salt(password.as_bytes(), b"nobody has this!")
+                    .map_err(ApiError::internal)?;
+                Ok(false)
+            }
         }
     })
     .await

@@ -72,6 +72,13 @@ impl super::Node {
         found.ok_or_else(not_logged_in)
     }
 
+    /// Checks a token by what this node has applied, whether or not there is a leader.
+    pub(crate) async fn known_here(&self, token: &Token) -> ApiResult<()> {
+        let (token, now) = (token.clone(), self.now());
+        let session = self.handle().read_local(move |store| token.session(store, now)).await?;
+        session.map(drop).ok_or_else(not_logged_in)
+    }
+
     /// The user behind a token.
     pub(crate) async fn user(&self, token: &Token) -> ApiResult<UserId> {
         self.read_as(token, |_, session| Ok(session.user)).await

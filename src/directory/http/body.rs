@@ -2,6 +2,8 @@
 //! refused.
 
 use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -22,6 +24,9 @@ use crate::domain::Sha256;
 /// (`curl --data-binary`, `wget --post-file`) did not mean it.
 const OCTETS: &str = "application/octet-stream";
 const FORM: &str = "application/x-www-form-urlencoded";
+/// The most bytes of a form around its file, as far as the parser has been fed: what is read before the parser has
+/// found the field counts.
+const MOST_AROUND: usize = 4 << 20;
 /// A body of which nothing comes for so long is given up.
 const BODY_IDLE: Duration = Duration::from_secs(60);
 /// How long the rest of a refused body is read and thrown away. A client that is still sending when its connection is
@@ -38,6 +43,9 @@ pub(crate) fn content_type(headers: &HeaderMap) -> ApiResult<String> {
 }
 
 pub(crate) fn checked_content_type(text: &str) -> ApiResult<String> {
+    if text.bytes().any(|byte| byte.is_ascii_control()) {
+        return Err(ApiError::invalid("the Content-Type has a control character: send it without"));
+    }
     if text.len() > 255 {
         return Err(ApiError::invalid("the Content-Type is longer than 255 bytes: send a shorter one"));
     }
@@ -61,13 +69,15 @@ pub(crate) type ReceiverStream = BoxStream<'static, Result<Bytes, String>>;
 /// Opens a multipart body at its field named `file`. The stream ends only where the form does: a form that was cut off
 /// after its file is no whole request. Its size is bounded where the bytes are counted, not here.
 pub(crate) async fn multipart_file(parts: Parts, body: Body) -> ApiResult<MultipartFile> {
-    let mut request = Request::from_parts(parts, body);
+    let in_file = Arc::new(AtomicBool::new(false));
+    let mut request =
+        Request::from_parts(parts, Body::from_stream(bounded_head(patient(body.into_data_stream()), in_file.clone())));
     DefaultBodyLimit::disable().apply(&mut request);
     let form = Multipart::from_request(request, &()).await.map_err(|error| form_error(error.body_text()))?;
     let (head, found) = tokio::sync::oneshot::channel();
     let (sender, receiver) = tokio::sync::mpsc::channel(2);
     // A field borrows its form, so a task owns both; it ends with the request, when nobody receives any more.
-    tokio::spawn(feed(form, head, sender));
+    tokio::spawn(feed(form, in_file, head, sender));
     let content_type = found.await.map_err(ApiError::internal)??;
     let bytes = futures_util::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|item| (item, receiver))
@@ -78,6 +88,7 @@ pub(crate) async fn multipart_file(parts: Parts, body: Body) -> ApiResult<Multip
 
 async fn feed(
     mut form: Multipart,
+    in_file: Arc<AtomicBool>,
     head: oneshot::Sender<ApiResult<String>>,
     bytes: mpsc::Sender<Result<Bytes, String>>,
 ) {
@@ -95,6 +106,7 @@ async fn feed(
             }
         }
     };
+    in_file.store(true, Ordering::Relaxed);
     if head.send(checked_content_type(file.content_type().unwrap_or(""))).is_err() {
         return;
     }
@@ -109,12 +121,32 @@ async fn feed(
         }
     }
     drop(file);
+    in_file.store(false, Ordering::Relaxed);
     let rest = match form.next_field().await {
         Ok(None) => return,
         Ok(Some(_)) => "the form goes on after its file: send one field named file, as the last".to_owned(),
         Err(error) => error.body_text(),
     };
     let _ = bytes.send(Err(rest)).await;
+}
+
+/// The parser holds what is not a field's content in memory until it is whole. So what comes before the file, and after
+/// it, is bounded.
+fn bounded_head(
+    body: BoxStream<'static, Result<Bytes, String>>,
+    in_file: Arc<AtomicBool>,
+) -> impl Stream<Item = Result<Bytes, String>> + Send + 'static {
+    let mut around = 0;
+    body.map(move |item| {
+        let bytes = item?;
+        if !in_file.load(Ordering::Relaxed) {
+            around += bytes.len();
+            if around > MOST_AROUND {
+                return Err("too much comes before or after the file: send it as the only field".to_owned());
+            }
+        }
+        Ok(bytes)
+    })
 }
 
 fn form_error(cause: String) -> ApiError {

@@ -107,7 +107,9 @@ pub(crate) async fn r#move(
     let to = path_ref(&body.to, body.owner.as_deref())?;
     let lock = headers.lock_token(body.lock_token.as_deref());
     let user = node.user(&token).await?;
-    let parts: [&[u8]; 3] = [b"move", &path_text(&from).into_bytes(), &path_text(&to).into_bytes()];
+    let with_lock = lock.as_deref().unwrap_or("");
+    let parts: [&[u8]; 4] =
+        [b"move", &path_text(&from).into_bytes(), &path_text(&to).into_bytes(), with_lock.as_bytes()];
     let operation = headers.operation(&node, user, &parts);
     let command = Command::Move { user, from: FileRef::Path(from), to, lock: lock.as_deref().map(lock_proof) };
     node.propose_stat(Proposal { operation: Some(operation), command }).await.map(Body)
@@ -126,8 +128,14 @@ pub(crate) async fn delete(
     let user = node.user(&token).await?;
     let recursive = body.recursive;
     let condition_text = format!("{precondition:?}");
-    let parts: [&[u8]; 4] =
-        [b"delete", &file_text(&file).into_bytes(), &[u8::from(recursive)], condition_text.as_bytes()];
+    let with_lock = lock.as_deref().unwrap_or("");
+    let parts: [&[u8]; 5] = [
+        b"delete",
+        &file_text(&file).into_bytes(),
+        &[u8::from(recursive)],
+        condition_text.as_bytes(),
+        with_lock.as_bytes(),
+    ];
     let operation = headers.operation(&node, user, &parts);
     let command = Command::Delete { user, file, recursive, precondition, lock: lock.as_deref().map(lock_proof) };
     node.propose(Proposal { operation: Some(operation), command }).await?;

@@ -1,7 +1,9 @@
 //! Errors on their way to a client: what a person may see, and the cause that only the log sees.
 
+use std::time::Duration;
+
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -10,6 +12,8 @@ use crate::domain::{PathError, Rejection, RejectionKind};
 use crate::protocol::api::REQUEST_ID;
 use crate::protocol::problem::{Code, MEDIA_TYPE, Problem};
 
+/// A request that moves no bytes is answered within ten seconds.
+const DEADLINE: Duration = Duration::from_millis(9_500);
 /// Seconds after which a client that met no leader should try again. An election takes about one.
 const RETRY_AFTER: &str = "1";
 
@@ -142,12 +146,21 @@ pub(crate) async fn finish(
 ) -> Response {
     let id = request_id(&request).unwrap_or_else(|| hex::encode(node.clock.random::<8>()));
     let method = request.method().clone();
+    let moves_bytes = matches!(request.uri().path(), "/write" | "/update" | "/read");
     let route = request.uri().path().to_owned();
     let span =
         tracing::info_span!("request", request_id = %id, node_id = %node.node_id, method = %method, route = %route);
     let mut response = {
         use tracing::Instrument as _;
-        next.run(request).instrument(span.clone()).await
+        let answer = next.run(request).instrument(span.clone());
+        if moves_bytes {
+            answer.await
+        } else {
+            match tokio::time::timeout(DEADLINE, answer).await {
+                Ok(answer) => answer,
+                Err(_) => late(&method).into_response(),
+            }
+        }
     };
     let _entered = span.enter();
     if let Some(pending) = response.extensions_mut().remove::<Pending>() {
@@ -173,6 +186,15 @@ pub(crate) async fn finish(
         response.headers_mut().insert(HeaderName::from_static(REQUEST_ID), value);
     }
     response
+}
+
+/// The waits of one request, each bounded by itself, must not add up to more than a client was promised.
+fn late(method: &Method) -> ApiError {
+    if method == Method::POST {
+        ApiError::from(ProposeError::OutcomeUnknown("the request took too long".to_owned()))
+    } else {
+        ApiError::no_leader().because("the request took too long")
+    }
 }
 
 /// A caller may name its request itself, so that one id runs through several systems' logs.

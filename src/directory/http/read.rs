@@ -86,7 +86,10 @@ impl Asked {
             }
         }
         let size = found.content.size;
-        let range = self.headers.get(header::RANGE).filter(|_| range_applies(&self.headers, found.etag));
+        let range = self
+            .headers
+            .get(header::RANGE)
+            .filter(|_| self.method == Method::GET && range_applies(&self.headers, found.etag));
         let (status, range) =
             match range.and_then(|value| value.to_str().ok()).map_or(Wanted::Whole, |text| wanted(text, size)) {
                 Wanted::Whole => (StatusCode::OK, 0..size),

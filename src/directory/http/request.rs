@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::App;
+use super::accounts::LONGEST_NAME;
 use super::error::{ApiError, ApiResult};
 use crate::directory::transfer::condition::Conditions;
 use crate::domain::command::{FileRef, LockProof, Operation, PathRef, Precondition};
@@ -151,7 +152,16 @@ pub(crate) fn path(text: &str) -> ApiResult<FilePath> {
 }
 
 pub(crate) fn path_ref(path_text: &str, owner: Option<&str>) -> ApiResult<PathRef> {
+    owner.map_or(Ok(()), known_length)?;
     Ok(PathRef { owner: owner.map(str::to_owned), path: path(path_text)? })
+}
+
+/// A name longer than any username is nobody's. It is not carried any further, least of all into the log.
+pub(crate) fn known_length(username: &str) -> ApiResult<()> {
+    if username.len() > LONGEST_NAME {
+        return Err(ApiError::new(Code::NotFound, "there is no user of that name: check its spelling"));
+    }
+    Ok(())
 }
 
 /// The file that a body or a query names.

@@ -5,6 +5,8 @@
 //! only where the body was not sent yet (`Expect: 100-continue`) or is small enough to be kept by every client. In all
 //! other cases this node streams the bytes to the file servers itself and forwards only the commit.
 
+use std::time::Duration;
+
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +23,8 @@ use crate::protocol::api::{IDEMPOTENCY_KEY, LOCK_TOKEN, ROUTING};
 use crate::protocol::problem::Code;
 use crate::protocol::ticket::{Ticket, TicketHolder, TicketScope};
 
+/// How long a small body may take to arrive.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(8);
 /// The largest body that is drained and then redirected.
 const SMALL_BODY: u64 = 64 * 1024;
 
@@ -48,7 +52,10 @@ pub(crate) async fn route(
         Err(error) => Err((error, body)),
         Ok(Decision::Here(caller)) => Ok((Route::Here(caller), body)),
         Ok(Decision::Redirect(location)) => {
-            if !expects_continue(&parts.headers) && Limited::new(body, SMALL_BODY as usize).collect().await.is_err() {
+            let drained = async { Limited::new(body, SMALL_BODY as usize).collect().await.is_ok() };
+            if !expects_continue(&parts.headers)
+                && !tokio::time::timeout(DRAIN_DEADLINE, drained).await.unwrap_or(false)
+            {
                 let error = ApiError::invalid("the body broke off: send it again, with its right length");
                 return Err((error, axum::body::Body::empty()));
             }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use super::App;
 use super::auth::Token;
 use super::error::ApiResult;
-use super::request::{Headers, Json, file_ref, file_text};
+use super::request::{Headers, Json, file_ref, file_text, known_length};
 use super::view;
 use crate::domain::{Command, Outcome, Permission, Proposal};
 use crate::protocol::api::{Granted, Share, SharePermission, Unshare};
@@ -18,6 +18,7 @@ pub(crate) async fn share(
     headers: Headers,
     Json(body): Json<Share>,
 ) -> ApiResult<Body<Granted>> {
+    known_length(&body.username)?;
     let file = file_ref(&body.file)?;
     let permission = match body.permission {
         SharePermission::Read => Permission::Read,
@@ -41,6 +42,7 @@ pub(crate) async fn unshare(
     headers: Headers,
     Json(body): Json<Unshare>,
 ) -> ApiResult<StatusCode> {
+    known_length(&body.username)?;
     let file = file_ref(&body.file)?;
     let user = node.user(&token).await?;
     let parts: [&[u8]; 3] = [b"unshare", &file_text(&file).into_bytes(), body.username.as_bytes()];
