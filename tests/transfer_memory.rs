@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use futures_util::StreamExt;
 
-use ringmaster::directory::transfer::digest::{Summary, hash_only};
 use ringmaster::directory::transfer::download::download;
+use ringmaster::directory::transfer::repeat::{Summary, hash_only};
 use ringmaster::directory::transfer::upload::{Upload, upload};
 
 #[path = "transfer_real/content.rs"]

@@ -4,6 +4,7 @@
 //! Nothing here decides what is true: that stands in the replicated state, and changes by proposals alone. What this
 //! module remembers by itself (heartbeats, what is in flight) may be lost at any moment at no cost but balance.
 
+mod error;
 pub(crate) mod http;
 mod leader;
 mod node;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::http::error::{ApiError, ApiResult};
+use super::error::{ApiError, ApiResult};
 use super::servers::ServerWatch;
 use crate::client::blobs::Blobs;
 use crate::clock::SharedClock;

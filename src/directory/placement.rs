@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::http::error::{ApiError, ApiResult};
+use super::error::{ApiError, ApiResult};
 use super::node::Node;
 use super::placer::message::{PlacementAnswer, PlacementRequest, PlacerCall, PlacerReply, RENEW_EVERY, Release, Renew};
 use super::placer::{NoPlace, Placer, Wish};

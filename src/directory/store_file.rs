@@ -11,7 +11,7 @@
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::http::error::{ApiError, ApiResult};
+use super::error::{ApiError, ApiResult};
 use super::node::{App, Node};
 use super::placement::Placed;
 use super::transfer::upload::{Upload, UploadError, Uploaded, discard, restore_copies, upload};

@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::auth::Token;
-use super::error::{ApiError, ApiResult};
-use super::request::{Headers, Json};
+use super::request::{Headers, Json, LONGEST_NAME};
 use super::view;
+use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
 use crate::domain::{Command, Outcome, Proposal, UserId};
 use crate::protocol::api::{Account, Credentials, Login};
@@ -20,8 +20,6 @@ use crate::protocol::problem::Code;
 
 /// Bounds of a password, in bytes. The upper one keeps the hash's cost bounded.
 const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
-/// The longest username, in bytes.
-pub(crate) const LONGEST_NAME: usize = 64;
 /// The owner of operations that nobody is logged in for: ids of users start at 1.
 const NOBODY: UserId = UserId(0);
 

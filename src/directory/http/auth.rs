@@ -5,8 +5,8 @@ use axum::http::request::Parts;
 use sha2::Digest as _;
 
 use super::App;
-use super::error::{ApiError, ApiResult};
 use super::request::bearer;
+use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query::{self, Session};
 use crate::domain::{ClusterTime, Fault, ReadStore, Sha256, UserId};
 use crate::protocol::problem::Code;

@@ -16,8 +16,8 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
-use super::error::{ApiError, ApiResult};
 use super::routing::expects_continue;
+use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::Sha256;
 
 /// What a file is called where the client names no better type. Clients that send a file as if it were a form

@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::auth::Token;
-use super::error::{ApiError, ApiResult};
 use super::{servers, view};
 use crate::consensus;
+use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
 use crate::domain::rows::Server;
 use crate::domain::{ReadStore, ServerId, Table};

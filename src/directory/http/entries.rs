@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::App;
 use super::auth::Token;
-use super::error::{ApiError, ApiResult};
 use super::request::{Headers, Json, Query, file_ref, file_text, lock_proof, path_ref, path_text, precondition};
 use super::view;
+use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::command::FileRef;
 use crate::domain::query;
 use crate::domain::{Command, Outcome, Proposal};

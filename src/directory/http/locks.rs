@@ -10,9 +10,9 @@ use axum::http::StatusCode;
 
 use super::App;
 use super::auth::{ClusterMember, Token};
-use super::error::{ApiError, ApiResult};
 use super::request::{Headers, Json, file_ref, file_text, lock_proof, mac_hash};
 use super::view;
+use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
 use crate::domain::{Command, Fence, FileId, Outcome, Proposal, ReadStore, UserId};
 use crate::protocol::api::{AccessAnswer, AccessMode, AccessRequest, HeldLock, HeldLocks, Lock, Locked, Renew, Unlock};

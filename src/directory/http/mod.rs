@@ -5,7 +5,7 @@ pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod cluster;
 pub(crate) mod entries;
-pub(crate) mod error;
+pub(crate) mod finish;
 pub(crate) mod locks;
 pub(crate) mod read;
 pub(crate) mod request;
@@ -21,9 +21,9 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post, put};
 
+use super::error::ApiError;
 pub(crate) use super::node::{App, Node};
 use crate::protocol::problem::Code;
-use error::ApiError;
 
 /// All endpoints.
 pub(crate) fn router(node: App) -> Router {
@@ -58,7 +58,7 @@ pub(crate) fn router(node: App) -> Router {
         .route("/metrics", only_get(get(cluster::metrics)))
         .route("/", only_get(get(cluster::root)))
         .fallback(no_such_call)
-        .layer(middleware::from_fn_with_state(node.clone(), error::finish))
+        .layer(middleware::from_fn_with_state(node.clone(), finish::finish))
         .with_state(node)
 }
 

@@ -15,9 +15,9 @@ use base64::Engine as _;
 
 use super::App;
 use super::auth::Token;
-use super::error::{ApiError, ApiResult};
 use super::request::{Query, conditions, file_ref};
 use crate::client::blobs::ServerAddress;
+use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::servers::address;
 use crate::directory::transfer::condition::{ETag, Verdict, range_applies};
 use crate::directory::transfer::download::{Download, DownloadError, SourceFailed, download};

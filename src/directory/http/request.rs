@@ -11,14 +11,15 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::App;
-use super::accounts::LONGEST_NAME;
-use super::error::{ApiError, ApiResult};
+use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::transfer::condition::Conditions;
 use crate::domain::command::{FileRef, LockProof, Operation, PathRef, Precondition};
 use crate::domain::{Fence, FileId, FilePath, Sha256, UserId};
 use crate::protocol::api::{FileName, IDEMPOTENCY_KEY, LOCK_TOKEN, MAX_JSON_BYTES};
 use crate::protocol::problem::Code;
 
+/// The longest username, in bytes.
+pub(crate) const LONGEST_NAME: usize = 64;
 /// How long a JSON body may take to arrive.
 const JSON_BODY_DEADLINE: Duration = Duration::from_secs(8);
 /// The longest operation id of a client, in bytes; `domain` allows the two of the name space more.

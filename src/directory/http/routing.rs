@@ -14,9 +14,9 @@ use http_body_util::{BodyExt, Limited};
 
 use super::App;
 use super::auth::{Token, no_token};
-use super::error::{ApiError, ApiResult};
 use super::request::bearer;
 use crate::config::WriteRouting;
+use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::UserId;
 use crate::domain::query::Session;
 use crate::protocol::api::{IDEMPOTENCY_KEY, LOCK_TOKEN, ROUTING};

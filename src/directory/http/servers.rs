@@ -7,9 +7,9 @@ use axum::extract::State;
 
 use super::App;
 use super::auth::ClusterMember;
-use super::error::{ApiError, ApiResult};
 use super::request::Json;
 use super::view;
+use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::servers::address;
 use crate::domain::query;
 use crate::domain::rows::{Server, ServerState};

@@ -6,9 +6,9 @@ use axum::http::StatusCode;
 
 use super::App;
 use super::auth::Token;
-use super::error::ApiResult;
 use super::request::{Headers, Json, file_ref, file_text, known_length};
 use super::view;
+use crate::directory::error::ApiResult;
 use crate::domain::{Command, Outcome, Permission, Proposal};
 use crate::protocol::api::{Granted, Share, SharePermission, Unshare};
 

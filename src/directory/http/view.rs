@@ -1,6 +1,6 @@
 //! From the domain's answers to the wire's JSON.
 
-use super::error::ApiError;
+use crate::directory::error::ApiError;
 use crate::domain::answer::{Access, ContentStat, LockStat, Stat};
 use crate::domain::{Outcome, Permission, WallTime};
 use crate::protocol::api;

@@ -16,15 +16,15 @@ use futures_util::Stream;
 use super::App;
 use super::auth::Token;
 use super::body;
-use super::error::{ApiError, ApiResult};
 use super::request::{
     Headers, file_ref, file_text, fingerprint, lock_proof, parse_query, path_ref, path_text, precondition,
 };
 use super::routing::{self, Caller, Route, content_length};
 use super::view;
+use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::store_file::{Change, Incoming, StoreFile, too_large, upload_error};
 use crate::directory::transfer::condition::ETag;
-use crate::directory::transfer::digest::hash_only;
+use crate::directory::transfer::repeat::hash_only;
 use crate::domain::answer::Stat;
 use crate::domain::command::{FileRef, LockProof, Operation, PathRef, Precondition};
 use crate::domain::query;

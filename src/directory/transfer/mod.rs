@@ -6,4 +6,5 @@ pub mod condition;
 pub mod digest;
 pub mod download;
 pub mod range;
+pub mod repeat;
 pub mod upload;

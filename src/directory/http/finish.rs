@@ -1,0 +1,101 @@
+//! The outermost layer: every request gets an id and a deadline, and what failed its problem document.
+
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::consensus::ProposeError;
+use crate::directory::error::{ApiError, Pending};
+use crate::protocol::api::REQUEST_ID;
+use crate::protocol::problem::{Code, MEDIA_TYPE, Problem};
+
+/// A request that moves no bytes is answered within ten seconds.
+const DEADLINE: Duration = Duration::from_millis(9_500);
+/// Seconds after which a client that met no leader should try again. An election takes about one.
+const RETRY_AFTER: &str = "1";
+
+/// Gives the request its id, and writes the problem document of what failed. The one place where
+/// a failed request is logged.
+pub(crate) async fn finish(
+    axum::extract::State(node): axum::extract::State<super::App>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let id = request_id(&request).unwrap_or_else(|| hex::encode(node.clock.random::<8>()));
+    let method = request.method().clone();
+    let moves_bytes = matches!(request.uri().path(), "/write" | "/update" | "/read");
+    let route = request.uri().path().to_owned();
+    let span =
+        tracing::info_span!("request", request_id = %id, node_id = %node.node_id, method = %method, route = %route);
+    let mut response = {
+        use tracing::Instrument as _;
+        let answer = next.run(request).instrument(span.clone());
+        if moves_bytes {
+            answer.await
+        } else {
+            match tokio::time::timeout(DEADLINE, answer).await {
+                Ok(answer) => answer,
+                Err(_) => late(&method).into_response(),
+            }
+        }
+    };
+    let _entered = span.enter();
+    if let Some(pending) = response.extensions_mut().remove::<Pending>() {
+        let headers = std::mem::take(response.headers_mut());
+        response = problem_response(&pending, &id);
+        for name in [header::CONTENT_RANGE, header::ALLOW] {
+            if let Some(value) = headers.get(&name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+        let status = pending.code.status();
+        let cause = pending.cause.as_deref().unwrap_or("");
+        if status == 500 {
+            tracing::error!(code = pending.code.as_str(), cause, "request failed");
+        } else if status > 500 {
+            tracing::warn!(code = pending.code.as_str(), cause, "request not served");
+        } else {
+            tracing::debug!(code = pending.code.as_str(), cause, "request refused");
+        }
+    }
+    node.count_request(response.status().as_u16());
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(HeaderName::from_static(REQUEST_ID), value);
+    }
+    response
+}
+
+/// The waits of one request, each bounded by itself, must not add up to more than a client was promised.
+fn late(method: &Method) -> ApiError {
+    if method == Method::POST {
+        ApiError::from(ProposeError::OutcomeUnknown("the request took too long".to_owned()))
+    } else {
+        ApiError::no_leader().because("the request took too long")
+    }
+}
+
+/// A caller may name its request itself, so that one id runs through several systems' logs.
+fn request_id(request: &Request) -> Option<String> {
+    let given = request.headers().get(REQUEST_ID)?.to_str().ok()?;
+    let plain = given.len() <= 64 && given.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    (plain && !given.is_empty()).then(|| given.to_owned())
+}
+
+fn problem_response(pending: &Pending, id: &str) -> Response {
+    let problem = Problem::new(pending.code, pending.detail.clone(), id);
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    if matches!(problem.status, 503 | 504) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    }
+    if pending.code == Code::Unauthenticated {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
