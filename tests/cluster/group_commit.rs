@@ -63,7 +63,11 @@ async fn sixty_four_writers_share_syncs() {
 async fn one_writer_waits_for_two_syncs_in_parallel() {
     const SYNC: Duration = Duration::from_millis(250);
     const WRITES: u32 = 8;
-    let setup = Setup::new(3, 2).with("RINGMASTER__RAFT__SYNC_DELAY", "250ms");
+    // A vote takes two such syncs, so elections must wait longer than that.
+    let setup = Setup::new(3, 2)
+        .with("RINGMASTER__RAFT__SYNC_DELAY", "250ms")
+        .with("RINGMASTER__RAFT__ELECTION_MIN", "2s")
+        .with("RINGMASTER__RAFT__ELECTION_MAX", "4s");
     let cluster = Cluster::set_up(setup).await;
     let leader = cluster.leader().await;
     let before = cluster.metric(leader, "ringmaster_raft_log_syncs_total").await;

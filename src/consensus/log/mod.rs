@@ -228,7 +228,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         Ok(())
     }
 
-    /// Not synced: entries that come back after a power failure are below the purge mark or are purged again.
+    /// Entries that come back after a power failure are below the purge mark or are purged again.
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
         let end = (upto.index + 1).to_be_bytes();
         let entries = family(&self.0.db, ENTRIES);
@@ -238,20 +238,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.write(batch)?;
         // Whole files below the mark go now rather than at their next compaction; but not before the mark is on the disk:
         // their deletion is durable at once, and a log whose entries are gone and whose mark is old is a damaged one.
-        let log = self.clone();
-        tokio::spawn(async move {
-            if log.0.flusher.sync().await.is_err() {
-                return; // The node is stopping.
-            }
-            let delete = move || {
-                let entries = family(&log.0.db, ENTRIES);
-                let deleted = log.0.db.delete_file_in_range_cf(entries, 0_u64.to_be_bytes(), upto.index.to_be_bytes());
-                if let Err(error) = deleted {
-                    tracing::warn!(%error, "purged log files are not deleted yet"); // It costs space, not safety.
-                }
-            };
-            drop(tokio::task::spawn_blocking(delete).await);
-        });
+        // A failure costs space, not safety.
+        self.0.flusher.sync().await?;
+        if let Err(error) = self.0.db.delete_file_in_range_cf(entries, 0_u64.to_be_bytes(), upto.index.to_be_bytes()) {
+            tracing::warn!(%error, "purged log files are not deleted yet");
+        }
         self.set_ends(|ends| {
             ends.purged = Some(upto);
             if ends.last.is_none_or(|last| last.index < upto.index) {

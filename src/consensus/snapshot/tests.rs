@@ -90,10 +90,22 @@ async fn damaged_misplaced_and_strange_pieces_are_refused() {
     };
     let crc = crc32c::crc32c(b"abc");
     assert!(link.receiver.write(1, &piece(0, b"abd", crc)).unwrap_err().to_string().contains("damaged"));
-    assert!(link.receiver.write(1, &piece(3, b"abc", crc)).is_err());
+    // After each refusal the snapshot is offered anew, and begins at the beginning.
+    for (refused, whole) in [
+        (piece(3, b"abc", crc), false),
+        (piece(0, b"abc", crc), true),
+        (piece(3, b"defg", crc32c::crc32c(b"abcdefg")), true),
+    ] {
+        assert_eq!(link.receiver.begin(1, offer("f")).unwrap(), [0]);
+        if whole {
+            link.receiver.write(1, &piece(0, b"abc", crc)).unwrap();
+        }
+        assert!(link.receiver.write(1, &refused).is_err());
+        assert!(link.receiver.write(1, &piece(0, b"abc", crc)).is_err(), "it is not under way any more");
+    }
+    assert_eq!(link.receiver.begin(1, offer("f")).unwrap(), [0]);
     link.receiver.write(1, &piece(0, b"abc", crc)).unwrap();
-    assert!(link.receiver.write(1, &piece(0, b"abc", crc)).is_err());
-    assert!(link.receiver.write(1, &piece(3, b"defg", crc32c::crc32c(b"abcdefg"))).is_err(), "more than offered");
+    assert_eq!(link.receiver.begin(1, offer("f")).unwrap(), [3], "a transfer that broke off goes on");
     assert!(link.receiver.finish(1, "s").is_err());
     link.receiver.write(1, &piece(3, b"def", crc32c::crc32c(b"abcdef"))).unwrap();
     assert_eq!(std::fs::read(link.receiver.finish(1, "s").unwrap().database().join("f")).unwrap(), b"abcdef");

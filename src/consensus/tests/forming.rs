@@ -52,7 +52,9 @@ async fn a_first_member_that_crashed_after_writing_the_id_goes_on_with_it() {
     let identity = serde_json::json!({
         "format": 1, "role": "directory", "node_id": 1, "cluster_name": "test", "cluster_id": id, "members": members
     });
-    std::fs::create_dir_all(cluster.data_dir(1)).unwrap();
+    cluster.start(1).await;
+    cluster.kill(1);
+    until(|| formation::DataDir::take(&cluster.data_dir(1)).ok()).await;
     std::fs::write(cluster.data_dir(1).join("node.json"), identity.to_string()).unwrap();
     for node in [2, 1, 3] {
         cluster.start(node).await;

@@ -16,7 +16,6 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
-use super::routing::expects_continue;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::Sha256;
 
@@ -29,11 +28,6 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const MOST_AROUND: usize = 4 << 20;
 /// A body of which nothing comes for so long is given up.
 const BODY_IDLE: Duration = Duration::from_secs(60);
-/// How long the rest of a refused body is read and thrown away. A client that is still sending when its connection is
-/// closed often sees only a reset, and not the answer that tells it why.
-const LINGER: Duration = Duration::from_secs(30);
-/// A client that sends nothing for so long is not waited for.
-const LINGER_IDLE: Duration = Duration::from_secs(5);
 
 /// The content type under which a raw body is stored.
 pub(crate) fn content_type(headers: &HeaderMap) -> ApiResult<String> {
@@ -184,17 +178,4 @@ pub(crate) fn patient<E: Display + Send + 'static>(
     })
     .fuse()
     .boxed()
-}
-
-/// Reads on and throws away what a refused client still sends, so that it gets to read why. A client that waits for
-/// `100 Continue` sends nothing after a refusal, and must not be told to.
-pub(crate) fn linger(body: Body, headers: &HeaderMap) {
-    if expects_continue(headers) {
-        return;
-    }
-    tokio::spawn(async move {
-        let mut rest = body.into_data_stream();
-        let drain = async { while let Ok(Some(Ok(_))) = tokio::time::timeout(LINGER_IDLE, rest.next()).await {} };
-        let _ = tokio::time::timeout(LINGER, drain).await;
-    });
 }

@@ -6,6 +6,7 @@ pub(crate) mod body;
 pub(crate) mod cluster;
 pub(crate) mod entries;
 pub(crate) mod finish;
+pub(crate) mod linger;
 pub(crate) mod locks;
 pub(crate) mod read;
 pub(crate) mod request;

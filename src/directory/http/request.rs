@@ -7,10 +7,11 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::App;
+use super::linger::linger;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::transfer::condition::Conditions;
 use crate::domain::command::{FileRef, LockProof, Operation, PathRef, Precondition};
@@ -32,7 +33,8 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
-        let bytes = read_bounded(request.into_body()).await?;
+        let (parts, body) = request.into_parts();
+        let bytes = read_bounded(body, &parts.headers).await?;
         let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
         serde_json::from_slice(text).map(Self).map_err(|error| {
             ApiError::invalid(format!("the body is not the JSON that this call takes ({error}): send a JSON object"))
@@ -40,18 +42,29 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     }
 }
 
-async fn read_bounded(body: Body) -> ApiResult<bytes::Bytes> {
-    let read = Limited::new(body, MAX_JSON_BYTES).collect();
-    match tokio::time::timeout(JSON_BODY_DEADLINE, read).await {
-        Err(_) => Err(ApiError::invalid("the body did not arrive in time: send it again")),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            Err(ApiError::new(Code::TooLarge, "the JSON body is larger than 1 MiB: send less at once"))
+async fn read_bounded(body: Body, headers: &HeaderMap) -> ApiResult<Vec<u8>> {
+    let mut rest = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let read = async {
+        while let Some(piece) = rest.next().await {
+            let piece = piece.map_err(|error| {
+                ApiError::invalid("the body broke off: send it again, with its right length").because(error)
+            })?;
+            if bytes.len() + piece.len() > MAX_JSON_BYTES {
+                return Err(ApiError::new(Code::TooLarge, "the JSON body is larger than 1 MiB: send less at once"));
+            }
+            bytes.extend_from_slice(&piece);
         }
-        Ok(Err(error)) => {
-            Err(ApiError::invalid("the body broke off: send it again, with its right length").because(error))
-        }
-    }
+        Ok(())
+    };
+    let outcome = tokio::time::timeout(JSON_BODY_DEADLINE, read).await;
+    let refused = match outcome {
+        Ok(Ok(())) => return Ok(bytes),
+        Ok(Err(error)) => error,
+        Err(_) => ApiError::invalid("the body did not arrive in time: send it again"),
+    };
+    linger(Body::from_stream(rest), headers);
+    Err(refused)
 }
 
 /// The query, decoded.

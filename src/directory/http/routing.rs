@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Limited};
 
 use super::App;
 use super::auth::{Token, no_token};
+use super::linger::expects_continue;
 use super::request::bearer;
 use crate::config::WriteRouting;
 use crate::directory::error::{ApiError, ApiResult};
@@ -111,11 +112,6 @@ fn wants_redirect(node: &App, headers: &HeaderMap) -> ApiResult<bool> {
 /// Whether the client still has its whole body after a redirect.
 fn can_follow(headers: &HeaderMap) -> bool {
     expects_continue(headers) || content_length(headers).is_some_and(|length| length <= SMALL_BODY)
-}
-
-/// Whether the client waits for a word before it sends the body.
-pub(crate) fn expects_continue(headers: &HeaderMap) -> bool {
-    headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {

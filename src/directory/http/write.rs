@@ -16,6 +16,7 @@ use futures_util::Stream;
 use super::App;
 use super::auth::Token;
 use super::body;
+use super::linger::linger;
 use super::request::{
     Headers, file_ref, file_text, fingerprint, lock_proof, parse_query, path_ref, path_text, precondition,
 };
@@ -83,7 +84,7 @@ async fn receive(node: App, request: Request, call: Call) -> ApiResult {
 }
 
 fn refuse(error: ApiError, body: Body, headers: &HeaderMap) -> ApiResult {
-    body::linger(body, headers);
+    linger(body, headers);
     Err(error)
 }
 
@@ -217,7 +218,7 @@ impl Job {
         let mut stream = body::patient(body.into_data_stream());
         let result = self.run(&mut stream, content_length(&parts.headers), content_type).await;
         if result.is_err() {
-            body::linger(Body::from_stream(stream), &parts.headers);
+            linger(Body::from_stream(stream), &parts.headers);
         }
         result
     }
