@@ -18,9 +18,7 @@ use futures_util::future::BoxFuture;
 use ringmaster::clock::SharedClock;
 use ringmaster::consensus::{Handle, Member, Options, PeerService, Tuning};
 use ringmaster::domain::command::{NewContent, PathRef, Policy, Receipt};
-use ringmaster::domain::{
-    BlobId, Command as Change, CopyId, FilePath, NodeId, Outcome, Proposal, ServerUuid, Sha256,
-};
+use ringmaster::domain::{BlobId, Command as Change, CopyId, FilePath, NodeId, Outcome, Proposal, ServerUuid, Sha256};
 use ringmaster::protocol::secret::ClusterSecret;
 
 const SMALL: u64 = 10_000;
@@ -68,7 +66,11 @@ async fn run(large: u64, rounds: u64) -> ExitCode {
         node.latencies.sort_unstable();
         println!(
             "{:>10} {:>8} ms {:>8} MiB {:>7} µs {:>7} µs",
-            node.entries, node.ready.as_millis(), node.memory() >> 20, node.percentile(50), node.percentile(99),
+            node.entries,
+            node.ready.as_millis(),
+            node.memory() >> 20,
+            node.percentile(50),
+            node.percentile(99),
         );
     }
     let (small, big) = (&nodes[0], &nodes[1]);
@@ -183,7 +185,10 @@ fn path_of(file: u64) -> String {
 
 fn hash(password: &str) -> String {
     use argon2::PasswordHasher as _;
-    argon2::Argon2::default().hash_password_with_salt(password.as_bytes(), b"salt for a bench").expect("it hashes").to_string()
+    argon2::Argon2::default()
+        .hash_password_with_salt(password.as_bytes(), b"salt for a bench")
+        .expect("it hashes")
+        .to_string()
 }
 
 fn url(port: u16) -> String {
@@ -220,7 +225,11 @@ impl Node {
     async fn start(dir: tempfile::TempDir, entries: u64) -> Self {
         let config: PathBuf = dir.path().join("node.toml");
         let text = std::fs::read_to_string(&config).expect("the configuration");
-        let url = text.lines().find_map(|line| line.strip_prefix("advertise = \"")?.strip_suffix('"')).expect("a url").to_owned();
+        let url = text
+            .lines()
+            .find_map(|line| line.strip_prefix("advertise = \"")?.strip_suffix('"'))
+            .expect("a url")
+            .to_owned();
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
         let start = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
@@ -231,7 +240,10 @@ impl Node {
             .spawn()
             .expect("the program starts");
         while !http.get(format!("{url}/readyz")).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            assert!(start.elapsed() < Duration::from_secs(120), "the node with {entries} entries does not become ready");
+            assert!(
+                start.elapsed() < Duration::from_secs(120),
+                "the node with {entries} entries does not become ready"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let (token, latencies) = (String::new(), Vec::new());
@@ -255,7 +267,8 @@ impl Node {
                 for at in (first..first + stats).step_by(CLIENTS as usize) {
                     let file = (spread(at) >> 64) as u64 % entries;
                     let start = Instant::now();
-                    let answer = http.get(format!("{url}/stat?path={}", path_of(file))).bearer_auth(&token).send().await;
+                    let answer =
+                        http.get(format!("{url}/stat?path={}", path_of(file))).bearer_auth(&token).send().await;
                     let answer = answer.expect("an answer");
                     assert_eq!(answer.status(), 200);
                     answer.bytes().await.expect("the whole answer");
@@ -277,7 +290,8 @@ impl Node {
 
     /// The largest resident memory so far, in bytes.
     fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process is there");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process is there");
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux tells it");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
     }

@@ -171,7 +171,8 @@ async fn an_upload_goes_on_when_a_file_server_dies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn conditionals_ranges_and_heads_follow_the_standard() {
     let cluster = Cluster::start(1, 2).await;
-    let (status, stat) = cluster.put(&cluster.admin, 0, "/write?path=/f", "0123456789", &[("Content-Type", "text/plain")]).await;
+    let (status, stat) =
+        cluster.put(&cluster.admin, 0, "/write?path=/f", "0123456789", &[("Content-Type", "text/plain")]).await;
     assert_eq!(status, 201, "{stat}");
     let etag = format!("\"{}-1\"", stat["file_id"]);
     let get = async |headers: &[(&str, &str)], method: reqwest::Method| {
