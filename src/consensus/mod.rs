@@ -3,6 +3,8 @@
 //!
 //! `NOTES.md` beside this file has the reasons.
 
+mod apply;
+mod damage;
 mod files;
 mod formation;
 mod handle;
@@ -12,6 +14,7 @@ mod options;
 mod records;
 mod rocks;
 mod snapshot;
+mod state;
 mod status;
 mod stopper;
 #[cfg(test)]

@@ -3,9 +3,9 @@
 //! The records are our own rather than openraft's types: openraft is a moving alpha, and a log written today must be
 //! readable by the version of next year.
 //!
-//! An envelope is one byte of version, four bytes of CRC-32C over key and record, and the record. RocksDB has checksums of
-//! its own for its blocks and its write-ahead log; this one also covers what lies between: memory, the block cache, and a
-//! record filed under the wrong key.
+//! An envelope is one byte of version, four bytes of CRC-32C over key and record, and the record. RocksDB has checksums
+//! of its own for its blocks and its write-ahead log; this one also covers what lies between: memory, the block cache,
+//! and a record filed under the wrong key.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,8 +6,8 @@ use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Optio
 /// 500 MiB while its hot rows are in memory; what does not fit is in the kernel's page cache.
 const BLOCK_CACHE_BYTES: usize = 160 << 20;
 
-/// Open files of one store. Each costs a table reader outside the block cache; a hundred million files would otherwise keep
-/// thousands.
+/// Open files of one store. Each costs a table reader outside the block cache; a hundred million files would otherwise
+/// keep thousands.
 const MAX_OPEN_FILES: i32 = 256;
 
 /// What both stores of a node share.

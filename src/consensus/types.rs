@@ -3,14 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use openraft::Raft;
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::alias;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use super::machine::StateMachine;
 
 openraft::declare_raft_types!(
     /// Log entries and answers are bytes here: what they mean is the state machine's business.
@@ -21,7 +18,6 @@ openraft::declare_raft_types!(
         Node = PeerNode,
 );
 
-pub(crate) type RaftNode = Raft<TypeConfig, StateMachine>;
 pub(crate) type LogId = alias::LogIdOf<TypeConfig>;
 pub(crate) type LeaderId = alias::CommittedLeaderIdOf<TypeConfig>;
 pub(crate) type Vote = alias::VoteOf<TypeConfig>;

@@ -152,7 +152,8 @@ impl DataDir {
     }
 
     fn first_identity(&self, node_id: NodeId, cluster_name: &str) -> anyhow::Result<Identity> {
-        // With data but without an identity, part of the directory is gone; an identity made now could be the wrong one.
+        // With data but without an identity, part of the directory is gone; an identity made now could be the wrong
+        // one.
         for name in files::list_names(&self.path)? {
             if name == "raft" || name == "state" {
                 bail!(

@@ -1,10 +1,11 @@
 //! How a cluster comes to be, once, from empty disks.
 //!
-//! The first member (the one with the lowest id) waits until every other listed member says that its disk is empty too. Then it makes
-//! the cluster's id, writes it down, tells it to each of the others, who write it down before they answer, and only
-//! then gives Raft its first entry. So:
+//! The first member (the one with the lowest id) waits until every other listed member says that its disk is empty too.
+//! Then it makes the cluster's id, writes it down, tells it to each of the others, who write it down before they
+//! answer, and only then gives Raft its first entry. So:
 //! - nobody votes before everybody knows the cluster, and no majority can form twice;
-//! - a crash anywhere leaves either empty disks, which start over, or an id on the first member's disk, which goes on with it;
+//! - a crash anywhere leaves either empty disks, which start over, or an id on the first member's disk, which goes on
+//!   with it;
 //! - a member whose disk is empty while others are past that point had a disk and lost it. It must not vote again under
 //!   its id: it may have acknowledged what it does not have any more. It refuses.
 

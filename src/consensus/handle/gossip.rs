@@ -6,25 +6,16 @@ use std::time::{Duration, Instant};
 
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
-use serde::{Deserialize, Serialize};
 
 use super::super::status::{MemberStatus, Metrics, Role, Status};
 use super::super::transport::{Call, decode, encode};
-use super::super::types::RaftNode;
-use super::node::{Leader, Node};
+use super::node::{Leader, Node, PeerStatus, RaftNode};
 use crate::domain::NodeId;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_millis(900);
 /// A node that answered this long ago counts as reachable: two rounds may be lost.
 const REACHABLE: Duration = Duration::from_millis(3_000);
-
-/// A node's word about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PeerStatus {
-    pub last_log_index: Option<u64>,
-    pub applied_index: Option<u64>,
-}
 
 impl Node {
     pub(crate) fn own_status(&self) -> PeerStatus {

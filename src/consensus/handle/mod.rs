@@ -5,6 +5,7 @@ mod node;
 mod office;
 mod propose;
 mod read;
+mod serve;
 mod start;
 
 use std::sync::atomic::Ordering;
@@ -74,8 +75,8 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// Waits until the tasks are gone and with them the databases are closed. RocksDB must not be closing when the process
-    /// exits: it locks a mutex that C++ has destroyed by then, and aborts.
+    /// Waits until the tasks are gone and with them the databases are closed. RocksDB must not be closing when the
+    /// process exits: it locks a mutex that C++ has destroyed by then, and aborts.
     fn drop(&mut self) {
         let Some(runtime) = self.take() else { return };
         // On a thread of its own, because a runtime may not be waited for on another one's worker.
@@ -89,8 +90,8 @@ impl Drop for Running {
 }
 
 impl Handle {
-    /// Starts the node: takes the data directory, opens what is there, begins to listen. It returns before the cluster has
-    /// formed or a leader is known; see `watch` for those, and `stopped` for why it may come to neither.
+    /// Starts the node: takes the data directory, opens what is there, begins to listen. It returns before the cluster
+    /// has formed or a leader is known; see `watch` for those, and `stopped` for why it may come to neither.
     ///
     /// # Errors
     /// When the data directory is in use, of another node, role or cluster, or damaged. The message says what to do.
@@ -113,9 +114,9 @@ impl Handle {
         Self { node, running, queries: Arc::new(Semaphore::new(MAX_QUERIES)) }
     }
 
-    /// Has the cluster apply a proposal, from any node: it goes to whoever leads, who stamps it with its times. A proposal
-    /// with an operation id is tried again when its fate is unclear; one without is tried again only when it is certain not
-    /// to be in the log.
+    /// Has the cluster apply a proposal, from any node: it goes to whoever leads, who stamps it with its times. A
+    /// proposal with an operation id is tried again when its fate is unclear; one without is tried again only when it
+    /// is certain not to be in the log.
     ///
     /// # Errors
     /// See [`ProposeError`]. It takes no longer than `Tuning::propose_deadline`.
@@ -130,8 +131,8 @@ impl Handle {
         self.on_raft(proposing, ProposeError::Stopped, ProposeError::OutcomeUnknown).await?
     }
 
-    /// A linearizable read on this node: what it sees includes all that was acknowledged anywhere before the call. The query
-    /// runs on one consistent state, on a thread for blocking work.
+    /// A linearizable read on this node: what it sees includes all that was acknowledged anywhere before the call. The
+    /// query runs on one consistent state, on a thread for blocking work.
     ///
     /// # Errors
     /// `NoLeader` after `Tuning::read_deadline`; the query's own fault.
@@ -218,8 +219,8 @@ impl Handle {
         self.running.spawn(async move { transfer(&node).await })?.await.context("the node has ended")?
     }
 
-    /// Hands over leadership if this node has it, and stops. Calls fail from now on. What is on the disk is closed when the
-    /// last clone of this handle is dropped.
+    /// Hands over leadership if this node has it, and stops. Calls fail from now on. What is on the disk is closed when
+    /// the last clone of this handle is dropped.
     pub async fn shutdown(&self) {
         if let Err(error) = self.transfer_leadership().await {
             tracing::info!("shutting down without handing over leadership: {error:#}");
@@ -244,8 +245,8 @@ impl Handle {
         self.node.compute_metrics()
     }
 
-    /// Holds a message once the node must end by itself: the disk failed, the log is damaged, the state machine met what it
-    /// does not know. The process then exits with it and a non-zero code.
+    /// Holds a message once the node must end by itself: the disk failed, the log is damaged, the state machine met
+    /// what it does not know. The process then exits with it and a non-zero code.
     pub fn stopped(&self) -> watch::Receiver<Option<String>> {
         self.node.stopper.watch()
     }

@@ -1,20 +1,20 @@
 //! The leader's office: it stamps proposals with the cluster's time and puts them in the log.
 //!
-//! A leader takes office when it has applied the first entry of its own term (and, in a new cluster, has set it up), because only then has it applied
-//! everything that former leaders stamped, and cluster time goes on from there. One task stamps and submits, so the stamps in the
-//! log are in order; and every submission names the leadership it was stamped under, so that openraft refuses one that was
-//! overtaken by an election rather than appending it with a stale stamp.
+//! A leader takes office when it has applied the first entry of its own term, because only then has it applied
+//! everything that former leaders stamped, and cluster time goes on from there; in a new cluster it has its first
+//! command applied before. One task stamps and submits, so the stamps in the log are in order; and every submission
+//! names the leadership it was stamped under, so that openraft refuses one that was overtaken by an election rather
+//! than appending it with a stale stamp.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::raft::ClientWriteResult;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::super::types::{Blob, LeaderId, RaftNode, Responder, TypeConfig};
-use super::node::Node;
+use super::super::types::{Blob, LeaderId, Responder};
+use super::node::{Node, Office, RaftNode, Submission, Submitted};
 use crate::domain::{ClusterTime, WallTime};
 
 /// Proposals that wait to be stamped. Their callers wait with them, so this is also a limit on callers.
@@ -23,31 +23,6 @@ pub(super) const MAX_WAITING: usize = 4096;
 /// A new cluster's first command may take this long, and is proposed again after this.
 const SET_UP_TIMEOUT: Duration = Duration::from_secs(2);
 const SET_UP_PAUSE: Duration = Duration::from_millis(50);
-
-/// A leadership that has begun.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Office {
-    leader: LeaderId,
-    /// The cluster's time at the monotonic time `since`.
-    base: ClusterTime,
-    since: Duration,
-}
-
-/// A proposal on its way into the log.
-pub(crate) struct Submission {
-    pub proposal: bytes::Bytes,
-    pub reply: oneshot::Sender<Submitted>,
-}
-
-/// What became of it.
-pub(crate) enum Submitted {
-    /// It may be in the log.
-    Waiting(tokio::sync::oneshot::Receiver<ClientWriteResult<TypeConfig>>),
-    /// It is not in the log.
-    NotLeader,
-    /// It is not in the log, and never will be.
-    Refused(String),
-}
 
 impl Node {
     pub(crate) fn cluster_time(&self) -> ClusterTime {

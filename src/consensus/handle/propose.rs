@@ -13,10 +13,10 @@ use tokio::time::{Instant, timeout_at};
 use super::super::status::{AskError, ProposeError};
 use super::super::transport::{Call, CallError, Target, decode};
 use super::super::types::Blob;
-use super::node::{Leader, Node};
-use super::office::{Submission, Submitted};
+use super::node::{Leader, Node, Submission, Submitted};
 
-/// The largest encoded proposal. A file of ten thousand replicas would not need as much; it bounds what one entry can cost.
+/// The largest encoded proposal. A file of ten thousand replicas would not need as much; it bounds what one entry can
+/// cost.
 pub(crate) const MAX_PROPOSAL_BYTES: usize = 1 << 20;
 
 /// How long to wait before looking for a leader again, when nothing wakes the caller earlier.

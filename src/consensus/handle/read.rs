@@ -1,11 +1,12 @@
 //! Linearizable reads on any node.
 //!
-//! A read needs the leader's word, given after the read began, for how far the log is committed, and the leader needs a majority's word
-//! that it still leads (ReadIndex, Raft dissertation 6.4). Reads share rounds: while one round is under way, those that arrive wait for
-//! the next, which serves all of them. A read never joins a round that began before it: that one may not have
-//! seen a write that was acknowledged before the read.
+//! A read needs the leader's word, given after the read began, for how far the log is committed, and the leader needs a
+//! majority's word that it still leads (ReadIndex, Raft dissertation 6.4). Reads share rounds: while one round is under
+//! way, those that arrive wait for the next, which serves all of them. A read never joins a round that began before it:
+//! that one may not have seen a write that was acknowledged before the read.
 //!
-//! A lease would save the majority's round trip. It is not used: a node that restarts forgets to whom it had promised not to vote.
+//! A lease would save the majority's round trip. It is not used: a node that restarts forgets to whom it had promised
+//! not to vote.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,16 +18,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::status::ReadError;
 use super::super::transport::{Call, decode, encode};
-use super::super::types::RaftNode;
-use super::node::{Leader, Node};
+use super::node::{Leader, Node, RaftNode, Waiter};
 
 /// Reads that wait for a round.
 pub(super) const MAX_WAITING: usize = 16_384;
 
 const ROUND_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Whoever waits for a round.
-pub(crate) type Waiter = oneshot::Sender<Result<u64, String>>;
 
 impl Node {
     /// The log index that a state must have applied to hold everything acknowledged before this call.

@@ -11,21 +11,22 @@ use openraft::errors::{InitializeError, RaftError};
 use openraft::{Config, Raft, SnapshotPolicy};
 use tokio::sync::{mpsc, watch};
 
+use super::super::apply::StateMachine;
 use super::super::formation::{DataDir, Formed, Forming, Identity, PAUSE, Round};
 use super::super::log::{LogOptions, LogStore};
-use super::super::machine::{Machine, StateMachine, StateStore};
+use super::super::machine::Machine;
 use super::super::options::{Options, Tuning};
 use super::super::rocks;
 use super::super::snapshot::{Receiver, Snapshots};
+use super::super::state::StateStore;
 use super::super::status::{PeerService, Role, Status};
 use super::super::stopper::Stopper;
 use super::super::transport::client::HttpPeers;
 use super::super::transport::{Network, Peers, server};
-use super::super::types::{PeerNode, RaftNode};
-use super::node::{Gate, Node};
-use super::office::{self, Submission};
-use super::read::{self, Waiter};
-use super::{Handle, Running, gossip};
+use super::super::types::PeerNode;
+use super::node::{Node, RaftNode, Submission, Waiter};
+use super::serve::Gate;
+use super::{Handle, Running, gossip, office, read};
 use crate::domain::ClusterId;
 
 /// Raft's own threads. Two, so that one long task cannot hold up a heartbeat.

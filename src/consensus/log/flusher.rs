@@ -1,9 +1,9 @@
 //! The one thread that syncs the log.
 //!
 //! It takes everything that waits, syncs once, and tells all of them; what arrives during that sync makes up the next
-//! round. So the number of syncs follows the speed of the disk and not the number of writers, and a lone writer waits for
-//! no timer. One thread rather than a pool: syncs of one file queue up in the kernel anyway, and with one thread the order
-//! of completions is the order of requests.
+//! round. So the number of syncs follows the speed of the disk and not the number of writers, and a lone writer waits
+//! for no timer. One thread rather than a pool: syncs of one file queue up in the kernel anyway, and with one thread
+//! the order of completions is the order of requests.
 //!
 //! A sync that failed is never tried again: the kernel may have dropped the dirty pages and would report success for
 //! data that is gone. The process ends instead.

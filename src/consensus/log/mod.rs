@@ -1,11 +1,12 @@
 //! The Raft log on disk: entries, the vote, and the marks of what is purged and committed.
 //!
-//! An append goes to RocksDB's write-ahead log without a sync and returns; the entries can be read from then on, so openraft
-//! sends them to followers while this node's own disk still works. One thread syncs for everybody, see `flusher`.
+//! An append goes to RocksDB's write-ahead log without a sync and returns; the entries can be read from then on, so
+//! openraft sends them to followers while this node's own disk still works. One thread syncs for everybody, see
+//! `flusher`.
 //!
-//! Key layout: `entries` has the big-endian index, so that order of keys is order of the log; `marks` has one key for each
-//! mark. Both hold sealed records (`records`). A column family of their own keeps the marks, which are overwritten all the
-//! time, out of the way of entries, which are only ever added, cut off or purged.
+//! Key layout: `entries` has the big-endian index, so that order of keys is order of the log; `marks` has one key for
+//! each mark. Both hold sealed records (`records`). A column family of their own keeps the marks, which are overwritten
+//! all the time, out of the way of entries, which are only ever added, cut off or purged.
 
 mod flusher;
 mod reader;
@@ -13,7 +14,7 @@ mod reader;
 mod tests;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,9 +26,9 @@ use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, WriteBatch};
 
 use self::flusher::Flusher;
 use super::records::{self, EntryRecord, LogIdRecord, VoteRecord};
-use super::rocks;
 use super::stopper::Stopper;
 use super::types::{Entry, IoFlushed, LogId, TypeConfig, Vote};
+use super::{damage, rocks};
 
 const ENTRIES: &str = "entries";
 const MARKS: &str = "marks";
@@ -262,7 +263,7 @@ struct Damage {
 
 impl Damage {
     fn explain(&self, what: &str) -> String {
-        explain_damage("Raft log", &self.dir, self.node_id, what)
+        damage::explain("Raft log", &self.dir, self.node_id, what)
     }
 
     fn explain_open(&self, error: &rocksdb::Error) -> String {
@@ -279,16 +280,6 @@ impl Damage {
         self.stopper.stop(message.clone());
         io::Error::other(message)
     }
-}
-
-/// The message about a damaged store in `dir`.
-pub(crate) fn explain_damage(store: &str, dir: &Path, node: u64, what: &str) -> String {
-    format!(
-        "the {store} in {} is damaged: {what}. Nothing was deleted. A node must not go on without what it has \
-         acknowledged, so restore this node from the others: remove it (`ringmaster cluster remove {node}`) and add it \
-         under a new id with an empty data directory. In a cluster of one node, restore a backup",
-        dir.display()
-    )
 }
 
 fn family<'a>(db: &'a DB, name: &str) -> &'a ColumnFamily {

@@ -31,8 +31,8 @@ impl RaftLogReader<TypeConfig> for LogStore {
         self.read(start, end, self.0.max_read_bytes)
     }
 
-    /// Reads in bounded pieces as the consumer goes on, so that replaying a long log at the start holds only one of them
-    /// in memory.
+    /// Reads in bounded pieces as the consumer goes on, so that replaying a long log at the start holds only one of
+    /// them in memory.
     async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = Result<Entry, io::Error>> + OptionalSend
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,

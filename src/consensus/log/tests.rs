@@ -8,10 +8,11 @@ use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::type_config::TypeConfigExt;
 
+use super::super::apply::StateMachine;
 use super::super::machine::tests::shared_machine;
-use super::super::machine::{StateMachine, StateStore};
 use super::super::rocks;
 use super::super::snapshot::Snapshots;
+use super::super::state::StateStore;
 use super::super::stopper::Stopper;
 use super::super::types::{Blob, Entry, LeaderId, LogId, TypeConfig, Vote};
 use super::{LogOptions, LogStore};

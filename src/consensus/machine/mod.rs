@@ -2,21 +2,13 @@
 //!
 //! The trait keeps openraft and RocksDB on one side and the meaning of commands on the other.
 
-mod apply;
 mod replicated;
-mod state;
 #[cfg(test)]
 pub(crate) mod tests;
-mod view;
 
-pub(crate) use self::apply::StateMachine;
 pub(crate) use self::replicated::Replicated;
-pub(crate) use self::state::{Applied, StateDb, StateStore};
 
 use crate::domain::{ClusterId, ClusterTime, Fault, ReadStore, Store, WallTime};
-
-/// Keys of `Table::Meta` that start so are ours; the state machine does not touch them.
-pub(crate) const APPLIED_KEY: &[u8] = b"raft.applied";
 
 /// A replicated state machine. Every node that applies the same entries comes to the same rows and answers.
 pub(crate) trait Machine: Send + Sync + 'static {

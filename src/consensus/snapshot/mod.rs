@@ -1,9 +1,9 @@
 //! Snapshots: checkpoints of the state database, kept as directories.
 //!
-//! Layout of the directory: one subdirectory for each finished snapshot (`<index>-<term>-<leader>`), with the database in `db` and
-//! in `mark` what it covers. One that is being made or received has a name that starts with `new-`, and gets its
-//! own by a rename when it is complete and synced, so that whatever has a final name is whole. There is one of those most of
-//! the time; an older one goes when its last reader has let go of it.
+//! Layout of the directory: one subdirectory for each finished snapshot (`<index>-<term>-<leader>`), with the database
+//! in `db` and in `mark` what it covers. One that is being made or received has a name that starts with `new-`, and
+//! gets its own by a rename when it is complete and synced, so that whatever has a final name is whole. There is one of
+//! those most of the time; an older one goes when its last reader has let go of it.
 
 mod receive;
 mod send;
@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 
 use super::files;
-use super::machine::StateDb;
 use super::records::{self, AppliedRecord};
+use super::state::StateDb;
 use super::types::{SnapshotMeta, TypeConfig};
 
 pub(crate) use self::receive::{Offer, Piece, Receiver};
@@ -80,8 +80,8 @@ impl Drop for Files {
 }
 
 impl Snapshots {
-    /// Finds the newest whole snapshot in `root` and sweeps away everything else. A snapshot can always be made again, so a
-    /// damaged one is no error.
+    /// Finds the newest whole snapshot in `root` and sweeps away everything else. A snapshot can always be made again,
+    /// so a damaged one is no error.
     ///
     /// # Errors
     /// When the directory cannot be read or changed.

@@ -1,7 +1,7 @@
 //! Receiving a snapshot, file by file.
 //!
-//! What arrives is written to a directory with a temporary name. A transfer that broke off goes on where it was when the
-//! same sender offers the same files again; any other offer starts anew. Nothing of this touches the state machine:
+//! What arrives is written to a directory with a temporary name. A transfer that broke off goes on where it was when
+//! the same sender offers the same files again; any other offer starts anew. Nothing of this touches the state machine:
 //! the finished directory is handed to Raft, which has it installed or drops it.
 
 use std::fs::{self, File, OpenOptions};

@@ -45,8 +45,9 @@ pub(crate) async fn send(
             crc = crc32c::crc32c_append(crc, &data);
             let start = offset;
             offset += data.len() as u64;
-            // What is there already is read for the checksum only. A transfer breaks off between pieces, so that no piece is
-            // there in part, unless the sizes of pieces differ; then the other side refuses and the transfer starts anew.
+            // What is there already is read for the checksum only. A transfer breaks off between pieces, so that no
+            // piece is there in part, unless the sizes of pieces differ; then the other side refuses and the transfer
+            // starts anew.
             if offset > there || size == 0 {
                 let piece = Piece { snapshot: offer.name.clone(), file: number, offset: start, data: Blob(data), crc };
                 destination.write(&piece).await?;

@@ -1,10 +1,10 @@
 //! Calls between directory nodes.
 //!
-//! [`Peers`] is all that the rest of consensus knows of the network, and [`Inbound`] is all that the network knows of it: a simulation
-//! puts itself between the two. The real one is HTTP/1.1 with binary bodies (`client`, `server`).
+//! [`Peers`] is all that the rest of consensus knows of the network, and [`Inbound`] is all that the network knows of
+//! it: a simulation puts itself between the two. The real one is HTTP/1.1 with binary bodies (`client`, `server`).
 //!
-//! Calls travel in lanes, each with connections of its own: on a connection that carries one request at a time, a large append would
-//! hold up the heartbeat behind it, and a snapshot would hold up both.
+//! Calls travel in lanes, each with connections of its own: on a connection that carries one request at a time, a large
+//! append would hold up the heartbeat behind it, and a snapshot would hold up both.
 
 pub(crate) mod client;
 mod network;
@@ -19,8 +19,8 @@ use std::time::Duration;
 pub(crate) use self::network::{Finish, Network};
 use crate::domain::{ClusterId, NodeId};
 
-/// The largest body of a call and of its answer: an append of `Tuning::max_batch_bytes` plus one entry of the largest size, with room
-/// for what is around them.
+/// The largest body of a call and of its answer: an append of `Tuning::max_batch_bytes` plus one entry of the largest
+/// size, with room for what is around them.
 pub(crate) const MAX_BODY_BYTES: usize = 16 << 20;
 
 /// What a node asks another one. The number of a body's format is in the path: `/peer/1/append`.

@@ -23,7 +23,8 @@ use crate::protocol::secret::ClusterSecret;
 
 /// More than the nodes of any cluster keep open; a limit against a flood.
 const MAX_CONNECTIONS: usize = 1024;
-/// Longer than the other side keeps a connection idle. It also ends connections whose other side is gone without a word.
+/// Longer than the other side keeps a connection idle. It also ends connections whose other side is gone without a
+/// word.
 const IDLE: Duration = Duration::from_secs(90);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 

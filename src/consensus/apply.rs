@@ -1,8 +1,8 @@
 //! openraft's state machine: batches of committed entries, and snapshots in order with them.
 //!
-//! One batch is one write to RocksDB, with the mark of the last entry in it, and the answers go out after that write. The
-//! write is not synced: what a power failure takes is applied again from the Raft log, which is only purged up
-//! to a snapshot, and a snapshot is synced.
+//! One batch is one write to RocksDB, with the mark of the last entry in it, and the answers go out after that write.
+//! The write is not synced: what a power failure takes is applied again from the Raft log, which is only purged up to a
+//! snapshot, and a snapshot is synced.
 //!
 //! Applying runs on threads for blocking work. A compaction stall then delays answers; it does not delay a heartbeat.
 
@@ -14,11 +14,12 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 
-use super::super::records::AppliedRecord;
-use super::super::snapshot::{Snapshot, SnapshotFiles, Snapshots};
-use super::super::stopper::Stopper;
-use super::super::types::{Blob, Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
-use super::{Applied, Machine, StateStore};
+use super::machine::Machine;
+use super::records::AppliedRecord;
+use super::snapshot::{Snapshot, SnapshotFiles, Snapshots};
+use super::state::{Applied, StateStore};
+use super::stopper::Stopper;
+use super::types::{Blob, Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::domain::{Fault, Overlay};
 
 /// The state machine as openraft drives it: one task owns it.
@@ -66,8 +67,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         }
     }
 
-    /// Takes the checkpoint here, between two batches, so that rows and mark belong together. What is left to the builder
-    /// is nothing.
+    /// Takes the checkpoint here, between two batches, so that rows and mark belong together. What is left to the
+    /// builder is nothing.
     async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
         let (store, snapshots) = (Arc::clone(&self.store), Arc::clone(&self.snapshots));
         let taken = blocking(move || snapshots.take(&store.db())).await;

@@ -5,9 +5,13 @@
 //! then replacing `current` by an atomic rename: a crash at any point leaves the old database or the new one, and
 //! the other is swept away at the next start.
 //!
-//! Renaming the database's own directory would look simpler, but RocksDB opens its files by path whenever it needs them, so
-//! every reader would have to be stopped first. This way running queries finish on the old generation, which is
-//! deleted when the last of them lets go of it.
+//! Renaming the database's own directory would look simpler, but RocksDB opens its files by path whenever it needs
+//! them, so every reader would have to be stopped first. This way running queries finish on the old generation, which
+//! is deleted when the last of them lets go of it.
+
+#[cfg(test)]
+mod tests;
+mod view;
 
 use std::fs;
 use std::io::Write;
@@ -20,13 +24,16 @@ use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{ColumnFamilyDescriptor, DB, WriteBatch};
 use tokio::sync::watch;
 
-use super::super::log::explain_damage;
-use super::super::records::{self, AppliedRecord};
-use super::super::types::{LogId, StoredMembership};
-use super::super::{files, rocks};
-use super::view::{Latest, View, family};
-use super::{APPLIED_KEY, Machine};
+use self::view::{Latest, View, family};
+use super::damage;
+use super::machine::Machine;
+use super::records::{self, AppliedRecord};
+use super::types::{LogId, StoredMembership};
+use super::{files, rocks};
 use crate::domain::{ClusterTime, Fault, ReadStore, Table};
+
+/// Keys of `Table::Meta` that start with `raft.` are ours; the state machine does not touch them.
+const APPLIED_KEY: &[u8] = b"raft.applied";
 
 /// Memtables of all tables together.
 const WRITE_BUFFERS: usize = 64 << 20;
@@ -73,7 +80,7 @@ impl StateStore {
         files::make_dir(&root)?;
         let generation = match fs::read_to_string(root.join(CURRENT)) {
             Ok(text) => text.trim().parse().with_context(|| {
-                explain_damage("state database", &root, node_id, &format!("its file {CURRENT} holds no number"))
+                damage::explain("state database", &root, node_id, &format!("its file {CURRENT} holds no number"))
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 point_to(&root, 1)?;
@@ -106,7 +113,7 @@ impl StateStore {
         self.applied.subscribe()
     }
 
-    pub(super) fn set_applied(&self, applied: Applied) {
+    pub(crate) fn set_applied(&self, applied: Applied) {
         self.applied.send_replace(applied);
     }
 
@@ -118,7 +125,7 @@ impl StateStore {
     ///
     /// # Errors
     /// When the new database cannot be built or opened, or does not hold what `expected` says. The old one stays then.
-    pub(super) fn replace(&self, source: &Path, expected: &AppliedRecord, machine: &dyn Machine) -> anyhow::Result<()> {
+    pub(crate) fn replace(&self, source: &Path, expected: &AppliedRecord, machine: &dyn Machine) -> anyhow::Result<()> {
         let generation = self.db().generation + 1;
         let dir = self.root.join(generation.to_string());
         files::remove_dir(&dir)?;
@@ -151,7 +158,7 @@ impl StateDb {
             .map(|name| ColumnFamilyDescriptor::new(name, shared.column_family(WRITE_BUFFER)));
         let db = DB::open_cf_descriptors(&options, &dir, families).map_err(|error| {
             if error.kind() == rocksdb::ErrorKind::Corruption {
-                anyhow::anyhow!(explain_damage("state database", &dir, node_id, error.as_ref()))
+                anyhow::anyhow!(damage::explain("state database", &dir, node_id, error.as_ref()))
             } else {
                 anyhow::anyhow!("cannot open the state database in {}: {error}", dir.display())
             }
@@ -159,7 +166,7 @@ impl StateDb {
         Ok(Self { dir, generation, db: Some(db), obsolete: AtomicBool::new(false) })
     }
 
-    pub(super) fn rocks(&self) -> &DB {
+    pub(crate) fn rocks(&self) -> &DB {
         self.db.as_ref().expect("closed only when it is dropped")
     }
 
@@ -168,12 +175,12 @@ impl StateDb {
         View::new(self.rocks())
     }
 
-    pub(super) fn latest(&self) -> Latest<'_> {
+    pub(crate) fn latest(&self) -> Latest<'_> {
         Latest(self.rocks())
     }
 
     /// Writes rows and the mark that goes with them, all or nothing.
-    pub(super) fn write(
+    pub(crate) fn write(
         &self,
         changes: impl Iterator<Item = (Table, Vec<u8>, Option<Vec<u8>>)>,
         mark: &AppliedRecord,
@@ -198,7 +205,7 @@ impl StateDb {
         made.with_context(|| format!("cannot take a checkpoint of {} into {}", self.dir.display(), dir.display()))
     }
 
-    pub(super) fn applied_record(&self) -> Result<AppliedRecord, Fault> {
+    pub(crate) fn applied_record(&self) -> Result<AppliedRecord, Fault> {
         match self.latest().get(Table::Meta, APPLIED_KEY)? {
             Some(bytes) => records::open(APPLIED_KEY, &bytes)
                 .map_err(|error| Fault(format!("the applied mark in {}: {error}", self.dir.display()))),

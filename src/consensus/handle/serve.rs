@@ -1,0 +1,156 @@
+//! How a node answers its peers.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use openraft::raft::AppendEntriesResponse;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::super::formation::{self, Form, Hello};
+use super::super::snapshot::Snapshot;
+use super::super::transport::{Arrived, Call, Finish, Inbound, decode, encode};
+use super::super::types::Blob;
+use super::node::{Leader, Node, RaftNode};
+use super::propose::ProposeReply;
+use crate::domain::NodeId;
+
+impl Node {
+    fn hello(&self) -> Hello {
+        let identity = self.identity();
+        let begun = !self.log.is_pristine();
+        let mut members: Vec<u64> = identity
+            .cluster
+            .iter()
+            .flat_map(|formed| formed.members.iter().map(|member| member.id.0))
+            .chain(self.raft_metrics().iter().flat_map(|m| m.membership_config.nodes().map(|(id, _)| *id)))
+            .collect();
+        members.sort_unstable();
+        members.dedup();
+        Hello {
+            node: self.id.0,
+            cluster_name: self.cluster_name.clone(),
+            cluster_id: identity.cluster.map(|formed| formed.id.to_string()),
+            listed: if self.join { Vec::new() } else { formation::listed(&self.members) },
+            begun,
+            members,
+        }
+    }
+
+    fn accept_form(&self, form: Form) -> Result<(), String> {
+        let identity = self.identity();
+        let accepted = formation::accept(&identity, form)?;
+        if accepted != identity {
+            self.save_identity(&accepted).map_err(|error| format!("{error:#}"))?;
+        }
+        Ok(())
+    }
+
+    fn note_leader(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
+
+/// A node as its transport sees it.
+pub(crate) struct Gate(pub Arc<Node>);
+
+impl Inbound for Gate {
+    fn serve(&self, arrived: Arrived) -> BoxFuture<'static, Result<Bytes, String>> {
+        let node = Arc::clone(&self.0);
+        Box::pin(async move { serve(node, arrived).await })
+    }
+}
+
+async fn serve(node: Arc<Node>, arrived: Arrived) -> Result<Bytes, String> {
+    match arrived.call {
+        Call::Hello => return Ok(encode(&node.hello())),
+        Call::Form => {
+            let form = decode(&arrived.body)?;
+            return blocking(move || node.accept_form(form)).await.map(|()| encode(&()));
+        }
+        _ => {}
+    }
+    debug_assert!(!arrived.call.before_forming());
+    let ours = node.cluster_id().ok_or_else(|| format!("node {} is not part of a cluster yet", node.id))?;
+    if arrived.cluster != Some(ours) {
+        return Err(match arrived.cluster {
+            Some(theirs) => format!("node {} belongs to cluster {ours}, and the caller to cluster {theirs}", node.id),
+            None => format!("node {} belongs to cluster {ours}, and the caller to none", node.id),
+        });
+    }
+    let raft = node.raft.get().cloned().ok_or_else(|| format!("node {} is starting", node.id))?;
+    serve_member(node, &raft, arrived).await
+}
+
+async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Result<Bytes, String> {
+    let (from, body) = (arrived.from, arrived.body);
+    match arrived.call {
+        Call::Append | Call::Heartbeat => {
+            let answer = raft.append_entries(decode(&body)?).await.map_err(|error| error.to_string())?;
+            if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                node.note_leader();
+            }
+            Ok(encode(&answer))
+        }
+        Call::Vote => reply(&body, |request| raft.vote(request)).await,
+        Call::PreVote => reply(&body, |request| raft.pre_vote(request)).await,
+        Call::Transfer => reply(&body, |request| raft.handle_transfer_leader(request)).await,
+        Call::ReadIndex => {
+            if node.leader() != Leader::Here {
+                return Err(format!("node {} does not lead", node.id));
+            }
+            node.read_round().await.map(|index| encode(&index))
+        }
+        Call::SnapshotBegin => {
+            let offer = decode(&body)?;
+            let receiver = Arc::clone(&node.receiver);
+            let there = blocking(move || receiver.begin(from.0, offer).map_err(|error| format!("{error:#}"))).await?;
+            Ok(encode(&there))
+        }
+        Call::SnapshotPiece => {
+            let piece = decode(&body)?;
+            let receiver = Arc::clone(&node.receiver);
+            blocking(move || receiver.write(from.0, &piece).map_err(|error| format!("{error:#}"))).await?;
+            Ok(encode(&()))
+        }
+        Call::SnapshotFinish => finish_snapshot(&node, raft, from, &body).await,
+        Call::Propose => Ok(encode(&ProposeReply::from(node.propose_here(body).await))),
+        Call::Ask => {
+            let answer = node.service_runtime.spawn(node.service.serve(from, body)).await;
+            let answer: Result<Blob, String> = match answer {
+                Ok(answer) => answer.map(Blob),
+                Err(error) => Err(format!("the call failed: {error}")),
+            };
+            Ok(encode(&answer))
+        }
+        Call::Status => Ok(encode(&node.own_status())),
+        Call::Hello | Call::Form => Err("answered before".into()),
+    }
+}
+
+async fn reply<'a, Q, A, E, F>(body: &[u8], serve: impl FnOnce(Q) -> F) -> Result<Bytes, String>
+where
+    Q: DeserializeOwned,
+    A: Serialize,
+    E: std::fmt::Display,
+    F: Future<Output = Result<A, E>> + 'a,
+{
+    let answer = serve(decode(body)?).await.map_err(|error| error.to_string())?;
+    Ok(encode(&answer))
+}
+
+async fn finish_snapshot(node: &Node, raft: &RaftNode, from: NodeId, body: &[u8]) -> Result<Bytes, String> {
+    let finish: Finish = decode(body)?;
+    let receiver = Arc::clone(&node.receiver);
+    let name = finish.name;
+    let files = blocking(move || receiver.finish(from.0, &name).map_err(|error| format!("{error:#}"))).await?;
+    let snapshot = Snapshot { meta: finish.meta, snapshot: files };
+    let answer = raft.install_full_snapshot(finish.vote, snapshot).await.map_err(|error| error.to_string())?;
+    Ok(encode(&answer))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(format!("the call failed: {error}")))
+}

@@ -1,0 +1,116 @@
+use std::path::Path;
+
+use super::super::machine::tests::Registers;
+use super::super::records::AppliedRecord;
+use super::super::types::{LeaderId, LogId, StoredMembership};
+use super::super::{files, rocks};
+use super::StateStore;
+use crate::domain::{ReadStore, Table};
+
+fn open(dir: &Path) -> StateStore {
+    StateStore::open(&rocks::Shared::new(), dir.to_owned(), 1, &Registers).unwrap()
+}
+
+fn mark(index: u64) -> AppliedRecord {
+    AppliedRecord::new(Some(&LogId::new(LeaderId { term: 1, node_id: 1 }, index)), &StoredMembership::default())
+}
+
+fn put(store: &StateStore, key: &[u8], index: u64) {
+    let row = (Table::Names, key.to_vec(), Some(b"value".to_vec()));
+    store.db().write(std::iter::once(row), &mark(index)).unwrap();
+}
+
+fn has(store: &StateStore, key: &[u8]) -> bool {
+    store.db().view().get(Table::Names, key).unwrap().is_some()
+}
+
+#[test]
+fn a_view_shows_one_state_whatever_is_written_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for (index, key) in [b"a", b"b", b"d"].into_iter().enumerate() {
+        put(&store, key, index as u64);
+    }
+    let db = store.db();
+    let view = db.view();
+    put(&store, b"c", 9);
+    let keys = |rows: Vec<(Vec<u8>, Vec<u8>)>| rows.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    assert_eq!(keys(view.scan(Table::Names, b"b", None, 10).unwrap()), [b"b".to_vec(), b"d".to_vec()]);
+    assert_eq!(keys(view.scan(Table::Names, b"a", Some(b"d"), 10).unwrap()), [b"a".to_vec(), b"b".to_vec()]);
+    assert_eq!(keys(db.view().scan(Table::Names, b"", None, 2).unwrap()), [b"a".to_vec(), b"b".to_vec()]);
+    assert_eq!(view.scan(Table::Names, b"d", Some(b"a"), 10).unwrap(), []);
+}
+
+#[test]
+fn a_replaced_database_serves_its_last_reader_and_is_gone_then() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, source) = (open(dir.path()), open(other.path()));
+    put(&store, b"old", 1);
+    put(&source, b"new", 7);
+    let checkpoint = other.path().join("checkpoint");
+    source.db().checkpoint(&checkpoint).unwrap();
+
+    let reader = store.db();
+    store.replace(&checkpoint, &mark(7), &Registers).unwrap();
+    assert!(has(&store, b"new") && !has(&store, b"old"));
+    assert_eq!(store.applied().index, Some(7));
+    assert!(reader.view().get(Table::Names, b"old").unwrap().is_some());
+    assert!(dir.path().join("1").exists());
+    drop(reader);
+    assert!(!dir.path().join("1").exists());
+    drop(store);
+    assert!(has(&open(dir.path()), b"new"));
+}
+
+#[test]
+fn a_snapshot_that_is_not_what_it_says_is_not_installed() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, source) = (open(dir.path()), open(other.path()));
+    put(&store, b"old", 1);
+    put(&source, b"new", 7);
+    let checkpoint = other.path().join("checkpoint");
+    source.db().checkpoint(&checkpoint).unwrap();
+    assert!(store.replace(&checkpoint, &mark(8), &Registers).is_err());
+    assert!(has(&store, b"old"));
+    drop(store);
+    assert!(has(&open(dir.path()), b"old"));
+}
+
+#[test]
+fn a_crash_while_installing_leaves_the_old_or_the_new_state() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = open(other.path());
+    put(&source, b"new", 7);
+    let checkpoint = other.path().join("checkpoint");
+    source.db().checkpoint(&checkpoint).unwrap();
+    let store = open(dir.path());
+    put(&store, b"old", 1);
+    drop(store);
+
+    // Before the pointer is replaced: a half-built generation and a half-written pointer.
+    std::fs::create_dir(dir.path().join("2")).unwrap();
+    std::fs::write(dir.path().join("2/000009.sst"), "half").unwrap();
+    std::fs::write(dir.path().join("current.new"), "2").unwrap();
+    let store = open(dir.path());
+    assert!(has(&store, b"old"));
+    assert!(!dir.path().join("2").exists());
+    drop(store);
+
+    // After it: the old generation is still there.
+    files::clone_database(&checkpoint, &dir.path().join("2")).unwrap();
+    std::fs::write(dir.path().join("current"), "2\n").unwrap();
+    let store = open(dir.path());
+    assert!(has(&store, b"new"));
+    assert!(!dir.path().join("1").exists());
+}
+
+#[test]
+fn a_damaged_state_database_is_named_and_nothing_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    std::fs::write(dir.path().join("current"), "first").unwrap();
+    let error = StateStore::open(&rocks::Shared::new(), dir.path().to_owned(), 3, &Registers).err().unwrap();
+    let text = format!("{error:#}");
+    assert!(text.contains(dir.path().to_str().unwrap()) && text.contains("cluster remove 3"), "{text}");
+    assert!(dir.path().join("1/CURRENT").exists());
+}
