@@ -55,6 +55,7 @@ pub struct Directory {
     close: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
     leader: JoinHandle<()>,
+    desk: Arc<PlacementDesk>,
 }
 
 /// Starts a directory node. It returns when the node listens, which is before the cluster has a leader.
@@ -111,7 +112,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let server = tokio::spawn(graceful.into_future());
     let leader = tokio::spawn(leader::run(node.clone()));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
-    Ok(Directory { handle, node, address, close, server, leader })
+    Ok(Directory { handle, node, address, close, server, leader, desk })
 }
 
 impl Directory {
@@ -142,6 +143,7 @@ impl Directory {
             tracing::warn!("requests were still running at the deadline and are broken off");
         }
         self.leader.abort();
+        self.desk.close();
         self.handle.shutdown().await;
     }
 
@@ -149,6 +151,7 @@ impl Directory {
     pub async fn abort(self) {
         self.server.abort();
         self.leader.abort();
+        self.desk.close();
         self.handle.shutdown().await;
     }
 }

@@ -5,7 +5,7 @@
 //! again after a few files; nothing that must hold depends on it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,21 +28,32 @@ use crate::protocol::problem::Code;
 pub(crate) struct PlacementDesk {
     placer: Placer,
     servers: Arc<ServerWatch>,
-    handle: OnceLock<Handle>,
+    handle: Mutex<Option<Handle>>,
 }
 
 impl PlacementDesk {
     pub(crate) fn new(servers: Arc<ServerWatch>, clock: SharedClock) -> Self {
-        Self { placer: Placer::new(clock), servers, handle: OnceLock::new() }
+        Self { placer: Placer::new(clock), servers, handle: Mutex::new(None) }
     }
 
     /// Calls are answered from here on. Consensus needs the desk before it exists itself.
     pub(crate) fn open(&self, handle: Handle) {
-        let _ = self.handle.set(handle);
+        *self.slot() = Some(handle);
     }
 
-    fn handle(&self) -> Result<&Handle, String> {
-        self.handle.get().ok_or_else(|| "the node is still starting: ask again".to_owned())
+    /// Calls are no longer answered. Consensus holds the desk and the desk holds consensus: without this neither would
+    /// ever be dropped, and the databases never closed.
+    pub(crate) fn close(&self) {
+        let handle = self.slot().take();
+        drop(handle); // After the slot is free again: this may be the last one, and take its time.
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Handle>> {
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(&self) -> Result<Handle, String> {
+        self.slot().clone().ok_or_else(|| "the node is starting or stopping: ask again".to_owned())
     }
 
     async fn answer(&self, call: PlacerCall) -> Result<PlacerReply, String> {
