@@ -83,17 +83,6 @@ impl super::Node {
     pub(crate) async fn user(&self, token: &Token) -> ApiResult<UserId> {
         self.read_as(token, |_, session| Ok(session.user)).await
     }
-
-    /// Refuses everybody but the cluster's admin.
-    #[allow(dead_code, reason = "the admin calls arrive with membership")]
-    pub(crate) async fn admin(&self, token: &Token) -> ApiResult<UserId> {
-        let (user, admin) = self.read_as(token, |_, session| Ok((session.user, session.admin))).await?;
-        if admin {
-            Ok(user)
-        } else {
-            Err(ApiError::new(Code::Forbidden, "only the admin may do this: log in with the cluster's first account"))
-        }
-    }
 }
 
 pub(crate) fn no_token() -> ApiError {
