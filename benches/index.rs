@@ -134,6 +134,8 @@ async fn fill(dir: &Path, entries: u64) {
             url: format!("http://127.0.0.1:{}", at + 1),
             zone: "a".to_owned(),
             capacity: u64::MAX / 8,
+            last: None,
+            next: None,
         };
         match apply(&handle, command).await {
             Outcome::Server { server_id, epoch } => servers.push((server_id, epoch)),

@@ -49,9 +49,11 @@ pub(crate) async fn run(node: App) {
 /// Works off what is due, in batches that each leave the log free in between.
 async fn step(node: &App) -> anyhow::Result<()> {
     let now = node.handle().cluster_time();
-    let tasks = node.handle().read_local(move |store| plan(store, &Observed { now })).await?;
-    for Task::Propose(command) in tasks {
-        propose_all(node, command).await?;
+    let plan = node.handle().read_local(move |store| plan(store, &Observed { now, ..Observed::default() })).await?;
+    for task in plan.tasks {
+        if let Task::Propose(command) = task {
+            propose_all(node, command).await?;
+        }
     }
     note_full_servers(node).await
 }

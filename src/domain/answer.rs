@@ -40,6 +40,10 @@ pub enum Outcome {
         rows: u32,
         more: bool,
     },
+    /// Which changes of a `Rehome` took no effect, by their position.
+    Rehomed {
+        refused: Vec<u32>,
+    },
 }
 
 /// Why a command changed nothing, or a query shows nothing.

@@ -1,8 +1,9 @@
 //! What goes through the Raft log. A variant's meaning never changes once it was released: add a new one.
 
+use super::rows::SweepKind;
 use super::{
-    BlobId, ClusterId, ClusterTime, CopyId, Epoch, Fence, FileId, FilePath, Permission, ServerId, ServerUuid, Sha256,
-    UserId, Version, WallTime,
+    BlobId, ClusterId, ClusterTime, CopyAt, CopyId, Epoch, Fence, FileId, FilePath, Incarnation, Permission, ServerId,
+    ServerUuid, Sha256, UserId, Version, WallTime,
 };
 
 /// One entry of the log: a proposal, and the two times that the leader stamped it with.
@@ -82,6 +83,31 @@ pub struct NewContent {
     pub receipts: Vec<Receipt>,
 }
 
+/// New copies for a record, in the order of its replicas. It takes effect only if the file still has this blob and this
+/// `placement_rev`, each copy made still stands, and no fewer copies count afterwards than before (or than the policy
+/// asks for).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rehome {
+    pub file_id: FileId,
+    pub blob_id: BlobId,
+    pub placement_rev: u64,
+    /// 1 to 5, each on another server. What the record names and these do not becomes garbage.
+    pub slots: Vec<Slot>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The replica on this server, as it is.
+    Kept(ServerId),
+    /// A copy that was made or verified.
+    Made(Receipt),
+}
+
+/// The most changes in one `Rehome`: each touches up to twenty rows.
+pub const MAX_REHOMES: usize = 40;
+/// The most copies in one `Condemn`, `Deleted` or `Report`.
+pub const MAX_COPIES_LISTED: usize = 250;
+
 /// What `apply` and `plan` go by. Replicated, so that two nodes with different files cannot decide differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -97,6 +123,9 @@ pub struct Policy {
     pub session_ttl_ms: u64,
     /// The oldest receipt that a commit may name.
     pub receipt_ttl_ms: u64,
+    /// By how many percent of the mean the fullest server's count of primaries may exceed the emptiest's before files
+    /// are moved; 0 for never.
+    pub rebalance_percent: u32,
 }
 
 impl Default for Policy {
@@ -108,6 +137,7 @@ impl Default for Policy {
             operation_ttl_ms: 24 * 60 * 60 * 1000,
             session_ttl_ms: 30 * 24 * 60 * 60 * 1000,
             receipt_ttl_ms: 10 * 60 * 1000,
+            rebalance_percent: 20,
         }
     }
 }
@@ -127,6 +157,16 @@ impl Command {
                 | Self::RegisterServer { .. }
                 | Self::ServerDown { .. }
                 | Self::ServerFull { .. }
+                | Self::Rehome { .. }
+                | Self::Condemn { .. }
+                | Self::Deleted { .. }
+                | Self::Report { .. }
+                | Self::Drain { .. }
+                | Self::Undrain { .. }
+                | Self::RemoveServer { .. }
+                | Self::StartSweep { .. }
+                | Self::StopSweep { .. }
+                | Self::AdvanceSweep { .. }
         )
     }
 }
@@ -233,6 +273,10 @@ pub enum Command {
         url: String,
         zone: String,
         capacity: u64,
+        /// What the data directory kept of its last registration.
+        last: Option<Incarnation>,
+        /// What it keeps of this one.
+        next: Option<Incarnation>,
     },
     /// Marks a server down and closes the ring; nothing else, however many files it held.
     ServerDown {
@@ -243,5 +287,55 @@ pub enum Command {
         server_id: ServerId,
         epoch: Epoch,
         full: bool,
+    },
+
+    /// Puts other copies into records; each change stands for itself. At most `MAX_REHOMES`.
+    Rehome {
+        changes: Vec<Rehome>,
+    },
+    /// Lists copies that no record names as garbage; a copy that a record names is passed over. At most
+    /// `MAX_COPIES_LISTED`, as in the next two.
+    Condemn {
+        copies: Vec<CopyAt>,
+    },
+    /// The bytes of these garbage rows are gone.
+    Deleted {
+        copies: Vec<CopyAt>,
+    },
+    /// These copies were found damaged or missing: they stop counting, and their files are owed a repair.
+    Report {
+        copies: Vec<CopyAt>,
+    },
+
+    /// Takes a server out of the ring, to be emptied.
+    Drain {
+        server_id: ServerId,
+    },
+    /// Takes a draining server back.
+    Undrain {
+        server_id: ServerId,
+    },
+    /// Forgets a server that is down or draining and on which no record names a copy.
+    RemoveServer {
+        server_id: ServerId,
+    },
+
+    /// Begins a walk over all files, or begins it anew.
+    StartSweep {
+        kind: SweepKind,
+    },
+    StopSweep {
+        kind: SweepKind,
+    },
+    /// All files up to `through` were looked at, by the walk that began at `since`.
+    AdvanceSweep {
+        kind: SweepKind,
+        since: ClusterTime,
+        through: Option<FileId>,
+        /// That was the last one.
+        done: bool,
+        short: bool,
+        /// Files that could not be mended when they were passed: they are owed a repair.
+        owed: Vec<FileId>,
     },
 }

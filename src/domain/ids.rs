@@ -99,6 +99,11 @@ wide! {
     /// The identity of a file server's data directory, made when the directory was.
     ServerUuid
 }
+wide! {
+    /// One stretch of a data directory's life, from one registration to the next. It tells the directory itself, gone on,
+    /// from a copy of it or an older state of it.
+    Incarnation
+}
 
 impl ClusterTime {
     /// This time and `ms` milliseconds more, stopping at the largest time there is.
@@ -124,12 +129,22 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// One finished copy of a blob. It *counts* only while its server is up or draining and `epoch` is that
-/// server's current one.
+/// One finished copy of a blob. It *counts* only while its server is up or draining, `epoch` is that server's current
+/// one, and nobody has found it damaged or missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Replica {
     pub server_id: ServerId,
     pub epoch: Epoch,
+    pub copy_id: CopyId,
+    /// Reported as damaged or missing, and not verified since.
+    pub damaged: bool,
+}
+
+/// One copy of a blob on one file server, whether or not a record names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CopyAt {
+    pub server_id: ServerId,
+    pub blob_id: BlobId,
     pub copy_id: CopyId,
 }
 

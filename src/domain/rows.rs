@@ -1,8 +1,8 @@
 //! The rows of the tables as the rules see them. `record` has their bytes, `tables` their keys.
 
 use super::{
-    Answer, BlobId, ClusterId, ClusterTime, Epoch, Fence, FileId, Permission, Replica, ServerId, ServerUuid, Sha256,
-    UserId, Version, WallTime,
+    Answer, BlobId, ClusterId, ClusterTime, Epoch, Fence, FileId, Incarnation, Permission, Replica, ServerId,
+    ServerUuid, Sha256, UserId, Version, WallTime,
 };
 
 /// The parent of a user's root directory: there is none.
@@ -133,9 +133,10 @@ pub enum ServerState {
 /// A file server.
 ///
 /// `primaries`, `backups` and `bytes` count what records name at this server *in its current epoch*, by the position
-/// in the record (the first is the primary). A new epoch therefore starts at 0 and an older epoch's replica is
-/// never subtracted; the death of a server changes no counter, since the records that name it are rewritten later, by
-/// a sweep. This keeps the counters exact under every command though a death and a return are one row of work.
+/// in the record (the first is the primary), and `stale` what they name in older ones. A new epoch therefore starts at 0
+/// with all that was named before in `stale`; the death of a server changes no counter, since the records that name it
+/// are rewritten later, by a sweep. This keeps the counters exact under every command though a death and a return are
+/// one row of work, and it says without a scan what the sweeps have still to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     pub server_id: ServerId,
@@ -150,7 +151,17 @@ pub struct Server {
     pub primaries: u64,
     pub backups: u64,
     pub bytes: u64,
+    /// Replicas of older epochs that records still name: to be verified and stamped anew, or replaced.
+    pub stale: u64,
     pub down_since: Option<WallTime>,
+    /// When it last came up, went down or began to drain.
+    pub changed_at: ClusterTime,
+    /// How often in a row it was declared down without ten minutes up in between.
+    pub flaps: u32,
+    /// The last registration's; nothing where it never sent one.
+    pub incarnation: Option<Incarnation>,
+    /// It is to be emptied: it drains, or was draining when it was declared down.
+    pub leaving: bool,
 }
 
 impl Server {
@@ -159,9 +170,19 @@ impl Server {
         matches!(self.state, ServerState::Up | ServerState::Draining)
     }
 
-    /// Whether a copy that was made in `epoch` counts.
-    pub fn counts(&self, epoch: Epoch) -> bool {
+    /// Whether it is the one of `epoch`, and copies on it can count.
+    pub fn serves(&self, epoch: Epoch) -> bool {
         self.is_serving() && self.epoch == epoch
+    }
+
+    /// Whether a copy on it counts.
+    pub fn counts(&self, replica: &Replica) -> bool {
+        !replica.damaged && self.serves(replica.epoch)
+    }
+
+    /// How many replicas records name on it, whether or not they count.
+    pub fn named(&self) -> u64 {
+        self.primaries.saturating_add(self.backups).saturating_add(self.stale)
     }
 
     /// Whether a new file may be placed on it.
@@ -190,6 +211,31 @@ pub enum RepairReason {
 pub struct Repair {
     pub reason: RepairReason,
     pub since: ClusterTime,
+}
+
+/// A walk over all files that no counter could replace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SweepKind {
+    /// `copies` was changed: each file gets the copies that it lacks and loses those that are too many.
+    Copies,
+    /// Files move from servers with many to servers with few, and backups to their primaries' successors.
+    Balance,
+}
+
+impl SweepKind {
+    pub const ALL: [Self; 2] = [Self::Copies, Self::Balance];
+}
+
+/// How far a walk has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    pub since: ClusterTime,
+    /// All files up to this one were looked at.
+    pub through: Option<FileId>,
+    /// Some file could not be given what it should have: there are too few servers, or one has no room.
+    pub short: bool,
+    /// It rests: it was stopped, or another walk would find no more to do until a server joins.
+    pub resting: bool,
 }
 
 /// What `Bootstrap` fixed.

@@ -84,6 +84,8 @@ impl Cluster {
             url: format!("http://server{uuid}"),
             zone: "a".to_owned(),
             capacity: 0,
+            last: None,
+            next: None,
         });
     }
 

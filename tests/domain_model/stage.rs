@@ -101,6 +101,8 @@ impl Stage {
             url: format!("http://server{name}"),
             zone: String::new(),
             capacity: 0,
+            last: None,
+            next: None,
         })
     }
 

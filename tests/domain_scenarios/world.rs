@@ -120,6 +120,8 @@ impl World {
                 url: format!("http://{}", line.word(0)),
                 zone: "a".to_owned(),
                 capacity: 1 << 30,
+                last: None,
+                next: None,
             },
             "down" => Command::ServerDown { server_id: ServerId(number(line.word(0))), epoch },
             "full" => Command::ServerFull { server_id: ServerId(number(line.word(0))), epoch, full: line.has("yes") },

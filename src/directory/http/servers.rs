@@ -41,6 +41,8 @@ pub(crate) async fn register(
         url: asked.url.clone(),
         zone: asked.zone.clone(),
         capacity: asked.capacity,
+        last: None,
+        next: None,
     };
     let outcome = node.propose(Proposal { operation: None, command }).await?;
     let Outcome::Server { server_id, epoch } = outcome else { return Err(view::unexpected(&outcome)) };

@@ -47,7 +47,12 @@ fn ring(servers: u64) -> Ring {
         primaries: 0,
         backups: 0,
         bytes: 0,
+        stale: 0,
         down_since: None,
+        changed_at: ClusterTime(0),
+        flaps: 0,
+        incarnation: None,
+        leaving: false,
     };
     Ring { copies: 2, order: (1..=servers).map(ServerId).collect(), servers: (1..=servers).map(server).collect() }
 }

@@ -2,7 +2,7 @@
 
 use super::Change;
 use crate::domain::command::Policy;
-use crate::domain::rows::ClusterInfo;
+use crate::domain::rows::{ClusterInfo, SweepKind};
 use crate::domain::stop::{Stop, require};
 use crate::domain::{ClusterId, Outcome, RejectionKind, tables};
 
@@ -29,6 +29,9 @@ impl Change<'_> {
     pub(super) fn set_policy(&mut self, policy: &Policy) -> Result<Outcome, Stop> {
         check_policy(policy)?;
         tables::put_policy(self.store, policy)?;
+        if policy.copies != self.policy.copies {
+            self.begin(SweepKind::Copies)?;
+        }
         Ok(Outcome::Done)
     }
 }
@@ -40,5 +43,6 @@ fn check_policy(policy: &Policy) -> Result<(), Stop> {
     require(bounded, invalid, "garbage linger and grace are at most ten years")?;
     let lasting = [policy.operation_ttl_ms, policy.session_ttl_ms, policy.receipt_ttl_ms];
     let bounded = lasting.iter().all(|ms| (1000..=MAX_POLICY_MS).contains(ms));
+    require(policy.rebalance_percent <= 1000, invalid, "rebalance_percent is 0, for never, to 1000")?;
     require(bounded, invalid, "operations, sessions and receipts hold from one second to ten years")
 }

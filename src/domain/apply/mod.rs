@@ -11,15 +11,19 @@
 mod accounts;
 mod cluster;
 mod content;
+mod copies;
 mod delete;
 mod entries;
 mod expire;
+mod garbage;
 mod locks;
 mod moves;
 mod reap;
+mod rehome;
 mod remove;
 mod servers;
 mod share;
+mod sweeps;
 
 use super::command::{Operation, Policy, Stamped};
 use super::overlay::Overlay;
@@ -146,8 +150,24 @@ fn run(mut change: Change<'_>, command: &Command) -> Result<Outcome, Stop> {
         Command::Unlock { user, lock } => change.unlock(*user, lock),
         Command::Expire { limit } => change.expire(*limit),
         Command::Reap { limit } => change.reap(*limit),
-        Command::RegisterServer { uuid, url, zone, capacity } => change.register_server(*uuid, url, zone, *capacity),
+        Command::RegisterServer { uuid, url, zone, capacity, last, next } => {
+            let (uuid, capacity, last, next) = (*uuid, *capacity, *last, *next);
+            change.register_server(&servers::Applicant { uuid, url, zone, capacity, last, next })
+        }
         Command::ServerDown { server_id, epoch } => change.server_down(*server_id, *epoch),
         Command::ServerFull { server_id, epoch, full } => change.server_full(*server_id, *epoch, *full),
+        Command::Rehome { changes } => change.rehome(changes),
+        Command::Condemn { copies } => change.condemn(copies),
+        Command::Deleted { copies } => change.deleted(copies),
+        Command::Report { copies } => change.report(copies),
+        Command::Drain { server_id } => change.drain(*server_id),
+        Command::Undrain { server_id } => change.undrain(*server_id),
+        Command::RemoveServer { server_id } => change.remove_server(*server_id),
+        Command::StartSweep { kind } => change.start_sweep(*kind),
+        Command::StopSweep { kind } => change.stop_sweep(*kind),
+        Command::AdvanceSweep { kind, since, through, done, short, owed } => {
+            let (since, through, done, short) = (*since, *through, *done, *short);
+            change.advance_sweep(*kind, &sweeps::Advance { since, through, done, short, owed })
+        }
     }
 }

@@ -20,7 +20,8 @@ pub(super) fn check(report: &mut Report<'_>, held: &BTreeMap<ServerId, Held>) ->
         report.expect("server_has_its_id", key == keys::server(id), || format!("server {id} is stored as {key:?}"));
         report.expect("server_ids_are_below_the_next", (1..next).contains(&id.0), || format!("{id}, next {next}"));
         report.expect("server_uuids_are_unique", uuids.insert(server.uuid), || format!("server {id}: {}", server.uuid));
-        let counted = Held { primaries: server.primaries, backups: server.backups, bytes: server.bytes };
+        let counted =
+            Held { primaries: server.primaries, backups: server.backups, bytes: server.bytes, stale: server.stale };
         let actual = held.get(&id).copied().unwrap_or_default();
         report.expect("server_counters_are_exact", counted == actual, || {
             format!("server {id} counts {counted:?}, records name {actual:?}")
@@ -34,6 +35,7 @@ pub(super) fn check(report: &mut Report<'_>, held: &BTreeMap<ServerId, Held>) ->
     })?;
     let exact = ring.len() == in_ring.len() && ring.iter().copied().collect::<BTreeSet<_>>() == in_ring;
     report.expect("ring_is_who_is_up_and_not_draining", exact, || format!("ring {ring:?}, up {in_ring:?}"));
+    report.expect("ring_is_in_order", ring.is_sorted(), || format!("ring {ring:?}"));
 
     report.each(Table::Repairs, |report, store, key, _| {
         let (copies, file) = key.split_first().ok_or_else(|| Fault("a repair's key is empty".to_owned()))?;

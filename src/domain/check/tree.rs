@@ -9,12 +9,14 @@ use crate::domain::rows::{Content, Entry, EntryKind, Extent, FIRST_FILE_ID, NO_P
 use crate::domain::tables::{self, Counter, MAX_COPIES, keys};
 use crate::domain::{Fault, FileId, FilePath, ReadStore, ServerId, Table};
 
-/// What the records name at one server in its current epoch.
+/// What the records name at one server, by its current epoch and older ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) primaries: u64,
     pub(super) backups: u64,
     pub(super) bytes: u64,
+    /// In older epochs.
+    pub(super) stale: u64,
 }
 
 pub(super) fn check(report: &mut Report<'_>) -> Result<BTreeMap<ServerId, Held>, Fault> {
@@ -154,6 +156,8 @@ fn copies(
             let count = if position == 0 { &mut held.primaries } else { &mut held.backups };
             *count += 1;
             held.bytes = held.bytes.saturating_add(content.size);
+        } else {
+            held.entry(server).or_default().stale += 1;
         }
     }
     Ok(())

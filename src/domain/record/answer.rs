@@ -10,7 +10,7 @@ use crate::domain::{
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct AnswerWire {
-    #[prost(oneof = "AnswerKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "AnswerKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     kind: Option<AnswerKind>,
 }
 
@@ -34,6 +34,8 @@ pub(crate) enum AnswerKind {
     Server(ServerWire),
     #[prost(message, tag = "9")]
     Progress(ProgressWire),
+    #[prost(message, tag = "10")]
+    Rehomed(RehomedWire),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -97,6 +99,12 @@ pub(crate) struct ProgressWire {
     rows: u32,
     #[prost(bool, tag = "2")]
     more: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RehomedWire {
+    #[prost(uint32, repeated, tag = "1")]
+    refused: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -189,6 +197,7 @@ impl Record for Answer {
                 AnswerKind::Server(ServerWire { server_id: server_id.0, epoch: epoch.0 })
             }
             Ok(Outcome::Progress { rows, more }) => AnswerKind::Progress(ProgressWire { rows: *rows, more: *more }),
+            Ok(Outcome::Rehomed { refused }) => AnswerKind::Rehomed(RehomedWire { refused: refused.clone() }),
         };
         AnswerWire { kind: Some(kind) }
     }
@@ -214,6 +223,7 @@ impl Record for Answer {
             }),
             AnswerKind::Server(w) => Ok(Outcome::Server { server_id: ServerId(w.server_id), epoch: Epoch(w.epoch) }),
             AnswerKind::Progress(w) => Ok(Outcome::Progress { rows: w.rows, more: w.more }),
+            AnswerKind::Rehomed(w) => Ok(Outcome::Rehomed { refused: w.refused }),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What goes through the log. The messages are here, the way from and to the rich types is in `convert`.
 
 mod convert;
+mod upkeep;
 
 /// A log entry.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -20,7 +21,7 @@ pub(crate) struct ProposalWire {
     /// A command of a newer program has a tag that is not listed here, and reads as nothing.
     #[prost(
         oneof = "CommandWire",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39"
     )]
     command: Option<CommandWire>,
 }
@@ -77,6 +78,26 @@ pub(crate) enum CommandWire {
     ServerDown(ServerDownWire),
     #[prost(message, tag = "29")]
     ServerFull(ServerFullWire),
+    #[prost(message, tag = "30")]
+    Rehome(upkeep::RehomeWire),
+    #[prost(message, tag = "31")]
+    Condemn(upkeep::CopiesWire),
+    #[prost(message, tag = "32")]
+    Deleted(upkeep::CopiesWire),
+    #[prost(message, tag = "33")]
+    Report(upkeep::CopiesWire),
+    #[prost(message, tag = "34")]
+    Drain(upkeep::ServerIdWire),
+    #[prost(message, tag = "35")]
+    Undrain(upkeep::ServerIdWire),
+    #[prost(message, tag = "36")]
+    RemoveServer(upkeep::ServerIdWire),
+    #[prost(message, tag = "37")]
+    StartSweep(upkeep::SweepKindWire),
+    #[prost(message, tag = "38")]
+    StopSweep(upkeep::SweepKindWire),
+    #[prost(message, tag = "39")]
+    AdvanceSweep(upkeep::AdvanceSweepWire),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -311,6 +332,10 @@ pub(crate) struct RegisterServerWire {
     zone: String,
     #[prost(uint64, tag = "4")]
     capacity: u64,
+    #[prost(bytes = "vec", optional, tag = "5")]
+    last: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "6")]
+    next: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

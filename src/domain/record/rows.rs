@@ -1,14 +1,33 @@
 //! The rows of the tables.
 
+/// Declares the two directions of one record, from and to its fields.
+macro_rules! record {
+    ($type:ident as $wire:ident, $name:literal: |$value:ident| $to:expr, |$fields:ident| $from:expr) => {
+        impl Record for $type {
+            type Wire = $wire;
+            const NAME: &'static str = $name;
+
+            fn to_wire(&self) -> $wire {
+                let $value = self;
+                $to
+            }
+
+            fn from_wire($fields: $wire) -> Result<Self, Fault> {
+                Ok($from)
+            }
+        }
+    };
+}
+
+mod cluster;
+
+pub(crate) use cluster::PolicyWire;
+
 use super::Record;
 use super::scalar::*;
-use crate::domain::command::Policy;
-use crate::domain::rows::{
-    ClusterInfo, Content, Done, Entry, EntryKind, Extent, Garbage, Lock, Placement, Repair, Server, Token, User,
-};
+use crate::domain::rows::{Content, Done, Entry, EntryKind, Extent, Lock, Placement, Token, User};
 use crate::domain::{
-    BlobId, ClusterId, ClusterTime, CopyId, Epoch, Fault, Fence, FileId, Permission, Replica, ServerId, ServerUuid,
-    UserId, Version, WallTime,
+    BlobId, ClusterTime, CopyId, Epoch, Fault, Fence, FileId, Permission, Replica, ServerId, UserId, Version, WallTime,
 };
 
 /// A row that is one number: a counter, an id, a time.
@@ -110,6 +129,8 @@ pub(crate) struct ReplicaWire {
     epoch: u64,
     #[prost(bytes = "vec", tag = "3")]
     copy_id: Vec<u8>,
+    #[prost(bool, tag = "4")]
+    damaged: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -178,93 +199,6 @@ pub(crate) struct DoneWire {
     expires_at: u64,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct ServerWire {
-    #[prost(uint64, tag = "1")]
-    server_id: u64,
-    #[prost(bytes = "vec", tag = "2")]
-    uuid: Vec<u8>,
-    #[prost(string, tag = "3")]
-    url: String,
-    #[prost(string, tag = "4")]
-    zone: String,
-    #[prost(uint64, tag = "5")]
-    epoch: u64,
-    #[prost(uint32, tag = "6")]
-    state: u32,
-    #[prost(bool, tag = "7")]
-    full: bool,
-    #[prost(uint64, tag = "8")]
-    capacity: u64,
-    #[prost(uint64, tag = "9")]
-    primaries: u64,
-    #[prost(uint64, tag = "10")]
-    backups: u64,
-    #[prost(uint64, tag = "11")]
-    bytes: u64,
-    #[prost(uint64, optional, tag = "12")]
-    down_since: Option<u64>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct GarbageWire {
-    #[prost(uint64, tag = "1")]
-    since: u64,
-    #[prost(uint64, optional, tag = "2")]
-    deleted_at: Option<u64>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct RepairWire {
-    #[prost(uint32, tag = "1")]
-    reason: u32,
-    #[prost(uint64, tag = "2")]
-    since: u64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct ClusterInfoWire {
-    #[prost(bytes = "vec", tag = "1")]
-    cluster_id: Vec<u8>,
-    #[prost(string, tag = "2")]
-    name: String,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct PolicyWire {
-    #[prost(uint32, tag = "1")]
-    copies: u32,
-    #[prost(uint64, tag = "2")]
-    garbage_linger_ms: u64,
-    #[prost(uint64, tag = "3")]
-    garbage_grace_ms: u64,
-    #[prost(uint64, tag = "4")]
-    operation_ttl_ms: u64,
-    #[prost(uint64, tag = "5")]
-    session_ttl_ms: u64,
-    #[prost(uint64, tag = "6")]
-    receipt_ttl_ms: u64,
-}
-
-/// Declares the two directions of one record, from and to its fields.
-macro_rules! record {
-    ($type:ident as $wire:ident, $name:literal: |$value:ident| $to:expr, |$fields:ident| $from:expr) => {
-        impl Record for $type {
-            type Wire = $wire;
-            const NAME: &'static str = $name;
-
-            fn to_wire(&self) -> $wire {
-                let $value = self;
-                $to
-            }
-
-            fn from_wire($fields: $wire) -> Result<Self, Fault> {
-                Ok($from)
-            }
-        }
-    };
-}
-
 record!(Number as NumberWire, "number": |n| NumberWire { value: n.0 }, |w| Self(w.value));
 record!(Nothing as NothingWire, "mark": |_n| NothingWire {}, |_w| Self);
 record!(RingOrder as RingWire, "ring":
@@ -273,11 +207,17 @@ record!(RingOrder as RingWire, "ring":
 record!(Mark as MarkWire, "mark": |m| MarkWire { key: m.0.clone() }, |w| Self(w.key));
 
 record!(Replica as ReplicaWire, "replica":
-|r| ReplicaWire { server_id: r.server_id.0, epoch: r.epoch.0, copy_id: wide(r.copy_id.0) },
+|r| ReplicaWire {
+    server_id: r.server_id.0,
+    epoch: r.epoch.0,
+    copy_id: wide(r.copy_id.0),
+    damaged: r.damaged,
+},
 |w| Self {
     server_id: ServerId(w.server_id),
     epoch: Epoch(w.epoch),
     copy_id: CopyId(read_wide(&w.copy_id, "copy id")?),
+    damaged: w.damaged,
 });
 
 record!(Content as ContentWire, "content":
@@ -394,64 +334,4 @@ record!(Done as DoneWire, "operation":
     fingerprint: read_digest(&w.fingerprint, "fingerprint")?,
     answer: Record::from_wire(need(w.answer, "answer")?)?,
     expires_at: ClusterTime(w.expires_at),
-});
-
-record!(Server as ServerWire, "file server":
-|s| ServerWire {
-    server_id: s.server_id.0,
-    uuid: wide(s.uuid.0),
-    url: s.url.clone(),
-    zone: s.zone.clone(),
-    epoch: s.epoch.0,
-    state: server_state(s.state),
-    full: s.full,
-    capacity: s.capacity,
-    primaries: s.primaries,
-    backups: s.backups,
-    bytes: s.bytes,
-    down_since: s.down_since.map(|time| time.0),
-},
-|w| Self {
-    server_id: ServerId(w.server_id),
-    uuid: ServerUuid(read_wide(&w.uuid, "server UUID")?),
-    url: w.url,
-    zone: w.zone,
-    epoch: Epoch(w.epoch),
-    state: read_server_state(w.state)?,
-    full: w.full,
-    capacity: w.capacity,
-    primaries: w.primaries,
-    backups: w.backups,
-    bytes: w.bytes,
-    down_since: w.down_since.map(WallTime),
-});
-
-record!(Garbage as GarbageWire, "garbage row":
-    |g| GarbageWire { since: g.since.0, deleted_at: g.deleted_at.map(|time| time.0) },
-    |w| Self { since: ClusterTime(w.since), deleted_at: w.deleted_at.map(ClusterTime) });
-
-record!(Repair as RepairWire, "repair":
-    |r| RepairWire { reason: repair_reason(r.reason), since: r.since.0 },
-    |w| Self { reason: read_repair_reason(w.reason)?, since: ClusterTime(w.since) });
-
-record!(ClusterInfo as ClusterInfoWire, "cluster":
-    |c| ClusterInfoWire { cluster_id: wide(c.cluster_id.0), name: c.name.clone() },
-    |w| Self { cluster_id: ClusterId(read_wide(&w.cluster_id, "cluster id")?), name: w.name });
-
-record!(Policy as PolicyWire, "policy":
-|p| PolicyWire {
-    copies: p.copies,
-    garbage_linger_ms: p.garbage_linger_ms,
-    garbage_grace_ms: p.garbage_grace_ms,
-    operation_ttl_ms: p.operation_ttl_ms,
-    session_ttl_ms: p.session_ttl_ms,
-    receipt_ttl_ms: p.receipt_ttl_ms,
-},
-|w| Self {
-    copies: w.copies,
-    garbage_linger_ms: w.garbage_linger_ms,
-    garbage_grace_ms: w.garbage_grace_ms,
-    operation_ttl_ms: w.operation_ttl_ms,
-    session_ttl_ms: w.session_ttl_ms,
-    receipt_ttl_ms: w.receipt_ttl_ms,
 });

@@ -1,7 +1,7 @@
 //! Small values on the wire, and the fault for one that is not what it must be.
 
 use crate::domain::answer::{Access, RejectionKind};
-use crate::domain::rows::{RepairReason, ServerState};
+use crate::domain::rows::{RepairReason, ServerState, SweepKind};
 use crate::domain::{Fault, FilePath, Permission, Sha256};
 
 pub(super) fn bad(what: &str) -> Fault {
@@ -49,6 +49,7 @@ macro_rules! numbered {
 numbered!(permission, read_permission, Permission, "permission": Read = 1, Write = 2);
 numbered!(access, read_access, Access, "access": Read = 1, Write = 2, Owner = 3);
 numbered!(server_state, read_server_state, ServerState, "server state": Up = 1, Down = 2, Draining = 3);
+numbered!(sweep_kind, read_sweep_kind, SweepKind, "sweep": Copies = 1, Balance = 2);
 numbered!(repair_reason, read_repair_reason, RepairReason, "repair reason": ShortWrite = 1, BadCopy = 2);
 numbered!(rejection_kind, read_rejection_kind, RejectionKind, "rejection":
     InvalidRequest = 1,

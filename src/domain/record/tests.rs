@@ -8,15 +8,15 @@ use std::path::Path;
 use super::*;
 use crate::domain::answer::{Access, ContentStat, LockStat, ReplicaStat, Stat};
 use crate::domain::command::{
-    FileRef, LockProof, NewContent, Operation, PathRef, Policy, Precondition, Proposal, Receipt, Stamped,
+    FileRef, LockProof, NewContent, Operation, PathRef, Policy, Precondition, Proposal, Receipt, Rehome, Slot, Stamped,
 };
 use crate::domain::rows::{
     ClusterInfo, Content, Done, Entry, EntryKind, Extent, Garbage, Lock, Placement, Repair, RepairReason, Server,
-    ServerState, Token, User,
+    ServerState, Sweep, SweepKind, Token, User,
 };
 use crate::domain::{
-    BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, Fence, FileId, FilePath, Outcome, Permission, Rejection,
-    RejectionKind, Replica, ServerId, ServerUuid, Sha256, UserId, Version, WallTime,
+    BlobId, ClusterId, ClusterTime, Command, CopyAt, CopyId, Epoch, Fence, FileId, FilePath, Incarnation, Outcome,
+    Permission, Rejection, RejectionKind, Replica, ServerId, ServerUuid, Sha256, UserId, Version, WallTime,
 };
 
 struct Golden {
@@ -51,6 +51,11 @@ fn at() -> PathRef {
     PathRef { owner: Some("ada".to_owned()), path: path("/docs/plan") }
 }
 
+/// As it was before it had `rebalance_percent`.
+fn old_policy() -> Policy {
+    Policy { rebalance_percent: 0, ..Policy::default() }
+}
+
 fn proof() -> LockProof {
     LockProof { fence: Fence(9), mac_hash: digest(9) }
 }
@@ -79,8 +84,8 @@ fn content() -> Content {
         content_type: "text/plain".to_owned(),
         blob_id: BlobId(u128::MAX),
         replicas: vec![
-            Replica { server_id: ServerId(1), epoch: Epoch(2), copy_id: CopyId(3) },
-            Replica { server_id: ServerId(4), epoch: Epoch(1), copy_id: CopyId(6) },
+            Replica { server_id: ServerId(1), epoch: Epoch(2), copy_id: CopyId(3), damaged: false },
+            Replica { server_id: ServerId(4), epoch: Epoch(1), copy_id: CopyId(6), damaged: false },
         ],
         placement_rev: 5,
         last_fence: Fence(8),
@@ -136,7 +141,11 @@ fn rows(golden: &mut Golden) {
     golden.add("row.placement", &Placement { file_id: FileId(12), version: Version(3) });
     golden.add("row.grant.read", &Permission::Read);
     golden.add("row.grant.write", &Permission::Write);
-    golden.add("row.policy", &Policy::default());
+    golden.add("row.policy", &old_policy());
+    golden.add("row.policy.rebalance", &Policy::default());
+    let sweep = Sweep { since: ClusterTime(5), through: Some(FileId(12)), short: true, resting: true };
+    golden.add("row.sweep", &sweep);
+    golden.add("row.replica.damaged", &Replica { damaged: true, ..content().replicas[0] });
     golden.add("row.cluster", &ClusterInfo { cluster_id: ClusterId(1 << 127), name: "local".to_owned() });
     golden.add(
         "row.user",
@@ -173,8 +182,22 @@ fn rows(golden: &mut Golden) {
         primaries: 3,
         backups: 4,
         bytes: 5,
+        stale: 0,
         down_since,
+        changed_at: ClusterTime(0),
+        flaps: 0,
+        incarnation: None,
+        leaving: false,
     };
+    let leaving = Server {
+        stale: 7,
+        changed_at: ClusterTime(8),
+        flaps: 9,
+        incarnation: Some(Incarnation(10)),
+        leaving: true,
+        ..server(ServerState::Draining, None)
+    };
+    golden.add("row.server.leaving", &leaving);
     golden.add("row.server.up", &server(ServerState::Up, None));
     golden.add("row.server.down", &server(ServerState::Down, Some(WallTime(6))));
     golden.add("row.server.draining", &server(ServerState::Draining, None));
@@ -201,10 +224,10 @@ fn commands(golden: &mut Golden) {
             },
         },
     );
-    let policy = Policy { copies: 5, ..Policy::default() };
+    let policy = Policy { copies: 5, ..old_policy() };
     golden.command(
         "bootstrap",
-        Command::Bootstrap { cluster_id: ClusterId(1), name: "local".to_owned(), policy: Policy::default() },
+        Command::Bootstrap { cluster_id: ClusterId(1), name: "local".to_owned(), policy: old_policy() },
     );
     golden.command("set_policy", Command::SetPolicy { policy });
     golden.command("signup", Command::Signup { username: "ada".to_owned(), password_hash: "$argon2id$".to_owned() });
@@ -261,10 +284,55 @@ fn commands(golden: &mut Golden) {
             url: "http://127.0.0.1:3031".to_owned(),
             zone: "a".to_owned(),
             capacity: 6,
+            last: None,
+            next: None,
+        },
+    );
+    golden.command(
+        "register_server.again",
+        Command::RegisterServer {
+            uuid: ServerUuid(5),
+            url: "http://127.0.0.1:3031".to_owned(),
+            zone: String::new(),
+            capacity: 6,
+            last: Some(Incarnation(7)),
+            next: Some(Incarnation(8)),
         },
     );
     golden.command("server_down", Command::ServerDown { server_id: ServerId(1), epoch: Epoch(2) });
     golden.command("server_full", Command::ServerFull { server_id: ServerId(1), epoch: Epoch(2), full: true });
+    upkeep(golden);
+}
+
+fn upkeep(golden: &mut Golden) {
+    let receipt = Receipt { server_id: ServerId(2), epoch: Epoch(3), copy_id: CopyId(4), received_at: ClusterTime(5) };
+    let change = Rehome {
+        file_id: FileId(12),
+        blob_id: BlobId(0xb10b),
+        placement_rev: 6,
+        slots: vec![Slot::Kept(ServerId(1)), Slot::Made(receipt)],
+    };
+    golden.command("rehome", Command::Rehome { changes: vec![change] });
+    let copies = vec![CopyAt { server_id: ServerId(1), blob_id: BlobId(2), copy_id: CopyId(3) }];
+    golden.command("condemn", Command::Condemn { copies: copies.clone() });
+    golden.command("deleted", Command::Deleted { copies: copies.clone() });
+    golden.command("report", Command::Report { copies });
+    golden.command("drain", Command::Drain { server_id: ServerId(1) });
+    golden.command("undrain", Command::Undrain { server_id: ServerId(1) });
+    golden.command("remove_server", Command::RemoveServer { server_id: ServerId(1) });
+    golden.command("start_sweep", Command::StartSweep { kind: SweepKind::Copies });
+    golden.command("stop_sweep", Command::StopSweep { kind: SweepKind::Balance });
+    golden.command(
+        "advance_sweep",
+        Command::AdvanceSweep {
+            kind: SweepKind::Balance,
+            since: ClusterTime(7),
+            through: Some(FileId(12)),
+            done: true,
+            short: true,
+            owed: vec![FileId(3), FileId(4)],
+        },
+    );
 }
 
 fn answers(golden: &mut Golden) {
@@ -280,6 +348,7 @@ fn answers(golden: &mut Golden) {
     golden.answer("locked", Ok(Outcome::Locked { file_id: FileId(12), fence: Fence(8), expires_at: WallTime(5) }));
     golden.answer("server", Ok(Outcome::Server { server_id: ServerId(1), epoch: Epoch(2) }));
     golden.answer("progress", Ok(Outcome::Progress { rows: 3, more: true }));
+    golden.answer("rehomed", Ok(Outcome::Rehomed { refused: vec![0, 300] }));
     let kinds = [
         RejectionKind::InvalidRequest,
         RejectionKind::InvalidPath,

@@ -48,7 +48,7 @@ impl<'a> Describer<'a> {
     fn content(&mut self, content: &Content) -> Result<ContentStat, Fault> {
         let mut replicas = Vec::with_capacity(content.replicas.len());
         for replica in &content.replicas {
-            let counts = self.server(replica.server_id)?.is_some_and(|server| server.counts(replica.epoch));
+            let counts = self.server(replica.server_id)?.is_some_and(|server| server.counts(replica));
             replicas.push(ReplicaStat {
                 server_id: replica.server_id,
                 epoch: replica.epoch,

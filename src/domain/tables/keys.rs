@@ -4,6 +4,7 @@
 //! Parts before the last have a fixed length, so no separator is needed and none can be forged by a name: in
 //! `parent/name` as text the children of `1` and of `10` would mingle, and a name could reach into another directory.
 
+use crate::domain::rows::SweepKind;
 use crate::domain::{BlobId, ClusterTime, CopyId, Fault, Fence, FileId, ServerId, Sha256, Table, UserId};
 
 /// The only row of a table that has one.
@@ -105,6 +106,14 @@ pub(crate) fn operation(user: UserId, id: &str) -> Vec<u8> {
 /// nearest to being lost comes first.
 pub(crate) fn repair(copies: u8, file: FileId) -> Vec<u8> {
     [&[copies][..], &file.0.to_be_bytes()].concat()
+}
+
+/// `Sweeps`: kind (1).
+pub(crate) const fn sweep(kind: SweepKind) -> [u8; 1] {
+    match kind {
+        SweepKind::Copies => [1],
+        SweepKind::Balance => [2],
+    }
 }
 
 /// Both parts of a key of two numbers.

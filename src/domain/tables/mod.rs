@@ -6,12 +6,14 @@ mod meta;
 mod people;
 mod servers;
 mod tree;
+mod upkeep;
 
 pub(crate) use keys::Ending;
 pub(crate) use meta::*;
 pub(crate) use people::*;
 pub(crate) use servers::*;
 pub(crate) use tree::*;
+pub(crate) use upkeep::*;
 
 use super::record::Record;
 use super::{Fault, ReadStore, Store, Table};

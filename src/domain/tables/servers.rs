@@ -1,10 +1,10 @@
-//! `Servers`, `Ring`, `Placements`, `Garbage` and `Repairs`.
+//! `Servers`, `Ring` and `Placements`.
 
 use super::keys;
-use super::{read, write};
+use super::{read, stretch, write};
 use crate::domain::record::{Record, RingOrder};
-use crate::domain::rows::{Garbage, Placement, Repair, Server};
-use crate::domain::{BlobId, CopyId, Fault, FileId, ReadStore, ServerId, Store, Table};
+use crate::domain::rows::{Placement, Server};
+use crate::domain::{BlobId, Fault, ReadStore, ServerId, Store, Table};
 
 /// The most file servers a cluster can have, alive or remembered. Lists of servers are read whole.
 pub(crate) const MAX_SERVERS: usize = 1000;
@@ -17,6 +17,11 @@ pub(crate) fn server(store: &dyn ReadStore, id: ServerId) -> Result<Option<Serve
 pub(crate) fn servers(store: &dyn ReadStore) -> Result<Vec<Server>, Fault> {
     let rows = store.scan(Table::Servers, &[], None, MAX_SERVERS)?;
     rows.iter().map(|(_, value)| Server::from_bytes(value)).collect()
+}
+
+/// Forgets a server; the caller has seen to it that nothing names it.
+pub(crate) fn delete_server(store: &mut dyn Store, id: ServerId) -> Result<(), Fault> {
+    store.delete(Table::Servers, &keys::server(id))
 }
 
 pub(crate) fn put_server(store: &mut dyn Store, server: &Server) -> Result<(), Fault> {
@@ -53,43 +58,14 @@ pub(crate) fn delete_placement(store: &mut dyn Store, server: ServerId, blob: Bl
     store.delete(Table::Placements, &keys::placement(server, blob))
 }
 
-pub(crate) fn garbage(
+/// At most `limit` of what a server holds, in the order of the blobs, after `after`.
+pub(crate) fn placements_after(
     store: &dyn ReadStore,
     server: ServerId,
-    blob: BlobId,
-    copy: CopyId,
-) -> Result<Option<Garbage>, Fault> {
-    read(store, Table::Garbage, &keys::garbage(server, blob, copy))
-}
-
-pub(crate) fn put_garbage(
-    store: &mut dyn Store,
-    server: ServerId,
-    blob: BlobId,
-    copy: CopyId,
-    row: &Garbage,
-) -> Result<(), Fault> {
-    write(store, Table::Garbage, &keys::garbage(server, blob, copy), row)
-}
-
-pub(crate) fn delete_garbage(store: &mut dyn Store, server: ServerId, blob: BlobId, copy: CopyId) -> Result<(), Fault> {
-    store.delete(Table::Garbage, &keys::garbage(server, blob, copy))
-}
-
-/// The most copies that a record can name, and so the lowest urgency of a repair.
-pub(crate) const MAX_COPIES: u8 = 5;
-
-pub(crate) fn put_repair(store: &mut dyn Store, copies: u8, file: FileId, repair: &Repair) -> Result<(), Fault> {
-    write(store, Table::Repairs, &keys::repair(copies.min(MAX_COPIES), file), repair)
-}
-
-/// Takes a file off the list, whatever its priority. Looking at each priority is cheaper than keeping the reverse.
-pub(crate) fn delete_repairs(store: &mut dyn Store, file: FileId) -> Result<(), Fault> {
-    for copies in 0..=MAX_COPIES {
-        let key = keys::repair(copies, file);
-        if store.get(Table::Repairs, &key)?.is_some() {
-            store.delete(Table::Repairs, &key)?;
-        }
-    }
-    Ok(())
+    after: Option<BlobId>,
+    limit: usize,
+) -> Result<Vec<(BlobId, Placement)>, Fault> {
+    let from = after.map(|blob| keys::after(&keys::placement(server, blob))).unwrap_or_default();
+    let rows = stretch(store, Table::Placements, &keys::server(server), &from, limit)?;
+    rows.iter().map(|(key, value)| Ok((keys::read_placement(key)?.1, Placement::from_bytes(value)?))).collect()
 }

@@ -7,8 +7,8 @@ use crate::domain::command::{
     FileRef, LockProof, NewContent, Operation, PathRef, Policy, Precondition, Proposal, Receipt, Stamped,
 };
 use crate::domain::{
-    BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, Fault, Fence, FileId, ServerId, ServerUuid, UserId,
-    Version, WallTime,
+    BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, Fault, Fence, FileId, Incarnation, ServerId, ServerUuid,
+    UserId, Version, WallTime,
 };
 
 impl Record for Stamped {
@@ -115,35 +115,36 @@ fn content(content: &NewContent) -> Option<NewContentWire> {
         size: content.size,
         sha256: digest(&content.sha256),
         content_type: content.content_type.clone(),
-        receipts: content
-            .receipts
-            .iter()
-            .map(|receipt| ReceiptWire {
-                server_id: receipt.server_id.0,
-                epoch: receipt.epoch.0,
-                copy_id: wide(receipt.copy_id.0),
-                received_at: receipt.received_at.0,
-            })
-            .collect(),
+        receipts: content.receipts.iter().map(receipt).collect(),
+    })
+}
+
+pub(super) fn receipt(receipt: &Receipt) -> ReceiptWire {
+    ReceiptWire {
+        server_id: receipt.server_id.0,
+        epoch: receipt.epoch.0,
+        copy_id: wide(receipt.copy_id.0),
+        received_at: receipt.received_at.0,
+    }
+}
+
+pub(super) fn read_receipt(wire: &ReceiptWire) -> Result<Receipt, Fault> {
+    Ok(Receipt {
+        server_id: ServerId(wire.server_id),
+        epoch: Epoch(wire.epoch),
+        copy_id: CopyId(read_wide(&wire.copy_id, "copy id")?),
+        received_at: ClusterTime(wire.received_at),
     })
 }
 
 fn read_content(wire: Option<NewContentWire>) -> Result<NewContent, Fault> {
     let wire = need(wire, "content")?;
-    let receipts = wire.receipts.into_iter().map(|receipt| {
-        Ok(Receipt {
-            server_id: ServerId(receipt.server_id),
-            epoch: Epoch(receipt.epoch),
-            copy_id: CopyId(read_wide(&receipt.copy_id, "copy id")?),
-            received_at: ClusterTime(receipt.received_at),
-        })
-    });
     Ok(NewContent {
         blob_id: BlobId(read_wide(&wire.blob_id, "blob id")?),
         size: wire.size,
         sha256: read_digest(&wire.sha256, "SHA-256")?,
         content_type: wire.content_type,
-        receipts: receipts.collect::<Result<_, Fault>>()?,
+        receipts: wire.receipts.iter().map(read_receipt).collect::<Result<_, Fault>>()?,
     })
 }
 
@@ -213,17 +214,33 @@ fn command_to_wire(command: &Command) -> CommandWire {
         }
         Command::Expire { limit } => CommandWire::Expire(BatchWire { limit: *limit }),
         Command::Reap { limit } => CommandWire::Reap(BatchWire { limit: *limit }),
-        Command::RegisterServer { uuid, url, zone, capacity } => CommandWire::RegisterServer(RegisterServerWire {
-            uuid: wide(uuid.0),
-            url: url.clone(),
-            zone: zone.clone(),
-            capacity: *capacity,
-        }),
+        Command::RegisterServer { uuid, url, zone, capacity, last, next } => {
+            CommandWire::RegisterServer(RegisterServerWire {
+                uuid: wide(uuid.0),
+                url: url.clone(),
+                zone: zone.clone(),
+                capacity: *capacity,
+                last: last.map(|incarnation| wide(incarnation.0)),
+                next: next.map(|incarnation| wide(incarnation.0)),
+            })
+        }
         Command::ServerDown { server_id, epoch } => {
             CommandWire::ServerDown(ServerDownWire { server_id: server_id.0, epoch: epoch.0 })
         }
         Command::ServerFull { server_id, epoch, full } => {
             CommandWire::ServerFull(ServerFullWire { server_id: server_id.0, epoch: epoch.0, full: *full })
+        }
+        Command::Rehome { changes } => CommandWire::Rehome(upkeep::rehome(changes)),
+        Command::Condemn { copies } => CommandWire::Condemn(upkeep::copies(copies)),
+        Command::Deleted { copies } => CommandWire::Deleted(upkeep::copies(copies)),
+        Command::Report { copies } => CommandWire::Report(upkeep::copies(copies)),
+        Command::Drain { server_id } => CommandWire::Drain(upkeep::server_id(*server_id)),
+        Command::Undrain { server_id } => CommandWire::Undrain(upkeep::server_id(*server_id)),
+        Command::RemoveServer { server_id } => CommandWire::RemoveServer(upkeep::server_id(*server_id)),
+        Command::StartSweep { kind } => CommandWire::StartSweep(upkeep::kind(*kind)),
+        Command::StopSweep { kind } => CommandWire::StopSweep(upkeep::kind(*kind)),
+        Command::AdvanceSweep { kind, since, through, done, short, owed } => {
+            CommandWire::AdvanceSweep(upkeep::advance(*kind, *since, *through, *done, *short, owed))
         }
     }
 }
@@ -293,10 +310,22 @@ fn command_from_wire(wire: CommandWire) -> Result<Command, Fault> {
             url: w.url,
             zone: w.zone,
             capacity: w.capacity,
+            last: w.last.map(|bytes| read_wide(&bytes, "incarnation").map(Incarnation)).transpose()?,
+            next: w.next.map(|bytes| read_wide(&bytes, "incarnation").map(Incarnation)).transpose()?,
         },
         CommandWire::ServerDown(w) => Command::ServerDown { server_id: ServerId(w.server_id), epoch: Epoch(w.epoch) },
         CommandWire::ServerFull(w) => {
             Command::ServerFull { server_id: ServerId(w.server_id), epoch: Epoch(w.epoch), full: w.full }
         }
+        CommandWire::Rehome(w) => upkeep::read_rehome(w)?,
+        CommandWire::Condemn(w) => Command::Condemn { copies: upkeep::read_copies(w)? },
+        CommandWire::Deleted(w) => Command::Deleted { copies: upkeep::read_copies(w)? },
+        CommandWire::Report(w) => Command::Report { copies: upkeep::read_copies(w)? },
+        CommandWire::Drain(w) => Command::Drain { server_id: upkeep::read_server_id(&w) },
+        CommandWire::Undrain(w) => Command::Undrain { server_id: upkeep::read_server_id(&w) },
+        CommandWire::RemoveServer(w) => Command::RemoveServer { server_id: upkeep::read_server_id(&w) },
+        CommandWire::StartSweep(w) => Command::StartSweep { kind: upkeep::read_kind(&w)? },
+        CommandWire::StopSweep(w) => Command::StopSweep { kind: upkeep::read_kind(&w)? },
+        CommandWire::AdvanceSweep(w) => upkeep::read_advance(w)?,
     })
 }

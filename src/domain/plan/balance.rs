@@ -1,0 +1,64 @@
+//! Where files should be, so that the servers' counts of primaries level out and each file's backups are its primary's
+//! successors.
+
+use std::collections::BTreeMap;
+
+use super::scene::Scene;
+use crate::domain::ServerId;
+use crate::domain::rows::{Content, Server};
+
+/// Fewer files than this are not worth moving.
+const LEAST_GAP: u64 = 8;
+
+/// The members of the ring that can take files.
+fn members(scene: &Scene) -> impl Iterator<Item = &Server> {
+    scene.ring.iter().filter_map(|id| scene.servers.get(id)).filter(|server| server.is_eligible())
+}
+
+/// Whether the fullest server's count of primaries exceeds the emptiest's by more than `percent` of the mean.
+pub(super) fn is_uneven(scene: &Scene, percent: u32) -> bool {
+    let counts: Vec<u64> = members(scene).map(|server| server.primaries).collect();
+    let (Some(least), Some(most)) = (counts.iter().min(), counts.iter().max()) else { return false };
+    let mean = counts.iter().sum::<u64>() / counts.len() as u64;
+    let allowed = mean.saturating_mul(u64::from(percent)) / 100;
+    percent > 0 && most - least > allowed.max(LEAST_GAP)
+}
+
+/// How many primaries each member has, as far as this window has planned it.
+pub(super) struct Loads {
+    primaries: BTreeMap<ServerId, u64>,
+    /// What an even share is, rounded up.
+    share: u64,
+}
+
+impl Loads {
+    pub(super) fn new(scene: &Scene) -> Self {
+        let primaries: BTreeMap<_, _> = members(scene).map(|server| (server.server_id, server.primaries)).collect();
+        let share = primaries.values().sum::<u64>().div_ceil(primaries.len().max(1) as u64);
+        Self { primaries, share }
+    }
+
+    /// Where a file is to go; nothing where it is there already, or where it cannot go.
+    pub(super) fn goal(&mut self, scene: &Scene, content: &Content) -> Option<Vec<ServerId>> {
+        let current: Vec<ServerId> = content.replicas.iter().map(|replica| replica.server_id).collect();
+        let primary = *current.first()?;
+        let load = *self.primaries.get(&primary)?;
+        let lightest = self.primaries.iter().min_by_key(|(id, count)| (**count, **id)).map(|(id, count)| (*id, *count));
+        let target = match lightest {
+            // At least two apart: otherwise the two would only change places.
+            Some((id, count)) if load > self.share && count + 1 < load => id,
+            _ => primary,
+        };
+        let fits = |id: &ServerId| current.contains(id) || scene.takes(*id, content.size);
+        let backups = scene.after(target).filter(|id| *id != target).filter(fits);
+        let goal: Vec<ServerId> = std::iter::once(target).chain(backups).take(scene.copies).collect();
+        if goal == current || goal.len() < scene.copies {
+            return None;
+        }
+        if target != primary {
+            self.primaries.entry(primary).and_modify(|count| *count -= 1);
+            self.primaries.entry(target).and_modify(|count| *count += 1);
+        }
+        Some(goal)
+    }
+}

@@ -1,0 +1,193 @@
+//! What one file needs: which copies to verify, which to make, and what its record is to say then.
+//!
+//! The same judgement serves repairs, drains, walks and rebalancing. They differ only in how they find the file.
+
+use super::scene::{Scene, Standing};
+use crate::domain::command::{Receipt, Rehome, Slot};
+use crate::domain::rows::Entry;
+use crate::domain::tables::{self, MAX_COPIES};
+use crate::domain::{BlobId, CopyId, Fault, FileId, ReadStore, Replica, ServerId, Sha256};
+
+/// More places than copies are named, for servers that turn out not to take one.
+const SPARE_TARGETS: usize = 2;
+
+/// What is to be done for one file, as its record was when this was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mend {
+    pub file_id: FileId,
+    pub blob_id: BlobId,
+    pub placement_rev: u64,
+    pub size: u64,
+    pub sha256: Sha256,
+    /// How many copies count now.
+    pub counted: usize,
+    /// Copies that may be good, though they do not count: to be verified where they are.
+    pub verify: Vec<(ServerId, CopyId)>,
+    /// Who may have the bytes, the surest first.
+    pub sources: Vec<ServerId>,
+    /// Where copies can go, the best first.
+    pub targets: Vec<ServerId>,
+    /// How many copies have to be made if all that is verified turns out good.
+    pub missing: usize,
+    copies: usize,
+    replicas: Vec<(Replica, Standing)>,
+    goal: Option<Vec<ServerId>>,
+}
+
+/// What a file needs; nothing where it lacks nothing, or nothing can be done for it now.
+///
+/// # Errors
+/// When the storage fails.
+pub fn mend(
+    store: &dyn ReadStore,
+    scene: &Scene,
+    entry: &Entry,
+    goal: Option<&[ServerId]>,
+) -> Result<Option<Mend>, Fault> {
+    let Some(content) = entry.content() else { return Ok(None) };
+    let replicas: Vec<_> = content.replicas.iter().map(|replica| (*replica, scene.standing(replica))).collect();
+    let with = |wanted: Standing| replicas.iter().filter(move |(_, standing)| *standing == wanted);
+    let counted = with(Standing::Fit).chain(with(Standing::Leaving)).count();
+    let mut mend = Mend {
+        file_id: entry.file_id,
+        blob_id: content.blob_id,
+        placement_rev: content.placement_rev,
+        size: content.size,
+        sha256: content.sha256,
+        counted,
+        verify: Vec::new(),
+        sources: sources(scene, &replicas),
+        targets: Vec::new(),
+        missing: 0,
+        copies: scene.copies,
+        replicas: replicas.clone(),
+        goal: goal.map(<[ServerId]>::to_vec),
+    };
+    let fit = with(Standing::Fit).count();
+    if let Some(goal) = goal {
+        // What is in danger is not moved about.
+        if fit < scene.copies {
+            return Ok(None);
+        }
+        mend.targets = mend.places(store, scene, goal.iter().copied())?;
+        mend.missing = goal.iter().filter(|id| !mend.has(**id, Standing::Fit)).count();
+        let possible = mend.targets.len() == mend.missing && (mend.missing == 0 || !mend.sources.is_empty());
+        return Ok(Some(mend).filter(|mend| possible && (mend.missing > 0 || mend.settle(&[]).is_some())));
+    }
+    if fit < scene.copies {
+        let there = |replica: &Replica| scene.is_up(replica.server_id) && scene.answers(replica.server_id);
+        // A copy on a server that is being emptied is looked at only where no other is left.
+        let last_hope = counted == 0;
+        mend.verify = with(Standing::Doubtful)
+            .map(|(replica, _)| replica)
+            .filter(|replica| there(replica) || (last_hope && scene.answers(replica.server_id)))
+            .map(|replica| (replica.server_id, replica.copy_id))
+            .collect();
+        let staying = mend.verify.iter().filter(|(id, _)| scene.is_up(*id)).count();
+        mend.missing = scene.copies.saturating_sub(fit + staying);
+        let anchor = with(Standing::Fit).chain(&replicas).next().map_or(ServerId(0), |(replica, _)| replica.server_id);
+        mend.targets = mend.places(store, scene, scene.after(anchor))?;
+        mend.targets.truncate(mend.missing + mend.verify.len() + SPARE_TARGETS);
+    }
+    let copying = mend.missing > 0 && !mend.targets.is_empty() && !mend.sources.is_empty();
+    Ok(Some(mend).filter(|mend| copying || !mend.verify.is_empty() || mend.settle(&[]).is_some()))
+}
+
+/// Copies that count come first, and servers that answer before those that do not. A doubtful copy can be a source, since
+/// whoever takes its bytes compares them with the record's digest.
+fn sources(scene: &Scene, replicas: &[(Replica, Standing)]) -> Vec<ServerId> {
+    let mut ranked: Vec<(u8, ServerId)> = replicas
+        .iter()
+        .filter_map(|(replica, standing)| {
+            let rank = match standing {
+                Standing::Fit => 0,
+                Standing::Leaving => 1,
+                Standing::Doubtful => 2,
+                Standing::Gone => return None,
+            };
+            Some((rank, replica.server_id))
+        })
+        .filter(|(_, id)| scene.answers(*id))
+        .collect();
+    ranked.sort_by_key(|(rank, _)| *rank); // Stable: the record's order holds within a rank.
+    ranked.into_iter().map(|(_, id)| id).collect()
+}
+
+impl Mend {
+    /// Those of `candidates` where a copy can go: servers that are up, answer, have room and hold none, not even one that
+    /// is to be deleted.
+    fn places(
+        &self,
+        store: &dyn ReadStore,
+        scene: &Scene,
+        candidates: impl Iterator<Item = ServerId>,
+    ) -> Result<Vec<ServerId>, Fault> {
+        let mut places = Vec::new();
+        for id in candidates {
+            let holds = self.replicas.iter().any(|(replica, _)| replica.server_id == id);
+            let fit = !holds && scene.answers(id) && scene.takes(id, self.size);
+            if fit && !tables::has_garbage(store, id, self.blob_id)? {
+                places.push(id);
+            }
+        }
+        Ok(places)
+    }
+
+    /// Whether there are too few places, even if all goes well.
+    pub(super) fn falls_short(&self) -> bool {
+        self.missing > self.targets.len()
+    }
+
+    /// What the record is to say, given the copies that were verified or made; nothing where that changes nothing.
+    ///
+    /// As long as too few copies are fit, all that the record names stays named: whatever came back could then be
+    /// verified rather than copied, and may be the last one. Once there are enough, only these stay.
+    pub fn settle(&self, made: &[Receipt]) -> Option<Rehome> {
+        let receipt = |id: ServerId| made.iter().find(|receipt| receipt.server_id == id).map(|made| Slot::Made(*made));
+        let slots = match &self.goal {
+            Some(goal) => {
+                let kept = |id: ServerId| self.has(id, Standing::Fit).then_some(Slot::Kept(id));
+                goal.iter().map(|id| receipt(*id).or_else(|| kept(*id))).collect::<Option<Vec<_>>>()?
+            }
+            None => {
+                let known = self.replicas.iter().filter_map(|(replica, standing)| {
+                    let id = replica.server_id;
+                    receipt(id).or_else(|| (*standing == Standing::Fit).then_some(Slot::Kept(id)))
+                });
+                let new = made.iter().filter(|made| !self.names(made.server_id)).map(|made| Slot::Made(*made));
+                let mut slots: Vec<Slot> = known.chain(new).collect();
+                if slots.len() >= self.copies {
+                    slots.truncate(self.copies);
+                } else {
+                    for wanted in [Standing::Leaving, Standing::Doubtful, Standing::Gone] {
+                        let others = self.replicas.iter().filter(|(_, standing)| *standing == wanted);
+                        let others = others.map(|(replica, _)| replica.server_id);
+                        slots.extend(others.filter(|id| receipt(*id).is_none()).map(Slot::Kept));
+                    }
+                    slots.truncate(usize::from(MAX_COPIES));
+                }
+                slots
+            }
+        };
+        let changes = slots.iter().any(|slot| matches!(slot, Slot::Made(_))) || slots.len() != self.replicas.len();
+        let moved = || {
+            let order = self.replicas.iter().map(|(replica, _)| Slot::Kept(replica.server_id));
+            self.goal.is_some() && !order.eq(slots.iter().copied())
+        };
+        (changes || moved()).then(|| Rehome {
+            file_id: self.file_id,
+            blob_id: self.blob_id,
+            placement_rev: self.placement_rev,
+            slots,
+        })
+    }
+
+    fn has(&self, id: ServerId, wanted: Standing) -> bool {
+        self.replicas.iter().any(|(replica, standing)| replica.server_id == id && *standing == wanted)
+    }
+
+    /// Whether the record names a copy there.
+    pub fn names(&self, id: ServerId) -> bool {
+        self.replicas.iter().any(|(replica, _)| replica.server_id == id)
+    }
+}

@@ -1,0 +1,315 @@
+//! What the leader should do next. It decides nothing that must be agreed on: it reads the state, and each
+//! task ends in a command that `apply` judges by the state it finds then.
+//!
+//! What is owed is derived, not listed: the counters of the servers say how many records name a server that is down,
+//! drains, or came back in a new epoch, and a scan of that server's `placements` finds them. So the death of a server
+//! with a million files writes one row, a leader that falls takes no list with it, and nothing can be taken off a list
+//! too early. Only what no counter tells stands in `repairs` and `sweeps`.
+//!
+//! The job goes in rounds. A round passes once through everything, in windows of bounded size, fewest counted copies
+//! first within a window. What cannot be mended at the moment is passed by, and met again in the next round.
+
+mod balance;
+mod mend;
+mod scene;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use mend::{Mend, mend};
+pub use scene::Scene;
+
+use super::query;
+use super::rows::{Server, ServerState, Sweep, SweepKind};
+use super::tables::{self, keys};
+use super::{BlobId, ClusterTime, Command, CopyAt, Fault, FileId, ReadStore, ServerId};
+
+/// How many rows one `Expire` or `Reap` works off. Eyeballed: a few milliseconds of one core.
+const BATCH_ROWS: u32 = 250;
+/// The most rows of one source that one call looks at.
+const WINDOW: usize = 256;
+
+/// What only the leader knows: it is in no table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Cluster time by the leader's own monotonic clock: it has watched it go by itself.
+    pub now: ClusterTime,
+    /// Servers that do not answer the leader. Nothing is planned onto them.
+    pub suspect: BTreeSet<ServerId>,
+    /// How far this round has come.
+    pub round: Round,
+    /// How many more files can be taken on.
+    pub room: usize,
+    /// Walks of which a window is in the works: its files have to be done before the walk goes on.
+    pub walking: BTreeSet<SweepKind>,
+}
+
+/// How far a round has come. A fresh one begins at the front of everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    repairs: Mark<Vec<u8>>,
+    servers: BTreeMap<ServerId, Mark<BlobId>>,
+    garbage: Mark<Vec<u8>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Mark<K> {
+    #[default]
+    Start,
+    /// Everything up to this key was looked at.
+    After(K),
+    End,
+}
+
+impl<K> Mark<K> {
+    const fn after(&self) -> Option<Option<&K>> {
+        match self {
+            Self::Start => Some(None),
+            Self::After(key) => Some(Some(key)),
+            Self::End => None,
+        }
+    }
+
+    /// Where the scan stands after a page of at most `limit` rows that ended with `last`.
+    fn passed(count: usize, limit: usize, last: Option<K>) -> Self {
+        match last {
+            Some(last) if count == limit => Self::After(last),
+            _ => Self::End,
+        }
+    }
+}
+
+/// A file that lacks something, or has something too much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    pub file_id: FileId,
+    /// How many of its copies count.
+    pub counted: usize,
+    /// Where it is to be, the primary first; nothing where it is to stay as near as possible to where it is.
+    pub goal: Option<Vec<ServerId>>,
+}
+
+/// A part of a walk over all files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub kind: SweepKind,
+    pub since: ClusterTime,
+    pub through: Option<FileId>,
+    /// It is the last one.
+    pub done: bool,
+    /// Some file in it cannot be given what it should have.
+    pub short: bool,
+    pub files: Vec<Candidate>,
+}
+
+/// One piece of work, safe to do twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Proposing this command is all there is to do.
+    Propose(Command),
+    Mend(Candidate),
+    /// The files of the window, and then `AdvanceSweep`.
+    Walk(Window),
+    /// Delete the bytes of these copies, and then `Deleted`.
+    Erase(Vec<CopyAt>),
+}
+
+/// What is due now, the most urgent first, and how far the round has come with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub tasks: Vec<Task>,
+    pub round: Round,
+    /// The round has more to look at.
+    pub more: bool,
+}
+
+/// # Errors
+/// When the storage fails.
+pub fn plan(store: &dyn ReadStore, observed: &Observed) -> Result<Plan, Fault> {
+    let mut planner = Planner {
+        store,
+        observed,
+        scene: Scene::read(store, observed.suspect.clone())?,
+        room: observed.room,
+        plan: Plan { round: observed.round.clone(), ..Plan::default() },
+    };
+    planner.housekeeping()?;
+    planner.repairs()?;
+    planner.unsound_servers()?;
+    planner.walks()?;
+    planner.garbage()?;
+    let Round { repairs, servers, garbage } = &planner.plan.round;
+    let open = *repairs != Mark::End || *garbage != Mark::End || servers.values().any(|mark| *mark != Mark::End);
+    planner.plan.more = open;
+    Ok(planner.plan)
+}
+
+struct Planner<'a> {
+    store: &'a dyn ReadStore,
+    observed: &'a Observed,
+    scene: Scene,
+    room: usize,
+    plan: Plan,
+}
+
+impl Planner<'_> {
+    fn housekeeping(&mut self) -> Result<(), Fault> {
+        if query::due(self.store, self.observed.now)? {
+            self.plan.tasks.push(Task::Propose(Command::Expire { limit: BATCH_ROWS }));
+        }
+        if query::trash_pending(self.store)? {
+            self.plan.tasks.push(Task::Propose(Command::Reap { limit: BATCH_ROWS }));
+        }
+        if self.balance_is_due()? {
+            self.plan.tasks.push(Task::Propose(Command::StartSweep { kind: SweepKind::Balance }));
+        }
+        Ok(())
+    }
+
+    /// What stands in `repairs`, by its keys the fewest copies first.
+    fn repairs(&mut self) -> Result<(), Fault> {
+        let Some(after) = self.plan.round.repairs.after() else { return Ok(()) };
+        let from = after.map(|key| keys::after(key)).unwrap_or_default();
+        let limit = WINDOW.min(self.room);
+        if limit == 0 {
+            return Ok(());
+        }
+        let rows = tables::repairs_from(self.store, &from, limit)?;
+        for (_, file, _) in &rows {
+            self.consider(*file)?;
+        }
+        self.plan.round.repairs = Mark::passed(rows.len(), limit, rows.into_iter().next_back().map(|(key, ..)| key));
+        Ok(())
+    }
+
+    /// The records that name servers that are down, that drain, or that came back in a new epoch.
+    fn unsound_servers(&mut self) -> Result<(), Fault> {
+        let unsound: Vec<ServerId> =
+            self.scene.servers.values().filter(|server| is_unsound(server)).map(|server| server.server_id).collect();
+        self.plan.round.servers.retain(|id, _| unsound.contains(id));
+        let mut found = Vec::new();
+        for (position, id) in unsound.iter().enumerate() {
+            let mark = self.plan.round.servers.entry(*id).or_default();
+            let Some(after) = mark.after() else { continue };
+            let after = after.copied();
+            // Each gets its share, so that a server with a million files does not keep the others waiting.
+            let limit = WINDOW.min(self.room / (unsound.len() - position));
+            if limit == 0 {
+                continue;
+            }
+            let rows = tables::placements_after(self.store, *id, after, limit)?;
+            for (_, placement) in &rows {
+                let entry = tables::known_entry(self.store, placement.file_id)?;
+                if let Some(mend) = mend(self.store, &self.scene, &entry, None)? {
+                    found.push(Candidate { file_id: entry.file_id, counted: mend.counted, goal: None });
+                    self.room -= 1;
+                }
+            }
+            let last = rows.last().map(|(blob, _)| *blob);
+            self.plan.round.servers.insert(*id, Mark::passed(rows.len(), limit, last));
+        }
+        found.sort_by_key(|candidate| candidate.counted);
+        found.dedup_by_key(|candidate| candidate.file_id);
+        self.plan.tasks.extend(found.into_iter().map(Task::Mend));
+        Ok(())
+    }
+
+    fn consider(&mut self, file: FileId) -> Result<(), Fault> {
+        let Some(entry) = tables::entry(self.store, file)? else { return Ok(()) };
+        if let Some(mend) = mend(self.store, &self.scene, &entry, None)? {
+            self.plan.tasks.push(Task::Mend(Candidate { file_id: file, counted: mend.counted, goal: None }));
+            self.room -= 1;
+        }
+        Ok(())
+    }
+
+    fn walks(&mut self) -> Result<(), Fault> {
+        for kind in SweepKind::ALL {
+            let running = tables::sweep(self.store, kind)?.filter(|sweep| !sweep.resting);
+            let Some(sweep) = running else { continue };
+            // Files are not moved for the sake of balance while others are in danger.
+            let waits = kind == SweepKind::Balance && self.scene.servers.values().any(is_unsound);
+            if !waits && self.room > 0 && !self.observed.walking.contains(&kind) {
+                self.walk(kind, &sweep)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn walk(&mut self, kind: SweepKind, sweep: &Sweep) -> Result<(), Fault> {
+        let limit = WINDOW.min(self.room);
+        let entries = tables::entries_after(self.store, sweep.through, limit)?;
+        let mut window = Window {
+            kind,
+            since: sweep.since,
+            through: entries.last().map(|entry| entry.file_id),
+            done: entries.len() < limit,
+            short: false,
+            files: Vec::new(),
+        };
+        let mut loads = balance::Loads::new(&self.scene);
+        for entry in &entries {
+            let Some(content) = entry.content() else { continue };
+            let goal = match kind {
+                SweepKind::Copies => None,
+                SweepKind::Balance => match loads.goal(&self.scene, content) {
+                    Some(goal) => Some(goal),
+                    None => continue,
+                },
+            };
+            match mend(self.store, &self.scene, entry, goal.as_deref())? {
+                Some(mend) => {
+                    window.short |= kind == SweepKind::Copies && mend.falls_short();
+                    window.files.push(Candidate { file_id: entry.file_id, counted: mend.counted, goal });
+                }
+                None => window.short |= kind == SweepKind::Copies && self.scene.fit(content) < self.scene.copies,
+            }
+        }
+        window.files.sort_by_key(|candidate| candidate.counted);
+        self.room = self.room.saturating_sub(window.files.len());
+        self.plan.tasks.push(Task::Walk(window));
+        Ok(())
+    }
+
+    fn balance_is_due(&self) -> Result<bool, Fault> {
+        let known = tables::sweep(self.store, SweepKind::Balance)?.is_some();
+        let copying = tables::sweep(self.store, SweepKind::Copies)?.is_some_and(|sweep| !sweep.resting);
+        let calm = !known && !copying && !self.scene.servers.values().any(is_unsound);
+        Ok(calm && balance::is_uneven(&self.scene, tables::policy(self.store)?.rebalance_percent))
+    }
+
+    /// Copies that have been listed for long enough.
+    fn garbage(&mut self) -> Result<(), Fault> {
+        let Some(after) = self.plan.round.garbage.after() else { return Ok(()) };
+        let from = after.map(|key| keys::after(key)).unwrap_or_default();
+        let linger_ms = tables::policy(self.store)?.garbage_linger_ms;
+        let rows = tables::garbage_from(self.store, &from, WINDOW)?;
+        let (mut erase, mut gone) = (Vec::new(), Vec::new());
+        for (_, copy, row) in &rows {
+            if row.deleted_at.is_some() || row.since.plus_ms(linger_ms) > self.observed.now {
+                continue;
+            }
+            match self.scene.servers.get(&copy.server_id) {
+                Some(server) if server.is_serving() && !self.scene.suspect.contains(&server.server_id) => {
+                    erase.push(*copy);
+                }
+                // Its bytes wait for its return.
+                Some(_) => {}
+                // Its bytes went with it.
+                None => gone.push(*copy),
+            }
+        }
+        self.plan.round.garbage = Mark::passed(rows.len(), WINDOW, rows.into_iter().next_back().map(|(key, ..)| key));
+        for copies in gone.chunks(super::command::MAX_COPIES_LISTED) {
+            self.plan.tasks.push(Task::Propose(Command::Deleted { copies: copies.to_vec() }));
+        }
+        if !erase.is_empty() {
+            self.plan.tasks.push(Task::Erase(erase));
+        }
+        Ok(())
+    }
+}
+
+/// Whether records name copies on it that have to be replaced, moved or verified.
+pub(crate) fn is_unsound(server: &Server) -> bool {
+    server.stale > 0 || (server.state != ServerState::Up && server.named() > 0)
+}

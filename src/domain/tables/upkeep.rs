@@ -1,0 +1,102 @@
+//! `Garbage`, `Repairs` and `Sweeps`: what is to go, what is owed, and how far the walks have come.
+
+use super::keys;
+use super::{read, stretch, write};
+use crate::domain::record::Record;
+use crate::domain::rows::{Garbage, Repair, Sweep, SweepKind};
+use crate::domain::{BlobId, CopyAt, CopyId, Fault, FileId, ReadStore, ServerId, Store, Table};
+
+pub(crate) fn garbage(
+    store: &dyn ReadStore,
+    server: ServerId,
+    blob: BlobId,
+    copy: CopyId,
+) -> Result<Option<Garbage>, Fault> {
+    read(store, Table::Garbage, &keys::garbage(server, blob, copy))
+}
+
+/// Whether any copy of the blob on the server is listed.
+pub(crate) fn has_garbage(store: &dyn ReadStore, server: ServerId, blob: BlobId) -> Result<bool, Fault> {
+    Ok(!stretch(store, Table::Garbage, &keys::placement(server, blob), &[], 1)?.is_empty())
+}
+
+/// At most `limit` rows from the key `from` on.
+pub(crate) fn garbage_from(
+    store: &dyn ReadStore,
+    from: &[u8],
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, CopyAt, Garbage)>, Fault> {
+    let rows = store.scan(Table::Garbage, from, None, limit)?;
+    rows.into_iter()
+        .map(|(key, value)| {
+            let (server_id, blob_id, copy_id) = keys::read_garbage(&key)?;
+            Ok((key, CopyAt { server_id, blob_id, copy_id }, Garbage::from_bytes(&value)?))
+        })
+        .collect()
+}
+
+pub(crate) fn put_garbage(
+    store: &mut dyn Store,
+    server: ServerId,
+    blob: BlobId,
+    copy: CopyId,
+    row: &Garbage,
+) -> Result<(), Fault> {
+    write(store, Table::Garbage, &keys::garbage(server, blob, copy), row)
+}
+
+pub(crate) fn delete_garbage(store: &mut dyn Store, server: ServerId, blob: BlobId, copy: CopyId) -> Result<(), Fault> {
+    store.delete(Table::Garbage, &keys::garbage(server, blob, copy))
+}
+
+/// The most copies that a record can name, and so the lowest urgency of a repair.
+pub(crate) const MAX_COPIES: u8 = 5;
+
+pub(crate) fn put_repair(store: &mut dyn Store, copies: u8, file: FileId, repair: &Repair) -> Result<(), Fault> {
+    write(store, Table::Repairs, &keys::repair(copies.min(MAX_COPIES), file), repair)
+}
+
+/// What a file is owed. Looking at each priority is cheaper than keeping the reverse.
+pub(crate) fn repair(store: &dyn ReadStore, file: FileId) -> Result<Option<(u8, Repair)>, Fault> {
+    for copies in 0..=MAX_COPIES {
+        if let Some(repair) = read(store, Table::Repairs, &keys::repair(copies, file))? {
+            return Ok(Some((copies, repair)));
+        }
+    }
+    Ok(None)
+}
+
+/// Takes a file off the list, whatever its priority.
+pub(crate) fn delete_repairs(store: &mut dyn Store, file: FileId) -> Result<(), Fault> {
+    if let Some((copies, _)) = repair(store, file)? {
+        store.delete(Table::Repairs, &keys::repair(copies, file))?;
+    }
+    Ok(())
+}
+
+/// At most `limit` repairs from the key `from` on: the key, the copies that there were, the file.
+pub(crate) fn repairs_from(
+    store: &dyn ReadStore,
+    from: &[u8],
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, FileId, Repair)>, Fault> {
+    let rows = store.scan(Table::Repairs, from, None, limit)?;
+    rows.into_iter()
+        .map(|(key, value)| {
+            let file = FileId(keys::read_u64(key.get(1..).unwrap_or_default(), Table::Repairs)?);
+            Ok((key, file, Repair::from_bytes(&value)?))
+        })
+        .collect()
+}
+
+pub(crate) fn sweep(store: &dyn ReadStore, kind: SweepKind) -> Result<Option<Sweep>, Fault> {
+    read(store, Table::Sweeps, &keys::sweep(kind))
+}
+
+pub(crate) fn put_sweep(store: &mut dyn Store, kind: SweepKind, sweep: &Sweep) -> Result<(), Fault> {
+    write(store, Table::Sweeps, &keys::sweep(kind), sweep)
+}
+
+pub(crate) fn delete_sweep(store: &mut dyn Store, kind: SweepKind) -> Result<(), Fault> {
+    store.delete(Table::Sweeps, &keys::sweep(kind))
+}
