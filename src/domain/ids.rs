@@ -99,6 +99,11 @@ wide! {
     /// The identity of a file server's data directory, made when the directory was.
     ServerUuid
 }
+wide! {
+    /// One coming of a file server: random, made and kept on its disk before it asks to be admitted. Whoever knows the
+    /// last one goes on with the very data directory that was admitted, and not with an older image or a copy of it.
+    Incarnation
+}
 
 impl ClusterTime {
     /// This time and `ms` milliseconds more, stopping at the largest time there is.

@@ -101,7 +101,8 @@ impl Membership {
     ) -> anyhow::Result<(Self, watch::Receiver<View>)> {
         let capacity = store.usage()?.capacity;
         let (view, seen) = watch::channel(View { bound: identity.bound(), ..View::default() });
-        let about = RegisterRequest { uuid: identity.uuid(), url, zone, capacity };
+        let server_id = identity.bound().map(|(_, server_id)| server_id);
+        let about = RegisterRequest { uuid: identity.uuid(), url, zone, capacity, server_id, last: None, next: None };
         let configured: Vec<String> = directory.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
         let mut this = Self {
             identity: Arc::new(Mutex::new(identity)),

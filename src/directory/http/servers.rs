@@ -17,7 +17,8 @@ use crate::domain::{Command, Epoch, Outcome, Proposal};
 use crate::protocol::api;
 use crate::protocol::problem::Code;
 use crate::protocol::registration::{
-    ChallengeAnswer, ChallengeCall, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry,
+    ChallengeAnswer, ChallengeCall, DEFAULT_INVENTORY_MS, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer,
+    RegisterRequest, ServerEntry,
 };
 
 /// How long a file server may take to answer its challenge.
@@ -52,6 +53,7 @@ pub(crate) async fn register(
         server_id,
         epoch,
         heartbeat_ms: u64::try_from(node.settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
+        inventory_ms: DEFAULT_INVENTORY_MS,
         directory: node.directory_urls(),
         servers: entries(&node.handle().read(|store| query::servers(store)).await?),
     }))
