@@ -3,10 +3,12 @@
 //! Nothing here knows about users, files or their names: a blob is an id and bytes, and every call is allowed by a
 //! capability that a directory node signed.
 
+mod check;
 mod http;
 mod identity;
 mod membership;
 mod metrics;
+mod pace;
 mod store;
 mod transfer;
 mod view;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::identity::Identity;
@@ -89,6 +91,7 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
         peers: HttpBlobs::new(secret.clone(), cluster_id, clock.clone())?,
         secret,
         clock,
+        checks: Semaphore::new(http::MAX_CHECKS),
         uuid,
         advertise,
         registry: metrics.registry(),
