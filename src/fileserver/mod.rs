@@ -3,6 +3,7 @@
 //! Nothing here knows about users, files or their names: a blob is an id and bytes, and every call is allowed by a
 //! capability that a directory node signed.
 
+mod calls;
 mod check;
 mod http;
 mod identity;
@@ -78,9 +79,10 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
     let (identity, store) = tokio::task::spawn_blocking(opening).await??;
     let uuid = identity.uuid();
     let metrics = Arc::new(Metrics::default());
+    let known = (secret.clone(), clock.clone());
     let member = (advertise.clone(), zone);
     let (membership, view) =
-        Membership::new(identity, Arc::clone(&store), Arc::clone(&metrics), secret.clone(), member, &directory)?;
+        Membership::new(identity, Arc::clone(&store), Arc::clone(&metrics), known, member, &directory)?;
     let cluster_id = {
         let view = view.clone();
         move || view.borrow().bound.map(|(cluster_id, _)| cluster_id)
