@@ -227,6 +227,7 @@ async fn a_copy_goes_from_server_to_server() {
         source: it.at(),
         size: bytes.len() as u64,
         sha256: sha256(&bytes),
+        bytes_per_second: None,
     };
     let stored = it.blobs.copy(&to, order(BLOB)).await.expect("copied");
     assert_eq!((stored.server_id, stored.copy_id, stored.sha256), (to.server_id, CopyId(77), sha256(&bytes)));
@@ -280,7 +281,7 @@ async fn every_call_needs_its_own_capability() {
     put(&it.blobs, &it.at(), BLOB, b"some bytes").await.expect("stored");
     let http = reqwest::Client::new();
     for method in Method::ALL {
-        let blob_id = (method != Method::Inventory).then_some(BLOB);
+        let blob_id = method.names_blob().then_some(BLOB);
         let good = Capability {
             method,
             cluster_id: CLUSTER,
@@ -332,7 +333,8 @@ async fn every_call_needs_its_own_capability() {
             Method::Put => 409,
             Method::Copy => 409,
             Method::Delete => 204,
-            Method::Get | Method::Head | Method::Inventory => 200,
+            Method::Get | Method::Head | Method::Inventory | Method::Verify => 200,
+            Method::Scrub => 202,
         };
         assert_eq!(response.status().as_u16(), expected, "{method:?}");
         if method == Method::Delete {
@@ -349,6 +351,7 @@ async fn call(http: &reqwest::Client, url: &str, method: Method, capability: Opt
         copy_id: CopyId(2),
         size: 5,
         sha256: sha256(b"other"),
+        bytes_per_second: None,
     };
     let request = match method {
         Method::Put => http.put(format!("{blob}?copy_id={}", CopyId(2))).body("other"),
@@ -357,6 +360,8 @@ async fn call(http: &reqwest::Client, url: &str, method: Method, capability: Opt
         Method::Delete => http.delete(format!("{blob}?copy_id={COPY}")),
         Method::Copy => http.post(format!("{blob}/copy")).json(&copy),
         Method::Inventory => http.get(format!("{url}/blobs")),
+        Method::Verify => http.post(format!("{blob}/verify?copy_id={COPY}")),
+        Method::Scrub => http.post(format!("{url}/scrub")),
     };
     let request = match capability {
         Some(capability) => request.bearer_auth(capability),

@@ -77,6 +77,8 @@ pub struct CopyOrder {
     pub source: ServerAddress,
     pub size: u64,
     pub sha256: Sha256,
+    /// How fast the bytes may be fetched; as fast as they come where it is `None`.
+    pub bytes_per_second: Option<u64>,
 }
 
 /// The calls of a file server's blob store. Dropping a future or a stream ends the call.
@@ -98,7 +100,19 @@ pub trait Blobs: Send + Sync + 'static {
     /// Has `to` fetch a copy from another file server; answers once it is verified and durable.
     fn copy(&self, to: &ServerAddress, order: CopyOrder) -> BoxFuture<'static, Result<StoredCopy, BlobError>>;
 
-    /// Deletes exactly the copy named. A copy that is not there is no error.
+    /// Has the server read every chunk of a copy of `size` bytes against its checksum, on its own disk; answers with a
+    /// receipt under its present epoch. `Missing` where it holds no copy or another one, `Corrupt` where the copy is
+    /// damaged.
+    fn verify(
+        &self,
+        at: &ServerAddress,
+        blob_id: BlobId,
+        copy_id: CopyId,
+        size: u64,
+    ) -> BoxFuture<'static, Result<StoredCopy, BlobError>>;
+
+    /// Deletes exactly the copy named. A copy that is not there is no error. `CopyId(0)` deletes the copy only if it is
+    /// damaged so that nobody can tell which one it was.
     fn delete(&self, at: &ServerAddress, blob_id: BlobId, copy_id: CopyId)
     -> BoxFuture<'static, Result<(), BlobError>>;
 }

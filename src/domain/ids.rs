@@ -100,8 +100,8 @@ wide! {
     ServerUuid
 }
 wide! {
-    /// One stretch of a data directory's life, from one registration to the next. It tells the directory itself, gone on,
-    /// from a copy of it or an older state of it.
+    /// One coming of a file server: random, made and kept on its disk before it asks to be admitted. Whoever knows the
+    /// last one goes on with the very data directory that was admitted, and not with an older image or a copy of it.
     Incarnation
 }
 

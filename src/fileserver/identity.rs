@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::SharedClock;
-use crate::domain::{ClusterId, ServerId, ServerUuid};
+use crate::domain::{ClusterId, Incarnation, ServerId, ServerUuid};
 
 const IDENTITY: &str = "server.json";
 const LOCK: &str = "lock";
@@ -31,6 +31,28 @@ struct Record {
     uuid: ServerUuid,
     cluster_id: Option<ClusterId>,
     server_id: Option<ServerId>,
+    /// The one that was admitted last.
+    #[serde(default)]
+    incarnation: Option<Incarnation>,
+    /// The one that is to be admitted. It may have been, where the answer was lost.
+    #[serde(default)]
+    pending: Option<Incarnation>,
+}
+
+/// What a registration says of this data directory's past and future. All requests for one admission say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Coming {
+    pub(super) last: Option<Incarnation>,
+    pub(super) next: Incarnation,
+}
+
+/// Why an admission could not be kept.
+#[derive(Debug)]
+pub(super) enum AdmitError {
+    /// This data directory is not for the cluster that admitted it. Trying again mends nothing.
+    Foreign(anyhow::Error),
+    /// It could not be written.
+    Disk(anyhow::Error),
 }
 
 impl Identity {
@@ -58,7 +80,14 @@ impl Identity {
                     );
                 }
                 let uuid = ServerUuid(clock.random_u128());
-                let record = Record { format: FORMAT, uuid, cluster_id: None, server_id: None };
+                let record = Record {
+                    format: FORMAT,
+                    uuid,
+                    cluster_id: None,
+                    server_id: None,
+                    incarnation: None,
+                    pending: None,
+                };
                 write(dir, &record)?;
                 record
             }
@@ -75,18 +104,51 @@ impl Identity {
         Some((self.record.cluster_id?, self.record.server_id?))
     }
 
-    /// Binds the directory to the cluster that admitted it, for good.
+    /// A coming with a fresh incarnation, which is on the disk before anybody is told of it. One that was begun and not
+    /// seen to end, by this process or the one before, is gone on with: the directory may have admitted it, and knows the
+    /// same request when it comes again.
     ///
     /// # Errors
-    /// When it belongs to another cluster or server already, or cannot be written.
-    pub(super) fn bind(&mut self, cluster_id: ClusterId, server_id: ServerId) -> anyhow::Result<()> {
-        match self.bound() {
+    /// When it cannot be written.
+    pub(super) fn begin_coming(&mut self, clock: &SharedClock) -> anyhow::Result<Coming> {
+        let next = match self.record.pending {
+            Some(pending) => pending,
             None => {
-                let record = Record { cluster_id: Some(cluster_id), server_id: Some(server_id), ..self.record.clone() };
-                write(&self.dir, &record)?;
-                self.record = record;
-                Ok(())
+                let next = Incarnation(clock.random_u128());
+                self.save(Record { pending: Some(next), ..self.record.clone() })?;
+                next
             }
+        };
+        Ok(Coming { last: self.record.incarnation, next })
+    }
+
+    /// Keeps that `next` was admitted, and at the first time binds the directory to the cluster, for good.
+    ///
+    /// # Errors
+    /// See [`AdmitError`].
+    pub(super) fn admit(
+        &mut self,
+        cluster_id: ClusterId,
+        server_id: ServerId,
+        next: Incarnation,
+    ) -> Result<(), AdmitError> {
+        self.check_bound(cluster_id, server_id).map_err(AdmitError::Foreign)?;
+        if self.record.pending != Some(next) {
+            // Two nodes admitted the same coming, and this is the later of the two.
+            return Ok(());
+        }
+        let record = Record {
+            cluster_id: Some(cluster_id),
+            server_id: Some(server_id),
+            incarnation: Some(next),
+            pending: None,
+            ..self.record.clone()
+        };
+        self.save(record).map_err(AdmitError::Disk)
+    }
+
+    fn check_bound(&self, cluster_id: ClusterId, server_id: ServerId) -> anyhow::Result<()> {
+        match self.bound() {
             Some((own, _)) if own != cluster_id => bail!(
                 "the data directory {} belongs to cluster {own}, but the directory nodes are those of cluster \
                  {cluster_id}: set `cluster.directory` to the nodes of its own cluster, or start with an empty \
@@ -98,8 +160,14 @@ impl Identity {
                  the directory has lost its state; restore it from a backup, or start with an empty data directory",
                 self.dir.display()
             ),
-            Some(_) => Ok(()),
+            _ => Ok(()),
         }
+    }
+
+    fn save(&mut self, record: Record) -> anyhow::Result<()> {
+        write(&self.dir, &record)?;
+        self.record = record;
+        Ok(())
     }
 }
 

@@ -5,9 +5,7 @@
 //! to the several nodes, and a registration, are under way at the same time; none waits for another, so that a slow
 //! node cannot make this server look dead to the others.
 
-mod calls;
-
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -17,12 +15,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use self::calls::{CallError, Calls};
-use super::identity::Identity;
+use super::calls::{CallError, Calls};
+use super::identity::{AdmitError, Coming, Identity};
 use super::metrics::Metrics;
 use super::store::{Store, Usage};
 use super::transfer::blocking;
 use super::view::View;
+use crate::clock::SharedClock;
 use crate::domain::{ClusterId, Epoch, ServerId};
 use crate::protocol::api::ServerState;
 use crate::protocol::registration::{HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest};
@@ -46,14 +45,16 @@ const HEARTBEAT_MS: std::ops::RangeInclusive<u64> = 50..=60_000;
 enum Event {
     Measured(Option<(Usage, u64)>),
     Beat { url: String, answer: Result<HeartbeatAnswer, CallError> },
+    Prepared(anyhow::Result<Coming>),
     Registered { attempt: Attempt, answer: Result<RegisterAnswer, CallError> },
-    Bound { attempt: Attempt, answer: Box<RegisterAnswer>, bound: anyhow::Result<()> },
+    Kept { attempt: Attempt, answer: Box<RegisterAnswer>, kept: Result<(), AdmitError> },
 }
 
 /// A request to be admitted.
 struct Attempt {
     url: String,
     started: Instant,
+    coming: Coming,
 }
 
 /// A directory node.
@@ -69,10 +70,14 @@ pub(super) struct Membership {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     calls: Calls,
+    clock: SharedClock,
     about: RegisterRequest,
     configured: Vec<String>,
     view: watch::Sender<View>,
     nodes: Vec<Node>,
+    /// What all registrations up to the next admission say; made when the first of them is due.
+    coming: Option<Coming>,
+    preparing: bool,
     /// Registrations under way, at most one for each node.
     registering: usize,
     /// When the next registration is due, where one is.
@@ -95,23 +100,27 @@ impl Membership {
         identity: Identity,
         store: Arc<Store>,
         metrics: Arc<Metrics>,
-        secret: ClusterSecret,
+        (secret, clock): (ClusterSecret, SharedClock),
         (url, zone): (String, String),
         directory: &[String],
     ) -> anyhow::Result<(Self, watch::Receiver<View>)> {
         let capacity = store.usage()?.capacity;
         let (view, seen) = watch::channel(View { bound: identity.bound(), ..View::default() });
-        let about = RegisterRequest { uuid: identity.uuid(), url, zone, capacity };
+        let about =
+            RegisterRequest { uuid: identity.uuid(), url, zone, capacity, server_id: None, last: None, next: None };
         let configured: Vec<String> = directory.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
         let mut this = Self {
             identity: Arc::new(Mutex::new(identity)),
             store,
             metrics,
             calls: Calls::new(secret)?,
+            clock,
             about,
             configured,
             view,
             nodes: Vec::new(),
+            coming: None,
+            preparing: false,
             registering: 0,
             register_at: Some(Instant::now()),
             turn: 0,
@@ -143,11 +152,11 @@ impl Membership {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut period = self.heartbeat;
         loop {
-            let due = self.register_at.filter(|_| self.registering < self.nodes.len());
+            let due = self.register_at.filter(|_| self.registering < self.nodes.len() && !self.preparing);
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = ticks.tick() => self.measure(),
-                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.register(),
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.come(),
                 Some(event) = self.pending.next(), if !self.pending.is_empty() => self.apply(event)?,
             }
             if period != self.heartbeat {
@@ -163,11 +172,24 @@ impl Membership {
             Event::Measured(measured) => self.measured(measured),
             Event::Beat { url, answer } => self.beaten(&url, answer),
             Event::Registered { attempt, answer } => self.registered(attempt, answer),
-            Event::Bound { attempt, answer, bound } => {
+            Event::Prepared(prepared) => {
+                self.preparing = false;
+                match prepared {
+                    Ok(coming) => self.register(coming),
+                    Err(error) => {
+                        self.put_off("this server's own disk", &format!("cannot write that it comes: {error:#}"))
+                    }
+                }
+            }
+            Event::Kept { attempt, answer, kept } => {
                 self.registering -= 1;
-                bound?;
-                if !self.is_late(&attempt) {
-                    self.admitted(&attempt.url, *answer);
+                match kept {
+                    Err(AdmitError::Foreign(error)) => return Err(error),
+                    _ if self.is_late(&attempt) => {}
+                    Err(AdmitError::Disk(error)) => {
+                        self.put_off(&attempt.url, &format!("admitted, but cannot write that down: {error:#}"));
+                    }
+                    Ok(()) => self.admitted(&attempt.url, *answer),
                 }
             }
         }
@@ -254,14 +276,34 @@ impl Membership {
         }
     }
 
-    fn register(&mut self) {
+    /// Asks the next node, once it is on the disk what is to be said.
+    fn come(&mut self) {
+        if let Some(coming) = self.coming {
+            return self.register(coming);
+        }
+        self.preparing = true;
+        let (identity, clock) = (Arc::clone(&self.identity), self.clock.clone());
+        self.pending.push(Box::pin(async move {
+            let prepared = blocking(move || held(&identity).begin_coming(&clock)).await;
+            Event::Prepared(prepared.unwrap_or_else(|error| Err(error.into())))
+        }));
+    }
+
+    fn register(&mut self, coming: Coming) {
+        self.coming = Some(coming);
         let Some(node) = self.nodes.get(self.turn % self.nodes.len().max(1)) else { return };
         self.turn = self.turn.wrapping_add(1);
         self.registering += 1;
         let now = Instant::now();
         self.register_at = Some(now + HEDGE);
-        let attempt = Attempt { url: node.url.clone(), started: now };
-        let (calls, about) = (self.calls.clone(), self.about.clone());
+        let attempt = Attempt { url: node.url.clone(), started: now, coming };
+        let calls = self.calls.clone();
+        let about = RegisterRequest {
+            server_id: self.view.borrow().bound.map(|(_, server_id)| server_id),
+            last: coming.last,
+            next: Some(coming.next),
+            ..self.about.clone()
+        };
         self.pending.push(Box::pin(async move {
             let answer = calls.register(&attempt.url, &about).await;
             Event::Registered { attempt, answer }
@@ -279,31 +321,35 @@ impl Membership {
             Ok(answer) => {
                 let identity = Arc::clone(&self.identity);
                 self.pending.push(Box::pin(async move {
-                    let (cluster_id, server_id) = (answer.cluster_id, answer.server_id);
-                    let bound = blocking(move || {
-                        let mut identity = identity.lock().unwrap_or_else(PoisonError::into_inner);
-                        identity.bind(cluster_id, server_id)
-                    });
-                    let bound = bound.await.unwrap_or_else(|error| Err(error.into()));
-                    Event::Bound { attempt, answer: Box::new(answer), bound }
+                    let (cluster_id, server_id, next) = (answer.cluster_id, answer.server_id, attempt.coming.next);
+                    let kept = blocking(move || held(&identity).admit(cluster_id, server_id, next)).await;
+                    let kept = kept.unwrap_or_else(|error| Err(AdmitError::Disk(error.into())));
+                    Event::Kept { attempt, answer: Box::new(answer), kept }
                 }));
             }
             Err(error) => {
                 self.registering -= 1;
-                self.failures += 1;
-                let text = error.to_string();
-                if self.last_failure.as_ref() != Some(&text) {
-                    tracing::warn!(node = attempt.url, %error, "not admitted, will ask again");
-                    self.last_failure = Some(text);
-                }
-                self.register_at = Some(Instant::now() + self.backoff());
+                self.put_off(&attempt.url, &error.to_string());
             }
         }
+    }
+
+    /// After a failure: logs it where it is another one than before, and asks again later. A refusal is no different.
+    /// Whether the server was removed, whether another process goes by its identity, or whether it came and went too
+    /// often and is let in again later: the directory says so, and may say otherwise the next time.
+    fn put_off(&mut self, asked: &str, failure: &str) {
+        self.failures += 1;
+        if self.last_failure.as_deref() != Some(failure) {
+            tracing::warn!(asked, failure, "not admitted, will ask again");
+            self.last_failure = Some(failure.to_owned());
+        }
+        self.register_at = Some(Instant::now() + self.backoff());
     }
 
     fn admitted(&mut self, url: &str, answer: RegisterAnswer) {
         self.failures = 0;
         self.register_at = None;
+        self.coming = None;
         self.last_failure = None;
         self.admitted_at = Some(Instant::now());
         self.heartbeat = Duration::from_millis(answer.heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end()));
@@ -354,4 +400,9 @@ impl Membership {
         }
         self.nodes = nodes;
     }
+}
+
+/// A registration that panics leaves the record as it is on the disk: it is changed after the fact.
+fn held(identity: &Mutex<Identity>) -> MutexGuard<'_, Identity> {
+    identity.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,10 +3,13 @@
 //! Nothing here knows about users, files or their names: a blob is an id and bytes, and every call is allowed by a
 //! capability that a directory node signed.
 
+mod calls;
+mod check;
 mod http;
 mod identity;
 mod membership;
 mod metrics;
+mod pace;
 mod store;
 mod transfer;
 mod view;
@@ -16,7 +19,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::identity::Identity;
@@ -76,9 +79,10 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
     let (identity, store) = tokio::task::spawn_blocking(opening).await??;
     let uuid = identity.uuid();
     let metrics = Arc::new(Metrics::default());
+    let known = (secret.clone(), clock.clone());
     let member = (advertise.clone(), zone);
     let (membership, view) =
-        Membership::new(identity, Arc::clone(&store), Arc::clone(&metrics), secret.clone(), member, &directory)?;
+        Membership::new(identity, Arc::clone(&store), Arc::clone(&metrics), known, member, &directory)?;
     let cluster_id = {
         let view = view.clone();
         move || view.borrow().bound.map(|(cluster_id, _)| cluster_id)
@@ -89,6 +93,7 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
         peers: HttpBlobs::new(secret.clone(), cluster_id, clock.clone())?,
         secret,
         clock,
+        checks: Semaphore::new(http::MAX_CHECKS),
         uuid,
         advertise,
         registry: metrics.registry(),

@@ -7,6 +7,8 @@
 //! | `HEAD /blobs/{blob_id}` | `Head` | 200, `Content-Length` and the [`headers`], which make a receipt |
 //! | `DELETE /blobs/{blob_id}?copy_id=C` | `Delete` | 204, also where that copy is not there |
 //! | `POST /blobs/{blob_id}/copy`, [`CopyRequest`] | `Copy` | 201 or 200 [`Receipt`] |
+//! | `POST /blobs/{blob_id}/verify?copy_id=C` | `Verify` | 200 [`Receipt`], once every chunk was read and found good |
+//! | `POST /scrub` | `Scrub` | 202: everything is being read and checked |
 //! | `GET /blobs?after=B&limit=N` | `Inventory` | 200 [`InventoryPage`] |
 
 use serde::{Deserialize, Serialize};
@@ -50,9 +52,12 @@ pub struct CopyRequest {
     pub copy_id: CopyId,
     pub size: u64,
     pub sha256: Sha256,
+    /// How fast the bytes may be fetched; as fast as they come where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<u64>,
 }
 
-/// The query of `PUT` and `DELETE`.
+/// The query of `PUT`, `DELETE` and `verify`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CopyQuery {
     pub copy_id: CopyId,

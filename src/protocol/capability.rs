@@ -32,10 +32,20 @@ pub enum Method {
     Delete,
     Copy,
     Inventory,
+    /// Reads a copy on the server's own disk and, like `Head`, gives a receipt.
+    Verify,
+    /// Has everything read and checked.
+    Scrub,
 }
 
 impl Method {
-    pub const ALL: [Self; 6] = [Self::Put, Self::Get, Self::Head, Self::Delete, Self::Copy, Self::Inventory];
+    pub const ALL: [Self; 8] =
+        [Self::Put, Self::Get, Self::Head, Self::Delete, Self::Copy, Self::Inventory, Self::Verify, Self::Scrub];
+
+    /// Whether it is about one blob, which its capability then names.
+    pub const fn names_blob(self) -> bool {
+        !matches!(self, Self::Inventory | Self::Scrub)
+    }
 
     /// Whether it changes what the server holds. Such a capability must name the server's current epoch.
     pub const fn writes(self) -> bool {
@@ -50,6 +60,8 @@ impl Method {
             Self::Delete => 4,
             Self::Copy => 5,
             Self::Inventory => 6,
+            Self::Verify => 7,
+            Self::Scrub => 8,
         }
     }
 }
@@ -62,7 +74,7 @@ pub struct Capability {
     pub server_id: ServerId,
     /// Always given where the method writes.
     pub epoch: Option<Epoch>,
-    /// Given but for `Inventory`.
+    /// Given where the method names a blob.
     pub blob_id: Option<BlobId>,
     /// The largest body that may be stored.
     pub max_bytes: u64,

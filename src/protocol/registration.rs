@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 use super::api::ServerState;
 use super::secret::ClusterSecret;
-use crate::domain::{ClusterId, Epoch, ServerId, ServerUuid};
+use crate::domain::{ClusterId, Epoch, Incarnation, ServerId, ServerUuid};
 
 const CALL_LABEL: &str = "challenge-call";
 const ANSWER_LABEL: &str = "challenge-answer";
@@ -23,6 +23,22 @@ pub struct RegisterRequest {
     pub zone: String,
     /// Bytes that it can hold in all.
     pub capacity: u64,
+    /// What the data directory is bound to since its first admission.
+    #[serde(default)]
+    pub server_id: Option<ServerId>,
+    /// The incarnation that was admitted last; nothing before the first admission.
+    #[serde(default)]
+    pub last: Option<Incarnation>,
+    /// The incarnation to be admitted. A request that is repeated has the same.
+    #[serde(default)]
+    pub next: Option<Incarnation>,
+}
+
+/// How often a server reports its whole inventory where the directory does not say, in milliseconds.
+pub const DEFAULT_INVENTORY_MS: u64 = 30 * 60 * 1000;
+
+const fn default_inventory_ms() -> u64 {
+    DEFAULT_INVENTORY_MS
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +48,9 @@ pub struct RegisterAnswer {
     pub epoch: Epoch,
     /// How often the server is to send a heartbeat to every directory node.
     pub heartbeat_ms: u64,
+    /// How often the server is to report its whole inventory.
+    #[serde(default = "default_inventory_ms")]
+    pub inventory_ms: u64,
     /// The URLs of all directory nodes.
     pub directory: Vec<String>,
     pub servers: Vec<ServerEntry>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, ServerUuid, Sha256};
+use crate::domain::{BlobId, ClusterId, CopyId, Epoch, Incarnation, ServerId, ServerUuid, Sha256};
 
 /// Reads the one spelling that `Display` writes.
 trait Hexadecimal: Sized {
@@ -55,6 +55,7 @@ hexadecimal! {
     BlobId: "32 lower-case hexadecimal digits", BlobId::parse;
     CopyId: "32 lower-case hexadecimal digits", CopyId::parse;
     ClusterId: "32 lower-case hexadecimal digits", ClusterId::parse;
+    Incarnation: "32 lower-case hexadecimal digits", Incarnation::parse;
     ServerUuid: "32 lower-case hexadecimal digits", ServerUuid::parse;
     Sha256: "64 lower-case hexadecimal digits", parse_sha256;
 }

@@ -144,6 +144,7 @@ async fn register(
         server_id: entry.server_id,
         epoch: entry.epoch,
         heartbeat_ms: 50,
+        inventory_ms: 1_800_000,
         directory: directory.directory(),
         servers: directory.servers(),
     };

@@ -53,6 +53,7 @@ impl Gate {
             server_id,
             epoch: EPOCH,
             heartbeat_ms: 50,
+            inventory_ms: 1_800_000,
             directory: vec![own],
             servers: self.entries(),
         }

@@ -27,6 +27,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A capability is used at once; the servers tolerate five more minutes for their clocks.
 const CAPABILITY_LIFETIME_MS: u64 = 60_000;
+/// How slow a copy between two servers may be before its permission to read ends, unless it is paced slower still.
+const SLOWEST_COPY: u64 = 1024 * 1024;
+/// How slow a server may be at reading a copy from its own disk, beside [`ANSWER_TIMEOUT`].
+const SLOWEST_VERIFY: u64 = 20 * 1024 * 1024;
 
 /// The cluster that this node belongs to, once it knows.
 type ClusterSource = Arc<dyn Fn() -> Option<ClusterId> + Send + Sync>;
@@ -121,6 +125,20 @@ impl HttpBlobs {
         Ok(page)
     }
 
+    /// Has the server read and check everything that it holds. One that is at it already goes on.
+    ///
+    /// # Errors
+    /// As for the other calls.
+    pub async fn scrub(&self, at: &ServerAddress) -> Result<(), BlobError> {
+        let capability = self.mint(at, Method::Scrub, None, 0)?;
+        let url = format!("{}/scrub", at.url.trim_end_matches('/'));
+        let response = in_time(at, self.request(HttpMethod::POST, &url, &capability).send()).await?;
+        match response.status() {
+            StatusCode::ACCEPTED => Ok(()),
+            _ => Err(failure(at.server_id, at.server_id, response).await),
+        }
+    }
+
     fn cluster(&self, at: &ServerAddress) -> Result<ClusterId, BlobError> {
         (self.cluster_id)().ok_or_else(|| BlobError::Refused {
             server_id: at.server_id,
@@ -135,6 +153,17 @@ impl HttpBlobs {
         blob_id: Option<BlobId>,
         max_bytes: u64,
     ) -> Result<String, BlobError> {
+        self.mint_for(at, method, blob_id, max_bytes, CAPABILITY_LIFETIME_MS)
+    }
+
+    fn mint_for(
+        &self,
+        at: &ServerAddress,
+        method: Method,
+        blob_id: Option<BlobId>,
+        max_bytes: u64,
+        lifetime_ms: u64,
+    ) -> Result<String, BlobError> {
         let capability = Capability {
             method,
             cluster_id: self.cluster(at)?,
@@ -142,7 +171,7 @@ impl HttpBlobs {
             epoch: method.writes().then_some(at.epoch),
             blob_id,
             max_bytes,
-            expires_at_wall_ms: self.clock.wall_ms().saturating_add(CAPABILITY_LIFETIME_MS),
+            expires_at_wall_ms: self.clock.wall_ms().saturating_add(lifetime_ms),
         };
         Ok(capability.mint(&self.secret))
     }
@@ -206,13 +235,16 @@ impl HttpBlobs {
 
     async fn do_copy(&self, to: ServerAddress, order: CopyOrder) -> Result<StoredCopy, BlobError> {
         let capability = self.mint(&to, Method::Copy, Some(order.blob_id), order.size)?;
-        let source_capability = self.mint(&order.source, Method::Get, Some(order.blob_id), order.size)?;
+        let lifetime_ms = copy_lifetime_ms(order.size, order.bytes_per_second);
+        let source_capability =
+            self.mint_for(&order.source, Method::Get, Some(order.blob_id), order.size, lifetime_ms)?;
         let body = CopyRequest {
             source_server_id: order.source.server_id,
             source_capability,
             copy_id: order.copy_id,
             size: order.size,
             sha256: order.sha256,
+            bytes_per_second: order.bytes_per_second,
         };
         let url = format!("{}/copy", blob_url(&to, order.blob_id));
         let request = self.request(HttpMethod::POST, &url, &capability).json(&body);
@@ -223,6 +255,23 @@ impl HttpBlobs {
             return Err(BlobError::Unreachable { server_id: to.server_id, cause });
         }
         Ok(stored)
+    }
+
+    async fn do_verify(
+        &self,
+        at: ServerAddress,
+        blob_id: BlobId,
+        copy_id: CopyId,
+        size: u64,
+    ) -> Result<StoredCopy, BlobError> {
+        let capability = self.mint(&at, Method::Verify, Some(blob_id), 0)?;
+        let request = self
+            .request(HttpMethod::POST, &format!("{}/verify", blob_url(&at, blob_id)), &capability)
+            .query(&[("copy_id", copy_id.to_string())]);
+        let patience = ANSWER_TIMEOUT + Duration::from_secs(size / SLOWEST_VERIFY);
+        let response = within(patience, &at, request.send()).await?;
+        let stored = self.stored(&at, copy_id, response, at.server_id).await?;
+        if stored.size == size { Ok(stored) } else { Err(BlobError::Corrupt { server_id: at.server_id }) }
     }
 
     async fn do_delete(&self, at: ServerAddress, blob_id: BlobId, copy_id: CopyId) -> Result<(), BlobError> {
@@ -266,6 +315,17 @@ impl Blobs for HttpBlobs {
         async move { this.do_copy(to, order).await }.boxed()
     }
 
+    fn verify(
+        &self,
+        at: &ServerAddress,
+        blob_id: BlobId,
+        copy_id: CopyId,
+        size: u64,
+    ) -> BoxFuture<'static, Result<StoredCopy, BlobError>> {
+        let (this, at) = (self.clone(), at.clone());
+        async move { this.do_verify(at, blob_id, copy_id, size).await }.boxed()
+    }
+
     fn delete(
         &self,
         at: &ServerAddress,
@@ -286,15 +346,29 @@ fn from_receipt(receipt: &Receipt) -> StoredCopy {
     StoredCopy { cluster_id, server_id, epoch, copy_id, size, sha256 }
 }
 
+/// How long a copy may go on asking its source for the rest, in milliseconds.
+fn copy_lifetime_ms(size: u64, bytes_per_second: Option<u64>) -> u64 {
+    let slowest = bytes_per_second.unwrap_or(SLOWEST_COPY).clamp(1, SLOWEST_COPY);
+    CAPABILITY_LIFETIME_MS.saturating_add((size / slowest).saturating_mul(1000))
+}
+
 async fn in_time(
     at: &ServerAddress,
     answer: impl Future<Output = reqwest::Result<Response>>,
 ) -> Result<Response, BlobError> {
-    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+    within(ANSWER_TIMEOUT, at, answer).await
+}
+
+async fn within(
+    patience: Duration,
+    at: &ServerAddress,
+    answer: impl Future<Output = reqwest::Result<Response>>,
+) -> Result<Response, BlobError> {
+    match tokio::time::timeout(patience, answer).await {
         Ok(answer) => answer.map_err(|error| unreachable(at.server_id, &error)),
         Err(_) => Err(BlobError::Unreachable {
             server_id: at.server_id,
-            cause: format!("no answer in {} s", ANSWER_TIMEOUT.as_secs()),
+            cause: format!("no answer in {} s", patience.as_secs()),
         }),
     }
 }

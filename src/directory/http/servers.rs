@@ -17,7 +17,8 @@ use crate::domain::{Command, Epoch, Outcome, Proposal};
 use crate::protocol::api;
 use crate::protocol::problem::Code;
 use crate::protocol::registration::{
-    ChallengeAnswer, ChallengeCall, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry,
+    ChallengeAnswer, ChallengeCall, DEFAULT_INVENTORY_MS, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer,
+    RegisterRequest, ServerEntry,
 };
 
 /// How long a file server may take to answer its challenge.
@@ -41,8 +42,8 @@ pub(crate) async fn register(
         url: asked.url.clone(),
         zone: asked.zone.clone(),
         capacity: asked.capacity,
-        last: None,
-        next: None,
+        last: asked.last,
+        next: asked.next,
     };
     let outcome = node.propose(Proposal { operation: None, command }).await?;
     let Outcome::Server { server_id, epoch } = outcome else { return Err(view::unexpected(&outcome)) };
@@ -54,6 +55,7 @@ pub(crate) async fn register(
         server_id,
         epoch,
         heartbeat_ms: u64::try_from(node.settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
+        inventory_ms: DEFAULT_INVENTORY_MS,
         directory: node.directory_urls(),
         servers: entries(&node.handle().read(|store| query::servers(store)).await?),
     }))

@@ -70,7 +70,7 @@ pub(super) fn stored_answer(context: &Context, granted: &Granted, stored: &Store
     Ok((status, Json(receipt)).into_response())
 }
 
-fn receipt(granted: &Granted, record: &CopyRecord) -> Result<Receipt, Failure> {
+pub(super) fn receipt(granted: &Granted, record: &CopyRecord) -> Result<Receipt, Failure> {
     Ok(Receipt {
         cluster_id: granted.cluster_id,
         server_id: granted.server_id,
@@ -212,7 +212,7 @@ pub(super) fn parse_blob_id(text: &str) -> Result<BlobId, Failure> {
     })
 }
 
-fn invalid_query(rejection: QueryRejection) -> Failure {
+pub(super) fn invalid_query(rejection: QueryRejection) -> Failure {
     Failure::new(Code::InvalidRequest, format!("Mend the query: {}.", rejection.body_text()))
 }
 

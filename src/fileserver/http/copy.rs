@@ -16,6 +16,7 @@ use super::{Context, STALL, read_json};
 use crate::client::blobs::http::HttpBlobs;
 use crate::client::blobs::{BlobError, Body as BlobBody, ServerAddress};
 use crate::domain::BlobId;
+use crate::fileserver::pace::Pace;
 use crate::fileserver::store::{NewCopy, StoreError, Stored};
 use crate::fileserver::transfer::{IntakeError, Terms, blocking, take_in};
 use crate::protocol::blob::CopyRequest;
@@ -24,6 +25,8 @@ use crate::protocol::problem::Code;
 
 /// How often in a row a broken connection is tried again without a byte gained.
 const ATTEMPTS: u32 = 2;
+/// A slower pace is taken for this one: at less, a connection could look stalled to the source.
+const SLOWEST_PACE: u64 = 64 * 1024;
 
 pub(super) async fn copy(
     State(context): State<Arc<Context>>,
@@ -42,7 +45,9 @@ pub(super) async fn copy(
         return stored_answer(&context, &granted, &stored);
     }
     let source = source(&context, &request)?;
-    let bytes = Source { peers: context.peers.clone(), address: source, blob_id, request: request.clone() }.stream();
+    let pace = request.bytes_per_second.map(|pace| Pace::new(pace.max(SLOWEST_PACE)));
+    let bytes =
+        Source { peers: context.peers.clone(), address: source, blob_id, request: request.clone() }.stream(pace);
     let new = NewCopy { blob_id, copy_id: request.copy_id, length: Some(request.size) };
     let terms = Terms { max_bytes: request.size, sha256: Some(request.sha256), stall: STALL };
     let stored = take_in(Arc::clone(&context.store), new, terms, bytes).await.map_err(copy_failed)?;
@@ -104,6 +109,7 @@ struct Fetch {
     offset: u64,
     /// In a row, without a byte gained.
     failures: u32,
+    pace: Option<Pace>,
 }
 
 impl Fetch {
@@ -117,6 +123,9 @@ impl Fetch {
         let Some(bytes) = body.next().await.transpose()? else { return Ok(None) };
         self.offset += bytes.len() as u64;
         self.failures = 0;
+        if let Some(pace) = &mut self.pace {
+            pace.spend(bytes.len() as u64).await;
+        }
         Ok(Some(bytes))
     }
 }
@@ -132,8 +141,8 @@ struct Source {
 impl Source {
     /// The bytes. Where the connection breaks, it goes on from there; if it broke because a chunk is damaged, the source
     /// says so at the second request, which begins with that chunk.
-    fn stream(self) -> impl Stream<Item = Result<Bytes, BlobError>> + Send {
-        let state = Fetch { source: self, body: None, offset: 0, failures: 0 };
+    fn stream(self, pace: Option<Pace>) -> impl Stream<Item = Result<Bytes, BlobError>> + Send {
+        let state = Fetch { source: self, body: None, offset: 0, failures: 0, pace };
         stream::unfold(Some(state), |state| async move {
             let mut state = state?;
             loop {

@@ -8,6 +8,7 @@ mod copy;
 mod range;
 pub(super) mod serve;
 mod stall;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use futures_util::StreamExt;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::answer::Failure;
 use super::metrics::{Metrics, render};
@@ -42,6 +43,9 @@ pub(super) const STALL: Duration = Duration::from_secs(150);
 /// The requests with a JSON body are small.
 const MAX_JSON_BYTES: usize = 64 * 1024;
 
+/// How many copies are verified at a time; more would only take the disk from those who read.
+pub(super) const MAX_CHECKS: usize = 4;
+
 /// What the endpoints work with.
 pub(super) struct Context {
     pub(super) store: Arc<Store>,
@@ -52,6 +56,8 @@ pub(super) struct Context {
     pub(super) advertise: String,
     /// For copies from other file servers.
     pub(super) peers: HttpBlobs,
+    /// See [`MAX_CHECKS`].
+    pub(super) checks: Semaphore,
     pub(super) metrics: Arc<Metrics>,
     pub(super) registry: Registry,
 }
@@ -61,6 +67,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/blobs", get(blobs::inventory))
         .route("/blobs/{blob_id}", get(blobs::read).head(blobs::head).put(blobs::put).delete(blobs::delete))
         .route("/blobs/{blob_id}/copy", post(copy::copy))
+        .route("/blobs/{blob_id}/verify", post(verify::verify))
         .route("/challenge", post(challenge))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))

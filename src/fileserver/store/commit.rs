@@ -17,6 +17,9 @@ pub(crate) struct Stored {
     pub(crate) existed: bool,
 }
 
+/// See [`Store::delete`].
+const NO_COPY: CopyId = CopyId(0);
+
 impl Store {
     /// Renames two synced files into place. The second rename is the commit point.
     pub(super) fn place(&self, record: &CopyRecord, files: &Temporary) -> Result<Stored, StoreError> {
@@ -48,7 +51,7 @@ impl Store {
     }
 
     /// Deletes exactly the copy named, and answers whether it was there. A copy whose record is damaged cannot be told
-    /// from the one named; it serves nobody and goes as well.
+    /// from the one named; it serves nobody and goes as well. [`NO_COPY`] names no copy: with it, only such a one goes.
     ///
     /// # Errors
     /// `Io`.
@@ -56,7 +59,7 @@ impl Store {
         let mut shard = self.shard(position(blob_id).0);
         match self.head(blob_id) {
             Err(StoreError::Missing) => Ok(false),
-            Ok(there) if there.copy_id != copy_id => Ok(false),
+            Ok(there) if there.copy_id != copy_id || copy_id == NO_COPY => Ok(false),
             Ok(_) | Err(StoreError::Damaged { .. }) => self.take_away(&mut shard, blob_id).map(|()| true),
             Err(error) => Err(error),
         }

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::num::NonZeroU64;
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs};
 use rustix::io::Errno;
 
 use super::StoreError;
@@ -78,6 +79,18 @@ pub(super) fn failed<'a>(doing: &'a str, path: &'a Path) -> impl FnOnce(io::Erro
         }
         StoreError::Io { doing: format!("{doing} {}", path.display()), error }
     }
+}
+
+/// Whether the disk itself cannot give back what was written.
+pub(super) fn is_bad_sector(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
+}
+
+/// Has the kernel forget what it keeps in memory of a part of a file, as far as it is on the disk: the next read shows
+/// what the disk holds, and bytes that were only looked at do not take the memory of those that are read again.
+pub(super) fn forget_cached(file: &File, start: u64, bytes: u64) {
+    // Advice only: where it is not taken, the bytes are read as they are known.
+    let _ = fadvise(file, start, NonZeroU64::new(bytes), Advice::DontNeed);
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -23,8 +23,40 @@ impl Store {
     /// # Errors
     /// `Io`.
     pub(crate) fn list(&self, after: Option<BlobId>, limit: usize) -> Result<(Vec<Listed>, bool), StoreError> {
-        let first = after.map_or((0, 0), position);
         let mut listed = Vec::new();
+        let more = self.walk(after, |blob_id| {
+            if listed.len() == limit {
+                return Ok(false);
+            }
+            listed.extend(self.describe(blob_id)?);
+            Ok(true)
+        })?;
+        Ok((listed, more))
+    }
+
+    /// As [`Self::list`], without a look at the copies.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn ids(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
+        let mut ids = Vec::new();
+        self.walk(after, |blob_id| {
+            if ids.len() == limit {
+                return Ok(false);
+            }
+            ids.push(blob_id);
+            Ok(true)
+        })?;
+        Ok(ids)
+    }
+
+    /// Visits the blobs with ids after `after`, in ascending order, until `visit` wants no more; whether it came to that.
+    fn walk(
+        &self,
+        after: Option<BlobId>,
+        mut visit: impl FnMut(BlobId) -> Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
+        let first = after.map_or((0, 0), position);
         for shard in first.0..=u8::MAX {
             if !disk::exists(&self.layout.shard(shard))? {
                 continue;
@@ -32,14 +64,13 @@ impl Store {
             let first_leaf = if shard == first.0 { first.1 } else { 0 };
             for leaf in first_leaf..=u8::MAX {
                 for blob_id in self.ids_of(shard, leaf, after)? {
-                    if listed.len() == limit {
-                        return Ok((listed, true));
+                    if !visit(blob_id)? {
+                        return Ok(true);
                     }
-                    listed.extend(self.describe(blob_id)?);
                 }
             }
         }
-        Ok((listed, false))
+        Ok(false)
     }
 
     fn ids_of(&self, shard: u8, leaf: u8, after: Option<BlobId>) -> Result<Vec<BlobId>, StoreError> {

@@ -19,6 +19,7 @@
 //! All calls here block: run them where blocking is allowed.
 
 mod commit;
+mod damage;
 mod disk;
 mod inventory;
 mod layout;
@@ -37,12 +38,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::damage::DamageQueue;
 use self::layout::Layout;
 use self::sidecar::{SidecarError, SidecarReader};
 use crate::clock::SharedClock;
 use crate::domain::{BlobId, CopyId};
 
 pub(super) use self::commit::Stored;
+pub(super) use self::damage::Damage;
 pub(super) use self::inventory::Listed;
 pub(super) use self::reader::{Block, Reader};
 pub(super) use self::sidecar::CopyRecord;
@@ -102,6 +105,8 @@ pub(super) struct Store {
     /// Bytes written to `tmp/`, or announced for it.
     in_flight: AtomicU64,
     damaged: AtomicU64,
+    /// What is to be told of the damage that was met.
+    damage: DamageQueue,
 }
 
 impl Store {
@@ -125,6 +130,7 @@ impl Store {
             blobs: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
+            damage: DamageQueue::default(),
         };
         store.recover()?;
         Ok(Arc::new(store))
@@ -190,7 +196,7 @@ impl Store {
             let sidecar = sidecar.map_err(|error| self.sidecar_failed(blob_id, error))?;
             if opened.len() != sidecar.record.size {
                 let what = format!("{} bytes are there of {}", opened.len(), sidecar.record.size);
-                return Err(self.damage(blob_id, what));
+                return Err(self.damage(blob_id, Some(sidecar.record.copy_id), what));
             }
             return Ok((data, sidecar));
         }
@@ -207,15 +213,20 @@ impl Store {
 
     fn sidecar_failed(&self, blob_id: BlobId, error: SidecarError) -> StoreError {
         match error {
-            SidecarError::Damaged(what) => self.damage(blob_id, what.to_owned()),
+            SidecarError::Damaged(what) => self.damage(blob_id, None, what.to_owned()),
+            // A sector that cannot be read is damage as well; too many open files are not.
+            SidecarError::Io(error) if disk::is_bad_sector(&error) => {
+                self.damage(blob_id, None, format!("its sidecar cannot be read: {error}"))
+            }
             SidecarError::Newer(version) => StoreError::Newer(version),
             SidecarError::Io(error) => disk::failed("cannot read", &self.layout.sidecar(blob_id))(error),
         }
     }
 
-    /// Counts damage as it is met.
-    fn damage(&self, blob_id: BlobId, what: String) -> StoreError {
+    /// Counts damage as it is met, and has it reported. `copy_id` is not known where the record itself is damaged.
+    fn damage(&self, blob_id: BlobId, copy_id: Option<CopyId>, what: String) -> StoreError {
         self.damaged.fetch_add(1, Ordering::Relaxed);
+        self.damage.push(Damage { blob_id, copy_id });
         StoreError::Damaged { blob_id, what }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::sidecar::{CHUNK_BYTES, CopyRecord, SidecarReader};
-use super::{Store, StoreError};
+use super::{Store, StoreError, disk};
 use crate::domain::BlobId;
 
 /// What one turn reads: large enough that handing it over costs nothing beside it, small enough for many readers.
@@ -23,6 +23,8 @@ pub(crate) struct Reader {
     sidecar: SidecarReader,
     position: u64,
     end: u64,
+    /// Whether the bytes are to come from the disk itself, see [`Reader::from_disk`].
+    from_disk: bool,
 }
 
 /// Checked bytes, and why no more follow where that is so.
@@ -40,7 +42,7 @@ impl Store {
     pub(crate) fn read(self: &Arc<Self>, blob_id: BlobId) -> Result<Reader, StoreError> {
         let (data, sidecar) = self.open_pair(blob_id)?;
         let end = sidecar.record.size;
-        Ok(Reader { store: Arc::clone(self), data, sidecar, position: 0, end })
+        Ok(Reader { store: Arc::clone(self), data, sidecar, position: 0, end, from_disk: false })
     }
 }
 
@@ -54,6 +56,13 @@ impl Reader {
     pub(crate) fn select(mut self, range: &Range<u64>) -> Self {
         self.position = range.start;
         self.end = range.end.min(self.sidecar.record.size);
+        self
+    }
+
+    /// Reads what the disk holds and not what the kernel remembers of it, and leaves nothing in its memory.
+    #[must_use]
+    pub(crate) fn from_disk(mut self) -> Self {
+        self.from_disk = true;
         self
     }
 
@@ -73,6 +82,9 @@ impl Reader {
             .min(self.sidecar.record.size)
             .min(start - start % BLOCK_BYTES + BLOCK_BYTES);
         let mut buffer = vec![0; (stop - start) as usize];
+        if self.from_disk {
+            disk::forget_cached(&self.data, start, stop - start);
+        }
         let failure = match self.data.read_exact_at(&mut buffer, start) {
             Ok(()) => self.verify(start, &mut buffer).err(),
             Err(error) => {
@@ -80,6 +92,9 @@ impl Reader {
                 Some(self.read_failed(&error))
             }
         };
+        if self.from_disk {
+            disk::forget_cached(&self.data, start, stop - start);
+        }
         let good = start + buffer.len() as u64;
         let from = (self.position - start).min(buffer.len() as u64) as usize;
         let to = (self.end.min(good).max(self.position) - start).min(buffer.len() as u64) as usize;
@@ -90,7 +105,7 @@ impl Reader {
 
     /// Cuts `buffer` before the first chunk that is not what was written.
     fn verify(&mut self, start: u64, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
-        let blob_id = self.sidecar.record.blob_id;
+        let CopyRecord { blob_id, copy_id, .. } = self.sidecar.record;
         for at in (0..buffer.len()).step_by(CHUNK_BYTES as usize) {
             let offset = start + at as u64;
             let checked = self.sidecar.chunk_crc(offset / CHUNK_BYTES);
@@ -104,7 +119,8 @@ impl Reader {
             let end = buffer.len().min(at + CHUNK_BYTES as usize);
             if crc32c::crc32c(&buffer[at..end]) != wanted {
                 buffer.truncate(at);
-                return Err(self.store.damage(blob_id, format!("the chunk at byte {offset} fails its checksum")));
+                let what = format!("the chunk at byte {offset} fails its checksum");
+                return Err(self.store.damage(blob_id, Some(copy_id), what));
             }
         }
         Ok(())
@@ -116,6 +132,7 @@ impl Reader {
             ErrorKind::UnexpectedEof => "its data is cut short".to_owned(),
             _ => format!("its data cannot be read: {error}"),
         };
-        self.store.damage(self.sidecar.record.blob_id, what)
+        let CopyRecord { blob_id, copy_id, .. } = self.sidecar.record;
+        self.store.damage(blob_id, Some(copy_id), what)
     }
 }

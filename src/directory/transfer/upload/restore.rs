@@ -47,6 +47,7 @@ pub async fn restore_copies(
                 source: source.clone(),
                 size: uploaded.size,
                 sha256: uploaded.sha256,
+                bytes_per_second: None,
             };
             let error = match timeout_at(deadline, blobs.copy(&to, order)).await {
                 Ok(Ok(copy)) if agrees(uploaded, &to, copy_id, &copy) => return Some(copy),

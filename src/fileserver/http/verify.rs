@@ -1,0 +1,34 @@
+//! Whether a copy is still what was written.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+
+use super::Context;
+use super::answer::Failure;
+use super::authorize::authorize;
+use super::blobs::{invalid_query, parse_blob_id, receipt};
+use crate::fileserver::check::check;
+use crate::protocol::blob::CopyQuery;
+use crate::protocol::capability::Method;
+use crate::protocol::problem::Code;
+
+pub(super) async fn verify(
+    State(context): State<Arc<Context>>,
+    Path(blob_id): Path<String>,
+    query: Result<Query<CopyQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let blob_id = parse_blob_id(&blob_id)?;
+    let granted = authorize(&context, &headers, Method::Verify, Some(blob_id))?;
+    // Without an epoch there is no receipt.
+    granted.epoch()?;
+    let Query(CopyQuery { copy_id }) = query.map_err(invalid_query)?;
+    let _turn = context.checks.acquire().await.map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+    let record = check(&context.store, blob_id, Some(copy_id), None).await?;
+    Ok(Json(receipt(&granted, &record)?).into_response())
+}

@@ -1,0 +1,60 @@
+//! Keeping to a number of bytes per second.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Whoever was held up may make up for that much time, no more.
+const MAX_ARREARS: Duration = Duration::from_secs(1);
+
+/// Spreads work over time: after each piece of it, one waits until it may go on.
+#[derive(Debug)]
+pub(super) struct Pace {
+    bytes_per_second: u64,
+    due: Instant,
+}
+
+impl Pace {
+    /// `bytes_per_second` is at least one.
+    pub(super) fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second: bytes_per_second.max(1), due: Instant::now() }
+    }
+
+    pub(super) fn change(&mut self, bytes_per_second: u64) {
+        self.bytes_per_second = bytes_per_second.max(1);
+    }
+
+    /// Waits until so many bytes more were allowed. They are counted at once, so that a wait which is given up is owed
+    /// by the next.
+    pub(super) async fn spend(&mut self, bytes: u64) {
+        let now = Instant::now();
+        let earliest = now.checked_sub(MAX_ARREARS).unwrap_or(now);
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
+        self.due = self.due.max(earliest) + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        if self.due > now {
+            tokio::time::sleep_until(self.due).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_takes_the_time_that_the_bytes_are_given() {
+        let begun = Instant::now();
+        let mut pace = Pace::new(1000);
+        for _ in 0..10 {
+            pace.spend(500).await;
+        }
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+        // Time lost is made up for, up to a second of it.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let begun = Instant::now();
+        pace.spend(1000).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        pace.spend(1000).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(1));
+    }
+}
