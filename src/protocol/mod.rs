@@ -4,6 +4,7 @@
 pub mod api;
 pub mod blob;
 pub mod capability;
+pub mod health;
 pub mod problem;
 pub mod registration;
 pub mod secret;
