@@ -4,14 +4,17 @@
 //! Nothing here decides what is true: that stands in the replicated state, and changes by proposals alone. What this
 //! module remembers by itself (heartbeats, what is in flight) may be lost at any moment at no cost but balance.
 
+mod detection;
 mod error;
 pub(crate) mod http;
 mod leader;
+mod lookout;
 mod node;
+mod peers;
 mod placement;
 pub mod placer;
-mod servers;
 mod store_file;
+mod switchboard;
 pub mod transfer;
 
 use std::net::SocketAddr;
@@ -29,9 +32,10 @@ use crate::config::DirectoryConfig;
 use crate::consensus::{self, Handle, Tuning};
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::Metrics;
+use lookout::{Lookout, Prober, ServerWatch};
 use node::{App, Counters, Node, Settings};
-use placement::{PeerCalls, PlacementDesk};
-use servers::ServerWatch;
+use placement::PlacementDesk;
+use switchboard::{PeerCalls, Switchboard};
 
 /// How long a stopping node waits for the bodies in hand.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
@@ -55,7 +59,8 @@ pub struct Directory {
     close: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
     leader: JoinHandle<()>,
-    desk: Arc<PlacementDesk>,
+    detection: JoinHandle<()>,
+    switchboard: Arc<Switchboard>,
 }
 
 /// Starts a directory node. It returns when the node listens, which is before the cluster has a leader.
@@ -65,11 +70,12 @@ pub struct Directory {
 pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let Options { config, secret, clock, listener, peer_listener } = options;
     let servers = Arc::new(ServerWatch::new(config.detection.heartbeat));
-    let desk = Arc::new(PlacementDesk::new(servers.clone(), clock.clone()));
-    let handle =
-        Handle::start(consensus_options(&config, &secret, &clock, peer_listener), Arc::new(PeerCalls(desk.clone())))
-            .await?;
-    desk.open(handle.clone());
+    let lookout = Arc::new(Lookout::new(servers.clone(), Prober::new()?));
+    let desk = PlacementDesk::new(servers.clone(), clock.clone());
+    let switchboard = Arc::new(Switchboard::new(desk, lookout.clone()));
+    let consensus = consensus_options(&config, &secret, &clock, peer_listener);
+    let handle = Handle::start(consensus, Arc::new(PeerCalls(switchboard.clone()))).await?;
+    switchboard.open(handle.clone());
 
     let metrics = Metrics::new();
     observe(&metrics, &handle);
@@ -86,6 +92,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
             write_routing: config.http.write_routing,
             max_file_bytes: config.limits.max_file_bytes,
             heartbeat: config.detection.heartbeat,
+            dead_after: config.detection.dead_after,
         },
         servers,
         http: reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?,
@@ -111,8 +118,9 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     });
     let server = tokio::spawn(graceful.into_future());
     let leader = tokio::spawn(leader::run(node.clone()));
+    let detection = tokio::spawn(detection::run(node.clone(), lookout));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
-    Ok(Directory { handle, node, address, close, server, leader, desk })
+    Ok(Directory { handle, node, address, close, server, leader, detection, switchboard })
 }
 
 impl Directory {
@@ -143,7 +151,8 @@ impl Directory {
             tracing::warn!("requests were still running at the deadline and are broken off");
         }
         self.leader.abort();
-        self.desk.close();
+        self.detection.abort();
+        self.switchboard.close();
         self.handle.shutdown().await;
     }
 
@@ -151,7 +160,8 @@ impl Directory {
     pub async fn abort(self) {
         self.server.abort();
         self.leader.abort();
-        self.desk.close();
+        self.detection.abort();
+        self.switchboard.close();
         self.handle.shutdown().await;
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{ApiError, ApiResult};
-use super::servers::ServerWatch;
+use super::lookout::ServerWatch;
 use crate::client::blobs::Blobs;
 use crate::clock::SharedClock;
 use crate::config::WriteRouting;
@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) write_routing: WriteRouting,
     pub(crate) max_file_bytes: u64,
     pub(crate) heartbeat: Duration,
+    /// How long a file server may be silent before all nodes are asked about it.
+    pub(crate) dead_after: Duration,
 }
 
 /// What requests count.

@@ -5,82 +5,58 @@
 //! again after a few files; nothing that must hold depends on it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
-
 use super::error::{ApiError, ApiResult};
+use super::lookout::{ServerWatch, address};
 use super::node::Node;
+use super::peers::{self, PeerCall, PeerReply};
 use super::placer::message::{PlacementAnswer, PlacementRequest, PlacerCall, PlacerReply, RENEW_EVERY, Release, Renew};
 use super::placer::{NoPlace, Placer, Wish};
-use super::servers::{ServerWatch, address};
 use crate::client::blobs::ServerAddress;
 use crate::clock::SharedClock;
-use crate::consensus::{Handle, PeerService};
+use crate::consensus::Handle;
 use crate::domain::query::{self, Ring};
 use crate::domain::rows::ServerState;
-use crate::domain::{BlobId, ClusterTime, NodeId, ServerId};
+use crate::domain::{BlobId, ClusterTime, ServerId};
 use crate::protocol::problem::Code;
 
 /// Answers placement calls where this node leads.
 pub(crate) struct PlacementDesk {
     placer: Placer,
     servers: Arc<ServerWatch>,
-    handle: Mutex<Option<Handle>>,
 }
 
 impl PlacementDesk {
     pub(crate) fn new(servers: Arc<ServerWatch>, clock: SharedClock) -> Self {
-        Self { placer: Placer::new(clock), servers, handle: Mutex::new(None) }
+        Self { placer: Placer::new(clock), servers }
     }
 
-    /// Calls are answered from here on. Consensus needs the desk before it exists itself.
-    pub(crate) fn open(&self, handle: Handle) {
-        *self.slot() = Some(handle);
-    }
-
-    /// Calls are no longer answered. Consensus holds the desk and the desk holds consensus: without this neither would
-    /// ever be dropped, and the databases never closed.
-    pub(crate) fn close(&self) {
-        let handle = self.slot().take();
-        drop(handle); // After the slot is free again: this may be the last one, and take its time.
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Option<Handle>> {
-        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn handle(&self) -> Result<Handle, String> {
-        self.slot().clone().ok_or_else(|| "the node is starting or stopping: ask again".to_owned())
-    }
-
-    async fn answer(&self, call: PlacerCall) -> Result<PlacerReply, String> {
-        let status = self.handle()?.status();
+    pub(crate) async fn answer(&self, handle: &Handle, call: PlacerCall) -> PlacerReply {
+        let status = handle.status();
         if status.leader != Some(status.node_id) {
             self.placer.clear();
-            return Ok(PlacerReply::NotLeader);
+            return PlacerReply::NotLeader;
         }
-        Ok(match call {
-            PlacerCall::Place(request) => PlacerReply::Placement(self.place(request.into()).await?),
+        match call {
+            PlacerCall::Place(request) => PlacerReply::Placement(self.place(handle, request.into()).await),
             PlacerCall::Renew(Renew { blob_id }) => PlacerReply::Known(self.placer.renew(blob_id)),
             PlacerCall::Release(Release { blob_id }) => PlacerReply::Known(self.placer.release(blob_id)),
-        })
+        }
     }
 
-    async fn place(&self, mut wish: Wish) -> Result<PlacementAnswer, String> {
-        let handle = self.handle()?;
+    async fn place(&self, handle: &Handle, mut wish: Wish) -> PlacementAnswer {
         let reading = self.placer.reading();
         let ring = match handle.read_local(|store| query::ring(store)).await {
             Ok(ring) => ring,
             Err(error) => {
                 tracing::error!(%error, "the file servers' rows cannot be read");
-                return Ok(PlacementAnswer::Failed);
+                return PlacementAnswer::Failed;
             }
         };
         wish.excluded = self.excluded(&ring, &wish.excluded);
-        Ok(match reading.lease(&wish, &ring) {
+        match reading.lease(&wish, &ring) {
             Ok(chosen) => {
                 let find = |id: &ServerId| ring.servers.iter().find(|server| server.server_id == *id).map(address);
                 let targets: Vec<ServerAddress> = chosen.iter().filter_map(find).collect();
@@ -89,7 +65,7 @@ impl PlacementDesk {
             Err(NoPlace::NoFileServer) => PlacementAnswer::NoFileServer,
             Err(NoPlace::Full) => PlacementAnswer::Full,
             Err(NoPlace::Busy) => PlacementAnswer::Busy,
-        })
+        }
     }
 
     /// Suspect servers are taken only where there are too few others: they may be there after all.
@@ -103,23 +79,12 @@ impl PlacementDesk {
     }
 }
 
-/// Where calls of other nodes come in.
-pub(crate) struct PeerCalls(pub(crate) Arc<PlacementDesk>);
-
-impl PeerService for PeerCalls {
-    fn serve(&self, _from: NodeId, request: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
-        let desk = self.0.clone();
-        Box::pin(async move {
-            let call = PlacerCall::decode(&request).map_err(|error| error.to_string())?;
-            Ok(Bytes::from(desk.answer(call).await?.encode()))
-        })
-    }
-}
-
 /// Has the leader answer.
-async fn ask(handle: &Handle, call: &PlacerCall) -> ApiResult<PlacerReply> {
-    let reply = handle.ask_leader(Bytes::from(call.encode())).await?;
-    PlacerReply::decode(&reply).map_err(ApiError::internal)
+async fn ask(handle: &Handle, call: PlacerCall) -> ApiResult<PlacerReply> {
+    match peers::ask_leader(handle, &PeerCall::Placer(call)).await? {
+        PeerReply::Placer(reply) => Ok(reply),
+        other => Err(ApiError::internal(format!("the leader answered a placement call with {other:?}"))),
+    }
 }
 
 /// Where one upload goes. It counts as in flight until this is dropped.
@@ -144,7 +109,7 @@ impl InFlight {
         let renewal = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(RENEW_EVERY).await;
-                if let Err(error) = ask(&renewing, &PlacerCall::Renew(Renew { blob_id })).await {
+                if let Err(error) = ask(&renewing, PlacerCall::Renew(Renew { blob_id })).await {
                     tracing::debug!(%blob_id, cause = ?error, "an upload in flight was not renewed");
                 }
             }
@@ -158,7 +123,7 @@ impl Drop for InFlight {
         self.renewal.abort();
         let (blob_id, handle) = (self.blob_id, self.handle.clone());
         tokio::spawn(async move {
-            if let Err(error) = ask(&handle, &PlacerCall::Release(Release { blob_id })).await {
+            if let Err(error) = ask(&handle, PlacerCall::Release(Release { blob_id })).await {
                 tracing::debug!(%blob_id, cause = ?error, "an upload was not released and is forgotten with its lease");
             }
         });
@@ -178,7 +143,7 @@ impl Node {
         let call = PlacerCall::Place(request);
         for _ in 0..ASKS {
             // Safe to repeat: a blob that is placed twice counts once.
-            let answer = match ask(self.handle(), &call).await {
+            let answer = match ask(self.handle(), call.clone()).await {
                 Ok(PlacerReply::Placement(answer)) => answer,
                 Err(error) if error.code != Code::NoLeader => return Err(error),
                 _ => {

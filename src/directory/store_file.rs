@@ -78,7 +78,7 @@ impl StoreFile<'_> {
             upload_error(error, incoming.max_bytes)
         })?;
         for server_id in &uploaded.lost {
-            self.node.servers.suspect(*server_id);
+            self.node.servers.suspect(*server_id, "an upload to it broke off");
         }
         let copies = self.whole(&uploaded, targets.len()).await;
         let operation = name(uploaded.size, &uploaded.sha256);
@@ -178,7 +178,7 @@ impl StoreFile<'_> {
     async fn renewed(&self, content: &Content, copies: Vec<StoredCopy>) -> ApiResult<Vec<StoredCopy>> {
         let ring = self.node.handle().read(|store| query::ring(store)).await?;
         let wanted = usize::try_from(ring.copies).unwrap_or(usize::MAX);
-        let addresses: Vec<ServerAddress> = ring.servers.iter().map(super::servers::address).collect();
+        let addresses: Vec<ServerAddress> = ring.servers.iter().map(super::lookout::address).collect();
         let (mut held, mut servers) = (Vec::new(), Vec::new());
         for copy in &copies {
             let Some(address) = addresses.iter().find(|address| address.server_id == copy.server_id) else { continue };
@@ -244,7 +244,7 @@ impl Node {
         tokio::spawn(async move {
             let Ok(servers) = handle.read_local(|store| query::servers(store)).await else { return };
             let at = |copy: &StoredCopy| {
-                servers.iter().find(|server| server.server_id == copy.server_id).map(super::servers::address)
+                servers.iter().find(|server| server.server_id == copy.server_id).map(super::lookout::address)
             };
             let found = copies.iter().filter_map(|copy| Some((at(copy)?, copy.copy_id))).collect();
             discard(&blobs, blob_id, found).await;
@@ -259,8 +259,8 @@ impl Node {
 
     /// What a failed call says about its server: one that cannot be reached is suspect at once.
     pub(crate) fn note_blob_error(&self, error: &BlobError) {
-        if let BlobError::Unreachable { server_id, .. } = error {
-            self.servers.suspect(*server_id);
+        if let BlobError::Unreachable { server_id, cause } = error {
+            self.servers.suspect(*server_id, cause);
         }
     }
 }

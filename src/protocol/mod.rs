@@ -5,6 +5,7 @@ pub mod api;
 pub mod blob;
 pub mod capability;
 pub mod inventory;
+pub mod health;
 pub mod problem;
 pub mod registration;
 pub mod secret;

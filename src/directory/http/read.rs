@@ -18,7 +18,7 @@ use super::auth::Token;
 use super::request::{Query, conditions, file_ref};
 use crate::client::blobs::ServerAddress;
 use crate::directory::error::{ApiError, ApiResult};
-use crate::directory::servers::address;
+use crate::directory::lookout::address;
 use crate::directory::transfer::condition::{ETag, Verdict, range_applies};
 use crate::directory::transfer::download::{Download, DownloadError, SourceFailed, download};
 use crate::directory::transfer::range::{Wanted, content_range, unsatisfied_range, wanted};

@@ -10,7 +10,7 @@ use super::auth::ClusterMember;
 use super::request::Json;
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
-use crate::directory::servers::address;
+use crate::directory::lookout::address;
 use crate::domain::query;
 use crate::domain::rows::{Server, ServerState};
 use crate::domain::{Command, Epoch, Outcome, Proposal};

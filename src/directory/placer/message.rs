@@ -1,5 +1,6 @@
 //! What a follower that streams an upload itself asks of the leader: a place, and to keep it while the body lasts.
-//! Between nodes of one cluster, in MessagePack; a field may be added with a default, none changes its meaning.
+//! Between nodes of one cluster, in the envelope of `directory::peers`; a field may be added with a default, none
+//! changes its meaning.
 
 use std::time::Duration;
 
@@ -9,8 +10,6 @@ use super::Wish;
 use crate::client::blobs::ServerAddress;
 use crate::domain::{BlobId, ClusterTime, Epoch, ServerId};
 
-/// The largest message, in bytes.
-pub const MAX_BYTES: usize = 64 * 1024;
 /// How often a follower renews the lease of a running upload: twice may get lost.
 pub const RENEW_EVERY: Duration = Duration::from_secs(20);
 
@@ -72,37 +71,6 @@ pub struct Target {
     pub epoch: Epoch,
     pub url: String,
 }
-
-/// The bytes are no such message.
-#[derive(Debug, thiserror::Error)]
-pub enum MessageError {
-    #[error("a placement message of {0} bytes is too large")]
-    TooLarge(usize),
-    #[error("not a placement message: {0}")]
-    Malformed(#[from] rmp_serde::decode::Error),
-}
-
-macro_rules! message {
-    ($name:ident) => {
-        impl $name {
-            pub fn encode(&self) -> Vec<u8> {
-                rmp_serde::to_vec_named(self).expect("numbers and strings have a form in MessagePack")
-            }
-
-            /// # Errors
-            /// When the bytes are too many or are no such message.
-            pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
-                if bytes.len() > MAX_BYTES {
-                    return Err(MessageError::TooLarge(bytes.len()));
-                }
-                Ok(rmp_serde::from_slice(bytes)?)
-            }
-        }
-    };
-}
-
-message!(PlacerCall);
-message!(PlacerReply);
 
 impl From<Wish> for PlacementRequest {
     fn from(Wish { blob_id, size_hint, excluded }: Wish) -> Self {

@@ -3,12 +3,10 @@ use std::sync::{Barrier, Condvar};
 
 use proptest::prelude::*;
 
-use super::message::{PlacementAnswer, PlacementRequest, PlacerCall, PlacerReply, Release, Renew, Target};
 use super::*;
-use crate::client::blobs::ServerAddress;
 use crate::clock::Clock;
 use crate::domain::rows::{Server, ServerState};
-use crate::domain::{ClusterTime, Epoch, ServerUuid};
+use crate::domain::{Epoch, ServerUuid};
 
 /// A clock that a test moves.
 #[derive(Clone, Default)]
@@ -284,32 +282,4 @@ proptest! {
             prop_assert_eq!(placer.in_flight(), sums);
         }
     }
-}
-
-#[test]
-fn messages_come_back_as_they_went() {
-    let wish = Wish { excluded: [ServerId(3)].into(), ..wish(u128::MAX) };
-    let calls = [
-        PlacerCall::Place(PlacementRequest::from(wish.clone())),
-        PlacerCall::Renew(Renew { blob_id: BlobId(1) }),
-        PlacerCall::Release(Release { blob_id: BlobId(2) }),
-    ];
-    for call in calls {
-        assert_eq!(PlacerCall::decode(&call.encode()).expect("a call"), call);
-    }
-    assert_eq!(Wish::from(PlacementRequest::from(wish.clone())), wish);
-
-    let at = ServerAddress { server_id: ServerId(1), epoch: Epoch(2), url: "http://a".to_owned() };
-    assert_eq!(ServerAddress::from(Target::from(&at)), at);
-    let replies = [
-        PlacerReply::Placement(PlacementAnswer::placed(&[at], ClusterTime(9))),
-        PlacerReply::Placement(PlacementAnswer::Full),
-        PlacerReply::Known(true),
-        PlacerReply::NotLeader,
-    ];
-    for reply in replies {
-        assert_eq!(PlacerReply::decode(&reply.encode()).expect("a reply"), reply);
-    }
-    assert!(PlacerCall::decode(b"").is_err());
-    assert!(PlacerCall::decode(&vec![0; message::MAX_BYTES + 1]).is_err());
 }

@@ -22,7 +22,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::StreamExt;
 use prometheus_client::registry::Registry;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 
@@ -33,7 +32,8 @@ use super::transfer::blocking;
 use super::view::View;
 use crate::client::blobs::http::HttpBlobs;
 use crate::clock::SharedClock;
-use crate::domain::{ClusterId, Epoch, ServerId, ServerUuid};
+use crate::domain::ServerUuid;
+use crate::protocol::health::Health;
 use crate::protocol::problem::Code;
 use crate::protocol::registration::ChallengeRequest;
 use crate::protocol::secret::ClusterSecret;
@@ -81,19 +81,10 @@ async fn unknown() -> Failure {
     Failure::new(Code::NotFound, "There is no such call here: file servers answer to directory nodes, send it to one.")
 }
 
-/// Who answers here, for whoever wants to know whether it is the one expected.
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-    cluster_id: Option<ClusterId>,
-    server_id: Option<ServerId>,
-    epoch: Option<Epoch>,
-}
-
 async fn healthz(State(context): State<Arc<Context>>) -> Response {
     let view = context.view.borrow().clone();
     let (cluster_id, server_id) = view.bound.unzip();
-    Json(Health { status: "ok", cluster_id, server_id, epoch: view.epoch }).into_response()
+    Json(Health { status: "ok".to_owned(), cluster_id, server_id, epoch: view.epoch }).into_response()
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Result<Response, Failure> {
