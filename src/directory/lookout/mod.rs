@@ -61,7 +61,7 @@ impl Lookout {
         let (Ok(Some(server)), Some(cluster_id)) = (known, handle.status().cluster_id) else {
             return ReachReply::CannotTell;
         };
-        if !server.counts(epoch) {
+        if !server.serves(epoch) {
             return ReachReply::CannotTell;
         }
         match self.prober.probe(cluster_id, &address(&server)).await {
