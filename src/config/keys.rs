@@ -202,6 +202,13 @@ const DIRECTORY: &[Key] = &[
         "copies of each file, 1 to 5; read once, when the cluster is formed",
     ),
     key(
+        "replication.streams",
+        Integer,
+        Value("4"),
+        "copyings that one file server takes part in at once, for repairs and moves",
+    ),
+    key("replication.bandwidth", Size, Value("64MiB"), "bytes per second that repairs and moves may take, in all"),
+    key(
         "garbage.linger",
         Duration,
         Value("15m"),

@@ -109,6 +109,11 @@ pub struct Replication {
     pub interval: Duration,
     /// Only the value at bootstrap; what holds is the replicated policy.
     pub copies: u32,
+    /// Copyings that one file server takes part in at once.
+    pub streams: u32,
+    /// Bytes per second that the job has copied, in all.
+    #[serde(deserialize_with = "values::size")]
+    pub bandwidth: u64,
 }
 
 /// Only the values at bootstrap; what holds is the replicated policy.

@@ -1,21 +1,22 @@
 //! The leader's loop: what must be done without anybody asking for it.
 //!
 //! ```text
-//! forever: wait for a tick, or for a change of leader
+//! forever: wait for a tick, a change of leader, or the end of some piece of work
 //!          if this node leads: plan(state) → tasks → propose what they come to
 //! ```
 //!
 //! `plan` is pure and reads the replicated state alone, so a new leader begins where the old one was, and nothing has
-//! to be handed over. Every node runs the loop; all but one find that they do not lead. A loop that is started and
-//! stopped with leadership was dropped: it has to be right about the moments in between, this one does not.
+//! to be handed over. Every node runs the loop; all but one find that they do not lead. What a leader has under way is
+//! in its `Shift`, which is dropped, and its work with it, as soon as the node finds that it leads no more: until
+//! then, whatever it proposes is judged by the state that it meets.
 
 use std::time::Duration;
 
 use super::node::App;
-use crate::domain::plan::{Observed, Task};
+use super::replication::Shift;
+use crate::domain::query;
 use crate::domain::rows::ServerState;
-use crate::domain::{Command, Outcome, Proposal, ServerId};
-use crate::domain::{plan, query};
+use crate::domain::{Command, Proposal, ServerId};
 
 /// How often the state is looked at. Locks and sessions end this much late at the most, on top of their time.
 const TICK: Duration = Duration::from_millis(250);
@@ -27,9 +28,12 @@ pub(crate) async fn run(node: App) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut stopped = node.handle().stopped();
+    let mut shift: Option<Shift> = None;
     loop {
+        let mut ticked = true;
         tokio::select! {
             _ = ticks.tick() => {}
+            () = ended(&mut shift) => ticked = false,
             changed = stopped.changed() => {
                 if changed.is_err() || stopped.borrow().is_some() { return; }
             }
@@ -38,35 +42,30 @@ pub(crate) async fn run(node: App) {
             return;
         }
         let status = node.handle().status();
-        if status.leader == Some(status.node_id)
-            && let Err(error) = step(&node).await
-        {
+        if status.leader != Some(status.node_id) {
+            shift = None;
+            continue;
+        }
+        let shift = shift.get_or_insert_with(|| Shift::new(node.clone()));
+        if let Err(error) = step(&node, shift, ticked).await {
             tracing::warn!(%error, "the leader's loop could not do its work and will try again");
+            tokio::time::sleep(TICK).await;
         }
     }
 }
 
-/// Works off what is due, in batches that each leave the log free in between.
-async fn step(node: &App) -> anyhow::Result<()> {
-    let now = node.handle().cluster_time();
-    let plan = node.handle().read_local(move |store| plan(store, &Observed { now, ..Observed::default() })).await?;
-    for task in plan.tasks {
-        if let Task::Propose(command) = task {
-            propose_all(node, command).await?;
-        }
+async fn ended(shift: &mut Option<Shift>) {
+    match shift {
+        Some(shift) => shift.ended().await,
+        None => std::future::pending().await,
     }
-    note_full_servers(node).await
 }
 
-async fn propose_all(node: &App, command: Command) -> anyhow::Result<()> {
-    loop {
-        let proposal = Proposal { operation: None, command: command.clone() };
-        match node.handle().propose(proposal).await? {
-            Ok(Outcome::Progress { more: true, rows }) if rows > 0 => {}
-            Ok(_) => return Ok(()),
-            Err(rejection) => anyhow::bail!("{command:?} was refused: {}", rejection.detail),
-        }
+async fn step(node: &App, shift: &mut Shift, ticked: bool) -> anyhow::Result<()> {
+    if ticked {
+        note_full_servers(node).await?;
     }
+    shift.step().await
 }
 
 /// Heartbeats are never proposed; that a server has become full, or has room again, is.
@@ -77,7 +76,9 @@ async fn note_full_servers(node: &App) -> anyhow::Result<()> {
         if full != server.full {
             let command = Command::ServerFull { server_id: server.server_id, epoch: server.epoch, full };
             tracing::info!(server_id = %server.server_id, full, "file server crossed its limit of free space");
-            propose_all(node, command).await?;
+            if let Err(rejection) = node.handle().propose(Proposal { operation: None, command }).await? {
+                tracing::debug!(server_id = %server.server_id, reason = rejection.detail, "it has changed meanwhile");
+            }
         }
     }
     Ok(())

@@ -13,6 +13,8 @@ mod node;
 mod peers;
 mod placement;
 pub mod placer;
+mod progress;
+mod replication;
 mod store_file;
 mod switchboard;
 pub mod transfer;
@@ -33,8 +35,9 @@ use crate::consensus::{self, Handle, Tuning};
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::Metrics;
 use lookout::{Lookout, Prober, ServerWatch};
-use node::{App, Counters, Node, Settings};
+use node::{App, Counters, Node, ReplicationSettings, Settings};
 use placement::PlacementDesk;
+use progress::Progress;
 use switchboard::{PeerCalls, Switchboard};
 
 /// How long a stopping node waits for the bodies in hand.
@@ -72,12 +75,13 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let servers = Arc::new(ServerWatch::new(config.detection.heartbeat));
     let lookout = Arc::new(Lookout::new(servers.clone(), Prober::new()?));
     let desk = PlacementDesk::new(servers.clone(), clock.clone());
-    let switchboard = Arc::new(Switchboard::new(desk, lookout.clone()));
+    let metrics = Metrics::new();
+    let progress = Arc::new(Progress::new(&metrics));
+    let switchboard = Arc::new(Switchboard::new(desk, lookout.clone(), progress.clone()));
     let consensus = consensus_options(&config, &secret, &clock, peer_listener);
     let handle = Handle::start(consensus, Arc::new(PeerCalls(switchboard.clone()))).await?;
     switchboard.open(handle.clone());
 
-    let metrics = Metrics::new();
     observe(&metrics, &handle);
     let cluster_id = {
         let handle = handle.clone();
@@ -93,10 +97,16 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
             max_file_bytes: config.limits.max_file_bytes,
             heartbeat: config.detection.heartbeat,
             dead_after: config.detection.dead_after,
+            replication: ReplicationSettings {
+                interval: config.replication.interval,
+                streams: config.replication.streams,
+                bytes_per_second: config.replication.bandwidth,
+            },
         },
         servers,
         http: reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?,
         counters: Counters::new(&metrics),
+        progress,
         metrics,
         handle: OnceLock::from(handle.clone()),
         passwords: Node::password_slots(),

@@ -1,5 +1,6 @@
 //! What every request to a directory node has in hand.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,11 +9,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{ApiError, ApiResult};
 use super::lookout::ServerWatch;
+use super::progress::Progress;
 use crate::client::blobs::Blobs;
 use crate::clock::SharedClock;
 use crate::config::WriteRouting;
 use crate::consensus::Handle;
-use crate::domain::{NodeId, Outcome, Proposal};
+use crate::domain::rows::Server;
+use crate::domain::{NodeId, Outcome, Proposal, ServerId};
 use crate::protocol::problem::Code;
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::{Counter, Gauge, Metrics};
@@ -36,6 +39,7 @@ pub(crate) struct Node {
     pub(crate) http: reqwest::Client,
     pub(crate) metrics: Metrics,
     pub(crate) counters: Counters,
+    pub(crate) progress: Arc<Progress>,
     pub(crate) handle: OnceLock<Handle>,
     pub(crate) passwords: Arc<Semaphore>,
     pub(crate) stopping: AtomicBool,
@@ -49,6 +53,16 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Duration,
     /// How long a file server may be silent before all nodes are asked about it.
     pub(crate) dead_after: Duration,
+    pub(crate) replication: ReplicationSettings,
+}
+
+/// What the replication job goes by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplicationSettings {
+    pub(crate) interval: Duration,
+    /// Copyings that one file server takes part in at once.
+    pub(crate) streams: u32,
+    pub(crate) bytes_per_second: u64,
 }
 
 /// What requests count.
@@ -92,6 +106,11 @@ impl Node {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(busy()),
         }
+    }
+
+    /// Which of the servers this node does not hear of.
+    pub(crate) fn suspects(&self, servers: &[Server]) -> BTreeSet<ServerId> {
+        servers.iter().map(|server| server.server_id).filter(|id| self.servers.is_suspect(*id)).collect()
     }
 
     pub(crate) fn count_request(&self, status: u16) {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{ApiError, ApiResult};
 use super::lookout::{ReachCall, ReachReply};
 use super::placer::message::{PlacerCall, PlacerReply};
+use super::progress::JobStatus;
 use crate::consensus::{AskError, Handle};
 use crate::domain::NodeId;
 
@@ -23,12 +24,15 @@ pub(crate) enum PeerCall {
     /// To the leader.
     Placer(PlacerCall),
     Reach(ReachCall),
+    /// To the leader: how its replication job gets on.
+    JobStatus,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PeerReply {
     Placer(PlacerReply),
     Reach(ReachReply),
+    JobStatus(JobStatus),
 }
 
 /// The bytes are no such message.

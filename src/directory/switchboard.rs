@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use super::lookout::Lookout;
 use super::peers::{PeerCall, PeerReply, decode, encode};
 use super::placement::PlacementDesk;
+use super::progress::Progress;
 use crate::consensus::{Handle, PeerService};
 use crate::domain::NodeId;
 
@@ -15,12 +16,13 @@ use crate::domain::NodeId;
 pub(crate) struct Switchboard {
     desk: PlacementDesk,
     lookout: Arc<Lookout>,
+    progress: Arc<Progress>,
     handle: Mutex<Option<Handle>>,
 }
 
 impl Switchboard {
-    pub(crate) fn new(desk: PlacementDesk, lookout: Arc<Lookout>) -> Self {
-        Self { desk, lookout, handle: Mutex::new(None) }
+    pub(crate) fn new(desk: PlacementDesk, lookout: Arc<Lookout>, progress: Arc<Progress>) -> Self {
+        Self { desk, lookout, progress, handle: Mutex::new(None) }
     }
 
     /// Calls are answered from here on. Consensus needs this before it exists itself.
@@ -44,6 +46,7 @@ impl Switchboard {
         let handle = handle.ok_or_else(|| "the node is starting or stopping: ask again".to_owned())?;
         Ok(match call {
             PeerCall::Placer(call) => PeerReply::Placer(self.desk.answer(&handle, call).await),
+            PeerCall::JobStatus => PeerReply::JobStatus(self.progress.status()),
             PeerCall::Reach(call) => PeerReply::Reach(self.lookout.answer(&handle, call).await),
         })
     }

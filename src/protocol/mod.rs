@@ -4,8 +4,8 @@
 pub mod api;
 pub mod blob;
 pub mod capability;
-pub mod inventory;
 pub mod health;
+pub mod inventory;
 pub mod problem;
 pub mod registration;
 pub mod secret;

@@ -186,8 +186,23 @@ impl Mend {
         self.replicas.iter().any(|(replica, standing)| replica.server_id == id && *standing == wanted)
     }
 
+    /// How many copies have to be made, given what was verified.
+    pub fn still_missing(&self, scene: &Scene, verified: &[Receipt]) -> usize {
+        if self.goal.is_some() {
+            return self.missing;
+        }
+        let fit = self.replicas.iter().filter(|(_, standing)| *standing == Standing::Fit).count();
+        let staying = verified.iter().filter(|receipt| scene.is_up(receipt.server_id)).count();
+        self.copies.saturating_sub(fit + staying)
+    }
+
+    /// The copy that the record names there.
+    pub fn copy_at(&self, id: ServerId) -> Option<CopyId> {
+        self.replicas.iter().find(|(replica, _)| replica.server_id == id).map(|(replica, _)| replica.copy_id)
+    }
+
     /// Whether the record names a copy there.
-    pub fn names(&self, id: ServerId) -> bool {
+    fn names(&self, id: ServerId) -> bool {
         self.replicas.iter().any(|(replica, _)| replica.server_id == id)
     }
 }

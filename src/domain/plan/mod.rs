@@ -19,7 +19,7 @@ pub use mend::{Mend, mend};
 pub use scene::Scene;
 
 use super::query;
-use super::rows::{Server, ServerState, Sweep, SweepKind};
+use super::rows::{Entry, Server, ServerState, Sweep, SweepKind};
 use super::tables::{self, keys};
 use super::{BlobId, ClusterTime, Command, CopyAt, Fault, FileId, ReadStore, ServerId};
 
@@ -27,6 +27,8 @@ use super::{BlobId, ClusterTime, Command, CopyAt, Fault, FileId, ReadStore, Serv
 const BATCH_ROWS: u32 = 250;
 /// The most rows of one source that one call looks at.
 const WINDOW: usize = 256;
+/// A walk, most of whose files need nothing, looks at so many pages of that.
+const WALK_PAGES: usize = 16;
 
 /// What only the leader knows: it is in no table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -236,37 +238,42 @@ impl Planner<'_> {
     }
 
     fn walk(&mut self, kind: SweepKind, sweep: &Sweep) -> Result<(), Fault> {
-        let limit = WINDOW.min(self.room);
-        let entries = tables::entries_after(self.store, sweep.through, limit)?;
-        let mut window = Window {
-            kind,
-            since: sweep.since,
-            through: entries.last().map(|entry| entry.file_id),
-            done: entries.len() < limit,
-            short: false,
-            files: Vec::new(),
-        };
+        let (since, through) = (sweep.since, sweep.through);
+        let mut window = Window { kind, since, through, done: false, short: false, files: Vec::new() };
         let mut loads = balance::Loads::new(&self.scene);
-        for entry in &entries {
-            let Some(content) = entry.content() else { continue };
-            let goal = match kind {
-                SweepKind::Copies => None,
-                SweepKind::Balance => match loads.goal(&self.scene, content) {
-                    Some(goal) => Some(goal),
-                    None => continue,
-                },
-            };
-            match mend(self.store, &self.scene, entry, goal.as_deref())? {
-                Some(mend) => {
-                    window.short |= kind == SweepKind::Copies && mend.falls_short();
-                    window.files.push(Candidate { file_id: entry.file_id, counted: mend.counted, goal });
-                }
-                None => window.short |= kind == SweepKind::Copies && self.scene.fit(content) < self.scene.copies,
+        for _ in 0..WALK_PAGES {
+            let limit = WINDOW.min(self.room - window.files.len());
+            if window.done || limit == 0 || window.files.len() >= WINDOW {
+                break;
+            }
+            let entries = tables::entries_after(self.store, window.through, limit)?;
+            window.done = entries.len() < limit;
+            window.through = entries.last().map(|entry| entry.file_id).or(window.through);
+            for entry in &entries {
+                self.pass(entry, &mut window, &mut loads)?;
             }
         }
         window.files.sort_by_key(|candidate| candidate.counted);
         self.room = self.room.saturating_sub(window.files.len());
         self.plan.tasks.push(Task::Walk(window));
+        Ok(())
+    }
+
+    /// What a walk finds at one entry.
+    fn pass(&self, entry: &Entry, window: &mut Window, loads: &mut balance::Loads) -> Result<(), Fault> {
+        let Some(content) = entry.content() else { return Ok(()) };
+        let copying = window.kind == SweepKind::Copies;
+        let goal = if copying { None } else { loads.goal(&self.scene, content) };
+        if !copying && goal.is_none() {
+            return Ok(());
+        }
+        match mend(self.store, &self.scene, entry, goal.as_deref())? {
+            Some(mend) => {
+                window.short |= copying && mend.falls_short();
+                window.files.push(Candidate { file_id: entry.file_id, counted: mend.counted, goal });
+            }
+            None => window.short |= copying && self.scene.fit(content) < self.scene.copies,
+        }
         Ok(())
     }
 

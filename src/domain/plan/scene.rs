@@ -59,6 +59,11 @@ impl Scene {
         self.servers.get(&id).is_some_and(|server| server.state == ServerState::Up)
     }
 
+    /// Whether a copy can be replaced there by a good one.
+    pub fn can_replace(&self, id: ServerId) -> bool {
+        self.is_up(id) && self.answers(id)
+    }
+
     pub(super) fn answers(&self, id: ServerId) -> bool {
         !self.suspect.contains(&id)
     }

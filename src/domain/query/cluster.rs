@@ -2,8 +2,9 @@
 
 use super::Ring;
 use crate::domain::command::Policy;
-use crate::domain::rows::{ClusterInfo, Server, TRASH};
-use crate::domain::{ClusterTime, Fault, ReadStore, ServerId, tables};
+use crate::domain::plan::is_unsound;
+use crate::domain::rows::{ClusterInfo, Server, ServerState, SweepKind, TRASH};
+use crate::domain::{ClusterTime, Epoch, Fault, ReadStore, ServerId, tables};
 
 /// # Errors
 /// When the storage fails.
@@ -63,4 +64,51 @@ pub fn due(store: &dyn ReadStore, now: ClusterTime) -> Result<bool, Fault> {
 /// When the storage fails.
 pub fn trash_pending(store: &dyn ReadStore) -> Result<bool, Fault> {
     tables::has_children(store, TRASH)
+}
+
+/// What tells the replication job that something has happened. Cheap to read often, and no count of what goes on by itself
+/// is in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signal {
+    pub servers: Vec<Standing>,
+    pub ring: Vec<ServerId>,
+    pub copies: u32,
+    /// When the walks began, by kind, and whether they rest.
+    pub sweeps: Vec<Option<(ClusterTime, bool)>>,
+    /// Of the most urgent repairs, the newest one's time.
+    pub newest_repair: Option<ClusterTime>,
+}
+
+/// Where a server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub server_id: ServerId,
+    pub epoch: Epoch,
+    pub state: ServerState,
+    pub full: bool,
+    /// Records name copies on it that have to be replaced, moved or verified.
+    pub owes: bool,
+}
+
+/// How many of the most urgent repairs are looked at for the newest.
+const URGENT: usize = 64;
+
+/// # Errors
+/// When the storage fails.
+pub fn signal(store: &dyn ReadStore) -> Result<Signal, Fault> {
+    let standing = |server: &Server| Standing {
+        server_id: server.server_id,
+        epoch: server.epoch,
+        state: server.state,
+        full: server.full,
+        owes: is_unsound(server),
+    };
+    let sweep = |kind| Ok(tables::sweep(store, kind)?.map(|sweep| (sweep.since, sweep.resting)));
+    Ok(Signal {
+        servers: tables::servers(store)?.iter().map(standing).collect(),
+        ring: tables::ring(store)?,
+        copies: tables::policy(store)?.copies,
+        sweeps: SweepKind::ALL.into_iter().map(sweep).collect::<Result<_, Fault>>()?,
+        newest_repair: tables::repairs_from(store, &[], URGENT)?.into_iter().map(|(_, _, repair)| repair.since).max(),
+    })
 }

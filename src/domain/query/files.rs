@@ -3,9 +3,10 @@
 use super::{AccessDecision, AccessMode, Asked};
 use crate::domain::answer::Stat;
 use crate::domain::command::{FileRef, LockProof, PathRef, Precondition};
+use crate::domain::rows::Entry;
 use crate::domain::rules::{self, Describer, Reached};
 use crate::domain::stop::{Stop, reject, settle};
-use crate::domain::{Fault, Fence, FileId, ReadStore, RejectionKind, UserId};
+use crate::domain::{Fault, Fence, FileId, ReadStore, RejectionKind, UserId, tables};
 
 fn describe(store: &dyn ReadStore, reached: Reached) -> Result<Stat, Stop> {
     Ok(Describer::new(store).stat(&reached.entry, reached.path, reached.access)?)
@@ -17,6 +18,14 @@ fn describe(store: &dyn ReadStore, reached: Reached) -> Result<Stat, Stop> {
 /// When the storage fails.
 pub fn stat(store: &dyn ReadStore, user: UserId, file: &FileRef) -> Asked<Stat> {
     settle(rules::reach(store, user, file).and_then(|reached| describe(store, reached)))
+}
+
+/// An entry's own row, for jobs that act for nobody.
+///
+/// # Errors
+/// When the storage fails.
+pub fn entry(store: &dyn ReadStore, file_id: FileId) -> Result<Option<Entry>, Fault> {
+    tables::entry(store, file_id)
 }
 
 /// The rejection that a `Write` at this path would get now, before any byte is moved.

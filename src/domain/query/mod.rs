@@ -10,8 +10,10 @@ mod walk;
 
 pub use accounts::{operation, session, user_by_id, user_by_name};
 pub use all::all;
-pub use cluster::{cluster_info, cluster_time, due, policy, ring, server, servers, trash_pending};
-pub use files::{access, precheck_update, precheck_write, stat};
+pub use cluster::{
+    Signal, Standing, cluster_info, cluster_time, due, policy, ring, server, servers, signal, trash_pending,
+};
+pub use files::{access, entry, precheck_update, precheck_write, stat};
 pub use listing::{list, locks};
 
 use super::answer::Stat;

@@ -1,0 +1,268 @@
+//! One leader's time in office: a queue, workers, and the marks of the round.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::commit::Committer;
+use super::erase::erase;
+use super::limits::Limits;
+use super::walk::Walks;
+use super::worker::{Mended, Worker};
+use crate::directory::node::App;
+use crate::domain::plan::{Candidate, Observed, Plan, Round, Task, plan};
+use crate::domain::query::{self, Signal};
+use crate::domain::rows::ServerState;
+use crate::domain::{Command, FileId, Outcome, Proposal, ServerId};
+
+/// Files that are looked after at once. Most wait for a stream at their servers.
+const WORKERS: usize = 32;
+/// Files that wait for a worker.
+const QUEUE: usize = 512;
+/// How many windows in a row are looked at where nothing in them can be mended.
+const PLANS_AT_ONCE: usize = 16;
+/// Rounds that events call for are this far apart at least.
+const EARLIEST: Duration = Duration::from_millis(500);
+/// How often the state is looked at for such events.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What ended.
+enum Ended {
+    File(FileId, Mended),
+    Erasure(anyhow::Result<()>),
+    Committer,
+}
+
+/// The leader's work. Dropping it stops everything that it has under way.
+pub(crate) struct Shift {
+    node: App,
+    worker: Worker,
+    tasks: JoinSet<Ended>,
+    queue: VecDeque<Candidate>,
+    /// Queued, or in a worker's hands.
+    known: BTreeSet<FileId>,
+    walks: Walks,
+    round: Round,
+    began: Option<Instant>,
+    /// The round has been through everything.
+    over: bool,
+    erasing: bool,
+    signal: Signal,
+    /// Something has happened that the running round may have passed by.
+    again: bool,
+    looked: Option<Instant>,
+    /// Servers that are down and have files, with the moment from which that is known here.
+    mourned: BTreeMap<ServerId, Instant>,
+}
+
+impl Shift {
+    pub(crate) fn new(node: App) -> Self {
+        let settings = node.settings.replication;
+        let (committer, committing) = Committer::start(node.clone());
+        let limits = Limits::new(settings.streams, settings.bytes_per_second);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            committing.await;
+            Ended::Committer
+        });
+        Self {
+            worker: Worker { node: node.clone(), limits, committer },
+            node,
+            tasks,
+            queue: VecDeque::new(),
+            known: BTreeSet::new(),
+            walks: Walks::default(),
+            round: Round::default(),
+            began: None,
+            over: true,
+            erasing: false,
+            signal: Signal::default(),
+            again: false,
+            looked: None,
+            mourned: BTreeMap::new(),
+        }
+    }
+
+    /// Returns when a piece of work has ended.
+    pub(crate) async fn ended(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Ok(ended)) => self.take_in(ended),
+            Some(Err(error)) if error.is_panic() => tracing::error!(%error, "a part of the replication job failed"),
+            _ => {}
+        }
+    }
+
+    fn take_in(&mut self, ended: Ended) {
+        match ended {
+            Ended::File(file, mended) => {
+                self.known.remove(&file);
+                self.walks.file_done(file, mended == Mended::Done);
+            }
+            Ended::Erasure(outcome) => {
+                self.erasing = false;
+                if let Err(error) = outcome {
+                    tracing::warn!(%error, "garbage could not be deleted and will be tried again");
+                }
+            }
+            Ended::Committer => {}
+        }
+    }
+
+    /// Looks at what is due and begins it.
+    pub(crate) async fn step(&mut self) -> anyhow::Result<()> {
+        while let Some(Ok(ended)) = self.tasks.try_join_next() {
+            self.take_in(ended);
+        }
+        for command in self.walks.finished() {
+            self.propose_all(command).await?;
+        }
+        let mut due = self.looked.is_none_or(|at| at.elapsed() >= LOOK);
+        if due {
+            self.looked = Some(Instant::now());
+            self.look().await?;
+        }
+        self.begin_round_if_due();
+        // Locks, sessions and the trash are looked at with each tick; files only while there is room for them.
+        for _ in 0..PLANS_AT_ONCE {
+            let hungry = !self.over && self.queue.len() < QUEUE / 2;
+            if !(std::mem::take(&mut due) || hungry) || !self.plan_ahead().await? {
+                break;
+            }
+        }
+        self.assign();
+        self.node.progress.busy(self.known.len() - self.queue.len().min(self.known.len()), self.queue.len());
+        Ok(())
+    }
+
+    /// Notices what calls for a round before its time.
+    async fn look(&mut self) -> anyhow::Result<()> {
+        let signal = self.node.handle().read_local(|store| query::signal(store)).await?;
+        self.mourn(&signal);
+        if signal != self.signal {
+            self.signal = signal;
+            self.again = true;
+        }
+        Ok(())
+    }
+
+    /// Notes when a dead server's last file is whole again.
+    fn mourn(&mut self, signal: &Signal) {
+        for server in &signal.servers {
+            let id = server.server_id;
+            if server.state == ServerState::Down && server.owes {
+                self.mourned.entry(id).or_insert_with(Instant::now);
+            } else if let Some(since) = self.mourned.remove(&id) {
+                let seconds = since.elapsed().as_secs_f64();
+                if server.state == ServerState::Down {
+                    self.node.progress.repair_seconds.observe(seconds);
+                    tracing::info!(server_id = %id, seconds, "everything that the dead file server held has its copies elsewhere");
+                }
+            }
+        }
+    }
+
+    fn begin_round_if_due(&mut self) {
+        let elapsed = self.began.map(|at| at.elapsed());
+        let interval = self.node.settings.replication.interval;
+        let due = elapsed.is_none_or(|elapsed| elapsed >= interval && self.over);
+        let early = self.again && elapsed.is_none_or(|elapsed| elapsed >= EARLIEST);
+        if !due && !early {
+            return;
+        }
+        if let Some(began) = self.began.filter(|_| !self.over) {
+            tracing::debug!(ms = began.elapsed().as_millis(), "a round begins anew: something has changed");
+        }
+        self.round = Round::default();
+        self.began = Some(Instant::now());
+        self.over = false;
+        self.again = false;
+        self.node.progress.round_began(self.node.clock.wall_ms());
+    }
+
+    /// Whether the next call may find more: this one found nothing in its windows, and there are others.
+    async fn plan_ahead(&mut self) -> anyhow::Result<bool> {
+        let observed = Observed {
+            now: self.node.handle().cluster_time(),
+            round: self.round.clone(),
+            room: if self.over { 0 } else { QUEUE - self.queue.len().min(QUEUE) },
+            walking: self.walks.kinds(),
+            ..Observed::default()
+        };
+        let node = self.node.clone();
+        let reading = self.node.handle().read_local(move |store| {
+            let suspect = node.suspects(&query::servers(store)?);
+            plan(store, &Observed { suspect, ..observed })
+        });
+        let Plan { tasks, round, more } = reading.await?;
+        let idle = tasks.is_empty();
+        for task in tasks {
+            self.take_on(task).await?;
+        }
+        if self.over {
+            return Ok(false);
+        }
+        self.round = round;
+        if !more && idle && self.known.is_empty() && self.walks.kinds().is_empty() {
+            self.over = true;
+            if let Some(began) = self.began {
+                self.node.progress.round_seconds.observe(began.elapsed().as_secs_f64());
+            }
+        }
+        Ok(more && idle)
+    }
+
+    async fn take_on(&mut self, task: Task) -> anyhow::Result<()> {
+        match task {
+            Task::Propose(command) => self.propose_all(command).await?,
+            Task::Mend(candidate) => self.enqueue(candidate),
+            Task::Walk(mut window) => {
+                // A file that is looked after already needs no second look; the walk does not wait for it either.
+                window.files.retain(|candidate| !self.known.contains(&candidate.file_id));
+                let files = window.files.clone();
+                self.walks.open(window);
+                files.into_iter().for_each(|candidate| self.enqueue(candidate));
+            }
+            Task::Erase(copies) if !self.erasing => {
+                self.erasing = true;
+                let node = self.node.clone();
+                self.tasks.spawn(async move { Ended::Erasure(erase(node, copies).await) });
+            }
+            // The next round lists them again.
+            Task::Erase(_) => {}
+        }
+        Ok(())
+    }
+
+    fn enqueue(&mut self, candidate: Candidate) {
+        if self.known.insert(candidate.file_id) {
+            self.queue.push_back(candidate);
+        }
+    }
+
+    fn assign(&mut self) {
+        while self.known.len() - self.queue.len() < WORKERS
+            && let Some(candidate) = self.queue.pop_front()
+        {
+            let (worker, file) = (self.worker.clone(), candidate.file_id);
+            self.tasks.spawn(async move { Ended::File(file, worker.run(candidate).await) });
+        }
+    }
+
+    /// In batches that each leave the log free in between.
+    async fn propose_all(&self, command: Command) -> anyhow::Result<()> {
+        loop {
+            let proposal = Proposal { operation: None, command: command.clone() };
+            match self.node.handle().propose(proposal).await? {
+                Ok(Outcome::Progress { more: true, rows }) if rows > 0 => {}
+                Ok(_) => return Ok(()),
+                // Somebody else was faster: the next look will see.
+                Err(rejection) if !rejection.kind.is_final() => {
+                    tracing::debug!(?command, reason = rejection.detail, "a command of the leader's own came too late");
+                    return Ok(());
+                }
+                Err(rejection) => anyhow::bail!("{command:?} was refused: {}", rejection.detail),
+            }
+        }
+    }
+}

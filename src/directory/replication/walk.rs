@@ -1,0 +1,63 @@
+//! Walks over all files: a window is in the works until each of its files is done, and then the walk advances.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::command::MAX_COPIES_LISTED;
+use crate::domain::plan::Window;
+use crate::domain::rows::SweepKind;
+use crate::domain::{Command, FileId};
+
+/// The windows that are in the works, at most one for each walk.
+#[derive(Debug, Default)]
+pub(super) struct Walks {
+    windows: BTreeMap<SweepKind, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    window: Window,
+    left: BTreeSet<FileId>,
+    failed: Vec<FileId>,
+}
+
+impl Walks {
+    pub(super) fn kinds(&self) -> BTreeSet<SweepKind> {
+        self.windows.keys().copied().collect()
+    }
+
+    pub(super) fn open(&mut self, window: Window) {
+        let left = window.files.iter().map(|candidate| candidate.file_id).collect();
+        self.windows.insert(window.kind, Open { window, left, failed: Vec::new() });
+    }
+
+    /// A file of some window is done, or could not be.
+    pub(super) fn file_done(&mut self, file: FileId, mended: bool) {
+        for open in self.windows.values_mut() {
+            if open.left.remove(&file) && !mended {
+                open.failed.push(file);
+            }
+        }
+    }
+
+    /// Takes out the windows of which nothing is left, as the commands that enter them.
+    pub(super) fn finished(&mut self) -> Vec<Command> {
+        let done: Vec<SweepKind> =
+            self.windows.iter().filter(|(_, open)| open.left.is_empty()).map(|(kind, _)| *kind).collect();
+        done.into_iter().filter_map(|kind| Some(self.windows.remove(&kind)?.advance())).collect()
+    }
+}
+
+impl Open {
+    fn advance(self) -> Command {
+        let Window { kind, since, through, done, short, .. } = self.window;
+        let mut owed = self.failed;
+        // A file that was not moved for the sake of balance is owed nothing; the walk need not begin again at once.
+        let short = short || (kind == SweepKind::Balance && !owed.is_empty());
+        if kind == SweepKind::Balance {
+            owed.clear();
+        }
+        // A window has no more files than that; if it had, the next walk would find the others.
+        owed.truncate(MAX_COPIES_LISTED);
+        Command::AdvanceSweep { kind, since, through, done, short, owed }
+    }
+}

@@ -1,0 +1,241 @@
+//! One file: what may be good is verified, what is missing is copied, and the record is changed.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::commit::{Committed, Committer};
+use super::limits::Limits;
+use crate::client::blobs::{BlobError, CopyOrder, ServerAddress, StoredCopy};
+use crate::directory::lookout::address;
+use crate::directory::node::App;
+use crate::domain::command::Receipt;
+use crate::domain::plan::{Candidate, Mend, Scene, mend};
+use crate::domain::query;
+use crate::domain::{Command, CopyAt, CopyId, Proposal, ServerId};
+
+/// A copying or a verification has so long, whatever the size…
+const BASE: Duration = Duration::from_secs(20);
+/// …and a second more for each of so many bytes.
+const SLOWEST_BYTES_PER_SECOND: u64 = 4 * 1024 * 1024;
+
+/// What came of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mended {
+    /// The record has other copies now, or needs none.
+    Done,
+    /// Some of it could be done, or nothing: the next round will see.
+    Not,
+}
+
+/// What every worker has.
+#[derive(Clone)]
+pub(super) struct Worker {
+    pub(super) node: App,
+    pub(super) limits: Limits,
+    pub(super) committer: Committer,
+}
+
+/// What was found and made so far.
+#[derive(Default)]
+struct Found {
+    /// Receipts that the record may name.
+    receipts: Vec<Receipt>,
+    /// Copies that were made here, and are nobody's until the record names them.
+    made: Vec<CopyAt>,
+    /// Servers where the named copy turned out to be bad or gone: a copy can be made in its place.
+    bad: Vec<ServerId>,
+}
+
+impl Worker {
+    pub(super) async fn run(self, candidate: Candidate) -> Mended {
+        match self.mend(&candidate).await {
+            Ok(mended) => mended,
+            Err(error) => {
+                tracing::warn!(file_id = %candidate.file_id, %error, "a file could not be looked at and waits for the next round");
+                Mended::Not
+            }
+        }
+    }
+
+    async fn mend(&self, candidate: &Candidate) -> anyhow::Result<Mended> {
+        let node = self.node.clone();
+        let (file_id, goal) = (candidate.file_id, candidate.goal.clone());
+        // The record as it is now: the plan may be minutes old.
+        let looked = self.node.handle().read_local(move |store| {
+            let scene = Scene::read(store, node.suspects(&query::servers(store)?))?;
+            let entry = query::entry(store, file_id)?;
+            let mend = entry.map(|entry| mend(store, &scene, &entry, goal.as_deref())).transpose()?.flatten();
+            Ok(mend.map(|mend| (scene, mend)))
+        });
+        let Some((scene, mend)) = looked.await? else { return Ok(Mended::Done) };
+
+        let mut found = Found::default();
+        self.verify(&scene, &mend, &mut found).await;
+        let complete = self.copy(&scene, &mend, &mut found).await?;
+        let Some(change) = mend.settle(&found.receipts) else {
+            self.condemn(found.made).await?;
+            return Ok(Mended::Not);
+        };
+        match self.committer.commit(change).await {
+            Committed::Done => {
+                self.node.progress.mended.inc();
+                Ok(if complete { Mended::Done } else { Mended::Not })
+            }
+            refused => {
+                tracing::debug!(%file_id, ?refused, "a file changed while it was being mended");
+                self.condemn(found.made).await?;
+                Ok(Mended::Not)
+            }
+        }
+    }
+
+    /// Has the servers that came back look at what they still hold.
+    async fn verify(&self, scene: &Scene, mend: &Mend, found: &mut Found) {
+        for (server_id, copy_id) in &mend.verify {
+            let Some(at) = scene.servers.get(server_id).map(address) else { continue };
+            let _stream = self.limits.streams(&[*server_id]).await;
+            let call = self.node.blobs.verify(&at, mend.blob_id, *copy_id, mend.size);
+            match in_time(*server_id, mend.size, call).await {
+                Ok(copy) if copy.sha256 == mend.sha256 && copy.size == mend.size => {
+                    self.node.progress.verified.inc();
+                    found.receipts.push(self.receipt(&copy));
+                }
+                Ok(_) => found.bad.push(*server_id),
+                Err(error @ (BlobError::Missing { .. } | BlobError::Corrupt { .. })) => {
+                    tracing::info!(file_id = %mend.file_id, blob_id = %mend.blob_id, %error, "a copy that was to be taken back is not good");
+                    found.bad.push(*server_id);
+                }
+                Err(error) => self.note(mend, "verified", &error),
+            }
+        }
+    }
+
+    /// Makes the copies that are still missing. Whether all were made.
+    async fn copy(&self, scene: &Scene, mend: &Mend, found: &mut Found) -> anyhow::Result<bool> {
+        let mut missing = mend.still_missing(scene, &found.receipts);
+        let in_place = found.bad.iter().copied().filter(|id| scene.can_replace(*id));
+        let targets: Vec<ServerId> = in_place.chain(mend.targets.iter().copied()).collect();
+        let verified = found.receipts.iter().map(|receipt| receipt.server_id);
+        let mut sources: Vec<ServerId> = verified.chain(mend.sources.iter().copied()).collect();
+        sources.retain(|id| !found.bad.contains(id));
+        let mut targets = targets.into_iter();
+        while missing > 0 {
+            let Some(target) = targets.next() else { return Ok(false) };
+            let Some(to) = scene.servers.get(&target).map(address) else { continue };
+            while let Some(source) = sources.iter().copied().find(|id| *id != target) {
+                let Some(from) = scene.servers.get(&source).map(address) else { break };
+                match self.copy_one(mend, &to, from).await {
+                    Ok(copy) => {
+                        found.receipts.push(self.receipt(&copy));
+                        let (server_id, copy_id) = (copy.server_id, copy.copy_id);
+                        found.made.push(CopyAt { server_id, blob_id: mend.blob_id, copy_id });
+                        missing -= 1;
+                        break;
+                    }
+                    Err(error) => {
+                        self.note(mend, "copied", &error);
+                        if blamed(&error) != source {
+                            break;
+                        }
+                        // The fault is the source's: another one may do.
+                        sources.retain(|id| *id != source);
+                        self.report(mend, source, &error).await?;
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    async fn copy_one(&self, mend: &Mend, to: &ServerAddress, source: ServerAddress) -> Result<StoredCopy, BlobError> {
+        let _streams = self.limits.streams(&[to.server_id, source.server_id]).await;
+        let bytes_per_second = self.limits.bytes(mend.size).await;
+        let order = CopyOrder {
+            blob_id: mend.blob_id,
+            copy_id: CopyId(self.node.clock.random_u128()),
+            source,
+            size: mend.size,
+            sha256: mend.sha256,
+            bytes_per_second: Some(bytes_per_second),
+        };
+        let copied = in_time(to.server_id, mend.size, self.node.blobs.copy(to, order)).await;
+        match copied {
+            Ok(copy) => {
+                self.node.progress.copied(mend.size);
+                Ok(copy)
+            }
+            // A copy may be there that an earlier attempt made, whose commit was lost.
+            Err(refused @ BlobError::Refused { .. }) => match self.node.blobs.head(to, mend.blob_id).await {
+                Ok(copy) if (copy.size, copy.sha256, copy.epoch) == (mend.size, mend.sha256, to.epoch) => {
+                    let call = self.node.blobs.verify(to, mend.blob_id, copy.copy_id, mend.size);
+                    in_time(to.server_id, mend.size, call).await
+                }
+                _ => Err(refused),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stamped when the copy is there: from then on its age counts.
+    fn receipt(&self, copy: &StoredCopy) -> Receipt {
+        Receipt {
+            server_id: copy.server_id,
+            epoch: copy.epoch,
+            copy_id: copy.copy_id,
+            received_at: self.node.handle().cluster_time(),
+        }
+    }
+
+    fn note(&self, mend: &Mend, what: &str, error: &BlobError) {
+        self.node.note_blob_error(error);
+        self.node.progress.failed.inc();
+        tracing::info!(file_id = %mend.file_id, blob_id = %mend.blob_id, %error, "a copy could not be {what}");
+    }
+
+    /// A source that turned out to be bad stops counting.
+    async fn report(&self, mend: &Mend, source: ServerId, error: &BlobError) -> anyhow::Result<()> {
+        let bad = matches!(error, BlobError::Missing { .. } | BlobError::Corrupt { .. });
+        let Some(copy_id) = mend.copy_at(source).filter(|_| bad) else { return Ok(()) };
+        let copies = vec![CopyAt { server_id: source, blob_id: mend.blob_id, copy_id }];
+        self.propose(Command::Report { copies }).await
+    }
+
+    /// What was made for nothing goes the way of all copies that nobody names.
+    async fn condemn(&self, made: Vec<CopyAt>) -> anyhow::Result<()> {
+        if made.is_empty() {
+            return Ok(());
+        }
+        self.propose(Command::Condemn { copies: made }).await
+    }
+
+    async fn propose(&self, command: Command) -> anyhow::Result<()> {
+        match self.node.handle().propose(Proposal { operation: None, command }).await? {
+            Ok(_) => Ok(()),
+            Err(rejection) => anyhow::bail!("refused: {}", rejection.detail),
+        }
+    }
+}
+
+/// Whose fault it is.
+fn blamed(error: &BlobError) -> ServerId {
+    match error {
+        BlobError::Unreachable { server_id, .. }
+        | BlobError::Missing { server_id }
+        | BlobError::Corrupt { server_id }
+        | BlobError::Full { server_id }
+        | BlobError::Refused { server_id, .. } => *server_id,
+        BlobError::BodyBroken(_) => ServerId(0),
+    }
+}
+
+async fn in_time<T>(
+    server_id: ServerId,
+    size: u64,
+    call: impl Future<Output = Result<T, BlobError>>,
+) -> Result<T, BlobError> {
+    let limit = BASE + Duration::from_secs(size / SLOWEST_BYTES_PER_SECOND);
+    timeout(limit, call).await.unwrap_or_else(|_| {
+        Err(BlobError::Unreachable { server_id, cause: format!("it was not done within {} s", limit.as_secs()) })
+    })
+}
