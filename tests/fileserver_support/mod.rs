@@ -19,7 +19,7 @@ use ringmaster::client::blobs::http::HttpBlobs;
 use ringmaster::client::blobs::{BlobError, Blobs, Body, PutCopy, ServerAddress, StoredCopy};
 use ringmaster::clock::SharedClock;
 use ringmaster::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, ServerUuid, Sha256};
-use ringmaster::fileserver::{FileServer, Options, start};
+use ringmaster::fileserver::{FileServer, Options, Scrubbing, start};
 use ringmaster::protocol::api::ServerState;
 use ringmaster::protocol::capability::{Capability, Method};
 use ringmaster::protocol::registration::{
@@ -192,6 +192,7 @@ pub async fn try_start(data_dir: &Path, directory: Vec<String>) -> anyhow::Resul
         secret: secret(),
         clock: SharedClock::system(),
         capacity: None,
+        scrub: Scrubbing::default(),
     };
     Ok((start(options).await?, url))
 }

@@ -160,9 +160,19 @@ impl Store {
         Ok(Usage { capacity, free, used, blobs: self.blobs.load(Ordering::Relaxed) })
     }
 
+    /// The bytes and the number of all blobs, as far as they were counted.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (self.used.load(Ordering::Relaxed), self.blobs.load(Ordering::Relaxed))
+    }
+
     /// How often a damaged copy was met since the start.
     pub(super) fn damaged(&self) -> u64 {
         self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// The size of a data file as it is; 0 where it is gone.
+    fn data_bytes(&self, blob_id: BlobId) -> u64 {
+        std::fs::metadata(self.layout.data(blob_id)).map_or(0, |metadata| metadata.len())
     }
 
     fn shard(&self, shard: u8) -> MutexGuard<'_, Shard> {
