@@ -14,6 +14,8 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 const MAX_NAME_BYTES: usize = 64;
 /// Less than this and a file server could not take a single chunk with its checksums.
 const MIN_CAPACITY: u64 = 1 << 20;
+/// In bytes per second. The scrubber reads no slower while there is anything to read.
+const MIN_SCRUB_RATE: u64 = 1 << 20;
 
 #[derive(Default)]
 struct Problems(Vec<String>);
@@ -183,6 +185,15 @@ pub(super) fn file_server(config: &FileServerConfig) -> Result<(), ConfigError> 
         problems.require(capacity >= MIN_CAPACITY, || {
             format!("`server.capacity` is {capacity} bytes: use at least \"1MiB\", or leave it out for the whole disk")
         });
+    }
+    problems.require(config.scrub.max_rate >= MIN_SCRUB_RATE, || {
+        format!(
+            "`scrub.max_rate` is {} bytes: use at least \"1MiB\"; `scrub.interval = \"0s\"` stops it",
+            config.scrub.max_rate
+        )
+    });
+    if !config.scrub.interval.is_zero() {
+        problems.at_least("scrub.interval", config.scrub.interval, Duration::from_secs(1));
     }
     problems.require(!config.cluster.directory.is_empty(), || {
         "`cluster.directory` is empty: list the urls of the directory nodes".into()

@@ -261,6 +261,13 @@ const FILE_SERVER: &[Key] = &[
     key("server.capacity", Size, Absent("the size of the disk"), "the most that it stores"),
     key("cluster.directory", Urls, Required, "urls of the directory nodes"),
     SECRET_FILE,
+    key(
+        "scrub.interval",
+        Duration,
+        Value("7d"),
+        "in what time everything stored is read once and checked, so that damage is found in what nobody reads; `0s` for never",
+    ),
+    key("scrub.max_rate", Size, Value("32MiB"), "the most bytes per second that are read for it"),
     LOG_FORMAT,
     LOG_LEVEL,
 ];

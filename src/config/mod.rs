@@ -223,6 +223,7 @@ impl DirectoryConfig {
 pub struct FileServerConfig {
     pub server: Server,
     pub cluster: FileServerCluster,
+    pub scrub: Scrub,
     pub log: Log,
 }
 
@@ -254,6 +255,18 @@ pub struct FileServerCluster {
     pub directory: Vec<BaseUrl>,
     #[serde(deserialize_with = "values::path")]
     pub secret_file: PathBuf,
+}
+
+/// How it looks for damage in what nobody reads.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scrub {
+    /// Zero for never.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// Bytes per second.
+    #[serde(deserialize_with = "values::size")]
+    pub max_rate: u64,
 }
 
 impl FileServerConfig {

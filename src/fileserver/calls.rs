@@ -1,4 +1,4 @@
-//! The two calls that a file server makes to directory nodes.
+//! The calls that a file server makes to directory nodes.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use reqwest::{Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::protocol::inventory::{InventoryAnswer, InventoryReport};
 use crate::protocol::problem::Problem;
 use crate::protocol::registration::{HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest};
 use crate::protocol::secret::ClusterSecret;
@@ -14,6 +15,8 @@ use crate::protocol::secret::ClusterSecret;
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The directory calls back before it answers, and then waits for its majority.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The directory may have to commit something for each item.
+const INVENTORY_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Room for the addresses of ten thousand file servers.
 const MAX_ANSWER_BYTES: usize = 2 * 1024 * 1024;
@@ -52,6 +55,10 @@ impl Calls {
 
     pub(super) async fn heartbeat(&self, node: &str, beat: &HeartbeatRequest) -> Result<HeartbeatAnswer, CallError> {
         self.post(format!("{node}/heartbeat"), beat, HEARTBEAT_TIMEOUT).await
+    }
+
+    pub(super) async fn inventory(&self, node: &str, report: &InventoryReport) -> Result<InventoryAnswer, CallError> {
+        self.post(format!("{node}/inventory"), report, INVENTORY_TIMEOUT).await
     }
 
     async fn post<T: DeserializeOwned>(

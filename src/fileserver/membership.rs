@@ -25,7 +25,6 @@ use crate::clock::SharedClock;
 use crate::domain::{ClusterId, Epoch, ServerId};
 use crate::protocol::api::ServerState;
 use crate::protocol::registration::{HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest};
-use crate::protocol::secret::ClusterSecret;
 
 /// A directory has 3 to 7 nodes; whatever claims more is wrong.
 const MAX_NODES: usize = 32;
@@ -39,8 +38,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// a node may be cut off from the others for long.
 const FIRST_GAP: Duration = Duration::from_secs(1);
 const MAX_GAP: Duration = Duration::from_secs(60);
-/// The directory's answer is kept within these bounds.
+/// The directory's answers are kept within these bounds.
 const HEARTBEAT_MS: std::ops::RangeInclusive<u64> = 50..=60_000;
+const INVENTORY_MS: std::ops::RangeInclusive<u64> = 50..=7 * 24 * 3600 * 1000;
 
 enum Event {
     Measured(Option<(Usage, u64)>),
@@ -100,12 +100,12 @@ impl Membership {
         identity: Identity,
         store: Arc<Store>,
         metrics: Arc<Metrics>,
-        (secret, clock): (ClusterSecret, SharedClock),
+        (calls, clock): (Calls, SharedClock),
         (url, zone): (String, String),
         directory: &[String],
     ) -> anyhow::Result<(Self, watch::Receiver<View>)> {
         let capacity = store.usage()?.capacity;
-        let (view, seen) = watch::channel(View { bound: identity.bound(), ..View::default() });
+        let (view, seen) = watch::channel(View::new(identity.bound()));
         let about =
             RegisterRequest { uuid: identity.uuid(), url, zone, capacity, server_id: None, last: None, next: None };
         let configured: Vec<String> = directory.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
@@ -113,7 +113,7 @@ impl Membership {
             identity: Arc::new(Mutex::new(identity)),
             store,
             metrics,
-            calls: Calls::new(secret)?,
+            calls,
             clock,
             about,
             configured,
@@ -353,6 +353,7 @@ impl Membership {
         self.last_failure = None;
         self.admitted_at = Some(Instant::now());
         self.heartbeat = Duration::from_millis(answer.heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end()));
+        let inventory = Duration::from_millis(answer.inventory_ms.clamp(*INVENTORY_MS.start(), *INVENTORY_MS.end()));
         self.metrics.registrations.inc();
         self.learn_nodes(&answer.directory);
         // The node that answered is the first to be asked the next time.
@@ -367,6 +368,7 @@ impl Membership {
         self.view.send_modify(|view| {
             view.bound = Some((cluster_id, server_id));
             view.epoch = Some(epoch);
+            view.inventory = inventory;
             view.learn_servers(servers);
         });
         self.measure();
@@ -398,7 +400,15 @@ impl Membership {
             let known = self.nodes.iter().position(|node| node.url == url).map(|at| self.nodes.swap_remove(at));
             nodes.push(known.unwrap_or_else(|| Node { url: url.to_owned(), reachable: None, waiting: false }));
         }
+        let urls: Vec<String> = nodes.iter().map(|node| node.url.clone()).collect();
         self.nodes = nodes;
+        self.view.send_if_modified(|view| {
+            let is_new = *view.nodes != urls;
+            if is_new {
+                view.nodes = Arc::new(urls);
+            }
+            is_new
+        });
     }
 }
 

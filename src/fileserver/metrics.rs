@@ -20,6 +20,13 @@ pub(super) struct Metrics {
     pub(super) deleted: Counter,
     pub(super) registrations: Counter,
     pub(super) heartbeats_failed: Counter,
+    pub(super) inventories: Counter,
+    pub(super) damage_reported: Counter,
+    pub(super) scrubbed_blobs: Counter,
+    pub(super) scrubbed_bytes: Counter,
+    pub(super) scrub_damaged: Counter,
+    /// Seconds since the Unix epoch; 0 before the first.
+    pub(super) scrub_last_completed: Level,
     damaged: Level,
     blobs: Level,
     used: Level,
@@ -37,6 +44,20 @@ impl Metrics {
         registry.register("deleted", "Copies deleted", self.deleted.clone());
         registry.register("registrations", "Times admitted by the directory", self.registrations.clone());
         registry.register("heartbeats_failed", "Heartbeats without an answer", self.heartbeats_failed.clone());
+        registry.register("inventories", "Times the directory was told of everything held", self.inventories.clone());
+        registry.register(
+            "damage_reported",
+            "Damaged copies that the directory was told of",
+            self.damage_reported.clone(),
+        );
+        registry.register("scrubbed_blobs", "Copies that the scrubber looked at", self.scrubbed_blobs.clone());
+        registry.register("scrubbed_bytes", "Bytes that the scrubber found good", self.scrubbed_bytes.clone());
+        registry.register("scrub_damaged", "Damaged copies that the scrubber found", self.scrub_damaged.clone());
+        registry.register(
+            "scrub_last_completed",
+            "When everything was last scrubbed, in seconds since 1970, 0 for never",
+            self.scrub_last_completed.clone(),
+        );
         registry.register("damaged", "Times a damaged copy was met since the start", self.damaged.clone());
         registry.register("blobs", "Blobs held", self.blobs.clone());
         registry.register("used_bytes", "Bytes of the blobs held", self.used.clone());

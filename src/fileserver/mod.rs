@@ -5,11 +5,15 @@
 
 mod calls;
 mod check;
+mod damage;
 mod http;
 mod identity;
+mod inventory;
 mod membership;
 mod metrics;
 mod pace;
+mod report;
+mod scrub;
 mod store;
 mod transfer;
 mod view;
@@ -18,13 +22,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
+use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::calls::Calls;
+use self::damage::report_damage;
 use self::identity::Identity;
+use self::inventory::Inventory;
 use self::membership::Membership;
 use self::metrics::Metrics;
+use self::report::Reporter;
+use self::scrub::Scrubber;
+pub use self::scrub::Scrubbing;
 use self::store::Store;
 use self::view::View;
 use crate::client::blobs::http::HttpBlobs;
@@ -46,6 +57,7 @@ pub struct Options {
     pub clock: SharedClock,
     /// The most bytes that it is to hold; the size of the file system where it is not given.
     pub capacity: Option<u64>,
+    pub scrub: Scrubbing,
 }
 
 /// A running file server. Dropping it stops it, without waiting for the end.
@@ -62,24 +74,27 @@ pub struct FileServer {
 /// When the data directory is in use, belongs to somebody else, or cannot be read or written; when the options name
 /// no directory node.
 pub async fn start(options: Options) -> anyhow::Result<FileServer> {
-    let Options { listener, data_dir, advertise, zone, directory, secret, clock, capacity } = options;
+    let Options { listener, data_dir, advertise, zone, directory, secret, clock, capacity, scrub } = options;
     if directory.is_empty() {
         bail!("no directory node is named: set `cluster.directory` to the URLs of at least one");
     }
     let advertise = advertise.trim_end_matches('/').to_owned();
+    let metrics = Arc::new(Metrics::default());
     let opening = {
         let clock = clock.clone();
-        move || -> anyhow::Result<(Identity, Arc<Store>)> {
+        let metrics = Arc::clone(&metrics);
+        move || -> anyhow::Result<(Identity, Arc<Store>, Scrubber)> {
             let identity = Identity::open(&data_dir, &clock)?;
-            let store = Store::open(&data_dir, capacity, clock)
+            let store = Store::open(&data_dir, capacity, clock.clone())
                 .with_context(|| format!("cannot open the blob store in {}", data_dir.display()))?;
-            Ok((identity, store))
+            let scrubber = Scrubber::open(&data_dir, Arc::clone(&store), metrics, clock, scrub);
+            Ok((identity, store, scrubber))
         }
     };
-    let (identity, store) = tokio::task::spawn_blocking(opening).await??;
+    let (identity, store, scrubber) = tokio::task::spawn_blocking(opening).await??;
     let uuid = identity.uuid();
-    let metrics = Arc::new(Metrics::default());
-    let known = (secret.clone(), clock.clone());
+    let calls = Calls::new(secret.clone())?;
+    let known = (calls.clone(), clock.clone());
     let member = (advertise.clone(), zone);
     let (membership, view) =
         Membership::new(identity, Arc::clone(&store), Arc::clone(&metrics), known, member, &directory)?;
@@ -87,12 +102,28 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
         let view = view.clone();
         move || view.borrow().bound.map(|(cluster_id, _)| cluster_id)
     };
+    let inventory = Inventory::new(
+        Arc::clone(&store),
+        Arc::clone(&metrics),
+        clock.clone(),
+        Reporter::new("the inventory", calls.clone(), view.clone()),
+    );
+    let damage = report_damage(
+        Arc::clone(&store),
+        Arc::clone(&metrics),
+        clock.clone(),
+        Reporter::new("a report of damage", calls, view.clone()),
+    );
+    let reporting = async move {
+        tokio::join!(inventory.run(), damage);
+    };
     let context = Arc::new(http::Context {
         store: Arc::clone(&store),
         view: view.clone(),
         peers: HttpBlobs::new(secret.clone(), cluster_id, clock.clone())?,
         secret,
         clock,
+        scrub: scrubber.demand(),
         checks: Semaphore::new(http::MAX_CHECKS),
         uuid,
         advertise,
@@ -101,20 +132,30 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
     });
     let stop = CancellationToken::new();
     let (report, outcome) = watch::channel(None);
-    tokio::spawn(supervise(listener, context, membership, store, stop.clone(), report));
+    let background = Background { membership, scrubber, reporting: Box::pin(reporting) };
+    tokio::spawn(supervise(listener, context, background, store, stop.clone(), report));
     Ok(FileServer { view, stop, outcome })
+}
+
+/// What goes on beside the serving of requests.
+struct Background {
+    membership: Membership,
+    scrubber: Scrubber,
+    /// Ends only by being dropped.
+    reporting: BoxFuture<'static, ()>,
 }
 
 /// Runs the parts until one fails or all are stopped. The data directory stays locked until the last request is done.
 async fn supervise(
     listener: TcpListener,
     context: Arc<http::Context>,
-    membership: Membership,
+    background: Background,
     store: Arc<Store>,
     stop: CancellationToken,
     report: watch::Sender<Option<Result<(), Arc<anyhow::Error>>>>,
 ) {
     let _stop_when_dropped = stop.clone().drop_guard();
+    let Background { membership, scrubber, reporting } = background;
     let identity = membership.identity();
     let counting = {
         let stop = stop.clone();
@@ -133,7 +174,14 @@ async fn supervise(
         stop.cancel();
         joined
     };
-    let ((), (), joined) = tokio::join!(counting, serving, joining);
+    let reporting = async {
+        tokio::select! {
+            () = reporting => {}
+            () = stop.cancelled() => {}
+        }
+    };
+    let scrubbing = scrubber.run(stop.clone());
+    let ((), (), (), (), joined) = tokio::join!(counting, serving, reporting, scrubbing, joining);
     drop(identity);
     // Nobody may be left to hear it.
     let _ = report.send(Some(joined.map_err(Arc::new)));

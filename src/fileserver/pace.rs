@@ -28,12 +28,17 @@ impl Pace {
     /// by the next.
     pub(super) async fn spend(&mut self, bytes: u64) {
         let now = Instant::now();
+        let due = self.owe(bytes, now);
+        if due > now {
+            tokio::time::sleep_until(due).await;
+        }
+    }
+
+    fn owe(&mut self, bytes: u64, now: Instant) -> Instant {
         let earliest = now.checked_sub(MAX_ARREARS).unwrap_or(now);
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
         self.due = self.due.max(earliest) + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        if self.due > now {
-            tokio::time::sleep_until(self.due).await;
-        }
+        self.due
     }
 }
 
@@ -41,20 +46,14 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn it_takes_the_time_that_the_bytes_are_given() {
-        let begun = Instant::now();
+    #[test]
+    fn the_bytes_take_the_time_that_they_are_given() {
         let mut pace = Pace::new(1000);
-        for _ in 0..10 {
-            pace.spend(500).await;
-        }
-        assert_eq!(begun.elapsed(), Duration::from_secs(5));
-        // Time lost is made up for, up to a second of it.
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        let begun = Instant::now();
-        pace.spend(1000).await;
-        assert_eq!(begun.elapsed(), Duration::ZERO);
-        pace.spend(1000).await;
-        assert_eq!(begun.elapsed(), Duration::from_secs(1));
+        let begun = pace.due;
+        assert_eq!(pace.owe(500, begun), begun + Duration::from_millis(500));
+        assert_eq!(pace.owe(4500, begun), begun + Duration::from_secs(5), "what was not waited for is still owed");
+        let later = begun + Duration::from_secs(60);
+        assert_eq!(pace.owe(1000, later), later, "a second of lost time is made up for");
+        assert_eq!(pace.owe(1000, later), later + Duration::from_secs(1), "and no more");
     }
 }

@@ -19,9 +19,11 @@ use ringmaster::client::blobs::http::HttpBlobs;
 use ringmaster::client::blobs::{BlobError, Blobs, Body, PutCopy, ServerAddress, StoredCopy};
 use ringmaster::clock::SharedClock;
 use ringmaster::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, ServerUuid, Sha256};
-use ringmaster::fileserver::{FileServer, Options, start};
+use ringmaster::fileserver::{FileServer, Options, Scrubbing, start};
 use ringmaster::protocol::api::ServerState;
 use ringmaster::protocol::capability::{Capability, Method};
+use ringmaster::protocol::inventory::{InventoryAnswer, InventoryReport};
+use ringmaster::protocol::problem::{Code, Problem};
 use ringmaster::protocol::registration::{
     ChallengeAnswer, ChallengeCall, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry,
 };
@@ -46,6 +48,15 @@ pub struct Ledger {
     pub forgotten: bool,
     pub state: Option<ServerState>,
     pub registrations: u64,
+    /// Every request to be admitted, also those that were refused.
+    pub requests: Vec<RegisterRequest>,
+    /// How requests to be admitted are answered instead.
+    pub refusal: Option<(u16, &'static str)>,
+    /// So many are admitted without being told.
+    pub lost_answers: u32,
+    pub inventory_ms: Option<u64>,
+    pub reports: Vec<InventoryReport>,
+    pub refuses_reports: bool,
     pub heartbeats: BTreeMap<String, Vec<HeartbeatRequest>>,
 }
 
@@ -74,6 +85,7 @@ impl Directory {
         let router = Router::new()
             .route("/register", post(register))
             .route("/heartbeat", post(heartbeat))
+            .route("/inventory", post(inventory))
             .with_state((self.clone(), url.clone()));
         tokio::spawn(async move { axum::serve(listener, router).await });
         url
@@ -112,6 +124,13 @@ async fn register(
     if !allowed(&directory, &headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
+    if let Some((status, detail)) = directory.with_ledger(|ledger| {
+        ledger.requests.push(request.clone());
+        ledger.refusal
+    }) {
+        let problem = Problem::new(Code::Forbidden, detail, "1");
+        return (StatusCode::from_u16(status).expect("a status"), Json(problem)).into_response();
+    }
     let call = ChallengeCall::new(&directory.secret, SharedClock::system().random());
     let answer = reqwest::Client::new()
         .post(format!("{}/challenge", request.url))
@@ -125,7 +144,7 @@ async fn register(
     if !call.verify_answer(&answer, request.uuid, &request.url) {
         return StatusCode::FORBIDDEN.into_response();
     }
-    let (cluster_id, entry) = directory.with_ledger(|ledger| {
+    let (cluster_id, entry, inventory_ms, is_lost) = directory.with_ledger(|ledger| {
         ledger.registrations += 1;
         ledger.forgotten = false;
         ledger.state = None;
@@ -137,14 +156,20 @@ async fn register(
             epoch: Epoch(1),
         });
         entry.url.clone_from(&request.url);
-        (ledger.cluster_id.expect("set"), entry.clone())
+        let entry = entry.clone();
+        let is_lost = ledger.lost_answers > 0;
+        ledger.lost_answers -= u32::from(is_lost);
+        (ledger.cluster_id.expect("set"), entry, ledger.inventory_ms.unwrap_or(1_800_000), is_lost)
     });
+    if is_lost {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let answer = RegisterAnswer {
         cluster_id,
         server_id: entry.server_id,
         epoch: entry.epoch,
         heartbeat_ms: 50,
-        inventory_ms: 1_800_000,
+        inventory_ms,
         directory: directory.directory(),
         servers: directory.servers(),
     };
@@ -168,6 +193,26 @@ async fn heartbeat(
     Json(HeartbeatAnswer { known, epoch, state, directory, servers }).into_response()
 }
 
+async fn inventory(
+    State((directory, _)): State<(Directory, String)>,
+    headers: HeaderMap,
+    Json(report): Json<InventoryReport>,
+) -> Response {
+    if !allowed(&directory, &headers) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let refused = directory.with_ledger(|ledger| {
+        if !ledger.refuses_reports {
+            ledger.reports.push(report);
+        }
+        ledger.refuses_reports
+    });
+    if refused {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    Json(InventoryAnswer::default()).into_response()
+}
+
 pub async fn bind() -> (TcpListener, String) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address: SocketAddr = listener.local_addr().expect("bound");
@@ -182,6 +227,16 @@ pub struct Server {
 }
 
 pub async fn try_start(data_dir: &Path, directory: Vec<String>) -> anyhow::Result<(FileServer, String)> {
+    // No scrubber, so that damage is met by nobody but the test.
+    let scrub = Scrubbing { interval: Duration::ZERO, ..Scrubbing::default() };
+    try_start_scrubbing(data_dir, directory, scrub).await
+}
+
+pub async fn try_start_scrubbing(
+    data_dir: &Path,
+    directory: Vec<String>,
+    scrub: Scrubbing,
+) -> anyhow::Result<(FileServer, String)> {
     let (listener, url) = bind().await;
     let options = Options {
         listener,
@@ -192,6 +247,7 @@ pub async fn try_start(data_dir: &Path, directory: Vec<String>) -> anyhow::Resul
         secret: secret(),
         clock: SharedClock::system(),
         capacity: None,
+        scrub,
     };
     Ok((start(options).await?, url))
 }
@@ -200,6 +256,15 @@ impl Server {
     /// Starts one and waits until it is admitted and its directory was heard once.
     pub async fn start(data_dir: &Path, directory: Vec<String>) -> Self {
         let (server, url) = try_start(data_dir, directory).await.expect("starts");
+        Self::admitted(data_dir, server, url).await
+    }
+
+    pub async fn start_scrubbing(data_dir: &Path, directory: Vec<String>, scrub: Scrubbing) -> Self {
+        let (server, url) = try_start_scrubbing(data_dir, directory, scrub).await.expect("starts");
+        Self::admitted(data_dir, server, url).await
+    }
+
+    async fn admitted(data_dir: &Path, server: FileServer, url: String) -> Self {
         tokio::time::timeout(DEADLINE, server.admitted()).await.expect("in time").expect("admitted");
         Self { server, url, data_dir: data_dir.to_owned() }
     }
@@ -339,6 +404,21 @@ pub fn capability(at: &ServerAddress, method: Method, blob_id: Option<BlobId>) -
         expires_at_wall_ms: SharedClock::system().wall_ms() + 60_000,
     };
     capability.mint(&secret())
+}
+
+/// The reports of one blob alone: of damage.
+pub fn damage_reports(directory: &Directory, blob_id: BlobId) -> Vec<InventoryReport> {
+    let is_it =
+        |report: &&InventoryReport| report.through == Some(blob_id) && report.after == InventoryReport::before(blob_id);
+    directory.with_ledger(|ledger| ledger.reports.iter().filter(is_it).cloned().collect())
+}
+
+/// A number that a server tells Prometheus.
+pub async fn metric(url: &str, name: &str) -> u64 {
+    let answer = reqwest::get(format!("{url}/metrics")).await.expect("an answer");
+    let text = answer.text().await.expect("text");
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("ringmaster_fileserver_{name} ")));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
 }
 
 pub fn flip(path: &Path, byte: usize) {

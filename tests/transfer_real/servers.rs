@@ -122,6 +122,7 @@ impl Servers {
                 secret: secret(),
                 clock,
                 capacity: None,
+                scrub: fileserver::Scrubbing::default(),
             };
             let server = fileserver::start(options).await.expect("it starts");
             let (server_id, epoch) = server.admitted().await.expect("it is admitted");

@@ -78,6 +78,7 @@ async fn start_file_server(config: FileServerConfig) -> anyhow::Result<Running> 
         secret,
         clock: SharedClock::system(),
         capacity: config.server.capacity,
+        scrub: fileserver::Scrubbing { interval: config.scrub.interval, max_rate: config.scrub.max_rate },
     };
     let server = std::sync::Arc::new(fileserver::start(options).await?);
     let watched = server.clone();

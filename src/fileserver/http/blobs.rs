@@ -17,11 +17,10 @@ use super::authorize::{Granted, authorize};
 use super::range::{Outside, Wanted};
 use super::{Context, STALL};
 use crate::domain::BlobId;
-use crate::fileserver::store::{CopyRecord, Listed, NewCopy, Stored};
+use crate::fileserver::inventory::item;
+use crate::fileserver::store::{CopyRecord, NewCopy, Stored};
 use crate::fileserver::transfer::{IntakeError, Opened, Terms, blocking, open, take_in};
-use crate::protocol::blob::{
-    CopyQuery, InventoryCopy, InventoryItem, InventoryPage, InventoryQuery, MAX_INVENTORY_ITEMS, Receipt, headers,
-};
+use crate::protocol::blob::{CopyQuery, InventoryPage, InventoryQuery, MAX_INVENTORY_ITEMS, Receipt, headers};
 use crate::protocol::capability::Method;
 use crate::protocol::problem::Code;
 
@@ -194,16 +193,6 @@ pub(super) async fn inventory(
         next,
     };
     Ok(Json(page).into_response())
-}
-
-fn item(Listed { blob_id, size, record }: Listed) -> InventoryItem {
-    let copy = record.map(|record| InventoryCopy {
-        copy_id: record.copy_id,
-        size: record.size,
-        sha256: record.sha256,
-        stored_at_wall_ms: record.stored_at_wall_ms,
-    });
-    InventoryItem { blob_id, size, copy }
 }
 
 pub(super) fn parse_blob_id(text: &str) -> Result<BlobId, Failure> {

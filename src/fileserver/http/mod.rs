@@ -27,6 +27,7 @@ use tokio::sync::{Semaphore, watch};
 
 use self::answer::Failure;
 use super::metrics::{Metrics, render};
+use super::scrub::Demand;
 use super::store::Store;
 use super::transfer::blocking;
 use super::view::View;
@@ -56,6 +57,7 @@ pub(super) struct Context {
     pub(super) advertise: String,
     /// For copies from other file servers.
     pub(super) peers: HttpBlobs,
+    pub(super) scrub: Demand,
     /// See [`MAX_CHECKS`].
     pub(super) checks: Semaphore,
     pub(super) metrics: Arc<Metrics>,
@@ -68,6 +70,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/blobs/{blob_id}", get(blobs::read).head(blobs::head).put(blobs::put).delete(blobs::delete))
         .route("/blobs/{blob_id}/copy", post(copy::copy))
         .route("/blobs/{blob_id}/verify", post(verify::verify))
+        .route("/scrub", post(verify::scrub))
         .route("/challenge", post(challenge))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))

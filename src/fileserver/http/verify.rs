@@ -1,11 +1,11 @@
-//! Whether a copy is still what was written.
+//! Whether a copy, or everything, is still what was written.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::Context;
@@ -31,4 +31,11 @@ pub(super) async fn verify(
     let _turn = context.checks.acquire().await.map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
     let record = check(&context.store, blob_id, Some(copy_id), None).await?;
     Ok(Json(receipt(&granted, &record)?).into_response())
+}
+
+/// Everything is to be read and checked, as fast as is allowed.
+pub(super) async fn scrub(State(context): State<Arc<Context>>, headers: HeaderMap) -> Result<Response, Failure> {
+    authorize(&context, &headers, Method::Scrub, None)?;
+    context.scrub.make();
+    Ok(StatusCode::ACCEPTED.into_response())
 }

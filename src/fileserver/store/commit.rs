@@ -69,7 +69,7 @@ impl Store {
     fn take_away(&self, shard: &mut Shard, blob_id: BlobId) -> Result<(), StoreError> {
         let (shard_number, leaf_number) = position(blob_id);
         let data = self.layout.data(blob_id);
-        let bytes = std::fs::metadata(&data).map_or(0, |metadata| metadata.len());
+        let bytes = self.data_bytes(blob_id);
         if disk::remove(&data)? && shard.counted[usize::from(leaf_number)] {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
             self.blobs.fetch_sub(1, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::Store;
+use super::{Store, StoreError};
 use crate::domain::{BlobId, CopyId};
 
 /// More notes than this are dropped: the scrubber finds the same damage again.
@@ -64,12 +64,31 @@ impl Store {
         }
     }
 
-    /// The damage has been reported, or is no more.
+    /// The damage has been reported.
     pub(crate) fn damage_reported(&self, damage: Damage) {
         let mut notes = self.damage.notes();
         notes.waiting.remove(&damage);
         if notes.reported.len() < MAX_NOTES {
             notes.reported.insert(damage, Instant::now());
+        }
+    }
+
+    /// The damaged copy is not there any more.
+    pub(crate) fn damage_gone(&self, damage: Damage) {
+        self.damage.notes().waiting.remove(&damage);
+    }
+
+    /// The size of a copy that was met damaged, as it is on the disk; nothing where it is gone, or another copy is in its
+    /// place. Its bytes are not read again.
+    ///
+    /// # Errors
+    /// `Io`, or a copy by a newer release.
+    pub(crate) fn still_damaged(&self, damage: Damage) -> Result<Option<u64>, StoreError> {
+        match self.head(damage.blob_id) {
+            Ok(record) => Ok((Some(record.copy_id) == damage.copy_id).then_some(record.size)),
+            Err(StoreError::Missing) => Ok(None),
+            Err(StoreError::Damaged { .. }) => Ok(Some(self.data_bytes(damage.blob_id))),
+            Err(error) => Err(error),
         }
     }
 }

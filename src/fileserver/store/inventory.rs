@@ -90,8 +90,7 @@ impl Store {
             Ok(record) => Ok(Some(Listed { blob_id, size: record.size, record: Some(record) })),
             Err(StoreError::Missing) => Ok(None),
             Err(StoreError::Damaged { .. }) => {
-                let size = std::fs::metadata(self.layout.data(blob_id)).map_or(0, |metadata| metadata.len());
-                Ok(Some(Listed { blob_id, size, record: None }))
+                Ok(Some(Listed { blob_id, size: self.data_bytes(blob_id), record: None }))
             }
             Err(error) => Err(error),
         }

@@ -160,9 +160,19 @@ impl Store {
         Ok(Usage { capacity, free, used, blobs: self.blobs.load(Ordering::Relaxed) })
     }
 
+    /// The bytes and the number of all blobs, as far as they were counted.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (self.used.load(Ordering::Relaxed), self.blobs.load(Ordering::Relaxed))
+    }
+
     /// How often a damaged copy was met since the start.
     pub(super) fn damaged(&self) -> u64 {
         self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// The size of a data file as it is; 0 where it is gone.
+    fn data_bytes(&self, blob_id: BlobId) -> u64 {
+        std::fs::metadata(self.layout.data(blob_id)).map_or(0, |metadata| metadata.len())
     }
 
     fn shard(&self, shard: u8) -> MutexGuard<'_, Shard> {
@@ -193,7 +203,7 @@ impl Store {
             if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
                 continue;
             }
-            let sidecar = sidecar.map_err(|error| self.sidecar_failed(blob_id, error))?;
+            let sidecar = sidecar.map_err(|error| self.sidecar_failed(blob_id, None, error))?;
             if opened.len() != sidecar.record.size {
                 let what = format!("{} bytes are there of {}", opened.len(), sidecar.record.size);
                 return Err(self.damage(blob_id, Some(sidecar.record.copy_id), what));
@@ -211,12 +221,13 @@ impl Store {
         }
     }
 
-    fn sidecar_failed(&self, blob_id: BlobId, error: SidecarError) -> StoreError {
+    /// `copy_id` where the record could be read.
+    fn sidecar_failed(&self, blob_id: BlobId, copy_id: Option<CopyId>, error: SidecarError) -> StoreError {
         match error {
-            SidecarError::Damaged(what) => self.damage(blob_id, None, what.to_owned()),
+            SidecarError::Damaged(what) => self.damage(blob_id, copy_id, what.to_owned()),
             // A sector that cannot be read is damage as well; too many open files are not.
             SidecarError::Io(error) if disk::is_bad_sector(&error) => {
-                self.damage(blob_id, None, format!("its sidecar cannot be read: {error}"))
+                self.damage(blob_id, copy_id, format!("its sidecar cannot be read: {error}"))
             }
             SidecarError::Newer(version) => StoreError::Newer(version),
             SidecarError::Io(error) => disk::failed("cannot read", &self.layout.sidecar(blob_id))(error),

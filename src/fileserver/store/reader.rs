@@ -113,7 +113,7 @@ impl Reader {
                 Ok(wanted) => wanted,
                 Err(error) => {
                     buffer.truncate(at);
-                    return Err(self.store.sidecar_failed(blob_id, error));
+                    return Err(self.store.sidecar_failed(blob_id, Some(copy_id), error));
                 }
             };
             let end = buffer.len().min(at + CHUNK_BYTES as usize);
