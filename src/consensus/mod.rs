@@ -10,6 +10,7 @@ mod formation;
 mod handle;
 mod log;
 mod machine;
+mod offline;
 mod options;
 mod records;
 mod rocks;
@@ -23,5 +24,6 @@ mod transport;
 mod types;
 
 pub use handle::Handle;
+pub use offline::{Inspection, inspect};
 pub use options::{Member, Options, Tuning};
 pub use status::{AskError, MemberStatus, Metrics, PeerService, ProposeError, ReadError, Role, Status};

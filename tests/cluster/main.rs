@@ -12,4 +12,6 @@ mod idempotency;
 mod locking;
 mod placement;
 mod privacy;
+mod repair;
 mod streaming;
+mod wholeness;

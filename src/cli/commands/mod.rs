@@ -20,6 +20,7 @@ mod signup;
 mod stat;
 mod unlock;
 mod unshare;
+mod verify;
 
 use clap::Subcommand;
 
@@ -54,6 +55,7 @@ pub(super) enum Command {
     /// The copying of files that have too few copies
     #[command(subcommand)]
     Replication(replication::Command),
+    Verify(verify::Args),
     /// Run a directory node
     Directory(serve::Args),
     /// Run a file server
@@ -87,6 +89,7 @@ impl Command {
             Self::Cluster(command) => cluster::run(command, session).await,
             Self::Ring(command) => ring::run(command, session).await,
             Self::Replication(command) => replication::run(command, session).await,
+            Self::Verify(args) => verify::run(args, session).await,
             Self::Directory(args) => serve::directory(args).await,
             Self::Fileserver(args) => serve::file_server(args).await,
         }
