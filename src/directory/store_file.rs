@@ -19,6 +19,7 @@ use futures_util::Stream;
 use super::error::{ApiError, ApiResult};
 use super::node::{App, Node};
 use super::placement::Placed;
+use super::transfer::replay::Replay;
 use super::transfer::upload::{Upload, UploadError, discard, upload};
 use crate::client::blobs::{BlobError, ServerAddress, StoredCopy};
 use crate::domain::command::{FileRef, LockProof, NewContent, Operation, PathRef, Precondition, Receipt};
@@ -75,21 +76,31 @@ impl StoreFile<'_> {
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: std::fmt::Display + Send,
     {
-        let blob_id = BlobId(self.node.clock.random_u128());
-        let placed = self.node.place(blob_id, incoming.length.unwrap_or(0)).await?;
-        let targets = self.node.fresh_copies(&placed.targets);
-        let order = Upload {
-            blob_id,
-            targets: targets.clone(),
-            length: incoming.length,
-            max_bytes: incoming.max_bytes,
-            expected_sha256: incoming.digest,
+        let mut body = Replay::new(body);
+        let mut failed: Vec<ServerId> = Vec::new();
+        let (blob_id, placed, targets, uploaded) = loop {
+            let blob_id = BlobId(self.node.clock.random_u128());
+            let placed = self.node.place(blob_id, incoming.length.unwrap_or(0), failed.clone()).await?;
+            let targets = self.node.fresh_copies(&placed.targets);
+            let order = Upload {
+                blob_id,
+                targets: targets.clone(),
+                length: incoming.length,
+                max_bytes: incoming.max_bytes,
+                expected_sha256: incoming.digest,
+            };
+            match upload(&self.node.blobs, order, &mut body).await {
+                Ok(uploaded) => break (blob_id, placed, targets, uploaded),
+                Err(error) => {
+                    self.node.note_upload_failure(&error);
+                    failed.extend(placed.targets.iter().map(|at| at.server_id));
+                    let servers_fault = matches!(error, UploadError::NoServerLeft(_) | UploadError::Full);
+                    if !(servers_fault && self.others_than(&failed).await && body.rewind()) {
+                        return Err(upload_error(error, incoming.max_bytes));
+                    }
+                }
+            }
         };
-        let uploaded = upload(&self.node.blobs, order, body).await;
-        let uploaded = uploaded.map_err(|error| {
-            self.node.note_upload_failure(&error);
-            upload_error(error, incoming.max_bytes)
-        })?;
         let content = Content {
             blob_id,
             size: uploaded.size,
@@ -101,6 +112,17 @@ impl StoreFile<'_> {
         let copies = self.whole(&uploaded, targets.len(), &mut no_room).await;
         let operation = name(uploaded.size, &uploaded.sha256);
         self.commit(operation, content, copies, targets.len(), no_room, &placed).await
+    }
+
+    /// Whether there are servers that an upload can still be tried on. There are fewer with each attempt.
+    async fn others_than(&self, failed: &[ServerId]) -> bool {
+        let ring = self.node.handle().read_local(|store| query::ring(store)).await;
+        ring.is_ok_and(|ring| {
+            ring.servers.iter().any(|server| {
+                let id = server.server_id;
+                server.is_eligible() && !failed.contains(&id) && !self.node.servers.is_suspect(id)
+            })
+        })
     }
 
     /// One log entry makes the bytes the file's content. Where it finds that a receipt no longer holds, or that more

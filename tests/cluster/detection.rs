@@ -237,3 +237,15 @@ async fn a_write_waits_for_a_server_that_is_only_restarted() {
     let stat: Value = answer.json().await.expect("JSON");
     assert_eq!(stat["replicas"].as_array().map(Vec::len), Some(2), "{stat}");
 }
+
+/// With one copy a file, one death takes every target of an upload at once: what is small enough begins again elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_only_server_is_dead_begins_again_on_another() {
+    let mut cluster = Cluster::set_up(Setup::new(1, 3).with("RINGMASTER__REPLICATION__COPIES", "1")).await;
+    cluster.servers[0].kill();
+    for file in 0..9 {
+        let body = noise(file, 300_000);
+        let (status, stat) = cluster.put(&cluster.admin, 0, &format!("/write?path=/{file}"), body, &[]).await;
+        assert_eq!(status, 201, "{stat}");
+    }
+}

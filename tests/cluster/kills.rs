@@ -63,6 +63,18 @@ async fn servers_are_killed_in_twenty_uploads_and_twenty_downloads() {
     }
 }
 
+/// A server that was away for less than a second is up all the time in the ring; it takes bytes once it is admitted.
+async fn restart(cluster: &mut Cluster, server: usize) {
+    cluster.servers[server].start();
+    let call = format!("{}/healthz", cluster.servers[server].url);
+    until("the server is admitted", async || {
+        let Ok(answer) = cluster.http.get(&call).send().await else { return false };
+        answer.json::<Value>().await.is_ok_and(|health| health["epoch"].is_u64())
+    })
+    .await;
+    cluster.wait_for_servers(cluster.servers.len()).await;
+}
+
 /// One of the two servers that take the bytes is killed, and started again afterwards.
 async fn upload(
     cluster: &mut Cluster,
@@ -111,8 +123,7 @@ async fn upload(
     let status = answer.status().as_u16();
     let stat: Value = answer.json().await.expect("JSON");
     assert_eq!(status, 201, "round {round}, killed {victim} at block {moment} of {count}: {stat}");
-    cluster.servers[victim].start();
-    cluster.wait_for_servers(cluster.servers.len()).await;
+    restart(cluster, victim).await;
     (stat, digest)
 }
 
@@ -144,6 +155,5 @@ async fn download(
         }
     }
     assert_eq!((given, hex::encode(hasher.finalize()).as_str()), (count * BLOCK, digest), "round {round}");
-    cluster.servers[victim].start();
-    cluster.wait_for_servers(cluster.servers.len()).await;
+    restart(cluster, victim).await;
 }
