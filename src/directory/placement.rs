@@ -137,9 +137,9 @@ const ASKS: u32 = 40;
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Node {
-    /// Has the leader choose the servers for a new blob.
-    pub(crate) async fn place(&self, blob_id: BlobId, size_hint: u64) -> ApiResult<Placed> {
-        let request = PlacementRequest { blob_id, size_hint, excluded: Vec::new() };
+    /// Has the leader choose the servers for a new blob, none of them in `excluded`.
+    pub(crate) async fn place(&self, blob_id: BlobId, size_hint: u64, excluded: Vec<ServerId>) -> ApiResult<Placed> {
+        let request = PlacementRequest { blob_id, size_hint, excluded };
         let call = PlacerCall::Place(request);
         for _ in 0..ASKS {
             // Safe to repeat: a blob that is placed twice counts once.

@@ -6,7 +6,12 @@
 //!                                                         └── receipts renewed ←─────┘ a server has changed
 //! ```
 //!
-//! Nothing is visible before the commit, and nothing is acknowledged before it is applied.
+//! Nothing is visible before the commit, and nothing is acknowledged before it is applied. Where a server has gone away
+//! and no other can take its copy, the commit waits until the server is back or is declared down: only then is a file
+//! with fewer copies what the cluster can do at most.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -14,7 +19,8 @@ use futures_util::Stream;
 use super::error::{ApiError, ApiResult};
 use super::node::{App, Node};
 use super::placement::Placed;
-use super::transfer::upload::{Upload, UploadError, Uploaded, discard, restore_copies, upload};
+use super::transfer::replay::Replay;
+use super::transfer::upload::{Upload, UploadError, discard, upload};
 use crate::client::blobs::{BlobError, ServerAddress, StoredCopy};
 use crate::domain::command::{FileRef, LockProof, NewContent, Operation, PathRef, Precondition, Receipt};
 use crate::domain::query;
@@ -23,8 +29,16 @@ use crate::domain::{
 };
 use crate::protocol::problem::Code;
 
+mod copies;
+
 /// How often a commit whose receipts were refused is mended and tried again, before the client is asked to.
 const COMMIT_ATTEMPTS: u32 = 4;
+/// What a write waits beyond `detection.dead_after` for the verdict on a file server that went away: a consultation
+/// takes two seconds at the most, and may have to be repeated.
+const VERDICT: Duration = Duration::from_secs(5);
+
+/// The file servers that refused this write for want of room.
+type NoRoom = BTreeSet<ServerId>;
 
 /// What the bytes are to become.
 #[derive(Clone, Debug)]
@@ -62,70 +76,81 @@ impl StoreFile<'_> {
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: std::fmt::Display + Send,
     {
-        let blob_id = BlobId(self.node.clock.random_u128());
-        let placed = self.node.place(blob_id, incoming.length.unwrap_or(0)).await?;
-        let targets = self.node.fresh_copies(&placed.targets);
-        let order = Upload {
-            blob_id,
-            targets: targets.clone(),
-            length: incoming.length,
-            max_bytes: incoming.max_bytes,
-            expected_sha256: incoming.digest,
+        let mut body = Replay::new(body);
+        let mut failed: Vec<ServerId> = Vec::new();
+        let (blob_id, placed, targets, uploaded) = loop {
+            let blob_id = BlobId(self.node.clock.random_u128());
+            let placed = self.node.place(blob_id, incoming.length.unwrap_or(0), failed.clone()).await?;
+            let targets = self.node.fresh_copies(&placed.targets);
+            let order = Upload {
+                blob_id,
+                targets: targets.clone(),
+                length: incoming.length,
+                max_bytes: incoming.max_bytes,
+                expected_sha256: incoming.digest,
+            };
+            match upload(&self.node.blobs, order, &mut body).await {
+                Ok(uploaded) => break (blob_id, placed, targets, uploaded),
+                Err(error) => {
+                    self.node.note_upload_failure(&error);
+                    failed.extend(placed.targets.iter().map(|at| at.server_id));
+                    let servers_fault = matches!(error, UploadError::NoServerLeft(_) | UploadError::Full);
+                    if !(servers_fault && self.others_than(&failed).await && body.rewind()) {
+                        return Err(upload_error(error, incoming.max_bytes));
+                    }
+                }
+            }
         };
-        let uploaded = upload(&self.node.blobs, order, body).await;
-        let uploaded = uploaded.map_err(|error| {
-            self.node.note_upload_failure(&error);
-            upload_error(error, incoming.max_bytes)
-        })?;
-        for server_id in &uploaded.lost {
-            self.node.servers.suspect(*server_id, "an upload to it broke off");
-        }
-        let copies = self.whole(&uploaded, targets.len()).await;
+        let content = Content {
+            blob_id,
+            size: uploaded.size,
+            sha256: uploaded.sha256,
+            content_type: incoming.content_type.clone(),
+        };
+        let mut no_room = NoRoom::default();
+        uploaded.causes.iter().for_each(|cause| self.note(cause, &mut no_room));
+        let copies = self.whole(&uploaded, targets.len(), &mut no_room).await;
         let operation = name(uploaded.size, &uploaded.sha256);
-        let content =
-            Content { blob_id, size: uploaded.size, sha256: uploaded.sha256, content_type: incoming.content_type };
-        self.commit(operation, content, copies, &placed).await
+        self.commit(operation, content, copies, targets.len(), no_room, &placed).await
     }
 
-    /// The copies, with those that were lost on the way made anew, server to server, on the ring successors of the first
-    /// that is left. Where no server can take one, the file is owed a repair.
-    async fn whole(&self, uploaded: &Uploaded, wanted: usize) -> Vec<StoredCopy> {
-        let mut copies = uploaded.copies.clone();
-        if copies.len() >= wanted {
-            return copies;
-        }
-        let holders: Vec<ServerId> = copies.iter().map(|copy| copy.server_id).collect();
-        match self.node.substitutes(&holders, &uploaded.lost).await {
-            Ok(candidates) => {
-                let candidates = self.node.fresh_copies(&candidates);
-                let made = restore_copies(&self.node.blobs, uploaded, candidates, wanted - copies.len()).await;
-                copies.extend(made);
-            }
-            Err(error) => {
-                tracing::warn!(blob_id = %uploaded.blob_id, cause = ?error, "no place for a copy that was lost in mid-upload");
-            }
-        }
-        copies
+    /// Whether there are servers that an upload can still be tried on. There are fewer with each attempt.
+    async fn others_than(&self, failed: &[ServerId]) -> bool {
+        let ring = self.node.handle().read_local(|store| query::ring(store)).await;
+        ring.is_ok_and(|ring| {
+            ring.servers.iter().any(|server| {
+                let id = server.server_id;
+                server.is_eligible() && !failed.contains(&id) && !self.node.servers.is_suspect(id)
+            })
+        })
     }
 
-    /// One log entry makes the bytes the file's content. Where it finds that a receipt no longer holds, the copies are
-    /// looked at again, and the entry is proposed again under the same operation.
+    /// One log entry makes the bytes the file's content. Where it finds that a receipt no longer holds, or that more
+    /// copies can be made, the copies are mended, and the entry is proposed again under the same operation.
     async fn commit(
         &self,
         operation: Operation,
         content: Content,
         mut copies: Vec<StoredCopy>,
+        wanted: usize,
+        mut no_room: NoRoom,
         placed: &Placed,
     ) -> ApiResult<Outcome> {
         let mut received_at = placed.cluster_time;
+        let until = Instant::now() + self.node.settings.dead_after + VERDICT;
+        if copies.len() < wanted {
+            // An entry with too few copies would be refused; no entry has named these yet, so they can be deleted.
+            let given = copies.clone();
+            let mended = self.mended(&content, copies, &mut no_room, until).await;
+            (copies, received_at) = mended.inspect_err(|_| self.node.discard_copies(content.blob_id, given))?;
+        }
         let mut last = String::new();
         for _ in 0..COMMIT_ATTEMPTS {
             let answer = self.propose(&operation, &content, &copies, received_at).await?;
             match answer {
                 Err(rejection) if rejection.kind == RejectionKind::StaleReceipt => {
                     last = rejection.detail;
-                    received_at = self.node.handle().cluster_time();
-                    copies = self.renewed(&content, copies).await?;
+                    (copies, received_at) = self.mended(&content, copies, &mut no_room, until).await?;
                 }
                 Err(rejection) => {
                     self.discard(&content, &copies, &rejection);
@@ -137,11 +162,7 @@ impl StoreFile<'_> {
                 }
             }
         }
-        Err(ApiError::new(
-            Code::NoFileServer,
-            "the file servers kept changing during the request, and nothing was stored: send it again",
-        )
-        .because(last))
+        Err(servers_changed().because(last))
     }
 
     async fn propose(
@@ -173,39 +194,6 @@ impl StoreFile<'_> {
         Ok(self.node.handle().propose(proposal).await?)
     }
 
-    /// The copies that their servers still hold, under those servers' present epochs; and new ones for the others.
-    /// As many as the state asks for by now: a server may have come since the write was placed.
-    async fn renewed(&self, content: &Content, copies: Vec<StoredCopy>) -> ApiResult<Vec<StoredCopy>> {
-        let ring = self.node.handle().read(|store| query::ring(store)).await?;
-        let wanted = usize::try_from(ring.copies).unwrap_or(usize::MAX);
-        let addresses: Vec<ServerAddress> = ring.servers.iter().map(super::lookout::address).collect();
-        let (mut held, mut servers) = (Vec::new(), Vec::new());
-        for copy in &copies {
-            let Some(address) = addresses.iter().find(|address| address.server_id == copy.server_id) else { continue };
-            match self.node.blobs.head(address, content.blob_id).await {
-                Ok(found) if found.copy_id == copy.copy_id && found.sha256 == content.sha256 => {
-                    held.push(found);
-                    servers.push(address.clone());
-                }
-                Ok(_) => {}
-                Err(error) => self.node.note_blob_error(&error),
-            }
-        }
-        if held.is_empty() {
-            return Err(ApiError::new(
-                Code::NoFileServer,
-                "the file servers that took the bytes went away, and nothing was stored: send it again",
-            ));
-        }
-        let lost = copies
-            .iter()
-            .map(|copy| copy.server_id)
-            .filter(|id| held.iter().all(|copy| copy.server_id != *id))
-            .collect();
-        let (blob_id, size, sha256) = (content.blob_id, content.size, content.sha256);
-        Ok(self.whole(&Uploaded { blob_id, size, sha256, copies: held, servers, lost }, wanted).await)
-    }
-
     /// The bytes of a change that was refused for good will never be named by a record: the operation's answer is
     /// stored, so that no late repeat of this proposal can name them either. Best effort; what stays is found by
     /// inventory.
@@ -225,11 +213,22 @@ impl StoreFile<'_> {
     }
 }
 
-struct Content {
+pub(super) struct Content {
     blob_id: BlobId,
     size: u64,
     sha256: Sha256,
     content_type: String,
+}
+
+fn servers_changed() -> ApiError {
+    ApiError::new(
+        Code::NoFileServer,
+        "the file servers kept changing during the request, and nothing was stored: send it again",
+    )
+}
+
+fn no_room() -> ApiError {
+    ApiError::new(Code::StorageFull, "the file servers have no room for the file: free some, or add a file server")
 }
 
 impl Node {
@@ -285,10 +284,7 @@ pub(crate) fn upload_error(error: UploadError, max_bytes: u64) -> ApiError {
             Code::ChecksumMismatch,
             "the bytes that came do not have the digest that was announced, and nothing was stored: send them again",
         ),
-        UploadError::Full => ApiError::new(
-            Code::StorageFull,
-            "the file servers have no room for the file: free some, or add a file server",
-        ),
+        UploadError::Full => no_room(),
         UploadError::NoServerLeft(causes) => {
             let causes: Vec<String> = causes.iter().map(ToString::to_string).collect();
             ApiError::new(

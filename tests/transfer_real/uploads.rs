@@ -154,7 +154,7 @@ async fn servers_that_die_are_dropped_and_replaced() {
                 if !uploaded.lost.is_empty() && sources == uploaded.servers.len() {
                     let spare = servers.targets([last]);
                     let made = restore_copies(&servers.blobs, &uploaded, spare, uploaded.lost.len()).await;
-                    assert_eq!(made.len(), 1, "the fourth server is well");
+                    assert_eq!(made.copies.len(), 1, "the fourth server is well");
                     let bytes = std::fs::read(servers.servers[last].data_of(blob_id)).expect("readable");
                     assert!(bytes == content.bytes(0, content.size));
                 }

@@ -14,7 +14,7 @@ use crate::protocol::problem::{Code, MEDIA_TYPE, Problem};
 
 /// A request that moves no bytes is answered within ten seconds.
 const DEADLINE: Duration = Duration::from_millis(9_500);
-/// Seconds after which a client that met no leader should try again. An election takes about one.
+/// Seconds after which a client that met no leader, or too many others, should try again. An election takes about one.
 const RETRY_AFTER: &str = "1";
 
 /// Gives the request its id, and writes the problem document of what failed. The one place where
@@ -91,7 +91,7 @@ fn problem_response(pending: &Pending, id: &str) -> Response {
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-    if matches!(problem.status, 503 | 504) {
+    if matches!(problem.status, 429 | 503 | 504) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     }
     if pending.code == Code::Unauthenticated {

@@ -13,7 +13,7 @@ use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
 use crate::domain::query;
 use crate::domain::rows::{Server, ServerState};
-use crate::domain::{Command, Epoch, Outcome, Proposal};
+use crate::domain::{Command, Epoch, Outcome, Proposal, ServerUuid};
 use crate::protocol::api;
 use crate::protocol::problem::Code;
 use crate::protocol::registration::{
@@ -23,6 +23,8 @@ use crate::protocol::registration::{
 
 /// How long a file server may take to answer its challenge.
 const CHALLENGE_DEADLINE: Duration = Duration::from_secs(3);
+/// The same at the address where the server was before: mostly nobody is there any more.
+const RECORDED_DEADLINE: Duration = Duration::from_secs(1);
 /// The longest url and zone, in bytes.
 const MAX_TEXT: usize = 1024;
 
@@ -37,6 +39,7 @@ pub(crate) async fn register(
         ));
     }
     challenge(&node, &asked).await?;
+    is_alone(&node, &asked).await?;
     let command = Command::RegisterServer {
         uuid: asked.uuid,
         url: asked.url.clone(),
@@ -63,23 +66,50 @@ pub(crate) async fn register(
 
 /// Whoever answers at the address must be the server that asks, and must know the secret.
 async fn challenge(node: &App, asked: &RegisterRequest) -> ApiResult<()> {
-    let refused = |cause: String| {
-        ApiError::new(
+    answers(node, asked.uuid, &asked.url, CHALLENGE_DEADLINE).await.map_err(|cause| {
+        let detail = format!("the file server's own address {} did not answer its challenge: set server.advertise to where directory nodes reach it", asked.url);
+        ApiError::new(Code::Forbidden, detail).because(cause)
+    })
+}
+
+/// Two processes must not be one file server. A data directory that was copied along with its identity has the UUID of
+/// the original; while the original still answers where it was admitted, the other one is refused. A server that has
+/// moved is let in: at its old address nobody answers, or one who says that it is somewhere else.
+async fn is_alone(node: &App, asked: &RegisterRequest) -> ApiResult<()> {
+    let servers = node.handle().read(|store| query::servers(store)).await?;
+    let Some(known) = servers.into_iter().find(|server| server.uuid == asked.uuid) else {
+        let Some(server_id) = asked.server_id else { return Ok(()) };
+        return Err(ApiError::new(
             Code::Forbidden,
-            format!("the file server's own address {} did not answer its challenge: set server.advertise to where directory nodes reach it", asked.url),
-        )
-        .because(cause)
+            format!(
+                "this data directory belonged to file server {server_id}, which was removed from the cluster: empty the directory to join as a new one"
+            ),
+        ));
     };
+    let moved = known.url.trim_end_matches('/') != asked.url.trim_end_matches('/');
+    if known.is_serving() && moved && answers(node, known.uuid, &known.url, RECORDED_DEADLINE).await.is_ok() {
+        return Err(ApiError::new(
+            Code::Forbidden,
+            format!(
+                "two processes have the identity of file server {} in their data directories, one at {} and one at {}: stop one of them; a disk that was copied must be emptied before it joins",
+                known.server_id, known.url, asked.url
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the server with that UUID, advertising that url, answers there; if not, why.
+async fn answers(node: &App, uuid: ServerUuid, url: &str, deadline: Duration) -> Result<(), String> {
     let call = ChallengeCall::new(&node.secret, node.clock.random());
-    let url = format!("{}/challenge", asked.url.trim_end_matches('/'));
-    let send = node.http.post(url).bearer_auth(call.bearer()).json(&call.request()).timeout(CHALLENGE_DEADLINE).send();
-    let answer =
-        send.await.and_then(reqwest::Response::error_for_status).map_err(|error| refused(error.to_string()))?;
-    let answer: ChallengeAnswer = answer.json().await.map_err(|error| refused(error.to_string()))?;
-    if call.verify_answer(&answer, asked.uuid, &asked.url) {
+    let challenge = format!("{}/challenge", url.trim_end_matches('/'));
+    let send = node.http.post(challenge).bearer_auth(call.bearer()).json(&call.request()).timeout(deadline).send();
+    let answer = send.await.and_then(reqwest::Response::error_for_status).map_err(|error| error.to_string())?;
+    let answer: ChallengeAnswer = answer.json().await.map_err(|error| error.to_string())?;
+    if call.verify_answer(&answer, uuid, url) {
         Ok(())
     } else {
-        Err(refused("another server or another secret answers there".to_owned()))
+        Err("another server or another secret answers there".to_owned())
     }
 }
 

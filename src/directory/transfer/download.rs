@@ -6,7 +6,9 @@
 //! error; later, the stream ends with one, and the HTTP layer breaks the connection off: a short body is never a whole one.
 //!
 //! Nothing is read ahead of the consumer but what the sockets hold. A reader that pulls is the smallest bound there is,
-//! and a server's stall is then always a consumer's wait: the clock runs only while someone wants the chunk.
+//! and a server's stall is then always a consumer's wait: the clock runs only while someone wants the chunk. The other
+//! side of it: a file server drops a connection that nobody reads for minutes. What breaks after such a pause is opened
+//! again where it was, and is held against nobody.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::blobs::{BlobError, Blobs, Body, ServerAddress};
 use crate::domain::{BlobId, ServerId};
@@ -24,6 +26,8 @@ use crate::domain::{BlobId, ServerId};
 const STALL: Duration = Duration::from_secs(3);
 /// Until the first bytes are there, all sources together have so long: the client waits for an answer.
 const FIRST_BYTES: Duration = Duration::from_secs(8);
+/// A source whose next bytes were not asked for in so long may have dropped the connection, as it should.
+const PAUSE: Duration = Duration::from_secs(30);
 /// Before a source is tried for the second time: a file server that is being restarted needs a moment.
 const SECOND_TRY: Duration = Duration::from_millis(250);
 /// A source that gave so many bytes shows that the trouble before is over: sources that could not be reached then may be
@@ -118,6 +122,8 @@ struct Open {
     body: Body,
     /// Since it was opened.
     given: u64,
+    /// When the consumer got the last bytes; at first, when it was opened.
+    asked: Instant,
 }
 
 struct Reader {
@@ -138,18 +144,24 @@ impl Reader {
                 self.open_next().await?;
                 continue;
             };
+            let paused = open.asked.elapsed() > PAUSE;
             match chunk(&mut open.body, self.sources[open.source].at.server_id).await {
                 Ok(mut bytes) => {
                     let wanted = self.left.end - self.left.start;
                     bytes.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
                     self.left.start += bytes.len() as u64;
                     open.given += bytes.len() as u64;
+                    open.asked = Instant::now();
                     if open.given >= PROGRESS {
                         open.given = 0;
                         self.forgive();
                     }
                     self.open = Some(open);
                     return Ok(Some(bytes));
+                }
+                Err(error) if paused => {
+                    let server_id = self.sources[open.source].at.server_id;
+                    tracing::debug!(%server_id, %error, "a download that paused is opened again");
                 }
                 Err(error) => self.fail(open.source, error),
             }
@@ -172,7 +184,7 @@ impl Reader {
         let at = &self.sources[source].at;
         let opened = timeout(STALL, self.blobs.get(at, self.blob_id, Some(self.left.clone()))).await;
         match opened.unwrap_or_else(|_| Err(stalled(at.server_id))) {
-            Ok(body) => self.open = Some(Open { source, body, given: 0 }),
+            Ok(body) => self.open = Some(Open { source, body, given: 0, asked: Instant::now() }),
             Err(error) => self.fail(source, error),
         }
         Ok(())

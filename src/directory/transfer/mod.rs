@@ -7,4 +7,5 @@ pub mod digest;
 pub mod download;
 pub mod range;
 pub mod repeat;
+pub mod replay;
 pub mod upload;

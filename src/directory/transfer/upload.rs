@@ -28,7 +28,7 @@ mod lane;
 mod lanes;
 mod restore;
 
-pub use restore::{discard, restore_copies};
+pub use restore::{Restored, discard, restore_copies};
 
 use lanes::Lanes;
 
@@ -59,6 +59,8 @@ pub struct Uploaded {
     pub servers: Vec<ServerAddress>,
     /// The targets that were dropped, in the order in which they were.
     pub lost: Vec<ServerId>,
+    /// Why each of `lost` was, in the same order.
+    pub causes: Vec<Arc<BlobError>>,
 }
 
 /// Why nothing was stored.

@@ -112,13 +112,15 @@ impl Lanes {
         }
         self.check()?;
         copies.reverse();
+        let (lost, causes) = self.lost.into_iter().map(|(server_id, error)| (server_id, Arc::new(error))).unzip();
         Ok(Uploaded {
             blob_id: self.blob_id,
             size,
             sha256,
             copies,
             servers: self.open.into_iter().map(Lane::keep).collect(),
-            lost: self.lost.into_iter().map(|(server_id, _)| server_id).collect(),
+            lost,
+            causes,
         })
     }
 }

@@ -20,23 +20,32 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// For how long a deletion is tried.
 const DELETE: Duration = Duration::from_secs(10);
 
+/// What became of the copies that were missing.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Those that were made, in the order of the candidates.
+    pub copies: Vec<StoredCopy>,
+    /// Why the others were not. Each names the server that it says something about.
+    pub failures: Vec<BlobError>,
+}
+
 /// Makes up to `wanted` more copies of what was uploaded, from server to server, on the first of `candidates` that can
-/// take them. Gives those that were made, in the order of the candidates; fewer than wanted is no error, since the file
-/// is then owed a repair. The caller sees to it that no candidate holds a copy already.
+/// take them. Fewer than wanted is no error here: it is the caller's to judge. The caller also sees to it that no
+/// candidate holds a copy already.
 pub async fn restore_copies(
     blobs: &Arc<dyn Blobs>,
     uploaded: &Uploaded,
     candidates: Vec<(ServerAddress, CopyId)>,
     wanted: usize,
-) -> Vec<StoredCopy> {
+) -> Restored {
     let limit = (BASE + Duration::from_secs(uploaded.size / BYTES_PER_SECOND)).min(LONGEST);
     let deadline = Instant::now() + limit;
     let mut candidates = candidates.into_iter();
     let mut sources = uploaded.servers.iter().cycle();
-    let mut made = Vec::new();
+    let mut restored = Restored::default();
     // Each round asks as many servers as copies are still missing, and all its copyings run at once.
-    while made.len() < wanted {
-        let round: Vec<_> = candidates.by_ref().take(wanted - made.len()).zip(sources.by_ref()).collect();
+    while restored.copies.len() < wanted {
+        let round: Vec<_> = candidates.by_ref().take(wanted - restored.copies.len()).zip(sources.by_ref()).collect();
         if round.is_empty() || Instant::now() >= deadline {
             break;
         }
@@ -49,19 +58,24 @@ pub async fn restore_copies(
                 sha256: uploaded.sha256,
                 bytes_per_second: None,
             };
-            let error = match timeout_at(deadline, blobs.copy(&to, order)).await {
-                Ok(Ok(copy)) if agrees(uploaded, &to, copy_id, &copy) => return Some(copy),
-                Ok(Ok(copy)) => format!("its receipt does not agree: {copy:?}"),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "it took too long".to_owned(),
-            };
             let (server_id, source_id, blob_id) = (to.server_id, source.server_id, uploaded.blob_id);
+            let (error, failure) = match timeout_at(deadline, blobs.copy(&to, order)).await {
+                Ok(Ok(copy)) if agrees(uploaded, &to, copy_id, &copy) => return Ok(copy),
+                Ok(Ok(copy)) => (format!("its receipt does not agree: {copy:?}"), None),
+                Ok(Err(error)) => (error.to_string(), Some(error)),
+                Err(_) => ("it took too long".to_owned(), None),
+            };
             tracing::warn!(%server_id, %source_id, %blob_id, error, "a missing copy could not be made");
-            None
+            Err(failure)
         });
-        made.extend(join_all(copyings).await.into_iter().flatten());
+        for outcome in join_all(copyings).await {
+            match outcome {
+                Ok(copy) => restored.copies.push(copy),
+                Err(failure) => restored.failures.extend(failure),
+            }
+        }
     }
-    made
+    restored
 }
 
 fn agrees(uploaded: &Uploaded, to: &ServerAddress, copy_id: CopyId, copy: &StoredCopy) -> bool {

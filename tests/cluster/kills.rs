@@ -1,0 +1,159 @@
+//! `kill -9` of file servers in the middle of large transfers, at random moments.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::detection::quick;
+use crate::support::{Cluster, files_below, noise, until};
+
+const BLOCK: usize = 1 << 20;
+const ROUNDS: usize = 20;
+/// `RINGMASTER_TEST_TRANSFER_BYTES=1073741824` is the full size.
+const DEFAULT_BYTES: usize = 32 << 20;
+
+struct Dice(u64);
+
+impl Dice {
+    /// `RINGMASTER_TEST_SEED` repeats a run.
+    fn new() -> Self {
+        let given = std::env::var("RINGMASTER_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = given.unwrap_or_else(|| u64::from(std::process::id()) ^ 0x5EED);
+        println!("RINGMASTER_TEST_SEED={seed}");
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % bound
+    }
+}
+
+fn blocks() -> usize {
+    let asked = std::env::var("RINGMASTER_TEST_TRANSFER_BYTES").ok().and_then(|bytes| bytes.parse().ok());
+    (asked.unwrap_or(DEFAULT_BYTES) / BLOCK).max(4)
+}
+
+fn block(base: &[u8], round: usize, at: usize) -> Bytes {
+    let mut bytes = base.to_vec();
+    bytes[..8].copy_from_slice(&(at as u64).to_be_bytes());
+    bytes[8..16].copy_from_slice(&(round as u64).to_be_bytes());
+    Bytes::from(bytes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_are_killed_in_twenty_uploads_and_twenty_downloads() {
+    let mut cluster = Cluster::set_up(quick(3, 4)).await;
+    let (mut dice, count) = (Dice::new(), blocks());
+    for round in 0..ROUNDS {
+        let node = dice.below(3);
+        let (stat, digest) = upload(&mut cluster, &mut dice, (round, node), count).await;
+        assert_eq!(stat["sha256"], digest.as_str(), "round {round}: {stat}");
+        assert_eq!(
+            stat["replicas"].as_array().map(Vec::len),
+            Some(2),
+            "round {round}: two copies on servers that are up"
+        );
+        download(&mut cluster, &mut dice, (round, node), &stat, count, &digest).await;
+    }
+}
+
+/// A server that was away for less than a second is up all the time in the ring; it takes bytes once it is admitted.
+async fn restart(cluster: &mut Cluster, server: usize) {
+    cluster.servers[server].start();
+    let call = format!("{}/healthz", cluster.servers[server].url);
+    until("the server is admitted", async || {
+        let Ok(answer) = cluster.http.get(&call).send().await else { return false };
+        answer.json::<Value>().await.is_ok_and(|health| health["epoch"].is_u64())
+    })
+    .await;
+    cluster.wait_for_servers(cluster.servers.len()).await;
+}
+
+/// One of the two servers that take the bytes is killed, and started again afterwards.
+async fn upload(
+    cluster: &mut Cluster,
+    dice: &mut Dice,
+    (round, node): (usize, usize),
+    count: usize,
+) -> (Value, String) {
+    let moment = 2 + dice.below(count - 2);
+    let base = noise(7, BLOCK);
+    let mut hasher = Sha256::new();
+    (0..count).for_each(|at| hasher.update(block(&base, round, at)));
+    let digest = hex::encode(hasher.finalize());
+    let (reached, mut halfway) = tokio::sync::mpsc::channel::<()>(1);
+    let (resume, resumed) = tokio::sync::watch::channel(false);
+    let body = futures_util::stream::iter(0..count).then(move |at| {
+        let (reached, mut resumed, piece) = (reached.clone(), resumed.clone(), block(&base, round, at));
+        async move {
+            if at == moment {
+                let _ = reached.send(()).await;
+                let _ = resumed.wait_for(|resumed| *resumed).await;
+            }
+            Ok::<_, std::io::Error>(piece)
+        }
+    });
+    let request = cluster.http.put(format!("{}/write?path=/kills/{round}", cluster.url(node)));
+    let request = request.bearer_auth(&cluster.admin.token).body(reqwest::Body::wrap_stream(body));
+    let upload = tokio::spawn(request.send());
+    halfway.recv().await.expect("the body has come so far");
+    let mut taking = Vec::new();
+    until("two file servers take the bytes", async || {
+        let takes = |at: &usize| !files_below(&cluster.servers[*at].data.join("tmp")).is_empty();
+        taking = (0..cluster.servers.len()).filter(takes).collect();
+        taking.len() >= 2 || upload.is_finished()
+    })
+    .await;
+    let victim = taking[dice.below(taking.len())];
+    // Half of the time while bytes flow, half of the time while they do not.
+    if dice.below(2) == 0 {
+        let _ = resume.send(true);
+        tokio::time::sleep(Duration::from_millis(dice.below(40) as u64)).await;
+    }
+    cluster.servers[victim].kill();
+    let _ = resume.send(true);
+    let answer = tokio::time::timeout(Duration::from_secs(120), upload).await.expect("in time").expect("no panic");
+    let answer = answer.expect("an answer");
+    let status = answer.status().as_u16();
+    let stat: Value = answer.json().await.expect("JSON");
+    assert_eq!(status, 201, "round {round}, killed {victim} at block {moment} of {count}: {stat}");
+    restart(cluster, victim).await;
+    (stat, digest)
+}
+
+/// The server that the bytes come from is killed, and started again afterwards.
+async fn download(
+    cluster: &mut Cluster,
+    dice: &mut Dice,
+    (round, node): (usize, usize),
+    stat: &Value,
+    count: usize,
+    digest: &str,
+) {
+    let moment = dice.below(count * BLOCK);
+    let ring = cluster.get(node, "/ring").await.1;
+    let rows = ring["servers"].as_array().expect("servers");
+    let primary = rows.iter().find(|row| row["server_id"] == stat["replicas"][0]["server_id"]).expect("it is known");
+    let victim =
+        cluster.servers.iter().position(|server| primary["url"] == server.url.as_str()).expect("it is one of ours");
+    let call = format!("{}/read?path=/kills/{round}", cluster.url(node));
+    let answer = cluster.http.get(call).bearer_auth(&cluster.admin.token).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let (mut stream, mut hasher, mut given) = (answer.bytes_stream(), Sha256::new(), 0);
+    while let Some(piece) = stream.next().await {
+        let piece = piece.unwrap_or_else(|error| panic!("round {round}, at {given}, killed at {moment}: {error}"));
+        hasher.update(&piece);
+        given += piece.len();
+        if given > moment && cluster.servers[victim].is_started() {
+            cluster.servers[victim].kill();
+        }
+    }
+    assert_eq!((given, hex::encode(hasher.finalize()).as_str()), (count * BLOCK, digest), "round {round}");
+    restart(cluster, victim).await;
+}
