@@ -242,7 +242,7 @@ mod tests {
     async fn a_sender_that_stalls_is_given_up_and_leaves_nothing() {
         let dir = TempDir::new().expect("a temporary directory");
         let store = Store::open(dir.path(), None, SharedClock::system()).expect("opens");
-        let new = NewCopy { blob_id: BlobId(1), copy_id: CopyId(1), length: None };
+        let new = NewCopy { blob_id: BlobId(1), copy_id: CopyId(1), length: None, replaces: None };
         let terms = Terms { max_bytes: u64::MAX, sha256: None, stall: Duration::from_millis(50) };
         let begun = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![1; 3_000_000]))]);
         let result = take_in(Arc::clone(&store), new, terms, begun.chain(stream::pending())).await;

@@ -44,7 +44,7 @@ pub(super) async fn put(
         let blob_id = parse_blob_id(&blob_id)?;
         let granted = authorize(&context, &headers, Method::Put, Some(blob_id))?;
         let Query(CopyQuery { copy_id }) = query.map_err(invalid_query)?;
-        let new = NewCopy { blob_id, copy_id, length };
+        let new = NewCopy { blob_id, copy_id, length, replaces: None };
         let terms = Terms { max_bytes: granted.max_bytes, sha256: None, stall: STALL };
         let stored = take_in(Arc::clone(&context.store), new, terms, &mut body).await?;
         stored_answer(&context, &granted, &stored)

@@ -15,7 +15,8 @@ use super::blobs::{parse_blob_id, stored_answer};
 use super::{Context, STALL, read_json};
 use crate::client::blobs::http::HttpBlobs;
 use crate::client::blobs::{BlobError, Body as BlobBody, ServerAddress};
-use crate::domain::BlobId;
+use crate::domain::{BlobId, CopyId};
+use crate::fileserver::check::check;
 use crate::fileserver::pace::Pace;
 use crate::fileserver::store::{NewCopy, StoreError, Stored};
 use crate::fileserver::transfer::{IntakeError, Terms, blocking, take_in};
@@ -41,31 +42,47 @@ pub(super) async fn copy(
         let detail = format!("The capability allows {} bytes: ask for a larger one.", granted.max_bytes);
         return Err(Failure::new(Code::TooLarge, detail));
     }
-    if let Some(stored) = already_here(&context, blob_id, &request).await? {
-        return stored_answer(&context, &granted, &stored);
-    }
+    let replaces = match already_here(&context, blob_id, &request).await? {
+        Here::Nothing => None,
+        Here::Damaged(copy_id) => Some(copy_id),
+        Here::This(stored) => return stored_answer(&context, &granted, &stored),
+    };
     let source = source(&context, &request)?;
     let pace = request.bytes_per_second.map(|pace| Pace::new(pace.max(SLOWEST_PACE)));
     let bytes =
         Source { peers: context.peers.clone(), address: source, blob_id, request: request.clone() }.stream(pace);
-    let new = NewCopy { blob_id, copy_id: request.copy_id, length: Some(request.size) };
+    let new = NewCopy { blob_id, copy_id: request.copy_id, length: Some(request.size), replaces };
     let terms = Terms { max_bytes: request.size, sha256: Some(request.sha256), stall: STALL };
     let stored = take_in(Arc::clone(&context.store), new, terms, bytes).await.map_err(copy_failed)?;
     stored_answer(&context, &granted, &stored)
 }
 
-/// A repeated request is answered without fetching the bytes again.
-async fn already_here(context: &Context, blob_id: BlobId, request: &CopyRequest) -> Result<Option<Stored>, Failure> {
+/// What is in the place where the copy is to go.
+enum Here {
+    Nothing,
+    /// A copy whose bytes are not what was written.
+    Damaged(CopyId),
+    This(Stored),
+}
+
+/// A repeated request is answered without fetching the bytes again. Another copy is looked at: if it is good, two copies
+/// of one blob are meant for this server, which is somebody's mistake; if it is damaged, this one is its repair.
+async fn already_here(context: &Context, blob_id: BlobId, request: &CopyRequest) -> Result<Here, Failure> {
     let store = Arc::clone(&context.store);
     match blocking(move || store.head(blob_id)).await? {
         Ok(record)
             if (record.copy_id, record.size, record.sha256) == (request.copy_id, request.size, request.sha256) =>
         {
-            Ok(Some(Stored { record, existed: true }))
+            Ok(Here::This(Stored { record, existed: true }))
         }
-        Ok(record) => Err(StoreError::Conflict(record.copy_id).into()),
+        Ok(record) => match check(&context.store, blob_id, Some(record.copy_id), None).await {
+            Ok(_) => Err(StoreError::Conflict(record.copy_id).into()),
+            Err(IntakeError::Store(StoreError::Damaged { .. })) => Ok(Here::Damaged(record.copy_id)),
+            Err(IntakeError::Store(StoreError::Missing)) => Ok(Here::Nothing),
+            Err(error) => Err(error.into()),
+        },
         // What is damaged here gives way to the new copy.
-        Err(StoreError::Missing | StoreError::Damaged { .. }) => Ok(None),
+        Err(StoreError::Missing | StoreError::Damaged { .. }) => Ok(Here::Nothing),
         Err(error) => Err(error.into()),
     }
 }

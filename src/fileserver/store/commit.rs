@@ -22,7 +22,12 @@ const NO_COPY: CopyId = CopyId(0);
 
 impl Store {
     /// Renames two synced files into place. The second rename is the commit point.
-    pub(super) fn place(&self, record: &CopyRecord, files: &Temporary) -> Result<Stored, StoreError> {
+    pub(super) fn place(
+        &self,
+        record: &CopyRecord,
+        replaces: Option<CopyId>,
+        files: &Temporary,
+    ) -> Result<Stored, StoreError> {
         let blob_id = record.blob_id;
         let (shard_number, leaf_number) = position(blob_id);
         let mut shard = self.shard(shard_number);
@@ -32,8 +37,8 @@ impl Store {
                 // Another request placed it, and synced it before it let go of the lock.
                 return Ok(Stored { record: there, existed: true });
             }
-            Ok(there) => return Err(StoreError::Conflict(there.copy_id)),
-            Err(StoreError::Damaged { .. }) => {
+            Ok(there) if replaces != Some(there.copy_id) => return Err(StoreError::Conflict(there.copy_id)),
+            Ok(_) | Err(StoreError::Damaged { .. }) => {
                 // Gone from the disk before the new sidecar is there: never old bytes beside new checksums.
                 self.take_away(&mut shard, blob_id)?;
             }

@@ -39,7 +39,7 @@ fn content(size: usize) -> Vec<u8> {
 }
 
 fn put(store: &Arc<Store>, blob_id: BlobId, copy_id: CopyId, bytes: &[u8]) -> Result<Stored, StoreError> {
-    let mut writer = store.begin(NewCopy { blob_id, copy_id, length: None })?;
+    let mut writer = store.begin(NewCopy { blob_id, copy_id, length: None, replaces: None })?;
     for piece in bytes.chunks(100_003) {
         writer.write(piece)?;
     }
@@ -204,7 +204,8 @@ fn the_same_copy_twice_is_one_copy_and_another_a_conflict() {
 #[test]
 fn a_dropped_writer_leaves_nothing() {
     let (dir, store) = fresh();
-    let mut writer = store.begin(NewCopy { blob_id: BLOB, copy_id: COPY, length: Some(9_000_000) }).expect("begun");
+    let mut writer =
+        store.begin(NewCopy { blob_id: BLOB, copy_id: COPY, length: Some(9_000_000), replaces: None }).expect("begun");
     writer.write(&content(3_000_000)).expect("written");
     assert!(!is_empty(&dir.path().join("tmp")));
     drop(writer);
@@ -324,7 +325,7 @@ fn the_operators_limit_holds() {
     assert_eq!(store.usage().expect("measured").capacity, 1000);
     put(&store, BlobId(1), COPY, &[1; 600]).expect("fits");
     assert!(matches!(put(&store, BlobId(2), COPY, &[1; 600]), Err(StoreError::Full)));
-    let announced = store.begin(NewCopy { blob_id: BlobId(2), copy_id: COPY, length: Some(600) });
+    let announced = store.begin(NewCopy { blob_id: BlobId(2), copy_id: COPY, length: Some(600), replaces: None });
     assert!(matches!(announced, Err(StoreError::Full)));
     put(&store, BlobId(3), COPY, &[1; 300]).expect("fits");
     assert!(store.delete(BlobId(1), COPY).expect("deleted"));

@@ -26,6 +26,8 @@ pub(crate) struct NewCopy {
     pub(crate) copy_id: CopyId,
     /// The exact size where it is known before the bytes.
     pub(crate) length: Option<u64>,
+    /// A copy that was found damaged just now, and gives way to this one. Any other that is there stays.
+    pub(crate) replaces: Option<CopyId>,
 }
 
 /// Two growing files in `tmp/`, which are gone when this is dropped before [`Self::commit`].
@@ -156,7 +158,7 @@ impl Writer {
         let sidecar = self.sidecar.finish(&record).map_err(disk::failed("cannot write", &self.files.sidecar))?;
         disk::sync_file(&self.data, &self.files.data)?;
         disk::sync_file(&sidecar, &self.files.sidecar)?;
-        self.store.place(&record, &self.files)
+        self.store.place(&record, self.new.replaces, &self.files)
     }
 
     fn checksum(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
