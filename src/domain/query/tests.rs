@@ -48,12 +48,8 @@ impl Stage {
     /// A file of ada's whose blob and copies have the id `id`.
     fn write(&mut self, id: u128, servers: [u64; 2]) -> FileId {
         let received_at = ClusterTime(self.now);
-        let receipt = |server| Receipt {
-            server_id: ServerId(server),
-            epoch: Epoch(1),
-            copy_id: CopyId(id),
-            received_at,
-        };
+        let receipt =
+            |server| Receipt { server_id: ServerId(server), epoch: Epoch(1), copy_id: CopyId(id), received_at };
         let content = NewContent {
             blob_id: BlobId(id),
             size: 10,

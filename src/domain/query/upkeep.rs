@@ -47,6 +47,11 @@ impl Upkeep {
     pub fn pending(&self) -> u64 {
         self.by_copies.iter().sum::<u64>().saturating_add(self.to_replace).saturating_add(self.to_verify)
     }
+
+    /// For how long the oldest of what is owed has been; nothing where nothing is.
+    pub fn oldest_age_ms(&self, now: ClusterTime) -> Option<u64> {
+        self.oldest.map(|since| now.0.saturating_sub(since.0))
+    }
 }
 
 /// A file with fewer copies than it should have.
