@@ -129,6 +129,17 @@ impl Metrics {
         gauge
     }
 
+    /// Gauges of one name, as [`Self::counters`].
+    pub fn gauges<L>(&self, name: &str, help: &str) -> Family<L, Gauge>
+    where
+        L: EncodeLabelSet + Clone + Eq + std::hash::Hash + fmt::Debug + Send + Sync + 'static,
+    {
+        let family = Family::<L, Gauge>::default();
+        let mut registered = self.claim(name);
+        registered.registry.register(name, help_text(help), family.clone());
+        family
+    }
+
     /// A histogram with the upper bounds `buckets`, in the unit that the name ends in.
     pub fn histogram(&self, name: &str, help: &str, buckets: impl IntoIterator<Item = f64>) -> Histogram {
         let histogram = Histogram::new(buckets);

@@ -115,4 +115,7 @@ pub trait Blobs: Send + Sync + 'static {
     /// damaged so that nobody can tell which one it was.
     fn delete(&self, at: &ServerAddress, blob_id: BlobId, copy_id: CopyId)
     -> BoxFuture<'static, Result<(), BlobError>>;
+
+    /// Has the server read and check everything that it holds; answers once it has begun.
+    fn scrub(&self, at: &ServerAddress) -> BoxFuture<'static, Result<(), BlobError>>;
 }

@@ -4,8 +4,11 @@
 //! Nothing here decides what is true: that stands in the replicated state, and changes by proposals alone. What this
 //! module remembers by itself (heartbeats, what is in flight) may be lost at any moment at no cost but balance.
 
+mod damage;
 mod detection;
+mod doubts;
 mod error;
+mod gauges;
 pub(crate) mod http;
 mod leader;
 mod lookout;
@@ -34,6 +37,7 @@ use crate::config::DirectoryConfig;
 use crate::consensus::{self, Handle, Tuning};
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::Metrics;
+use doubts::Doubts;
 use lookout::{Lookout, Prober, ServerWatch};
 use node::{App, Counters, Node, ReplicationSettings, Settings};
 use placement::PlacementDesk;
@@ -107,6 +111,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         http: reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?,
         counters: Counters::new(&metrics),
         progress,
+        doubts: Doubts::new(),
         metrics,
         handle: OnceLock::from(handle.clone()),
         passwords: Node::password_slots(),

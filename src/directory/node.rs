@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::doubts::Doubts;
 use super::error::{ApiError, ApiResult};
+use super::gauges::UpkeepGauges;
 use super::lookout::ServerWatch;
 use super::progress::Progress;
 use crate::client::blobs::Blobs;
@@ -18,7 +20,7 @@ use crate::domain::rows::Server;
 use crate::domain::{NodeId, Outcome, Proposal, ServerId};
 use crate::protocol::problem::Code;
 use crate::protocol::secret::ClusterSecret;
-use crate::telemetry::{Counter, Gauge, Metrics};
+use crate::telemetry::{Counter, Metrics};
 
 /// Passwords that are hashed at once: each takes a core for tens of milliseconds, and 19 MiB.
 const PASSWORDS_AT_ONCE: usize = 2;
@@ -40,6 +42,7 @@ pub(crate) struct Node {
     pub(crate) metrics: Metrics,
     pub(crate) counters: Counters,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) doubts: Doubts,
     pub(crate) handle: OnceLock<Handle>,
     pub(crate) passwords: Arc<Semaphore>,
     pub(crate) stopping: AtomicBool,
@@ -70,7 +73,9 @@ pub(crate) struct Counters {
     pub(crate) requests: Counter,
     pub(crate) failures: Counter,
     pub(crate) fallovers: Counter,
-    pub(crate) under_replicated: Gauge,
+    pub(crate) orphans: Counter,
+    pub(crate) damaged_copies: Counter,
+    pub(crate) upkeep: UpkeepGauges,
 }
 
 impl Counters {
@@ -79,7 +84,13 @@ impl Counters {
             requests: metrics.counter("ringmaster_http_requests_total", "Requests answered"),
             failures: metrics.counter("ringmaster_http_failures_total", "Requests answered with 5xx"),
             fallovers: metrics.counter("ringmaster_read_fallovers_total", "Reads that went on from another copy"),
-            under_replicated: metrics.gauge("ringmaster_under_replicated_files", "Files that are owed a repair"),
+            orphans: metrics.counter(
+                "ringmaster_inventory_orphans_total",
+                "Copies that no record names, found at file servers and listed as garbage by this node",
+            ),
+            damaged_copies: metrics
+                .counter("ringmaster_damaged_copies_total", "Copies that this node has reported as damaged or missing"),
+            upkeep: UpkeepGauges::new(metrics),
         }
     }
 }

@@ -289,6 +289,18 @@ pub struct ServerInfo {
     pub capacity: u64,
     pub zone: String,
     pub down_since: Option<String>,
+    /// Copies from before its last return, still to be verified.
+    #[serde(default)]
+    pub stale: u64,
+    /// It is to be emptied.
+    #[serde(default)]
+    pub leaving: bool,
+    /// It is to be emptied, and is: no file has a copy on it, and it may be switched off.
+    #[serde(default)]
+    pub drained: bool,
+    /// Copies on it that have to be made elsewhere, since it is down or is to be emptied.
+    #[serde(default)]
+    pub moving: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -299,11 +311,61 @@ pub struct Ring {
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Replication {
+    /// Files that lack a copy: `by_copies`, copies on servers that are down, and `to_verify`.
     pub pending: u64,
     pub in_flight: u64,
     pub bytes_per_second: u64,
+    /// Null while nothing moves.
     pub seconds_left: Option<u64>,
     pub oldest_age_ms: Option<u64>,
     pub last_run_at: Option<String>,
+    /// How many of the files on the list of repairs had 0, 1, 2… copies that count.
+    pub by_copies: Vec<u64>,
+    pub servers_down: u64,
+    /// Copies on servers that returned, which have to be verified before they count again.
+    pub to_verify: u64,
+    /// Copies on servers that are being emptied.
+    pub to_move: u64,
+    pub sweeps: Vec<SweepInfo>,
+    /// Copies that are to be deleted, or were lately; 10,000 stands for that many or more.
+    pub garbage: u64,
+    /// Some of the files with the fewest copies that count.
+    pub at_risk: Vec<FileAtRisk>,
+}
+
+/// A walk over all files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepInfo {
+    pub kind: SweepName,
+    pub state: SweepState,
+    /// Files with ids up to this one were looked at.
+    pub through_file_id: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SweepName {
+    /// After a change of how many copies there are to be.
+    Copies,
+    Balance,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SweepState {
+    Running,
+    /// It was stopped, or can do no more before a server joins.
+    Resting,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileAtRisk {
+    pub file_id: u64,
+    /// Copies that count.
+    pub copies: u64,
+    /// Owner and path are null where the caller may not read the file.
+    pub owner: Option<String>,
+    pub path: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! What goes over HTTP: JSON shapes, error codes, capabilities and tickets. Types and their checks only; nothing
 //! here opens a connection.
 
+pub mod admin;
 pub mod api;
 pub mod blob;
 pub mod capability;

@@ -335,6 +335,11 @@ impl Blobs for HttpBlobs {
         let (this, at) = (self.clone(), at.clone());
         async move { this.do_delete(at, blob_id, copy_id).await }.boxed()
     }
+
+    fn scrub(&self, at: &ServerAddress) -> BoxFuture<'static, Result<(), BlobError>> {
+        let (this, at) = (self.clone(), at.clone());
+        async move { Self::scrub(&this, &at).await }.boxed()
+    }
 }
 
 fn blob_url(at: &ServerAddress, blob_id: BlobId) -> String {

@@ -10,15 +10,12 @@ use super::auth::Token;
 use super::{servers, view};
 use crate::consensus;
 use crate::directory::error::{ApiError, ApiResult};
+use crate::domain::ServerId;
 use crate::domain::query;
-use crate::domain::rows::Server;
-use crate::domain::{ReadStore, ServerId, Table};
-use crate::protocol::api::{Cluster, NodeInfo, NodeRole, Replication, Ring, ServerInfo, ServerState};
+use crate::domain::rows::{self, Server};
+use crate::protocol::api::{Cluster, NodeInfo, NodeRole, Ring, ServerInfo, ServerState};
 use crate::protocol::problem::Code;
 use crate::telemetry::METRICS_MEDIA_TYPE;
-
-/// The most rows that are counted for a gauge; more read as this many.
-const COUNTED_ROWS: usize = 10_000;
 
 pub(crate) async fn cluster(State(node): State<App>, token: Token) -> ApiResult<Body<Cluster>> {
     // Without a round: this is what one looks at when there is no leader.
@@ -59,7 +56,7 @@ pub(crate) async fn ring(State(node): State<App>, token: Token) -> ApiResult<Bod
     Ok(Body(Ring { copies: ring.copies, order: ring.order.iter().map(|id| id.0).collect(), servers }))
 }
 
-fn server_info(node: &App, order: &[ServerId], server: &Server) -> ServerInfo {
+pub(super) fn server_info(node: &App, order: &[ServerId], server: &Server) -> ServerInfo {
     let state = match servers::state(server) {
         ServerState::Up if node.servers.is_suspect(server.server_id) => ServerState::Suspect,
         replicated => replicated,
@@ -76,6 +73,10 @@ fn server_info(node: &App, order: &[ServerId], server: &Server) -> ServerInfo {
         capacity: server.capacity,
         zone: server.zone.clone(),
         down_since: server.down_since.map(view::time),
+        stale: server.stale,
+        leaving: server.leaving,
+        drained: server.leaving && server.named() == 0,
+        moving: if server.state == rows::ServerState::Up { 0 } else { server.named() },
     }
 }
 
@@ -83,16 +84,6 @@ fn server_info(node: &App, order: &[ServerId], server: &Server) -> ServerInfo {
 fn successor(order: &[ServerId], server_id: ServerId) -> Option<ServerId> {
     let at = order.iter().position(|id| *id == server_id)?;
     order.get((at + 1) % order.len()).copied().filter(|next| *next != server_id)
-}
-
-/// What is owed a repair. The job that works it off, and its rate, come with the repair of dead servers.
-pub(crate) async fn replication(State(node): State<App>, token: Token) -> ApiResult<Body<Replication>> {
-    let pending = node.read_as(&token, |store, _| owed_repairs(store)).await?;
-    Ok(Body(Replication { pending, ..Replication::default() }))
-}
-
-fn owed_repairs(store: &dyn ReadStore) -> Result<u64, crate::domain::Fault> {
-    Ok(store.scan(Table::Repairs, &[], None, COUNTED_ROWS)?.len() as u64)
 }
 
 pub(crate) async fn healthz() -> &'static str {
@@ -117,8 +108,8 @@ pub(crate) async fn readyz(State(node): State<App>) -> ApiResult<&'static str> {
 }
 
 pub(crate) async fn metrics(State(node): State<App>) -> Response {
-    if let Ok(owed) = node.handle().read_local(|store| owed_repairs(store)).await {
-        node.counters.under_replicated.set(i64::try_from(owed).unwrap_or(i64::MAX));
+    if let Ok(upkeep) = node.handle().read_local(|store| query::upkeep(store)).await {
+        node.counters.upkeep.set(&upkeep, node.handle().cluster_time());
     }
     ([(header::CONTENT_TYPE, METRICS_MEDIA_TYPE)], node.metrics.encode()).into_response()
 }

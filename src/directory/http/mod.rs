@@ -1,11 +1,13 @@
 //! The HTTP endpoints of a directory node, one file a family of calls.
 
 pub(crate) mod accounts;
+pub(crate) mod admin;
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod cluster;
 pub(crate) mod entries;
 pub(crate) mod finish;
+pub(crate) mod inventory;
 pub(crate) mod linger;
 pub(crate) mod locks;
 pub(crate) mod read;
@@ -13,6 +15,7 @@ pub(crate) mod request;
 pub(crate) mod routing;
 pub(crate) mod servers;
 pub(crate) mod sharing;
+pub(crate) mod upkeep;
 pub(crate) mod view;
 pub(crate) mod write;
 
@@ -50,10 +53,19 @@ pub(crate) fn router(node: App) -> Router {
         .route("/locks", only_get(get(locks::locks)))
         .route("/register", only_post(post(servers::register)))
         .route("/heartbeat", only_post(post(servers::heartbeat)))
+        .route("/inventory", only_post(post(inventory::inventory)))
         .route("/access", only_post(post(locks::access)))
         .route("/cluster", only_get(get(cluster::cluster)))
         .route("/ring", only_get(get(cluster::ring)))
-        .route("/replication", only_get(get(cluster::replication)))
+        .route("/replication", only_get(get(upkeep::replication)))
+        .route(
+            "/admin/policy",
+            get(admin::policy).post(admin::set_policy).fallback(|| refuse_method("GET, HEAD, POST")),
+        )
+        .route("/admin/drain", only_post(post(admin::drain)))
+        .route("/admin/remove", only_post(post(admin::remove)))
+        .route("/admin/rebalance", only_post(post(admin::rebalance)))
+        .route("/admin/scrub", only_post(post(admin::scrub)))
         .route("/healthz", only_get(get(cluster::healthz)))
         .route("/readyz", only_get(get(cluster::readyz)))
         .route("/metrics", only_get(get(cluster::metrics)))

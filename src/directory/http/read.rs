@@ -26,7 +26,7 @@ use crate::domain::answer::{ContentStat, Stat};
 use crate::domain::command::FileRef;
 use crate::domain::query;
 use crate::domain::rows::{Server, ServerState};
-use crate::domain::{ReadStore, ServerId, UserId};
+use crate::domain::{CopyAt, CopyId, ReadStore, ServerId, UserId};
 use crate::protocol::api::FileName;
 use crate::protocol::problem::Code;
 
@@ -151,9 +151,21 @@ fn sources(node: &App, found: &Found) -> Vec<ServerAddress> {
     ranked.into_iter().map(|(_, address)| address).collect()
 }
 
+/// The copies that are held to be good: that one of them is not is news.
+fn counted_copies(found: &Found) -> Vec<(ServerAddress, CopyId)> {
+    let counted = found.content.replicas.iter().filter(|replica| replica.counts);
+    counted.filter_map(|replica| Some((address(found.servers.get(&replica.server_id)?), replica.copy_id))).collect()
+}
+
 async fn open(node: &App, found: &Found, range: Range<u64>) -> Result<Download, DownloadError> {
     let reporter = node.clone();
+    let (blob_id, size) = (found.content.blob_id, found.content.size);
+    let counted = counted_copies(found);
     let report = move |failed: SourceFailed| {
+        if let Some((at, copy_id)) = counted.iter().find(|(at, _)| at.server_id == failed.server_id) {
+            let copy = CopyAt { server_id: at.server_id, blob_id, copy_id: *copy_id };
+            reporter.doubt(at.clone(), copy, size, &failed.error);
+        }
         reporter.note_blob_error(&failed.error);
         reporter.counters.fallovers.inc();
         tracing::warn!(server_id = %failed.server_id, error = %failed.error, "a copy could not be read: the next one is");

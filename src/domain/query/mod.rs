@@ -5,7 +5,11 @@ mod all;
 mod cluster;
 mod cursor;
 mod files;
+mod inventory;
 mod listing;
+#[cfg(test)]
+mod tests;
+mod upkeep;
 mod walk;
 
 pub use accounts::{operation, session, user_by_id, user_by_name};
@@ -14,7 +18,9 @@ pub use cluster::{
     Signal, Standing, cluster_info, cluster_time, due, policy, ring, server, servers, signal, trash_pending,
 };
 pub use files::{access, entry, precheck_update, precheck_write, stat};
+pub use inventory::{BlobRange, Held, HeldCopy, Missing, Reporter, Surplus, missing, surplus};
 pub use listing::{list, locks};
+pub use upkeep::{AtRisk, Upkeep, Viewer, at_risk, upkeep};
 
 use super::answer::Stat;
 use super::rows::Server;

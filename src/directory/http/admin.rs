@@ -1,0 +1,180 @@
+//! `/admin/…`: what an admin changes of a running cluster. Any node answers: its proposals go to the leader by
+//! themselves.
+
+use std::time::Duration;
+
+use axum::Json as Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use futures_util::{StreamExt, stream};
+use tokio::time::timeout;
+
+use super::App;
+use super::auth::Token;
+use super::cluster::server_info;
+use super::request::Json;
+use crate::client::blobs::{BlobError, ServerAddress};
+use crate::directory::error::{ApiError, ApiResult};
+use crate::directory::lookout::address;
+use crate::domain::command::Policy;
+use crate::domain::query;
+use crate::domain::rows::SweepKind;
+use crate::domain::{Command, Fault, Proposal, ReadStore, ServerId};
+use crate::protocol::admin;
+use crate::protocol::api::ServerInfo;
+use crate::protocol::problem::Code;
+
+/// How long a file server may take to say that it has begun to scrub.
+const SCRUB_PATIENCE: Duration = Duration::from_secs(5);
+/// File servers that are asked at once.
+const ASKED_AT_ONCE: usize = 32;
+
+impl super::Node {
+    /// One linearizable read for an admin.
+    async fn read_as_admin<T: Send + 'static>(
+        &self,
+        token: &Token,
+        query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
+    ) -> ApiResult<T> {
+        let reading = self.read_as(token, move |store, session| session.admin.then(|| query(store)).transpose());
+        reading.await?.ok_or_else(|| {
+            ApiError::new(
+                Code::Forbidden,
+                "only an admin may do this: log in as the cluster's first account, which is its admin",
+            )
+        })
+    }
+
+    async fn command(&self, command: Command) -> ApiResult<()> {
+        self.propose(Proposal { operation: None, command }).await.map(drop)
+    }
+}
+
+pub(crate) async fn policy(State(node): State<App>, token: Token) -> ApiResult<Body<admin::Policy>> {
+    Ok(Body(shown(&node.read_as_admin(&token, |store| query::policy(store)).await?)))
+}
+
+/// What is not given stays as it is. Of two changes at once the later one may undo the earlier one's values; admins are
+/// few, and see the result.
+pub(crate) async fn set_policy(
+    State(node): State<App>,
+    token: Token,
+    Json(change): Json<admin::PolicyChange>,
+) -> ApiResult<Body<admin::Policy>> {
+    let old = node.read_as_admin(&token, |store| query::policy(store)).await?;
+    let new = changed(&old, &change);
+    if new != old {
+        node.command(Command::SetPolicy { policy: new.clone() }).await?;
+        tracing::info!(?old, ?new, "the policy was changed");
+    }
+    Ok(Body(shown(&new)))
+}
+
+fn shown(policy: &Policy) -> admin::Policy {
+    admin::Policy {
+        copies: policy.copies,
+        garbage_linger_ms: policy.garbage_linger_ms,
+        garbage_grace_ms: policy.garbage_grace_ms,
+        operation_ttl_ms: policy.operation_ttl_ms,
+        session_ttl_ms: policy.session_ttl_ms,
+        receipt_ttl_ms: policy.receipt_ttl_ms,
+        rebalance_percent: policy.rebalance_percent,
+    }
+}
+
+fn changed(old: &Policy, change: &admin::PolicyChange) -> Policy {
+    Policy {
+        copies: change.copies.unwrap_or(old.copies),
+        garbage_linger_ms: change.garbage_linger_ms.unwrap_or(old.garbage_linger_ms),
+        garbage_grace_ms: change.garbage_grace_ms.unwrap_or(old.garbage_grace_ms),
+        operation_ttl_ms: change.operation_ttl_ms.unwrap_or(old.operation_ttl_ms),
+        session_ttl_ms: change.session_ttl_ms.unwrap_or(old.session_ttl_ms),
+        receipt_ttl_ms: change.receipt_ttl_ms.unwrap_or(old.receipt_ttl_ms),
+        rebalance_percent: change.rebalance_percent.unwrap_or(old.rebalance_percent),
+    }
+}
+
+pub(crate) async fn drain(
+    State(node): State<App>,
+    token: Token,
+    Json(asked): Json<admin::Drain>,
+) -> ApiResult<Body<ServerInfo>> {
+    node.read_as_admin(&token, |_| Ok(())).await?;
+    let server_id = ServerId(asked.server_id);
+    let command = if asked.cancel { Command::Undrain { server_id } } else { Command::Drain { server_id } };
+    node.command(command).await?;
+    tracing::info!(%server_id, cancel = asked.cancel, "an admin has a file server emptied, or taken back");
+    let ring = node.handle().read(|store| query::ring(store)).await?;
+    let server = ring.servers.iter().find(|server| server.server_id == server_id).ok_or_else(|| unknown(server_id))?;
+    Ok(Body(server_info(&node, &ring.order, server)))
+}
+
+pub(crate) async fn remove(
+    State(node): State<App>,
+    token: Token,
+    Json(asked): Json<admin::Remove>,
+) -> ApiResult<StatusCode> {
+    node.read_as_admin(&token, |_| Ok(())).await?;
+    let server_id = ServerId(asked.server_id);
+    node.command(Command::RemoveServer { server_id }).await?;
+    tracing::info!(%server_id, "an admin has removed a file server");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn rebalance(
+    State(node): State<App>,
+    token: Token,
+    Json(asked): Json<admin::Rebalance>,
+) -> ApiResult<StatusCode> {
+    node.read_as_admin(&token, |_| Ok(())).await?;
+    let kind = SweepKind::Balance;
+    node.command(if asked.stop { Command::StopSweep { kind } } else { Command::StartSweep { kind } }).await?;
+    tracing::info!(stop = asked.stop, "an admin has begun or stopped a rebalance");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn scrub(
+    State(node): State<App>,
+    token: Token,
+    Json(asked): Json<admin::Scrub>,
+) -> ApiResult<Body<admin::Scrubbing>> {
+    let servers = node.read_as_admin(&token, |store| query::servers(store)).await?;
+    let wanted = asked.server_id.map(ServerId);
+    if let Some(id) = wanted {
+        let server = servers.iter().find(|server| server.server_id == id).ok_or_else(|| unknown(id))?;
+        if !server.is_serving() {
+            return Err(ApiError::new(
+                Code::NoFileServer,
+                format!("file server {id} is down: have it scrubbed when it is back"),
+            ));
+        }
+    }
+    let serving = servers.iter().filter(|server| server.is_serving() && wanted.is_none_or(|id| id == server.server_id));
+    let addresses: Vec<ServerAddress> = serving.map(address).collect();
+    let outcomes = stream::iter(addresses).map(async |at| (at.server_id, begin_scrub(&node, &at).await));
+    let outcomes: Vec<_> = outcomes.buffer_unordered(ASKED_AT_ONCE).collect().await;
+    let mut scrubbing = admin::Scrubbing::default();
+    for (id, outcome) in outcomes {
+        match outcome {
+            Ok(()) => scrubbing.started.push(id.0),
+            Err(error) => {
+                node.note_blob_error(&error);
+                scrubbing.failed.push(admin::ScrubFailure { server_id: id.0, reason: error.to_string() });
+            }
+        }
+    }
+    scrubbing.started.sort_unstable();
+    scrubbing.failed.sort_by_key(|failure| failure.server_id);
+    Ok(Body(scrubbing))
+}
+
+async fn begin_scrub(node: &App, at: &ServerAddress) -> Result<(), BlobError> {
+    timeout(SCRUB_PATIENCE, node.blobs.scrub(at)).await.unwrap_or_else(|_| {
+        let cause = format!("no answer in {} s", SCRUB_PATIENCE.as_secs());
+        Err(BlobError::Unreachable { server_id: at.server_id, cause })
+    })
+}
+
+fn unknown(id: ServerId) -> ApiError {
+    ApiError::new(Code::NotFound, format!("there is no file server {id}: see `ringmaster ring status`"))
+}

@@ -1,0 +1,113 @@
+//! The JSON of the calls that only an admin may make: `/admin/…` of any directory node. Unknown fields are refused, so
+//! that a misspelt one never looks like one that took effect.
+
+use serde::{Deserialize, Serialize};
+
+/// What the whole cluster goes by. `GET /admin/policy`, and the answer to a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// How many copies a file has, 1 to 5.
+    pub copies: u32,
+    /// How long a dropped copy stays on its disk.
+    pub garbage_linger_ms: u64,
+    /// How old bytes that no file names must be before they count as left over.
+    pub garbage_grace_ms: u64,
+    /// For how long the outcome of an operation is remembered.
+    pub operation_ttl_ms: u64,
+    /// For how long a login holds.
+    pub session_ttl_ms: u64,
+    /// The oldest receipt of a file server that a write may name.
+    pub receipt_ttl_ms: u64,
+    /// By how many percent of the mean the fullest server's count of primaries may exceed the emptiest's before files
+    /// are moved; 0 for never.
+    pub rebalance_percent: u32,
+}
+
+/// `POST /admin/policy`: what is not given stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copies: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub garbage_linger_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub garbage_grace_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation_ttl_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_ttl_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt_ttl_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebalance_percent: Option<u32>,
+}
+
+/// `POST /admin/drain`: takes a server out of the ring to be emptied, or back into it. Answered by the server as
+/// `/ring` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    pub server_id: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel: bool,
+}
+
+/// `POST /admin/remove`: forgets a server on which nothing is left. Answered by 204.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remove {
+    pub server_id: u64,
+}
+
+/// `POST /admin/rebalance`: begins to level the servers out, or stops that. Answered by 204.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rebalance {
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stop: bool,
+}
+
+/// `POST /admin/scrub`: has one server, or all that are up, read and check everything that they hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scrub {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scrubbing {
+    /// Servers that are at it.
+    pub started: Vec<u64>,
+    /// Servers that are up and could not be asked.
+    #[serde(default)]
+    pub failed: Vec<ScrubFailure>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubFailure {
+    pub server_id: u64,
+    pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_field_is_refused() {
+        assert!(serde_json::from_str::<PolicyChange>(r#"{"copies":3}"#).is_ok());
+        assert!(serde_json::from_str::<PolicyChange>(r#"{"copy":3}"#).is_err());
+        assert!(serde_json::from_str::<Drain>(r#"{"server_id":1,"cancel":true}"#).is_ok());
+        assert!(serde_json::from_str::<Drain>(r#"{"server_id":1,"undo":true}"#).is_err());
+        assert!(serde_json::from_str::<Scrub>(r#"{"server":1}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_not_given_is_not_sent() {
+        let change = PolicyChange { copies: Some(3), ..PolicyChange::default() };
+        assert_eq!(serde_json::to_string(&change).expect("serializes"), r#"{"copies":3}"#);
+        assert_eq!(serde_json::to_string(&Rebalance::default()).expect("serializes"), "{}");
+    }
+}
