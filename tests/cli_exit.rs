@@ -379,3 +379,36 @@ async fn a_move_into_a_directory_keeps_the_name() {
     assert_eq!(last(&node), r#"{"from":"/a","to":"/b","owner":"bob"}"#);
     assert_eq!(code(&user.run_in(&["mv", "bob:/a", "/b"]).await), 2);
 }
+
+#[tokio::test]
+async fn what_an_admin_asks_for_is_sent_as_it_is_written() {
+    let policy = json!({
+        "copies": 3, "garbage_linger_ms": 900_000, "garbage_grace_ms": 3_600_000, "operation_ttl_ms": 86_400_000,
+        "session_ttl_ms": 2_592_000_000_u64, "receipt_ttl_ms": 600_000, "rebalance_percent": 20,
+    });
+    let node = Node::start(move |_, seen| match seen.path() {
+        "/admin/policy" => Play::json(200, &policy),
+        "/admin/scrub" => Play::json(200, &json!({ "started": [1], "failed": [{ "server_id": 2, "reason": "gone" }] })),
+        "/admin/remove" => Play::problem(Code::NotEmpty),
+        _ => Play::problem(Code::Forbidden),
+    })
+    .await;
+    let user = User::of(&node.url);
+    let last = |node: &Node| node.seen().pop().expect("a call").body;
+    let output = user.run_in(&["policy", "set", "copies=3", "garbage_linger=15m"]).await;
+    assert_eq!((code(&output), last(&node)), (0, br#"{"copies":3,"garbage_linger_ms":900000}"#[..].into()));
+    assert!(out(&output).contains("session_ttl=30days"), "{}", out(&output));
+    for arguments in [&["policy", "set", "copies"][..], &["policy", "set", "a=b"], &["ring", "drain"], &["policy"]] {
+        assert_eq!(code(&user.run_in(arguments).await), 2, "{arguments:?}");
+    }
+    let output = user.run_in(&["ring", "remove", "4"]).await;
+    assert_eq!((code(&output), last(&node)), (1, br#"{"server_id":4}"#[..].into()));
+    assert_eq!(err(&output), "error: file server 4: a scripted not_empty\n");
+    let output = user.run_in(&["ring", "scrub"]).await;
+    assert_eq!((code(&output), last(&node)), (3, b"{}"[..].into()), "one of them could not be asked");
+    assert!(err(&output).starts_with("file server 2: gone\nerror: "), "{}", err(&output));
+    let output = user.run_in(&["ring", "drain", "4", "--cancel"]).await;
+    assert_eq!((code(&output), last(&node)), (1, br#"{"server_id":4,"cancel":true}"#[..].into()));
+    assert_eq!(code(&user.run_in(&["ring", "rebalance", "--stop"]).await), 1);
+    assert_eq!(last(&node), br#"{"stop":true}"#[..]);
+}

@@ -50,6 +50,10 @@ impl CliError {
         Self::new(Exit::Refused, message)
     }
 
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Exit::Unavailable, message)
+    }
+
     pub(super) fn local(what: impl fmt::Display, error: &io::Error) -> Self {
         Self::refused(format!("{what}: {error}"))
     }

@@ -68,6 +68,20 @@ pub(super) fn human_size(bytes: u64) -> String {
     format!("{whole}.{}{letter}", rest * 10 / 1024)
 }
 
+/// A time as people read it: 45 s, 2 min 30 s, 3 h 5 min, 2 d 4 h.
+pub(super) fn human_seconds(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let Some(first) = UNITS.iter().position(|(unit, _)| seconds >= *unit) else { return "0 s".to_owned() };
+    let (unit, name) = UNITS[first];
+    let (whole, rest) = (seconds / unit, seconds % unit);
+    match UNITS.get(first + 1) {
+        Some((smaller, smaller_name)) if rest >= *smaller => {
+            format!("{whole} {name} {} {smaller_name}", rest / smaller)
+        }
+        _ => format!("{whole} {name}"),
+    }
+}
+
 /// An optional value, `-` where there is none.
 pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
@@ -84,6 +98,21 @@ mod tests {
             assert_eq!(human_size(bytes), text);
         }
         assert_eq!(human_size(u64::MAX), "15E");
+    }
+
+    #[test]
+    fn times_have_two_units_at_most() {
+        let cases = [
+            (0, "0 s"),
+            (45, "45 s"),
+            (150, "2 min 30 s"),
+            (11_100, "3 h 5 min"),
+            (3_630, "1 h"),
+            (187_200, "2 d 4 h"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(human_seconds(seconds), text);
+        }
     }
 
     #[test]

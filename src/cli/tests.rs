@@ -37,7 +37,14 @@ fn every_verb_takes_what_it_needs() {
         "ringmaster locks --json",
         "ringmaster --url http://a:1,http://b:2 --timeout 5s cluster status",
         "ringmaster ring status",
+        "ringmaster ring drain 3 --cancel",
+        "ringmaster ring remove 3",
+        "ringmaster ring rebalance --stop",
+        "ringmaster ring scrub",
+        "ringmaster ring scrub 3",
         "ringmaster replication status",
+        "ringmaster policy show",
+        "ringmaster policy set copies=3 garbage_grace=30m session_ttl_ms=1000",
         "ringmaster directory --config f --set a=b",
         "ringmaster fileserver --config f",
     ] {
@@ -62,6 +69,12 @@ fn wrong_usage_is_seen_before_anything_is_sent() {
         "ringmaster --url http://a:1/files ls",
         "ringmaster login ann --password x --password-stdin",
         "ringmaster directory",
+        "ringmaster ring drain",
+        "ringmaster ring drain three",
+        "ringmaster policy set",
+        "ringmaster policy set copies",
+        "ringmaster policy set copies=many",
+        "ringmaster policy set colour=blue",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}");

@@ -214,7 +214,7 @@ impl Directory {
     }
 
     /// A change that is answered by 204.
-    async fn nothing(&self, path: &'static str, body: &impl Serialize) -> Result<(), ClientError> {
+    pub(super) async fn nothing(&self, path: &'static str, body: &impl Serialize) -> Result<(), ClientError> {
         self.call(&Request::change(path, self.next_key(), body)?).await.map(drop)
     }
 }

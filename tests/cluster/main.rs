@@ -4,6 +4,7 @@
 
 mod support;
 
+mod admin;
 mod any_node;
 mod bad_input;
 mod crash;
@@ -15,5 +16,6 @@ mod locking;
 mod placement;
 mod privacy;
 mod repair;
+mod reports;
 mod streaming;
 mod wholeness;

@@ -10,6 +10,7 @@ mod logout;
 mod ls;
 mod mkdir;
 mod mv;
+mod policy;
 mod put;
 mod replication;
 mod ring;
@@ -56,6 +57,9 @@ pub(super) enum Command {
     #[command(subcommand)]
     Replication(replication::Command),
     Verify(verify::Args),
+    /// What the whole cluster goes by
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Run a directory node
     Directory(serve::Args),
     /// Run a file server
@@ -90,6 +94,7 @@ impl Command {
             Self::Ring(command) => ring::run(command, session).await,
             Self::Replication(command) => replication::run(command, session).await,
             Self::Verify(args) => verify::run(args, session).await,
+            Self::Policy(command) => policy::run(command, session).await,
             Self::Directory(args) => serve::directory(args).await,
             Self::Fileserver(args) => serve::file_server(args).await,
         }

@@ -1,0 +1,153 @@
+use std::str::FromStr;
+use std::time::Duration;
+
+use humantime_serde::re::humantime;
+
+use crate::cli::error::CliError;
+use crate::cli::session::Session;
+use crate::cli::table::Table;
+use crate::protocol::admin::{Policy, PolicyChange};
+
+#[derive(Debug, clap::Subcommand)]
+pub(in crate::cli) enum Command {
+    /// Show what the whole cluster goes by
+    Show,
+    /// Change it, for all nodes at once
+    ///
+    /// Names are those that `policy show` prints: copies, garbage_linger, garbage_grace, operation_ttl, session_ttl,
+    /// receipt_ttl, rebalance_percent. Times are written 15m or 1h, or in milliseconds with _ms behind the name.
+    Set {
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        values: Vec<Setting>,
+    },
+}
+
+pub(super) async fn run(command: Command, session: &Session) -> Result<(), CliError> {
+    let directory = session.directory()?;
+    let policy = match command {
+        Command::Show => directory.policy().await?,
+        Command::Set { values } => {
+            let mut change = PolicyChange::default();
+            values.iter().for_each(|setting| setting.put(&mut change));
+            directory.set_policy(&change).await?
+        }
+    };
+    session.out.answer(&policy, describe);
+    Ok(())
+}
+
+/// One value of the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Setting {
+    Copies(u32),
+    GarbageLinger(u64),
+    GarbageGrace(u64),
+    OperationTtl(u64),
+    SessionTtl(u64),
+    ReceiptTtl(u64),
+    RebalancePercent(u32),
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE, for example copies=3")?;
+        let number = || value.parse::<u32>().map_err(|_| format!("{value:?} is no number"));
+        let time = match name.strip_suffix("_ms") {
+            Some(_) => value.parse::<u64>().map_err(|_| format!("{value:?} is no number of milliseconds")),
+            None => parse_time(value),
+        };
+        match name {
+            "copies" => return number().map(Self::Copies),
+            "rebalance_percent" => return number().map(Self::RebalancePercent),
+            _ => {}
+        }
+        match name.strip_suffix("_ms").unwrap_or(name) {
+            "garbage_linger" => time.map(Self::GarbageLinger),
+            "garbage_grace" => time.map(Self::GarbageGrace),
+            "operation_ttl" => time.map(Self::OperationTtl),
+            "session_ttl" => time.map(Self::SessionTtl),
+            "receipt_ttl" => time.map(Self::ReceiptTtl),
+            _ => Err(format!("there is no {name:?} in the policy: see `ringmaster policy show`")),
+        }
+    }
+}
+
+fn parse_time(text: &str) -> Result<u64, String> {
+    let time =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; write for example 500ms, 15m or 1h"))?;
+    u64::try_from(time.as_millis()).map_err(|_| "that is too long".to_owned())
+}
+
+impl Setting {
+    fn put(self, change: &mut PolicyChange) {
+        match self {
+            Self::Copies(value) => change.copies = Some(value),
+            Self::GarbageLinger(ms) => change.garbage_linger_ms = Some(ms),
+            Self::GarbageGrace(ms) => change.garbage_grace_ms = Some(ms),
+            Self::OperationTtl(ms) => change.operation_ttl_ms = Some(ms),
+            Self::SessionTtl(ms) => change.session_ttl_ms = Some(ms),
+            Self::ReceiptTtl(ms) => change.receipt_ttl_ms = Some(ms),
+            Self::RebalancePercent(value) => change.rebalance_percent = Some(value),
+        }
+    }
+}
+
+/// In the form that `set` takes.
+fn describe(policy: &Policy) -> String {
+    let time = |ms| humantime::format_duration(Duration::from_millis(ms)).to_string().replace(' ', "");
+    let mut table = Table::new(&[]);
+    let mut line = |name: &str, value: String, is: &str| table.row(vec![format!("{name}={value}"), is.to_owned()]);
+    line("copies", policy.copies.to_string(), "copies of each file");
+    line("garbage_linger", time(policy.garbage_linger_ms), "a dropped copy stays on its disk");
+    line("garbage_grace", time(policy.garbage_grace_ms), "bytes of no file are left alone");
+    line("operation_ttl", time(policy.operation_ttl_ms), "a change is known under its Idempotency-Key");
+    line("session_ttl", time(policy.session_ttl_ms), "a login holds");
+    line("receipt_ttl", time(policy.receipt_ttl_ms), "a file server's receipt holds");
+    let percent = policy.rebalance_percent.to_string();
+    line("rebalance_percent", percent, "of the mean, by which servers may differ before files are moved; 0 for never");
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_can_be_set() {
+        let policy = Policy {
+            copies: 3,
+            garbage_linger_ms: 0,
+            garbage_grace_ms: 90_500,
+            operation_ttl_ms: 86_400_000,
+            session_ttl_ms: 40 * 86_400_000,
+            receipt_ttl_ms: 600_000,
+            rebalance_percent: 20,
+        };
+        let mut change = PolicyChange::default();
+        for line in describe(&policy).lines() {
+            let setting = line.split_whitespace().next().expect("a value");
+            setting.parse::<Setting>().unwrap_or_else(|error| panic!("{setting}: {error}")).put(&mut change);
+        }
+        let again = PolicyChange {
+            copies: Some(3),
+            garbage_linger_ms: Some(0),
+            garbage_grace_ms: Some(90_500),
+            operation_ttl_ms: Some(86_400_000),
+            session_ttl_ms: Some(40 * 86_400_000),
+            receipt_ttl_ms: Some(600_000),
+            rebalance_percent: Some(20),
+        };
+        assert_eq!(change, again);
+    }
+
+    #[test]
+    fn settings_are_read_with_their_units() {
+        assert_eq!("garbage_grace=1h".parse(), Ok(Setting::GarbageGrace(3_600_000)));
+        assert_eq!("garbage_grace_ms=250".parse(), Ok(Setting::GarbageGrace(250)));
+        for wrong in ["copies", "copies=many", "garbage_grace=250", "garbage_grace_ms=1h", "copy=3", "copies=-1"] {
+            assert!(wrong.parse::<Setting>().is_err(), "{wrong}");
+        }
+    }
+}
