@@ -221,6 +221,12 @@ const DIRECTORY: &[Key] = &[
         "how old bytes that no file names must be before they count as left over; read once, when the cluster is formed",
     ),
     key(
+        "garbage.inventory",
+        Duration,
+        Value("30m"),
+        "how often each file server tells everything that it holds; they learn it when they register",
+    ),
+    key(
         "detection.heartbeat",
         Duration,
         Value("1s"),

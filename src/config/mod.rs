@@ -116,7 +116,7 @@ pub struct Replication {
     pub bandwidth: u64,
 }
 
-/// Only the values at bootstrap; what holds is the replicated policy.
+/// The first two are only the values at bootstrap; what holds is the replicated policy.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Garbage {
@@ -124,6 +124,9 @@ pub struct Garbage {
     pub linger: Duration,
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
+    /// Between two complete inventories of a file server.
+    #[serde(with = "humantime_serde")]
+    pub inventory: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -100,6 +100,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
             write_routing: config.http.write_routing,
             max_file_bytes: config.limits.max_file_bytes,
             heartbeat: config.detection.heartbeat,
+            inventory: config.garbage.inventory,
             dead_after: config.detection.dead_after,
             replication: ReplicationSettings {
                 interval: config.replication.interval,

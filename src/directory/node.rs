@@ -54,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) write_routing: WriteRouting,
     pub(crate) max_file_bytes: u64,
     pub(crate) heartbeat: Duration,
+    /// Between two complete inventories of a file server.
+    pub(crate) inventory: Duration,
     /// How long a file server may be silent before all nodes are asked about it.
     pub(crate) dead_after: Duration,
     pub(crate) replication: ReplicationSettings,

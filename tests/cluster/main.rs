@@ -2,8 +2,6 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests print what they measured")]
 
-mod support;
-
 mod admin;
 mod any_node;
 mod bad_input;
@@ -11,6 +9,7 @@ mod crash;
 mod detection;
 mod group_commit;
 mod idempotency;
+mod integrity;
 mod kills;
 mod locking;
 mod placement;
@@ -18,4 +17,5 @@ mod privacy;
 mod repair;
 mod reports;
 mod streaming;
+mod upheaval;
 mod wholeness;

@@ -230,8 +230,11 @@ impl Cluster {
         for (at, server) in self.servers.iter().enumerate() {
             for file in files_below(&server.data.join("blobs")) {
                 let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-                if name.len() == 32 {
-                    found.push((at, name, sha256(&fs::read(&file).expect("a blob is readable"))));
+                // What is deleted while this looks is not there.
+                if name.len() == 32
+                    && let Ok(bytes) = fs::read(&file)
+                {
+                    found.push((at, name, sha256(&bytes)));
                 }
             }
         }

@@ -17,8 +17,7 @@ use crate::domain::{Command, Epoch, Outcome, Proposal, ServerUuid};
 use crate::protocol::api;
 use crate::protocol::problem::Code;
 use crate::protocol::registration::{
-    ChallengeAnswer, ChallengeCall, DEFAULT_INVENTORY_MS, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer,
-    RegisterRequest, ServerEntry,
+    ChallengeAnswer, ChallengeCall, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry,
 };
 
 /// How long a file server may take to answer its challenge.
@@ -57,11 +56,15 @@ pub(crate) async fn register(
         cluster_id,
         server_id,
         epoch,
-        heartbeat_ms: u64::try_from(node.settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
-        inventory_ms: DEFAULT_INVENTORY_MS,
+        heartbeat_ms: millis(node.settings.heartbeat),
+        inventory_ms: millis(node.settings.inventory),
         directory: node.directory_urls(),
         servers: entries(&node.handle().read(|store| query::servers(store)).await?),
     }))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whoever answers at the address must be the server that asks, and must know the secret.
