@@ -12,6 +12,7 @@ mod idempotency;
 mod integrity;
 mod kills;
 mod locking;
+mod partition;
 mod placement;
 mod privacy;
 mod repair;
