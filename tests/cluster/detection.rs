@@ -113,7 +113,7 @@ async fn round(http: &reqwest::Client, user: &User, url: &str, path: &str, seed:
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_server_costs_one_entry_and_no_request() {
     let mut cluster = Cluster::set_up(quick(3, 4)).await;
-    // Nothing else happens: the death is all that is entered.
+    // Nothing else happens: what is entered is the death, and the few steps of a sweep that finds no file.
     let before = cluster.metric(0, "ringmaster_raft_applied_index").await;
     let start = Instant::now();
     cluster.servers[1].kill();
@@ -126,7 +126,7 @@ async fn a_dead_server_costs_one_entry_and_no_request() {
         assert!(order.len() == 3 && !order.contains(&dead["server_id"]), "the ring is closed: {order:?}");
     }
     let entries = cluster.metric(0, "ringmaster_raft_applied_index").await - before;
-    assert!((1..=3).contains(&entries), "{entries} entries for one death");
+    assert!((1..=6).contains(&entries), "{entries} entries for one death");
     assert_eq!(sum(&cluster, "ringmaster_fileserver_down_total").await, 1);
     assert_eq!(sum(&cluster, "ringmaster_detection_seconds_count").await, 1);
     until("nobody is suspect", async || sum(&cluster, "ringmaster_fileservers_suspect").await == 0).await;

@@ -13,7 +13,7 @@ use crate::support::{Cluster, files_below, noise, until};
 const BLOCK: usize = 1 << 20;
 const ROUNDS: usize = 20;
 /// `RINGMASTER_TEST_TRANSFER_BYTES=1073741824` is the full size.
-const DEFAULT_BYTES: usize = 32 << 20;
+const DEFAULT_BYTES: usize = 64 << 20;
 
 struct Dice(u64);
 

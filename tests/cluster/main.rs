@@ -14,6 +14,7 @@ mod idempotency;
 mod integrity;
 mod kills;
 mod locking;
+mod partition;
 mod placement;
 mod privacy;
 mod repair;

@@ -58,7 +58,9 @@ pub(crate) struct Process {
     log: PathBuf,
     environment: Vec<(&'static str, String)>,
     child: Option<Child>,
-    _ports: Vec<Port>,
+    pub(crate) ports: Vec<Port>,
+    /// The network namespace that it runs in, where it is not this one.
+    pub(crate) namespace: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,18 +75,23 @@ impl Cluster {
     }
 
     pub(crate) async fn set_up(setup: Setup) -> Self {
-        let dir = TempDir::new().expect("a temporary directory");
-        let secret = format!("{:064x}", std::process::id() as u128 + u128::from(dir.path().as_os_str().len() as u64));
-        fs::write(dir.path().join("cluster.secret"), &secret).expect("the secret is written");
-        let (nodes, servers) = configure(dir.path(), &setup);
-        let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
-        let admin = User { id: 0, token: String::new() };
-        let mut cluster = Self { dir, nodes, servers, http, secret, admin };
+        let mut cluster = Self::prepare(&setup);
         cluster.start_all();
         cluster.wait_ready().await;
         cluster.admin = cluster.user("admin").await;
         cluster.wait_for_servers(setup.servers).await;
         cluster
+    }
+
+    /// Everything but the start.
+    pub(crate) fn prepare(setup: &Setup) -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        let secret = format!("{:064x}", std::process::id() as u128 + u128::from(dir.path().as_os_str().len() as u64));
+        fs::write(dir.path().join("cluster.secret"), &secret).expect("the secret is written");
+        let (nodes, servers) = configure(dir.path(), setup);
+        let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
+        let admin = User { id: 0, token: String::new() };
+        Self { dir, nodes, servers, http, secret, admin }
     }
 
     pub(crate) fn start_all(&mut self) {
@@ -246,7 +253,12 @@ impl Process {
     pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
-        let child = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
+        let binary = env!("CARGO_BIN_EXE_ringmaster");
+        let mut command = Command::new(if self.namespace.is_some() { "ip" } else { binary });
+        if let Some(namespace) = &self.namespace {
+            command.args(["netns", "exec", namespace, binary]); // It becomes the binary, under the same process id.
+        }
+        let child = command
             .arg(self.verb)
             .arg("--config")
             .arg(&self.config)
@@ -392,7 +404,7 @@ impl Process {
         let file = dir.join(format!("{name}.toml"));
         fs::write(&file, config).expect("the configuration is written");
         let (data, log) = (dir.join(&name), dir.join(format!("{name}.log")));
-        Self { name, url, config: file, data, verb, log, environment, child: None, _ports: ports }
+        Self { name, url, config: file, data, verb, log, environment, child: None, ports, namespace: None }
     }
 }
 
