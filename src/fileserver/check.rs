@@ -28,7 +28,7 @@ pub(super) async fn check(
     if wanted.is_some_and(|wanted| wanted != record.copy_id) {
         return Err(StoreError::Missing.into());
     }
-    let mut reader = opened.from_disk();
+    let mut reader = opened.past_cache();
     while !reader.is_done() {
         let (block, next) = blocking(move || (reader.next_block(), reader)).await?;
         reader = next;

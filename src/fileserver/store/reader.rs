@@ -23,7 +23,7 @@ pub(crate) struct Reader {
     sidecar: SidecarReader,
     position: u64,
     end: u64,
-    /// Whether the bytes are to come from the disk itself, see [`Reader::from_disk`].
+    /// Whether the bytes are to come from the disk itself, see [`Reader::past_cache`].
     from_disk: bool,
 }
 
@@ -61,8 +61,9 @@ impl Reader {
 
     /// Reads what the disk holds and not what the kernel remembers of it, and leaves nothing in its memory.
     #[must_use]
-    pub(crate) fn from_disk(mut self) -> Self {
+    pub(crate) fn past_cache(mut self) -> Self {
         self.from_disk = true;
+        self.sidecar.forget_cached();
         self
     }
 

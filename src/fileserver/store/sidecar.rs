@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 
+use super::disk;
 use crate::domain::{BlobId, CopyId, Sha256};
 
 /// Bytes covered by one checksum: the smallest piece that is read from the disk.
@@ -174,6 +175,11 @@ impl SidecarReader {
             return Err(SidecarError::Damaged("its sidecar has the wrong length"));
         }
         Ok(Self { file, record, page: None })
+    }
+
+    /// Has the checksums come from the disk itself, see [`disk::forget_cached`].
+    pub(super) fn forget_cached(&self) {
+        disk::forget_cached(&self.file, 0, length_for(self.record.size));
     }
 
     /// The checksum of one chunk.
