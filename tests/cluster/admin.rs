@@ -68,15 +68,6 @@ async fn a_server_is_drained_taken_back_and_removed() {
     assert!(out(&cluster, &["ring", "remove", "3"], 1).contains("drain it first"));
     assert!(out(&cluster, &["ring", "drain", "9"], 1).contains("there is no file server 9"));
 
-    let (status, written) =
-        cluster.put(&cluster.admin, node, "/write?path=/a", "bytes", &[("ringmaster-routing", "forward")]).await;
-    assert_eq!(status, 201, "{written}");
-    let holder = written["replicas"][0]["server_id"].as_u64().expect("a server").to_string();
-    // Once its files are moved it may be removed; before, it may not.
-    out(&cluster, &["ring", "drain", &holder], 0);
-    let removal = cluster_command(&cluster, &["ring", "remove", &holder]);
-    assert!(matches!(removal.status.code(), Some(0 | 1)), "{removal:?}");
-
     let (status, scrubbing) = cluster.post(&cluster.admin, node, "/admin/scrub", &json!({"server_id": 9})).await;
     assert_eq!((status, &scrubbing["code"]), (404, &json!("not_found")));
     let scrubbing = out(&cluster, &["ring", "scrub"], 0);
@@ -85,6 +76,15 @@ async fn a_server_is_drained_taken_back_and_removed() {
     let replication = cluster.get(node, "/replication").await.1;
     assert_eq!(replication["sweeps"], json!([{"kind": "balance", "state": "resting", "through_file_id": null}]));
     assert!(out(&cluster, &["replication", "status"], 0).contains("resting"));
+
+    let (status, written) =
+        cluster.put(&cluster.admin, node, "/write?path=/a", "bytes", &[("ringmaster-routing", "forward")]).await;
+    assert_eq!(status, 201, "{written}");
+    let holder = written["replicas"][0]["server_id"].as_u64().expect("a server").to_string();
+    // Once its files are moved it may be removed; before, it may not.
+    out(&cluster, &["ring", "drain", &holder], 0);
+    let removal = cluster_command(&cluster, &["ring", "remove", &holder]);
+    assert!(matches!(removal.status.code(), Some(0 | 1)), "{removal:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
