@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ringmaster::domain::answer::{Outcome, Stat};
 use ringmaster::domain::command::{NewContent, Operation, Policy, Receipt};
 use ringmaster::domain::placement::{Candidate, choose};
-use ringmaster::domain::plan::{Observed, Task, plan};
+use ringmaster::domain::plan::{Observed, plan};
 use ringmaster::domain::query::{self, AccessMode, Page};
 use ringmaster::domain::{
     Answer, BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, MemoryStore, Permission, Proposal, ReadStore,
@@ -230,8 +230,9 @@ impl World {
                 std::iter::once(format!("order: {}", order.join(", ")).trim_end().to_owned()).chain(servers).collect()
             }
             "plan" => {
-                let tasks = plan(store, &Observed { now: ClusterTime(self.now) }).expect("no fault in memory");
-                tasks.iter().map(|Task::Propose(command)| format!("{command:?}")).collect()
+                let observed = Observed { now: ClusterTime(self.now), room: 512, ..Observed::default() };
+                let tasks = plan(store, &observed).expect("no fault in memory").tasks;
+                tasks.iter().map(|task| format!("{task:?}")).collect()
             }
             "count" => {
                 let table = Table::ALL.into_iter().find(|table| table.name() == line.word(0)).expect("a table");
@@ -291,6 +292,8 @@ fn tell(answer: &Answer) -> String {
         }
         Ok(Outcome::Server { server_id, epoch }) => format!("server {server_id} epoch {epoch}"),
         Ok(Outcome::Progress { rows, more }) => format!("{rows} rows{}", if *more { ", more to do" } else { "" }),
+        Ok(Outcome::Rehomed { refused }) if refused.is_empty() => "done".to_owned(),
+        Ok(Outcome::Rehomed { refused }) => format!("refused: {refused:?}"),
         Err(no) => refusal(no),
     }
 }
