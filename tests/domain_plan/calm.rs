@@ -138,7 +138,9 @@ impl Sim {
             for (blob, stored) in &machine.disk.blobs {
                 let named = self.files.iter().filter_map(|file| self.content(*file)).any(|content| {
                     let here = |replica: &ringmaster::domain::Replica| {
-                        replica.server_id == server.server_id && (replica.copy_id == stored.copy_id || !stored.good)
+                        // In the place of one that does not count it may yet be taken.
+                        replica.server_id == server.server_id
+                            && (replica.copy_id == stored.copy_id || !server.counts(replica))
                     };
                     content.blob_id == *blob && content.replicas.iter().any(here)
                 });
