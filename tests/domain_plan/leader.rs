@@ -146,7 +146,8 @@ impl Sim {
         let scene = Scene::read(&self.store, self.suspects(dice)).expect("no fault in memory");
         let Some(entry) = self.entry(candidate.file_id) else { return true };
         let mend = mend(&self.store, &scene, &entry, candidate.goal.as_deref()).expect("no fault in memory");
-        let Some(mend) = mend else { return true };
+        // Nothing can be done for it now, which need not mean that nothing is owed to it.
+        let Some(mend) = mend else { return candidate.goal.is_some() };
 
         let (mut receipts, mut made, mut bad) = (Vec::new(), Vec::new(), Vec::new());
         for (server, _) in &mend.verify {
