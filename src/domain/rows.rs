@@ -201,7 +201,8 @@ pub struct Garbage {
 /// Why a file is owed a repair that no sweep would find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RepairReason {
-    /// It was committed with fewer copies than the policy asks for, because there were too few servers.
+    /// It names another number of copies than the policy asks for: it was committed with fewer, because there were too few
+    /// servers, or could not be given what a new policy asks for when the walk for that passed it.
     ShortWrite,
     /// A copy of it failed its checksums.
     BadCopy,

@@ -7,3 +7,4 @@ mod paging;
 mod placement;
 mod store;
 mod tree;
+mod upkeep_bounds;

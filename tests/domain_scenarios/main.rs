@@ -1,10 +1,11 @@
 //! Golden scenarios: stories of a cluster as text, in `tests/golden/scenarios/*.txt`.
 //!
-//! A line that starts with `>` is a command or a question (`world.rs` lists them), `# ` starts a comment, and the lines
+//! A line that starts with `>` is a command or a question (`world.rs` and `upkeep.rs` list them), `# ` starts a comment, and the lines
 //! between are what was answered. `UPDATE_GOLDEN=1 cargo test --test domain_scenarios` writes the answers anew; look at
 //! the difference before you commit it. After each command every invariant is checked.
 
 mod script;
+mod upkeep;
 mod world;
 
 use std::fmt::Write as _;

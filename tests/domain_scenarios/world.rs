@@ -4,37 +4,40 @@
 //! |---|---|
 //! | `bootstrap [copies=2]`, `policy copies=3` | |
 //! | `wait MS` | lets cluster time and wall time go by |
-//! | `server NAME`, `down ID [epoch=1]`, `full ID yes\|no [epoch=1]` | |
+//! | `server NAME [last=N] [next=N]`, `down ID [epoch=1]`, `full ID yes\|no [epoch=1]` | |
 //! | `signup USER`, `login USER WORD`, `logout WORD`, `session WORD` | |
 //! | `mkdir\|write\|update\|rm\|move\|share\|unshare\|lock USER FILE …` | `write` and `update` place their copies by `choose`, or `on=1,2` |
 //! | `renew\|unlock USER token=FENCE.WORD` | |
 //! | `stat\|ls USER FILE`, `all\|locks USER`, `access USER #FILE read\|write` | |
-//! | `expire`, `reap`, `plan`, `ring`, `count TABLE` | |
+//! | `expire`, `reap`, `ring`, `count TABLE` | |
 //!
-//! `op=KEY` on a command names an operation; its fingerprint is the rest of the line.
+//! Those of failure and repair are in `upkeep.rs`. `op=KEY` on a command names an operation; its fingerprint is the rest of the line.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringmaster::domain::answer::{Outcome, Stat};
 use ringmaster::domain::command::{NewContent, Operation, Policy, Receipt};
 use ringmaster::domain::placement::{Candidate, choose};
-use ringmaster::domain::plan::{Observed, Task, plan};
 use ringmaster::domain::query::{self, AccessMode, Page};
 use ringmaster::domain::{
-    Answer, BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, MemoryStore, Permission, Proposal, ReadStore,
-    Rejection, ServerId, ServerUuid, Stamped, Table, UserId, WallTime, apply, check,
+    Answer, BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, Incarnation, MemoryStore, Permission, Proposal,
+    ReadStore, Rejection, ServerId, ServerUuid, Stamped, Table, UserId, WallTime, apply, check,
 };
 
 use crate::script::{Line, digest, file, number, path, proof};
+use crate::upkeep::{Prepared, QUESTIONS};
 
 const WALL_AT_START: u64 = 1_800_000_000_000;
 
 #[derive(Default)]
 pub(crate) struct World {
-    store: MemoryStore,
-    now: u64,
+    pub(crate) store: MemoryStore,
+    pub(crate) now: u64,
     index: u64,
     blobs: u128,
+    /// Made by repairs.
+    pub(crate) copies: u128,
+    pub(crate) prepared: BTreeMap<String, Prepared>,
 }
 
 impl World {
@@ -46,9 +49,10 @@ impl World {
                 self.now += number(line.word(0));
                 Vec::new()
             }
-            "stat" | "ls" | "all" | "locks" | "access" | "session" | "ring" | "plan" | "count" => self.ask(&line),
+            "stat" | "ls" | "all" | "locks" | "access" | "session" | "ring" | "count" => self.ask(&line),
+            verb if QUESTIONS.contains(&verb) => self.ask_upkeep(&line),
             _ => {
-                let command = self.command(&line);
+                let command = self.upkeep(&line).unwrap_or_else(|| self.command(&line));
                 let operation = line.option("op").map(|id| Operation {
                     user: self.user(line.word(0)),
                     id: id.to_owned(),
@@ -120,8 +124,8 @@ impl World {
                 url: format!("http://{}", line.word(0)),
                 zone: "a".to_owned(),
                 capacity: 1 << 30,
-                last: None,
-                next: None,
+                last: line.option("last").map(|last| Incarnation(number(last).into())),
+                next: line.option("next").map(|next| Incarnation(number(next).into())),
             },
             "down" => Command::ServerDown { server_id: ServerId(number(line.word(0))), epoch },
             "full" => Command::ServerFull { server_id: ServerId(number(line.word(0))), epoch, full: line.has("yes") },
@@ -222,16 +226,13 @@ impl World {
                 let order: Vec<_> = ring.order.iter().map(ToString::to_string).collect();
                 let servers = ring.servers.iter().map(|s| {
                     let full = if s.full { ", full" } else { "" };
+                    let stale = if s.stale > 0 { format!(", {} of older epochs", s.stale) } else { String::new() };
                     format!(
-                        "server {} {:?}{full} epoch {}: {} primaries, {} backups, {} bytes",
+                        "server {} {:?}{full} epoch {}: {} primaries, {} backups, {} bytes{stale}",
                         s.server_id, s.state, s.epoch, s.primaries, s.backups, s.bytes
                     )
                 });
                 std::iter::once(format!("order: {}", order.join(", ")).trim_end().to_owned()).chain(servers).collect()
-            }
-            "plan" => {
-                let tasks = plan(store, &Observed { now: ClusterTime(self.now) }).expect("no fault in memory");
-                tasks.iter().map(|Task::Propose(command)| format!("{command:?}")).collect()
             }
             "count" => {
                 let table = Table::ALL.into_iter().find(|table| table.name() == line.word(0)).expect("a table");
@@ -291,6 +292,8 @@ fn tell(answer: &Answer) -> String {
         }
         Ok(Outcome::Server { server_id, epoch }) => format!("server {server_id} epoch {epoch}"),
         Ok(Outcome::Progress { rows, more }) => format!("{rows} rows{}", if *more { ", more to do" } else { "" }),
+        Ok(Outcome::Rehomed { refused }) if refused.is_empty() => "done".to_owned(),
+        Ok(Outcome::Rehomed { refused }) => format!("refused: {refused:?}"),
         Err(no) => refusal(no),
     }
 }

@@ -13,7 +13,7 @@ use super::worker::{Mended, Worker};
 use crate::directory::node::App;
 use crate::domain::plan::{Candidate, Observed, Plan, Round, Task, plan};
 use crate::domain::query::{self, Signal};
-use crate::domain::rows::ServerState;
+use crate::domain::rows::{ServerState, SweepKind};
 use crate::domain::{Command, FileId, Outcome, Proposal, ServerId};
 
 /// Files that are looked after at once. Most wait for a stream at their servers.
@@ -217,8 +217,15 @@ impl Shift {
             Task::Propose(command) => self.propose_all(command).await?,
             Task::Mend(candidate) => self.enqueue(candidate),
             Task::Walk(mut window) => {
-                // A file that is looked after already needs no second look; the walk does not wait for it either.
-                window.files.retain(|candidate| !self.known.contains(&candidate.file_id));
+                // A file that is looked after already needs no second look, and the walk does not wait for it: it is owed what
+                // it lacks when the walk has passed.
+                let (known, files) =
+                    window.files.into_iter().partition(|candidate| self.known.contains(&candidate.file_id));
+                let known: Vec<Candidate> = known;
+                window.files = files;
+                if window.kind == SweepKind::Copies {
+                    window.owed.extend(known.iter().map(|candidate| candidate.file_id));
+                }
                 let files = window.files.clone();
                 self.walks.open(window);
                 files.into_iter().for_each(|candidate| self.enqueue(candidate));

@@ -25,9 +25,10 @@ impl Walks {
         self.windows.keys().copied().collect()
     }
 
-    pub(super) fn open(&mut self, window: Window) {
+    pub(super) fn open(&mut self, mut window: Window) {
         let left = window.files.iter().map(|candidate| candidate.file_id).collect();
-        self.windows.insert(window.kind, Open { window, left, failed: Vec::new() });
+        let failed = std::mem::take(&mut window.owed);
+        self.windows.insert(window.kind, Open { window, left, failed });
     }
 
     /// A file of some window is done, or could not be.

@@ -68,7 +68,10 @@ impl Worker {
             let mend = entry.map(|entry| mend(store, &scene, &entry, goal.as_deref())).transpose()?.flatten();
             Ok(mend.map(|mend| (scene, mend)))
         });
-        let Some((scene, mend)) = looked.await? else { return Ok(Mended::Done) };
+        let Some((scene, mend)) = looked.await? else {
+            // Nothing can be done for it now, which need not mean that nothing is owed to it.
+            return Ok(if candidate.goal.is_some() { Mended::Done } else { Mended::Not });
+        };
 
         let mut found = Found::default();
         self.verify(&scene, &mend, &mut found).await;

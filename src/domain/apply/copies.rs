@@ -10,7 +10,8 @@ use crate::domain::{BlobId, CopyId, Fault, FileId, RejectionKind, Replica, Serve
 impl Change<'_> {
     /// Judges the copies that a commit names; the node heals what is refused here, so it comes after all that a user
     /// would have to hear.
-    pub(super) fn admit(&self, new: &NewContent) -> Result<Vec<Replica>, Stop> {
+    /// Copies that are more than the policy asks for by now become garbage at once: no job would look for them.
+    pub(super) fn admit(&mut self, new: &NewContent) -> Result<Vec<Replica>, Stop> {
         let stale = RejectionKind::StaleReceipt;
         let mut replicas = Vec::with_capacity(new.receipts.len());
         for receipt in &new.receipts {
@@ -23,6 +24,9 @@ impl Change<'_> {
         let eligible = tables::servers(self.store)?.iter().filter(|server| server.is_eligible()).count();
         if replicas.len() < eligible.min(self.wanted_copies()) {
             return Err(reject(stale, "more copies can be made than were: copy the blob to another file server"));
+        }
+        for surplus in replicas.split_off(replicas.len().min(self.wanted_copies())) {
+            self.list_garbage(surplus.server_id, new.blob_id, surplus.copy_id)?;
         }
         Ok(replicas)
     }

@@ -24,7 +24,8 @@ impl Change<'_> {
         Ok(Outcome::Progress { rows, more: false })
     }
 
-    /// The row outlives the bytes, so that what was sent before the deletion arrives before the row goes.
+    /// The row outlives the bytes, so that what was sent before the deletion arrives before the row goes: a late deletion,
+    /// and every commit that has a receipt of the copy, since none is younger than the deletion.
     pub(super) fn deleted(&mut self, copies: &[CopyAt]) -> Result<Outcome, Stop> {
         check_count(copies)?;
         let mut rows = 0;
@@ -34,7 +35,8 @@ impl Change<'_> {
             if row.deleted_at.is_none() {
                 row.deleted_at = Some(self.now);
                 tables::put_garbage(self.store, server, blob, id, &row)?;
-                let until = self.now.plus_ms(self.policy.garbage_linger_ms.max(1));
+                let policy = &self.policy;
+                let until = self.now.plus_ms(policy.garbage_linger_ms.max(policy.receipt_ttl_ms + 1));
                 tables::put_expiry(self.store, until, &Ending::Garbage(server, blob, id))?;
                 rows += 1;
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Change;
 use crate::domain::command::{MAX_REHOMES, Rehome, Slot};
-use crate::domain::rows::{Content, Entry, EntryKind, Placement, Repair, RepairReason};
+use crate::domain::rows::{Content, Entry, EntryKind, Placement, Repair, RepairReason, ServerState};
 use crate::domain::stop::{Stop, require, settle};
 use crate::domain::tables::{self, MAX_COPIES};
 use crate::domain::{Fault, FileId, Outcome, RejectionKind, Replica};
@@ -68,11 +68,19 @@ impl Change<'_> {
     }
 
     /// No change leaves fewer copies that count than there were, or than the policy asks for; and where none would
-    /// count, each one named may be the last that there is, and stays named.
+    /// count, each one named may be the last that there is, and stays named. Nor does one leave more on servers that stay
+    /// than the policy asks for: it was made before `copies` was lowered, and the walk for that may have passed.
     fn is_safe(&self, old: &[Replica], new: &[Replica]) -> Result<bool, Fault> {
         let (before, after) = (self.counted(old)?, self.counted(new)?);
         let drops = old.iter().any(|old| new.iter().all(|new| !same_copy(old, new)));
-        Ok(after >= before.min(self.wanted_copies()) && (after > 0 || !drops))
+        let mut staying = 0;
+        for replica in new {
+            let server = tables::server(self.store, replica.server_id)?;
+            staying +=
+                usize::from(server.is_some_and(|server| server.state == ServerState::Up && server.counts(replica)));
+        }
+        let wanted = self.wanted_copies();
+        Ok(after >= before.min(wanted) && staying <= wanted && (after > 0 || !drops))
     }
 
     fn exchange(&mut self, file_id: FileId, content: &Content, old: &[Replica]) -> Result<(), Fault> {
@@ -95,15 +103,15 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// A file is owed a repair while it lacks copies for a reason that no server's counters tell: too few are named, or
-    /// one of them is damaged.
+    /// A file is owed a repair while its copies are not right for a reason that no server's counters tell: too few or too
+    /// many are named, or one of them is damaged.
     pub(super) fn settle_repair(&mut self, entry: &Entry, content: &Content) -> Result<(), Fault> {
         let known = tables::repair(self.store, entry.file_id)?;
         if known.is_some() {
             tables::delete_repairs(self.store, entry.file_id)?;
         }
         let damaged = content.replicas.iter().any(|replica| replica.damaged);
-        let owed = damaged || content.replicas.len() < self.wanted_copies();
+        let owed = damaged || content.replicas.len() != self.wanted_copies();
         if !owed {
             return Ok(());
         }

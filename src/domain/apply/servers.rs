@@ -139,8 +139,11 @@ impl Change<'_> {
 
     pub(super) fn server_full(&mut self, id: ServerId, epoch: Epoch, full: bool) -> Result<Outcome, Stop> {
         let mut server = self.serving(id, epoch)?;
-        server.full = full;
+        let was_full = std::mem::replace(&mut server.full, full);
         tables::put_server(self.store, &server)?;
+        if was_full && !full {
+            self.wake_sweeps()?;
+        }
         Ok(Outcome::Done)
     }
 

@@ -58,17 +58,21 @@ impl Change<'_> {
     }
 
     pub(super) fn begin(&mut self, kind: SweepKind) -> Result<(), Fault> {
-        let sweep = Sweep { since: self.now, through: None, short: false, resting: false };
-        tables::put_sweep(self.store, kind, &sweep)
+        // Its beginning names a walk, so no other may begin at the same time; and cluster time may stand still.
+        tables::put_cluster_time(self.store, self.now.plus_ms(1))?;
+        tables::put_sweep(self.store, kind, &Sweep { since: self.now, through: None, short: false, resting: false })
     }
 
-    /// What rests for want of servers may go on when one has joined.
+    /// What rests for want of servers may go on when one has joined, or has room again. A walk that is under way begins
+    /// anew: what it has passed by might be helped now, and a part of it may be in the works by what was known before.
     pub(super) fn wake_sweeps(&mut self) -> Result<(), Fault> {
-        if tables::sweep(self.store, SweepKind::Copies)?.is_some_and(|sweep| sweep.resting) {
+        if tables::sweep(self.store, SweepKind::Copies)?.is_some() {
             self.begin(SweepKind::Copies)?;
         }
-        if tables::sweep(self.store, SweepKind::Balance)?.is_some_and(|sweep| sweep.resting) {
-            tables::delete_sweep(self.store, SweepKind::Balance)?;
+        match tables::sweep(self.store, SweepKind::Balance)? {
+            Some(sweep) if sweep.resting => tables::delete_sweep(self.store, SweepKind::Balance)?,
+            Some(_) => self.begin(SweepKind::Balance)?,
+            None => {}
         }
         Ok(())
     }

@@ -17,11 +17,7 @@ fn members(scene: &Scene) -> impl Iterator<Item = &Server> {
 
 /// Whether the fullest server's count of primaries exceeds the emptiest's by more than `percent` of the mean.
 pub(super) fn is_uneven(scene: &Scene, percent: u32) -> bool {
-    let counts: Vec<u64> = members(scene).map(|server| server.primaries).collect();
-    let (Some(least), Some(most)) = (counts.iter().min(), counts.iter().max()) else { return false };
-    let mean = counts.iter().sum::<u64>() / counts.len() as u64;
-    let allowed = mean.saturating_mul(u64::from(percent)) / 100;
-    percent > 0 && most - least > allowed.max(LEAST_GAP)
+    Loads::new(scene).are_uneven(percent)
 }
 
 /// How many primaries each member has, as far as this window has planned it.
@@ -36,6 +32,14 @@ impl Loads {
         let primaries: BTreeMap<_, _> = members(scene).map(|server| (server.server_id, server.primaries)).collect();
         let share = primaries.values().sum::<u64>().div_ceil(primaries.len().max(1) as u64);
         Self { primaries, share }
+    }
+
+    pub(super) fn are_uneven(&self, percent: u32) -> bool {
+        let counts = self.primaries.values();
+        let (Some(least), Some(most)) = (counts.clone().min(), counts.clone().max()) else { return false };
+        let mean = counts.sum::<u64>() / self.primaries.len() as u64;
+        let allowed = mean.saturating_mul(u64::from(percent)) / 100;
+        percent > 0 && most - least > allowed.max(LEAST_GAP)
     }
 
     /// Where a file is to go; nothing where it is there already, or where it cannot go.

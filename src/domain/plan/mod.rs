@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use mend::{Mend, mend};
 pub use scene::Scene;
 
+use super::command::MAX_COPIES_LISTED;
 use super::query;
 use super::rows::{Entry, Server, ServerState, Sweep, SweepKind};
 use super::tables::{self, keys};
@@ -25,8 +26,8 @@ use super::{BlobId, ClusterTime, Command, CopyAt, Fault, FileId, ReadStore, Serv
 
 /// How many rows one `Expire` or `Reap` works off. Eyeballed: a few milliseconds of one core.
 const BATCH_ROWS: u32 = 250;
-/// The most rows of one source that one call looks at.
-const WINDOW: usize = 256;
+/// The most rows of one source that one call looks at. What comes of them fits into one command.
+const WINDOW: usize = MAX_COPIES_LISTED;
 /// A walk, most of whose files need nothing, looks at so many pages of that.
 const WALK_PAGES: usize = 16;
 
@@ -101,6 +102,9 @@ pub struct Window {
     /// Some file in it cannot be given what it should have.
     pub short: bool,
     pub files: Vec<Candidate>,
+    /// Files that nothing can be done for at the moment, though there are servers enough, or that are on the list of
+    /// repairs and need none any more: `AdvanceSweep` sees to it that the list is right.
+    pub owed: Vec<FileId>,
 }
 
 /// One piece of work, safe to do twice.
@@ -132,6 +136,7 @@ pub fn plan(store: &dyn ReadStore, observed: &Observed) -> Result<Plan, Fault> {
         observed,
         scene: Scene::read(store, observed.suspect.clone())?,
         room: observed.room,
+        planned: BTreeSet::new(),
         plan: Plan { round: observed.round.clone(), ..Plan::default() },
     };
     planner.housekeeping()?;
@@ -150,6 +155,8 @@ struct Planner<'a> {
     observed: &'a Observed,
     scene: Scene,
     room: usize,
+    /// What this call has planned already.
+    planned: BTreeSet<FileId>,
     plan: Plan,
 }
 
@@ -200,9 +207,13 @@ impl Planner<'_> {
             }
             let rows = tables::placements_after(self.store, *id, after, limit)?;
             for (_, placement) in &rows {
+                if self.planned.contains(&placement.file_id) {
+                    continue;
+                }
                 let entry = tables::known_entry(self.store, placement.file_id)?;
                 if let Some(mend) = mend(self.store, &self.scene, &entry, None)? {
                     found.push(Candidate { file_id: entry.file_id, counted: mend.counted, goal: None });
+                    self.planned.insert(entry.file_id);
                     self.room -= 1;
                 }
             }
@@ -210,7 +221,6 @@ impl Planner<'_> {
             self.plan.round.servers.insert(*id, Mark::passed(rows.len(), limit, last));
         }
         found.sort_by_key(|candidate| candidate.counted);
-        found.dedup_by_key(|candidate| candidate.file_id);
         self.plan.tasks.extend(found.into_iter().map(Task::Mend));
         Ok(())
     }
@@ -219,6 +229,7 @@ impl Planner<'_> {
         let Some(entry) = tables::entry(self.store, file)? else { return Ok(()) };
         if let Some(mend) = mend(self.store, &self.scene, &entry, None)? {
             self.plan.tasks.push(Task::Mend(Candidate { file_id: file, counted: mend.counted, goal: None }));
+            self.planned.insert(file);
             self.room -= 1;
         }
         Ok(())
@@ -239,11 +250,14 @@ impl Planner<'_> {
 
     fn walk(&mut self, kind: SweepKind, sweep: &Sweep) -> Result<(), Fault> {
         let (since, through) = (sweep.since, sweep.through);
-        let mut window = Window { kind, since, through, done: false, short: false, files: Vec::new() };
+        let (files, owed) = (Vec::new(), Vec::new());
+        let mut window = Window { kind, since, through, done: false, short: false, files, owed };
         let mut loads = balance::Loads::new(&self.scene);
         for _ in 0..WALK_PAGES {
-            let limit = WINDOW.min(self.room - window.files.len());
-            if window.done || limit == 0 || window.files.len() >= WINDOW {
+            // All that is found may have to be owed, in one command.
+            let found = window.files.len() + window.owed.len();
+            let limit = (WINDOW - found).min(self.room - window.files.len());
+            if window.done || limit == 0 {
                 break;
             }
             let entries = tables::entries_after(self.store, window.through, limit)?;
@@ -252,6 +266,10 @@ impl Planner<'_> {
             for entry in &entries {
                 self.pass(entry, &mut window, &mut loads)?;
             }
+        }
+        if kind == SweepKind::Balance && window.done {
+            // Another walk would come to no more.
+            window.short |= loads.are_uneven(tables::policy(self.store)?.rebalance_percent);
         }
         window.files.sort_by_key(|candidate| candidate.counted);
         self.room = self.room.saturating_sub(window.files.len());
@@ -262,6 +280,7 @@ impl Planner<'_> {
     /// What a walk finds at one entry.
     fn pass(&self, entry: &Entry, window: &mut Window, loads: &mut balance::Loads) -> Result<(), Fault> {
         let Some(content) = entry.content() else { return Ok(()) };
+        let file_id = entry.file_id;
         let copying = window.kind == SweepKind::Copies;
         let goal = if copying { None } else { loads.goal(&self.scene, content) };
         if !copying && goal.is_none() {
@@ -270,9 +289,18 @@ impl Planner<'_> {
         match mend(self.store, &self.scene, entry, goal.as_deref())? {
             Some(mend) => {
                 window.short |= copying && mend.falls_short();
-                window.files.push(Candidate { file_id: entry.file_id, counted: mend.counted, goal });
+                window.files.push(Candidate { file_id, counted: mend.counted, goal });
             }
-            None => window.short |= copying && self.scene.fit(content) < self.scene.copies,
+            None if !copying => window.short = true,
+            None => {
+                let lacks = self.scene.fit(content) < self.scene.copies;
+                // Where some server could take a copy, what hinders it will pass; and no server's coming would tell of it.
+                let passing = lacks && self.scene.has_place(content);
+                window.short |= lacks;
+                if passing || tables::repair(self.store, file_id)?.is_some() {
+                    window.owed.push(file_id);
+                }
+            }
         }
         Ok(())
     }
@@ -306,7 +334,7 @@ impl Planner<'_> {
             }
         }
         self.plan.round.garbage = Mark::passed(rows.len(), WINDOW, rows.into_iter().next_back().map(|(key, ..)| key));
-        for copies in gone.chunks(super::command::MAX_COPIES_LISTED) {
+        for copies in gone.chunks(MAX_COPIES_LISTED) {
             self.plan.tasks.push(Task::Propose(Command::Deleted { copies: copies.to_vec() }));
         }
         if !erase.is_empty() {

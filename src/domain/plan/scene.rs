@@ -76,6 +76,12 @@ impl Scene {
         })
     }
 
+    /// Whether some member of the ring that holds no copy has room for one.
+    pub(super) fn has_place(&self, content: &Content) -> bool {
+        let holds = |id: ServerId| content.replicas.iter().any(|replica| replica.server_id == id);
+        self.ring.iter().any(|id| !holds(*id) && self.takes(*id, content.size))
+    }
+
     /// The ring's members that come after `id`, which need not be one itself, in the ring's order, itself last.
     pub(super) fn after(&self, id: ServerId) -> impl Iterator<Item = ServerId> + '_ {
         let start = self.ring.partition_point(|member| *member <= id);

@@ -1,0 +1,344 @@
+//! A cluster in memory: the state machine, the machines, and what is under way between them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ringmaster::domain::answer::Outcome;
+use ringmaster::domain::command::{FileRef, NewContent, PathRef, Policy, Receipt};
+use ringmaster::domain::placement::{Candidate as Place, choose};
+use ringmaster::domain::plan::Round;
+use ringmaster::domain::rows::{Content, Entry, Server, ServerState, SweepKind};
+use ringmaster::domain::{
+    Answer, BlobId, ClusterId, ClusterTime, Command, CopyAt, CopyId, FileId, FilePath, Incarnation, MemoryStore,
+    Proposal, ServerId, ServerUuid, Sha256, Stamped, UserId, WallTime, apply, check, query,
+};
+
+use crate::acts::{Act, Disk, MACHINES};
+use crate::machines::{Dice, Machine, Stored};
+
+const ADA: UserId = UserId(1);
+pub(crate) const LINGER_MS: u64 = 1000;
+pub(crate) const GRACE_MS: u64 = 2000;
+
+pub(crate) struct Sim {
+    pub(crate) store: MemoryStore,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) now: u64,
+    log: u64,
+    fresh: u128,
+    names: u64,
+    pub(crate) files: BTreeSet<FileId>,
+    /// Commands that were sent and may arrive at any time, in any order, or never.
+    pub(crate) commands: Vec<Command>,
+    /// The same for deletions.
+    pub(crate) deletions: Vec<(usize, CopyAt)>,
+    /// What deletions took from disks.
+    erased: BTreeSet<CopyAt>,
+    /// What the leader has in mind.
+    pub(crate) round: Round,
+    pub(crate) walking: BTreeSet<SweepKind>,
+    pub(crate) tasks: VecDeque<ringmaster::domain::plan::Task>,
+}
+
+pub(crate) fn policy(copies: u32) -> Policy {
+    Policy {
+        copies,
+        garbage_linger_ms: LINGER_MS,
+        garbage_grace_ms: GRACE_MS,
+        receipt_ttl_ms: 10_000,
+        ..Policy::default()
+    }
+}
+
+impl Sim {
+    pub(crate) fn new() -> Self {
+        let mut sim = Self {
+            store: MemoryStore::new(),
+            machines: (0..MACHINES).map(|number| Machine::new(number as u128)).collect(),
+            now: 1000,
+            log: 0,
+            fresh: 1000,
+            names: 0,
+            files: BTreeSet::new(),
+            commands: Vec::new(),
+            deletions: Vec::new(),
+            erased: BTreeSet::new(),
+            round: Round::default(),
+            walking: BTreeSet::new(),
+            tasks: VecDeque::new(),
+        };
+        let bootstrap = Command::Bootstrap { cluster_id: ClusterId(1), name: "plan".to_owned(), policy: policy(2) };
+        sim.propose(bootstrap).expect("the policy is valid");
+        let signup = Command::Signup { username: "ada".to_owned(), password_hash: "hash".to_owned() };
+        sim.propose(signup).expect("the name is free");
+        for machine in 0..3 {
+            sim.start(machine, Disk::Intact);
+        }
+        sim
+    }
+
+    pub(crate) fn fresh(&mut self) -> u128 {
+        self.fresh += 1;
+        self.fresh
+    }
+
+    pub(crate) fn servers(&self) -> BTreeMap<ServerId, Server> {
+        let servers = query::servers(&self.store).expect("no fault in memory");
+        servers.into_iter().map(|server| (server.server_id, server)).collect()
+    }
+
+    pub(crate) fn entry(&self, file: FileId) -> Option<Entry> {
+        query::entry(&self.store, file).expect("no fault in memory")
+    }
+
+    pub(crate) fn content(&self, file: FileId) -> Option<Content> {
+        self.entry(file).and_then(|entry| entry.content().cloned())
+    }
+
+    pub(crate) fn policy(&self) -> Policy {
+        query::policy(&self.store).expect("no fault in memory")
+    }
+
+    /// The machine that answers as this server, in the epoch that the directory knows.
+    pub(crate) fn machine(&self, id: ServerId) -> Option<usize> {
+        let epoch = query::server(&self.store, id).expect("no fault in memory")?.epoch;
+        self.machines.iter().position(|machine| machine.answers(id, epoch))
+    }
+
+    /// The server with the identity of this machine's disk.
+    pub(crate) fn server(&self, machine: usize) -> Option<Server> {
+        let uuid = self.machines[machine].disk.uuid;
+        self.servers().into_values().find(|server| server.uuid == uuid)
+    }
+
+    /// How many copies of each file count.
+    fn counted(&self) -> BTreeMap<FileId, (BlobId, usize)> {
+        let servers = self.servers();
+        let count = |file: &FileId| {
+            let content = self.content(*file)?;
+            let counts = content.replicas.iter().filter(|replica| servers[&replica.server_id].counts(replica)).count();
+            Some((*file, (content.blob_id, counts)))
+        };
+        self.files.iter().filter_map(count).collect()
+    }
+
+    /// Applies one entry of the log, and holds every promise against it.
+    pub(crate) fn propose(&mut self, command: Command) -> Answer {
+        self.log += 1;
+        assert!(self.log < 50_000, "a job finds no end");
+        let (before, time) = (self.counted(), ClusterTime(self.now));
+        let proposal = Proposal { operation: None, command: command.clone() };
+        let stamped = Stamped { at: time, wall: WallTime(self.now), proposal };
+        let answer = apply(&mut self.store, self.log, &stamped).expect("no fault in memory");
+        if let Ok(Outcome::Stat(stat)) = &answer {
+            self.files.insert(stat.file_id);
+        }
+        let broken = check(&self.store).expect("no fault in memory");
+        assert!(broken.is_empty(), "after {command:?}: {broken:#?}");
+        self.assert_ring();
+        self.assert_kept(&command, &before);
+        answer
+    }
+
+    /// One cycle over exactly the servers that are up.
+    fn assert_ring(&self) {
+        let ring = query::ring(&self.store).expect("no fault in memory").order;
+        let up = self.servers().into_values().filter(|server| server.state == ServerState::Up);
+        assert_eq!(ring, up.map(|server| server.server_id).collect::<Vec<_>>());
+    }
+
+    /// Three commands may take from what counts, because they say that it does not: `ServerDown`, `Report`, and
+    /// `RegisterServer` of a disk that is not the one that it was. No other leaves a file with fewer than it had, or than
+    /// the policy asks for; and none names a copy that was deleted.
+    fn assert_kept(&self, command: &Command, before: &BTreeMap<FileId, (BlobId, usize)>) {
+        let telling =
+            matches!(command, Command::ServerDown { .. } | Command::Report { .. } | Command::RegisterServer { .. });
+        let copies = self.policy().copies as usize;
+        for (file, (blob, counted)) in self.counted() {
+            let Some((old_blob, old)) = before.get(&file) else { continue };
+            if !telling && *old_blob == blob {
+                assert!(counted >= copies.min(*old), "{command:?} left {file} with {counted} of {old} copies");
+            }
+            for replica in self.content(file).expect("it is there").replicas {
+                let copy = CopyAt { server_id: replica.server_id, blob_id: blob, copy_id: replica.copy_id };
+                assert!(!self.erased.contains(&copy), "after {command:?} {file} names {copy:?}, which was deleted");
+            }
+        }
+    }
+
+    /// Carries out a deletion, whenever it arrives.
+    pub(crate) fn erase(&mut self, machine: usize, copy: CopyAt) {
+        if self.machines[machine].delete(copy.blob_id, copy.copy_id) {
+            let named = self.files.iter().filter_map(|file| self.content(*file)).any(|content| {
+                let at = |replica: &ringmaster::domain::Replica| {
+                    (replica.server_id, replica.copy_id) == (copy.server_id, copy.copy_id)
+                };
+                content.blob_id == copy.blob_id && content.replicas.iter().any(at)
+            });
+            assert!(!named, "{copy:?} was deleted, and a record names it");
+            self.erased.insert(copy);
+        }
+    }
+
+    pub(crate) fn act(&mut self, act: &Act) {
+        match act {
+            Act::Write { lost, late } => {
+                self.names += 1;
+                let path = FilePath::parse(&format!("/{}", self.names)).expect("a path");
+                let Some(content) = self.upload(*lost) else { return };
+                self.commit(Command::Write { user: ADA, at: PathRef { owner: None, path }, content }, *late);
+            }
+            Act::Update { file, lost, late } => {
+                let Some(file) = self.pick(*file) else { return };
+                let Some(content) = self.upload(*lost) else { return };
+                let file = FileRef::Id(file);
+                let command = Command::Update { user: ADA, file, content, precondition: None, lock: None };
+                self.commit(command, *late);
+            }
+            Act::Delete { file } => {
+                let Some(file) = self.pick(*file) else { return };
+                let file = FileRef::Id(file);
+                let delete = Command::Delete { user: ADA, file, recursive: false, precondition: None, lock: None };
+                self.propose(delete).expect("ada may delete");
+            }
+            Act::Start { machine, disk } => self.start(*machine, *disk),
+            Act::Kill { machine } => self.machines[*machine].alive = false,
+            Act::Down { machine } => {
+                if let Some(server) = self.server(*machine) {
+                    _ = self.propose(Command::ServerDown { server_id: server.server_id, epoch: server.epoch });
+                }
+            }
+            Act::Image { machine } => self.machines[*machine].image = Some(self.machines[*machine].disk.clone()),
+            Act::Rot { machine, copy, gone } => self.rot(*machine, *copy, *gone),
+            Act::Drain { machine } => self.at(*machine, |server_id| Command::Drain { server_id }),
+            Act::Undrain { machine } => self.at(*machine, |server_id| Command::Undrain { server_id }),
+            Act::Remove { machine } => self.at(*machine, |server_id| Command::RemoveServer { server_id }),
+            Act::Full { machine, full } => {
+                if let Some(server) = self.server(*machine) {
+                    let (server_id, epoch) = (server.server_id, server.epoch);
+                    _ = self.propose(Command::ServerFull { server_id, epoch, full: *full });
+                }
+            }
+            Act::Copies { copies } => {
+                self.propose(Command::SetPolicy { policy: policy(*copies) }).expect("it is within bounds");
+            }
+            Act::Wait { ms } => self.now += ms,
+            Act::Inventory { machine, scrub, late } => {
+                for command in self.inventory(*machine, *scrub) {
+                    self.commit(command, *late);
+                }
+            }
+            Act::Rebalance { stop } => {
+                let kind = SweepKind::Balance;
+                let command = if *stop { Command::StopSweep { kind } } else { Command::StartSweep { kind } };
+                self.propose(command).expect("a walk may begin and end");
+            }
+            Act::NewLeader => self.forget(),
+            Act::Work { pieces, trouble, seed } => self.work(*pieces, *trouble, &mut Dice(*seed)),
+            Act::Command { pick } => {
+                if !self.commands.is_empty() {
+                    let command = self.commands.swap_remove(pick % self.commands.len());
+                    _ = self.propose(command);
+                }
+            }
+            Act::Deletion { pick } => {
+                if !self.deletions.is_empty() {
+                    let (machine, copy) = self.deletions.swap_remove(pick % self.deletions.len());
+                    self.erase(machine, copy);
+                }
+            }
+        }
+    }
+
+    fn at(&mut self, machine: usize, command: impl Fn(ServerId) -> Command) {
+        if let Some(server) = self.server(machine) {
+            _ = self.propose(command(server.server_id));
+        }
+    }
+
+    /// Now, or some time, or never.
+    pub(crate) fn commit(&mut self, command: Command, late: bool) {
+        if late {
+            self.commands.push(command);
+        } else {
+            _ = self.propose(command);
+        }
+    }
+
+    fn pick(&self, pick: usize) -> Option<FileId> {
+        let files: Vec<_> = self.files.iter().copied().filter(|file| self.entry(*file).is_some()).collect();
+        files.get(pick % files.len().max(1)).copied()
+    }
+
+    /// Stores a new blob as the node that takes an upload does; nothing where no server takes it.
+    fn upload(&mut self, lost: u8) -> Option<NewContent> {
+        let blob_id = BlobId(self.fresh());
+        let servers = self.servers();
+        let places: Vec<_> = servers.values().map(Place::from).collect();
+        let ring = query::ring(&self.store).expect("no fault in memory");
+        let chosen = choose(&places, &ring.order, ring.copies, &BTreeMap::new(), &BTreeSet::new(), 10)?;
+        let mut receipts = Vec::new();
+        for (position, server_id) in chosen.into_iter().enumerate() {
+            let Some(machine) = self.machine(server_id) else { continue };
+            let copy_id = CopyId(self.fresh());
+            self.machines[machine].take(blob_id, copy_id, self.now);
+            // Its answer may be lost, or the node that asked.
+            if position >= usize::from(lost) || lost == 0 {
+                let (epoch, received_at) = (servers[&server_id].epoch, ClusterTime(self.now));
+                receipts.push(Receipt { server_id, epoch, copy_id, received_at });
+            }
+        }
+        let content_type = String::new();
+        let content = NewContent { blob_id, size: 10, sha256: Sha256([1; 32]), content_type, receipts };
+        (!content.receipts.is_empty()).then_some(content)
+    }
+
+    pub(crate) fn start(&mut self, machine: usize, disk: Disk) {
+        let (fresh, next) = (self.fresh(), Incarnation(self.fresh()));
+        let host = &mut self.machines[machine];
+        match disk {
+            Disk::Intact => {}
+            Disk::Stale => host.disk = host.image.clone().unwrap_or_else(|| host.disk.clone()),
+            Disk::Wiped => host.disk.blobs.clear(),
+            Disk::Holed => {
+                let mut odd = 0_u8;
+                host.disk.blobs.retain(|_, stored| {
+                    odd = (odd + 1) % 3;
+                    stored.good &= odd != 1;
+                    odd != 0
+                });
+            }
+            Disk::New => {
+                host.disk.blobs.clear();
+                host.disk.uuid = ServerUuid(fresh);
+                host.disk.last = None;
+            }
+        }
+        host.alive = true;
+        let (uuid, last) = (host.disk.uuid, host.disk.last);
+        // Kept on the disk before it is told.
+        host.disk.last = Some(next);
+        let url = format!("http://machine{machine}");
+        let register = Command::RegisterServer { uuid, url, zone: String::new(), capacity: 0, last, next: Some(next) };
+        match self.propose(register) {
+            Ok(Outcome::Server { server_id, epoch }) => self.machines[machine].admitted = Some((server_id, epoch)),
+            Ok(other) => panic!("a registration was answered {other:?}"),
+            Err(_) => self.machines[machine].admitted = None,
+        }
+    }
+
+    fn rot(&mut self, machine: usize, copy: usize, gone: bool) {
+        let blobs = &mut self.machines[machine].disk.blobs;
+        let Some(blob) = blobs.keys().copied().nth(copy % blobs.len().max(1)) else { return };
+        if gone {
+            blobs.remove(&blob);
+        } else {
+            blobs.entry(blob).and_modify(|stored: &mut Stored| stored.good = false);
+        }
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.round = Round::default();
+        self.walking.clear();
+        self.tasks.clear();
+    }
+}
