@@ -2,8 +2,6 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests print what they measured")]
 
-mod support;
-
 mod admin;
 mod any_node;
 mod bad_input;

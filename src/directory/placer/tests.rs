@@ -47,7 +47,7 @@ fn ring(servers: u64) -> Ring {
         bytes: 0,
         stale: 0,
         down_since: None,
-        changed_at: crate::domain::ClusterTime(0),
+        changed_at: ClusterTime(0),
         flaps: 0,
         incarnation: None,
         leaving: false,

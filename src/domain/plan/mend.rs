@@ -170,16 +170,10 @@ impl Mend {
             }
         };
         let changes = slots.iter().any(|slot| matches!(slot, Slot::Made(_))) || slots.len() != self.replicas.len();
-        let moved = || {
-            let order = self.replicas.iter().map(|(replica, _)| Slot::Kept(replica.server_id));
-            self.goal.is_some() && !order.eq(slots.iter().copied())
-        };
-        (changes || moved()).then(|| Rehome {
-            file_id: self.file_id,
-            blob_id: self.blob_id,
-            placement_rev: self.placement_rev,
-            slots,
-        })
+        let order = self.replicas.iter().map(|(replica, _)| Slot::Kept(replica.server_id));
+        let moved = self.goal.is_some() && !order.eq(slots.iter().copied());
+        let (file_id, blob_id, placement_rev) = (self.file_id, self.blob_id, self.placement_rev);
+        (changes || moved).then_some(Rehome { file_id, blob_id, placement_rev, slots })
     }
 
     fn has(&self, id: ServerId, wanted: Standing) -> bool {
