@@ -20,7 +20,7 @@ pub use scene::Scene;
 
 use super::command::MAX_COPIES_LISTED;
 use super::query;
-use super::rows::{Entry, Server, ServerState, Sweep, SweepKind};
+use super::rows::{Entry, Server, Sweep, SweepKind};
 use super::tables::{self, keys};
 use super::{BlobId, ClusterTime, Command, CopyAt, Fault, FileId, ReadStore, ServerId};
 
@@ -193,7 +193,7 @@ impl Planner<'_> {
     /// The records that name servers that are down, that drain, or that came back in a new epoch.
     fn unsound_servers(&mut self) -> Result<(), Fault> {
         let unsound: Vec<ServerId> =
-            self.scene.servers.values().filter(|server| is_unsound(server)).map(|server| server.server_id).collect();
+            self.scene.servers.values().filter(|server| server.is_unsound()).map(|server| server.server_id).collect();
         self.plan.round.servers.retain(|id, _| unsound.contains(id));
         let mut found = Vec::new();
         for (position, id) in unsound.iter().enumerate() {
@@ -240,7 +240,7 @@ impl Planner<'_> {
             let running = tables::sweep(self.store, kind)?.filter(|sweep| !sweep.resting);
             let Some(sweep) = running else { continue };
             // Files are not moved for the sake of balance while others are in danger.
-            let waits = kind == SweepKind::Balance && self.scene.servers.values().any(is_unsound);
+            let waits = kind == SweepKind::Balance && self.scene.servers.values().any(Server::is_unsound);
             if !waits && self.room > 0 && !self.observed.walking.contains(&kind) {
                 self.walk(kind, &sweep)?;
             }
@@ -308,7 +308,7 @@ impl Planner<'_> {
     fn balance_is_due(&self) -> Result<bool, Fault> {
         let known = tables::sweep(self.store, SweepKind::Balance)?.is_some();
         let copying = tables::sweep(self.store, SweepKind::Copies)?.is_some_and(|sweep| !sweep.resting);
-        let calm = !known && !copying && !self.scene.servers.values().any(is_unsound);
+        let calm = !known && !copying && !self.scene.servers.values().any(Server::is_unsound);
         Ok(calm && balance::is_uneven(&self.scene, tables::policy(self.store)?.rebalance_percent))
     }
 
@@ -342,9 +342,4 @@ impl Planner<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether records name copies on it that have to be replaced, moved or verified.
-pub(crate) fn is_unsound(server: &Server) -> bool {
-    server.stale > 0 || (server.state != ServerState::Up && server.named() > 0)
 }

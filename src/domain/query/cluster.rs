@@ -2,7 +2,6 @@
 
 use super::Ring;
 use crate::domain::command::Policy;
-use crate::domain::plan::is_unsound;
 use crate::domain::rows::{ClusterInfo, Server, ServerState, SweepKind, TRASH};
 use crate::domain::{ClusterTime, Epoch, Fault, ReadStore, ServerId, tables};
 
@@ -101,7 +100,7 @@ pub fn signal(store: &dyn ReadStore) -> Result<Signal, Fault> {
         epoch: server.epoch,
         state: server.state,
         full: server.full,
-        owes: is_unsound(server),
+        owes: server.is_unsound(),
     };
     let sweep = |kind| Ok(tables::sweep(store, kind)?.map(|sweep| (sweep.since, sweep.resting)));
     Ok(Signal {
