@@ -174,7 +174,7 @@ impl Mend {
             let order = self.replicas.iter().map(|(replica, _)| Slot::Kept(replica.server_id));
             self.goal.is_some() && !order.eq(slots.iter().copied())
         };
-        (changes || moved()).then(|| Rehome {
+        (changes || moved()).then_some(Rehome {
             file_id: self.file_id,
             blob_id: self.blob_id,
             placement_rev: self.placement_rev,
