@@ -51,7 +51,7 @@ async fn everything_is_told_in_pages_after_each_new_epoch() {
     it.directory.with_ledger(|ledger| ledger.refuses_reports = false);
     let pages = || -> Vec<_> {
         let reports = reports(&it.directory, 2);
-        reports.into_iter().filter(|report| *report.items != [] && report.items[0].blob_id != lost).collect()
+        reports.into_iter().filter(|report| !report.items.is_empty() && report.items[0].blob_id != lost).collect()
     };
     wait_until("the last page is told", || pages().iter().any(|page| page.through.is_none())).await;
 

@@ -190,6 +190,11 @@ impl Server {
         self.primaries.saturating_add(self.backups).saturating_add(self.stale)
     }
 
+    /// Whether records name copies on it that have to be replaced, moved or verified.
+    pub fn is_unsound(&self) -> bool {
+        self.stale > 0 || (self.state != ServerState::Up && self.named() > 0)
+    }
+
     /// Whether a new file may be placed on it.
     pub fn is_eligible(&self) -> bool {
         self.state == ServerState::Up && !self.full

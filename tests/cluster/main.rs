@@ -18,6 +18,5 @@ mod privacy;
 mod repair;
 mod reports;
 mod streaming;
-mod support;
 mod upheaval;
 mod wholeness;
