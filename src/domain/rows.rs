@@ -180,11 +180,6 @@ impl Server {
         !replica.damaged && self.serves(replica.epoch)
     }
 
-    /// Whether records name copies on it that have to be replaced, moved or verified.
-    pub fn is_unsound(&self) -> bool {
-        self.stale > 0 || (self.state != ServerState::Up && self.named() > 0)
-    }
-
     /// How many replicas records name on it, whether or not they count.
     pub fn named(&self) -> u64 {
         self.primaries.saturating_add(self.backups).saturating_add(self.stale)

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Clock;
 use crate::domain::rows::{Server, ServerState};
-use crate::domain::{Epoch, ServerUuid};
+use crate::domain::{ClusterTime, Epoch, ServerUuid};
 
 /// A clock that a test moves.
 #[derive(Clone, Default)]
