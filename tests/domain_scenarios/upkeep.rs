@@ -140,7 +140,7 @@ impl World {
                 vec![says]
             }
             "due" => self.tasks().iter().map(task).collect(),
-            "garbage" => self.garbage().iter().map(|copy| copy_at(copy)).collect(),
+            "garbage" => self.garbage().iter().map(copy_at).collect(),
             "repairs" => {
                 let rows = self.store.scan(Table::Repairs, &[], None, 100).expect("no fault in memory");
                 let told = rows.iter().map(|(key, _)| {
