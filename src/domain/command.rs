@@ -293,8 +293,8 @@ pub enum Command {
     Rehome {
         changes: Vec<Rehome>,
     },
-    /// Lists copies that no record names as garbage; a copy that a record names is passed over. At most
-    /// `MAX_COPIES_LISTED`, as in the next two.
+    /// Lists copies that no record names as garbage; a copy is passed over where a record names one of its blob on its server.
+    /// At most `MAX_COPIES_LISTED`, as in the next two.
     Condemn {
         copies: Vec<CopyAt>,
     },

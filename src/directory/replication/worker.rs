@@ -98,8 +98,12 @@ impl Worker {
         for (server_id, copy_id) in &mend.verify {
             let Some(at) = scene.servers.get(server_id).map(address) else { continue };
             let _stream = self.limits.streams(&[*server_id]).await;
-            let call = self.node.blobs.verify(&at, mend.blob_id, *copy_id, mend.size);
-            match in_time(*server_id, mend.size, call).await {
+            let verified = match self.verify_one(mend, &at, *copy_id).await {
+                // Another copy may be there: an earlier repair's, whose commit was lost.
+                Err(BlobError::Missing { .. }) => self.adopt(mend, &at).await,
+                answer => answer,
+            };
+            match verified {
                 Ok(copy) if copy.sha256 == mend.sha256 && copy.size == mend.size => {
                     self.node.progress.verified.inc();
                     found.receipts.push(self.receipt(&copy));
@@ -169,15 +173,22 @@ impl Worker {
                 Ok(copy)
             }
             // A copy may be there that an earlier attempt made, whose commit was lost.
-            Err(refused @ BlobError::Refused { .. }) => match self.node.blobs.head(to, mend.blob_id).await {
-                Ok(copy) if (copy.size, copy.sha256, copy.epoch) == (mend.size, mend.sha256, to.epoch) => {
-                    let call = self.node.blobs.verify(to, mend.blob_id, copy.copy_id, mend.size);
-                    in_time(to.server_id, mend.size, call).await
-                }
-                _ => Err(refused),
-            },
+            Err(refused @ BlobError::Refused { .. }) => self.adopt(mend, to).await.map_err(|_| refused),
             Err(error) => Err(error),
         }
+    }
+
+    async fn verify_one(&self, mend: &Mend, at: &ServerAddress, copy_id: CopyId) -> Result<StoredCopy, BlobError> {
+        in_time(at.server_id, mend.size, self.node.blobs.verify(at, mend.blob_id, copy_id, mend.size)).await
+    }
+
+    /// Whichever copy the server has, if it is the blob.
+    async fn adopt(&self, mend: &Mend, at: &ServerAddress) -> Result<StoredCopy, BlobError> {
+        let copy = self.node.blobs.head(at, mend.blob_id).await?;
+        if (copy.size, copy.sha256) != (mend.size, mend.sha256) {
+            return Err(BlobError::Missing { server_id: at.server_id });
+        }
+        self.verify_one(mend, at, copy.copy_id).await
     }
 
     /// Stamped when the copy is there: from then on its age counts.
@@ -200,8 +211,9 @@ impl Worker {
     async fn report(&self, mend: &Mend, source: ServerId, error: &BlobError) -> anyhow::Result<()> {
         let bad = matches!(error, BlobError::Missing { .. } | BlobError::Corrupt { .. });
         let Some(copy_id) = mend.copy_at(source).filter(|_| bad) else { return Ok(()) };
-        let copies = vec![CopyAt { server_id: source, blob_id: mend.blob_id, copy_id }];
-        self.propose(Command::Report { copies }).await
+        let copy = CopyAt { server_id: source, blob_id: mend.blob_id, copy_id };
+        self.node.report_copies(&[copy]).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        Ok(())
     }
 
     /// What was made for nothing goes the way of all copies that nobody names.

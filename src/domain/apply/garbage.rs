@@ -16,7 +16,10 @@ impl Change<'_> {
         for copy in copies {
             let known = tables::server(self.store, copy.server_id)?.is_some();
             let listed = tables::garbage(self.store, copy.server_id, copy.blob_id, copy.copy_id)?.is_some();
-            if known && !listed && !self.is_named(copy)? {
+            // A server has one copy of a blob. If a record names another one there, this is what a repair made whose commit
+            // was lost, and its bytes may be the only good ones.
+            let named = tables::placement(self.store, copy.server_id, copy.blob_id)?.is_some();
+            if known && !listed && !named {
                 self.list_garbage(copy.server_id, copy.blob_id, copy.copy_id)?;
                 rows += 1;
             }
@@ -69,17 +72,6 @@ impl Change<'_> {
         tables::put_entry(self.store, &entry)?;
         self.settle_repair(&entry, &content)?;
         Ok(true)
-    }
-
-    fn is_named(&self, copy: &CopyAt) -> Result<bool, Fault> {
-        let Some(placement) = tables::placement(self.store, copy.server_id, copy.blob_id)? else { return Ok(false) };
-        let entry = tables::known_entry(self.store, placement.file_id)?;
-        Ok(entry.content().is_some_and(|content| {
-            content
-                .replicas
-                .iter()
-                .any(|replica| (replica.server_id, replica.copy_id) == (copy.server_id, copy.copy_id))
-        }))
     }
 }
 

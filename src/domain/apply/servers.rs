@@ -1,7 +1,7 @@
 //! File servers and the ring.
 
 use super::Change;
-use crate::domain::rows::{Server, ServerState};
+use crate::domain::rows::{Server, ServerState, SweepKind};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::tables::{self, Counter, MAX_SERVERS};
 use crate::domain::{Epoch, Fault, Incarnation, Outcome, RejectionKind, ServerId, ServerUuid};
@@ -171,6 +171,8 @@ impl Change<'_> {
         tables::put_server(self.store, &server)?;
         if drains {
             self.enter_ring(id)?;
+            // What was copied away from it in the meantime may be one copy too many now.
+            self.begin(SweepKind::Copies)?;
         }
         Ok(Outcome::Done)
     }

@@ -78,8 +78,10 @@ fn find_surplus(store: &dyn ReadStore, reporter: Reporter, held: &[Held]) -> Res
         let at = |copy_id| CopyAt { server_id: reporter.server_id, blob_id: item.blob_id, copy_id };
         let named = named_copy(store, reporter.server_id, item.blob_id)?;
         let orphan = match (item.copy, named) {
-            (Some(held), Some(named)) if held.copy_id == named.copy_id => None,
-            (Some(held), _) => (held.age_ms >= grace_ms).then_some(held.copy_id),
+            // Where another copy is there than the one named, it is what a repair left whose commit was lost: its bytes may
+            // be the only good ones. The repair that comes takes it over, or drops the server from the record.
+            (Some(_), Some(_)) => None,
+            (Some(held), None) => (held.age_ms >= grace_ms).then_some(held.copy_id),
             (None, Some(named)) => {
                 if is_sound(&server, &named) {
                     surplus.damaged.push(at(named.copy_id));
