@@ -228,6 +228,7 @@ async fn a_copy_goes_from_server_to_server() {
         size: bytes.len() as u64,
         sha256: sha256(&bytes),
         bytes_per_second: None,
+        replaces: Vec::new(),
     };
     let stored = it.blobs.copy(&to, order(BLOB)).await.expect("copied");
     assert_eq!((stored.server_id, stored.copy_id, stored.sha256), (to.server_id, CopyId(77), sha256(&bytes)));
@@ -352,6 +353,7 @@ async fn call(http: &reqwest::Client, url: &str, method: Method, capability: Opt
         size: 5,
         sha256: sha256(b"other"),
         bytes_per_second: None,
+        replaces: Vec::new(),
     };
     let request = match method {
         Method::Put => http.put(format!("{blob}?copy_id={}", CopyId(2))).body("other"),

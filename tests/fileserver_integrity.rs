@@ -81,6 +81,7 @@ async fn a_damaged_copy_is_told_at_once_and_once() {
         size: bytes.len() as u64,
         sha256: sha256(&bytes),
         bytes_per_second: None,
+        replaces: Vec::new(),
     };
     assert!(it.blobs.copy(&target.address(), order).await.is_err());
     for blob_id in [read, headed, copied] {
@@ -135,7 +136,8 @@ async fn a_copy_is_no_faster_than_it_is_asked_to_be() {
         put(&it.blobs, &it.at(), blob_id, &bytes).await.expect("stored");
         let begun = Instant::now();
         let (size, sha256) = (bytes.len() as u64, sha256(&bytes));
-        let order = CopyOrder { blob_id, copy_id: COPY, source: it.at(), size, sha256, bytes_per_second };
+        let order =
+            CopyOrder { blob_id, copy_id: COPY, source: it.at(), size, sha256, bytes_per_second, replaces: Vec::new() };
         it.blobs.copy(&target.address(), order).await.expect("copied");
         begun.elapsed()
     };

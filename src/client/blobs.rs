@@ -79,6 +79,8 @@ pub struct CopyOrder {
     pub sha256: Sha256,
     /// How fast the bytes may be fetched; as fast as they come where it is `None`.
     pub bytes_per_second: Option<u64>,
+    /// Copies of the blob on the target that are listed for deletion: whichever of them is there gives way to the new one.
+    pub replaces: Vec<CopyId>,
 }
 
 /// The calls of a file server's blob store. Dropping a future or a stream ends the call.

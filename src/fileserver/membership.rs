@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use reqwest::StatusCode;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -106,8 +107,16 @@ impl Membership {
     ) -> anyhow::Result<(Self, watch::Receiver<View>)> {
         let capacity = store.usage()?.capacity;
         let (view, seen) = watch::channel(View::new(identity.bound()));
-        let about =
-            RegisterRequest { uuid: identity.uuid(), url, zone, capacity, server_id: None, last: None, next: None };
+        let about = RegisterRequest {
+            uuid: identity.uuid(),
+            url,
+            zone,
+            capacity,
+            server_id: None,
+            cluster_id: None,
+            last: None,
+            next: None,
+        };
         let configured: Vec<String> = directory.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
         let mut this = Self {
             identity: Arc::new(Mutex::new(identity)),
@@ -171,7 +180,7 @@ impl Membership {
         match event {
             Event::Measured(measured) => self.measured(measured),
             Event::Beat { url, answer } => self.beaten(&url, answer),
-            Event::Registered { attempt, answer } => self.registered(attempt, answer),
+            Event::Registered { attempt, answer } => self.registered(attempt, answer)?,
             Event::Prepared(prepared) => {
                 self.preparing = false;
                 match prepared {
@@ -298,8 +307,10 @@ impl Membership {
         self.register_at = Some(now + HEDGE);
         let attempt = Attempt { url: node.url.clone(), started: now, coming };
         let calls = self.calls.clone();
+        let bound = self.view.borrow().bound;
         let about = RegisterRequest {
-            server_id: self.view.borrow().bound.map(|(_, server_id)| server_id),
+            server_id: bound.map(|(_, server_id)| server_id),
+            cluster_id: bound.map(|(cluster_id, _)| cluster_id),
             last: coming.last,
             next: Some(coming.next),
             ..self.about.clone()
@@ -315,7 +326,9 @@ impl Membership {
         self.admitted_at.is_some_and(|at| at >= attempt.started)
     }
 
-    fn registered(&mut self, attempt: Attempt, answer: Result<RegisterAnswer, CallError>) {
+    /// # Errors
+    /// When the directory says that it will never admit this data directory.
+    fn registered(&mut self, attempt: Attempt, answer: Result<RegisterAnswer, CallError>) -> anyhow::Result<()> {
         match answer {
             _ if self.is_late(&attempt) => self.registering -= 1,
             Ok(answer) => {
@@ -327,16 +340,18 @@ impl Membership {
                     Event::Kept { attempt, answer: Box::new(answer), kept }
                 }));
             }
+            Err(CallError::Refused { status: StatusCode::BAD_REQUEST, detail }) => anyhow::bail!(detail),
             Err(error) => {
                 self.registering -= 1;
                 self.put_off(&attempt.url, &error.to_string());
             }
         }
+        Ok(())
     }
 
     /// After a failure: logs it where it is another one than before, and asks again later. A refusal is no different.
-    /// Whether the server was removed, whether another process goes by its identity, or whether it came and went too
-    /// often and is let in again later: the directory says so, and may say otherwise the next time.
+    /// Whether another process goes by its identity, or whether it came and went too often and is let in again later: the
+    /// directory says so, and may say otherwise the next time.
     fn put_off(&mut self, asked: &str, failure: &str) {
         self.failures += 1;
         if self.last_failure.as_deref() != Some(failure) {

@@ -55,6 +55,9 @@ pub struct CopyRequest {
     /// How fast the bytes may be fetched; as fast as they come where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_second: Option<u64>,
+    /// Copies of the blob that are listed for deletion: whichever of them is there gives way to the new one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<CopyId>,
 }
 
 /// The query of `PUT`, `DELETE` and `verify`.

@@ -26,6 +26,9 @@ pub struct RegisterRequest {
     /// What the data directory is bound to since its first admission.
     #[serde(default)]
     pub server_id: Option<ServerId>,
+    /// The cluster that the data directory belongs to; nothing where it was never admitted.
+    #[serde(default)]
+    pub cluster_id: Option<ClusterId>,
     /// The incarnation that was admitted last; nothing before the first admission.
     #[serde(default)]
     pub last: Option<Incarnation>,

@@ -152,7 +152,8 @@ impl Sim {
         let (mut receipts, mut made, mut bad) = (Vec::new(), Vec::new(), Vec::new());
         for (server, _) in &mend.verify {
             let Some(machine) = self.machine(*server).filter(|_| fate(trouble, dice) == Fate::Good) else { continue };
-            match self.machines[machine].good(mend.blob_id) {
+            let good = self.machines[machine].good(mend.blob_id);
+            match good.filter(|copy_id| !mend.listed_at(*server).contains(copy_id)) {
                 Some(copy_id) => receipts.push(self.receipt(*server, copy_id)),
                 None => bad.push(*server),
             }
@@ -210,7 +211,7 @@ impl Sim {
                 let there = self.machine(source);
                 if there.is_some_and(|there| self.machines[there].good(mend.blob_id).is_some()) {
                     let (wished, now) = (CopyId(self.fresh()), self.now);
-                    let copy_id = self.machines[machine].take(mend.blob_id, wished, now);
+                    let copy_id = self.machines[machine].take(mend.blob_id, wished, mend.listed_at(target), now);
                     // The answer may be lost after all was done.
                     if fate(trouble, dice) == Fate::Good {
                         receipts.push(self.receipt(target, copy_id));

@@ -43,11 +43,12 @@ impl Machine {
         self.disk.blobs.get(&blob).filter(|stored| stored.good).map(|stored| stored.copy_id)
     }
 
-    /// Makes a copy, as the file server does: what is damaged gives way, what is good stays and is told.
-    pub(crate) fn take(&mut self, blob: BlobId, copy_id: CopyId, now: u64) -> CopyId {
+    /// Makes a copy, as the file server does: what is damaged or listed for deletion gives way, what is good stays and is
+    /// told.
+    pub(crate) fn take(&mut self, blob: BlobId, copy_id: CopyId, listed: &[CopyId], now: u64) -> CopyId {
         let fresh = Stored { copy_id, good: true, since: now };
         let stored = self.disk.blobs.entry(blob).or_insert(fresh);
-        if !stored.good {
+        if !stored.good || listed.contains(&stored.copy_id) {
             *stored = fresh;
         }
         stored.copy_id

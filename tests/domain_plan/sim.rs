@@ -280,7 +280,7 @@ impl Sim {
         for (position, server_id) in chosen.into_iter().enumerate() {
             let Some(machine) = self.machine(server_id) else { continue };
             let copy_id = CopyId(self.fresh());
-            self.machines[machine].take(blob_id, copy_id, self.now);
+            self.machines[machine].take(blob_id, copy_id, &[], self.now);
             // Its answer may be lost, or the node that asked.
             if position >= usize::from(lost) || lost == 0 {
                 let (epoch, received_at) = (servers[&server_id].epoch, ClusterTime(self.now));

@@ -245,6 +245,7 @@ impl HttpBlobs {
             size: order.size,
             sha256: order.sha256,
             bytes_per_second: order.bytes_per_second,
+            replaces: order.replaces,
         };
         let url = format!("{}/copy", blob_url(&to, order.blob_id));
         let request = self.request(HttpMethod::POST, &url, &capability).json(&body);

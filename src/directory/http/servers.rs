@@ -79,15 +79,20 @@ async fn challenge(node: &App, asked: &RegisterRequest) -> ApiResult<()> {
 /// the original; while the original still answers where it was admitted, the other one is refused. A server that has
 /// moved is let in: at its old address nobody answers, or one who says that it is somewhere else.
 async fn is_alone(node: &App, asked: &RegisterRequest) -> ApiResult<()> {
+    let own = node.handle().status().cluster_id;
+    if let (Some(own), Some(theirs)) = (own, asked.cluster_id)
+        && own != theirs
+    {
+        return Err(ApiError::invalid(format!(
+            "this data directory belongs to cluster {theirs}, and this is cluster {own}: correct server.data_dir or cluster.directory"
+        )));
+    }
     let servers = node.handle().read(|store| query::servers(store)).await?;
     let Some(known) = servers.into_iter().find(|server| server.uuid == asked.uuid) else {
         let Some(server_id) = asked.server_id else { return Ok(()) };
-        return Err(ApiError::new(
-            Code::Forbidden,
-            format!(
-                "this data directory belonged to file server {server_id}, which was removed from the cluster: empty the directory to join as a new one"
-            ),
-        ));
+        return Err(ApiError::invalid(format!(
+            "this data directory belonged to file server {server_id}, which was removed from the cluster: empty the directory to join as a new one"
+        )));
     };
     let moved = known.url.trim_end_matches('/') != asked.url.trim_end_matches('/');
     if known.is_serving() && moved && answers(node, known.uuid, &known.url, RECORDED_DEADLINE).await.is_ok() {

@@ -165,6 +165,7 @@ impl Worker {
             size: mend.size,
             sha256: mend.sha256,
             bytes_per_second: Some(bytes_per_second),
+            replaces: mend.listed_at(to.server_id).to_vec(),
         };
         let copied = in_time(to.server_id, mend.size, self.node.blobs.copy(to, order)).await;
         match copied {
@@ -182,10 +183,11 @@ impl Worker {
         in_time(at.server_id, mend.size, self.node.blobs.verify(at, mend.blob_id, copy_id, mend.size)).await
     }
 
-    /// Whichever copy the server has, if it is the blob.
+    /// Whichever copy the server has, if it is the blob and not to be deleted.
     async fn adopt(&self, mend: &Mend, at: &ServerAddress) -> Result<StoredCopy, BlobError> {
         let copy = self.node.blobs.head(at, mend.blob_id).await?;
-        if (copy.size, copy.sha256) != (mend.size, mend.sha256) {
+        let listed = mend.listed_at(at.server_id).contains(&copy.copy_id);
+        if listed || (copy.size, copy.sha256) != (mend.size, mend.sha256) {
             return Err(BlobError::Missing { server_id: at.server_id });
         }
         self.verify_one(mend, at, copy.copy_id).await

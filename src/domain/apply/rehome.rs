@@ -51,13 +51,7 @@ impl Change<'_> {
             let named = |server| content.replicas.iter().find(|replica| replica.server_id == server).copied();
             let replica = match slot {
                 Slot::Kept(server) => named(*server),
-                Slot::Made(receipt) => {
-                    let id = receipt.server_id;
-                    // A copy that is to be deleted and one that is to stay must never be on one disk under one name.
-                    let free = named(id).is_some() || !tables::has_garbage(self.store, id, content.blob_id)?;
-                    let judged = settle(self.judge(content.blob_id, receipt))?;
-                    judged.ok().filter(|_| free)
-                }
+                Slot::Made(receipt) => settle(self.judge(content.blob_id, receipt))?.ok(),
             };
             let Some(replica) = replica else { return Ok(None) };
             replicas.push(replica);

@@ -171,8 +171,10 @@ impl Change<'_> {
         tables::put_server(self.store, &server)?;
         if drains {
             self.enter_ring(id)?;
-            // What was copied away from it in the meantime may be one copy too many now.
-            self.begin(SweepKind::Copies)?;
+            if server.named() > 0 {
+                // What was copied away from it in the meantime may be one copy too many now.
+                self.begin(SweepKind::Copies)?;
+            }
         }
         Ok(Outcome::Done)
     }

@@ -2,12 +2,17 @@
 //!
 //! The same judgement serves repairs, drains, walks and rebalancing. They differ only in how they find the file.
 
+use std::collections::BTreeMap;
+
 use super::scene::{Scene, Standing};
 use crate::domain::command::{Receipt, Rehome, Slot};
 use crate::domain::rows::Entry;
 use crate::domain::tables::{self, MAX_COPIES};
 use crate::domain::{BlobId, CopyId, Fault, FileId, ReadStore, Replica, ServerId, Sha256};
 
+/// Copies of one blob on one server that were listed and whose rows are still there; more are not looked at. One disk has
+/// one of them at the most.
+const LISTED: usize = 16;
 /// More places than copies are named, for servers that turn out not to take one.
 const SPARE_TARGETS: usize = 2;
 
@@ -29,6 +34,9 @@ pub struct Mend {
     pub targets: Vec<ServerId>,
     /// How many copies have to be made if all that is verified turns out good.
     pub missing: usize,
+    /// Copies that are to be deleted from servers named above. They are never taken for the blob's, and give way to a new
+    /// one: it has an id of its own, so that a deletion that comes late does not hit it.
+    listed: BTreeMap<ServerId, Vec<CopyId>>,
     copies: usize,
     replicas: Vec<(Replica, Standing)>,
     goal: Option<Vec<ServerId>>,
@@ -59,6 +67,7 @@ pub fn mend(
         sources: sources(scene, &replicas),
         targets: Vec::new(),
         missing: 0,
+        listed: BTreeMap::new(),
         copies: scene.copies,
         replicas: replicas.clone(),
         goal: goal.map(<[ServerId]>::to_vec),
@@ -69,8 +78,9 @@ pub fn mend(
         if fit < scene.copies {
             return Ok(None);
         }
-        mend.targets = mend.places(store, scene, goal.iter().copied())?;
+        mend.targets = mend.places(scene, goal.iter().copied());
         mend.missing = goal.iter().filter(|id| !mend.has(**id, Standing::Fit)).count();
+        mend.list(store)?;
         let possible = mend.targets.len() == mend.missing && (mend.missing == 0 || !mend.sources.is_empty());
         return Ok(Some(mend).filter(|mend| possible && (mend.missing > 0 || mend.settle(&[]).is_some())));
     }
@@ -86,8 +96,9 @@ pub fn mend(
         let staying = mend.verify.iter().filter(|(id, _)| scene.is_up(*id)).count();
         mend.missing = scene.copies.saturating_sub(fit + staying);
         let anchor = with(Standing::Fit).chain(&replicas).next().map_or(ServerId(0), |(replica, _)| replica.server_id);
-        mend.targets = mend.places(store, scene, scene.after(anchor))?;
+        mend.targets = mend.places(scene, scene.after(anchor));
         mend.targets.truncate(mend.missing + mend.verify.len() + SPARE_TARGETS);
+        mend.list(store)?;
     }
     let copying = mend.missing > 0 && !mend.targets.is_empty() && !mend.sources.is_empty();
     Ok(Some(mend).filter(|mend| copying || !mend.verify.is_empty() || mend.settle(&[]).is_some()))
@@ -114,23 +125,25 @@ fn sources(scene: &Scene, replicas: &[(Replica, Standing)]) -> Vec<ServerId> {
 }
 
 impl Mend {
-    /// Those of `candidates` where a copy can go: servers that are up, answer, have room and hold none, not even one that
-    /// is to be deleted.
-    fn places(
-        &self,
-        store: &dyn ReadStore,
-        scene: &Scene,
-        candidates: impl Iterator<Item = ServerId>,
-    ) -> Result<Vec<ServerId>, Fault> {
-        let mut places = Vec::new();
-        for id in candidates {
-            let holds = self.replicas.iter().any(|(replica, _)| replica.server_id == id);
-            let fit = !holds && scene.answers(id) && scene.takes(id, self.size);
-            if fit && !tables::has_garbage(store, id, self.blob_id)? {
-                places.push(id);
+    /// Those of `candidates` where a copy can go: servers that are up, answer, have room, and of which the record names none.
+    fn places(&self, scene: &Scene, candidates: impl Iterator<Item = ServerId>) -> Vec<ServerId> {
+        candidates.filter(|id| !self.names(*id) && scene.answers(*id) && scene.takes(*id, self.size)).collect()
+    }
+
+    fn list(&mut self, store: &dyn ReadStore) -> Result<(), Fault> {
+        let servers = self.targets.iter().copied().chain(self.verify.iter().map(|(id, _)| *id));
+        for id in servers.collect::<Vec<_>>() {
+            let listed = tables::garbage_of(store, id, self.blob_id, LISTED)?;
+            if !listed.is_empty() {
+                self.listed.insert(id, listed);
             }
         }
-        Ok(places)
+        Ok(())
+    }
+
+    /// The copies on a server that are to be deleted, and give way to a new one.
+    pub fn listed_at(&self, id: ServerId) -> &[CopyId] {
+        self.listed.get(&id).map_or(&[], Vec::as_slice)
     }
 
     /// Whether there are too few places, even if all goes well.

@@ -15,9 +15,15 @@ pub(crate) fn garbage(
     read(store, Table::Garbage, &keys::garbage(server, blob, copy))
 }
 
-/// Whether any copy of the blob on the server is listed.
-pub(crate) fn has_garbage(store: &dyn ReadStore, server: ServerId, blob: BlobId) -> Result<bool, Fault> {
-    Ok(!stretch(store, Table::Garbage, &keys::placement(server, blob), &[], 1)?.is_empty())
+/// At most `limit` of the copies of the blob on the server that are listed.
+pub(crate) fn garbage_of(
+    store: &dyn ReadStore,
+    server: ServerId,
+    blob: BlobId,
+    limit: usize,
+) -> Result<Vec<CopyId>, Fault> {
+    let rows = stretch(store, Table::Garbage, &keys::placement(server, blob), &[], limit)?;
+    rows.iter().map(|(key, _)| Ok(keys::read_garbage(key)?.2)).collect()
 }
 
 /// At most `limit` rows from the key `from` on.

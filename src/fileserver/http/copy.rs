@@ -44,7 +44,7 @@ pub(super) async fn copy(
     }
     let replaces = match already_here(&context, blob_id, &request).await? {
         Here::Nothing => None,
-        Here::Damaged(copy_id) => Some(copy_id),
+        Here::GivesWay(copy_id) => Some(copy_id),
         Here::This(stored) => return stored_answer(&context, &granted, &stored),
     };
     let source = source(&context, &request)?;
@@ -60,8 +60,8 @@ pub(super) async fn copy(
 /// What is in the place where the copy is to go.
 enum Here {
     Nothing,
-    /// A copy whose bytes are not what was written.
-    Damaged(CopyId),
+    /// A copy that is to be deleted, or whose bytes are not what was written.
+    GivesWay(CopyId),
     This(Stored),
 }
 
@@ -75,9 +75,10 @@ async fn already_here(context: &Context, blob_id: BlobId, request: &CopyRequest)
         {
             Ok(Here::This(Stored { record, existed: true }))
         }
+        Ok(record) if request.replaces.contains(&record.copy_id) => Ok(Here::GivesWay(record.copy_id)),
         Ok(record) => match check(&context.store, blob_id, Some(record.copy_id), None).await {
             Ok(_) => Err(StoreError::Conflict(record.copy_id).into()),
-            Err(IntakeError::Store(StoreError::Damaged { .. })) => Ok(Here::Damaged(record.copy_id)),
+            Err(IntakeError::Store(StoreError::Damaged { .. })) => Ok(Here::GivesWay(record.copy_id)),
             Err(IntakeError::Store(StoreError::Missing)) => Ok(Here::Nothing),
             Err(error) => Err(error.into()),
         },

@@ -26,7 +26,8 @@ pub(crate) struct NewCopy {
     pub(crate) copy_id: CopyId,
     /// The exact size where it is known before the bytes.
     pub(crate) length: Option<u64>,
-    /// A copy that was found damaged just now, and gives way to this one. Any other that is there stays.
+    /// A copy that is to be deleted, or was found damaged just now, and gives way to this one. Any other that is there
+    /// stays.
     pub(crate) replaces: Option<CopyId>,
 }
 

@@ -57,6 +57,7 @@ pub async fn restore_copies(
                 size: uploaded.size,
                 sha256: uploaded.sha256,
                 bytes_per_second: None,
+                replaces: Vec::new(),
             };
             let (server_id, source_id, blob_id) = (to.server_id, source.server_id, uploaded.blob_id);
             let (error, failure) = match timeout_at(deadline, blobs.copy(&to, order)).await {
