@@ -93,6 +93,12 @@ pub(super) fn directory(config: &DirectoryConfig) -> Result<(), ConfigError> {
     });
     let ms = Duration::from_millis;
     problems.at_least("replication.interval", config.replication.interval, ms(10));
+    problems.require((1..=64).contains(&config.replication.streams), || {
+        format!("`replication.streams` is {}: use 1 to 64", config.replication.streams)
+    });
+    problems.require(config.replication.bandwidth >= 64 * 1024, || {
+        format!("`replication.bandwidth` is {} bytes per second: use 64KiB or more", config.replication.bandwidth)
+    });
     problems.at_least("garbage.linger", config.garbage.linger, ms(0));
     problems.at_least("garbage.grace", config.garbage.grace, ms(0));
     problems.at_least("detection.heartbeat", config.detection.heartbeat, ms(10));

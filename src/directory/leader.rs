@@ -46,6 +46,9 @@ pub(crate) async fn run(node: App) {
             shift = None;
             continue;
         }
+        if shift.as_ref().is_some_and(Shift::is_broken) {
+            shift = None;
+        }
         let shift = shift.get_or_insert_with(|| Shift::new(node.clone()));
         if let Err(error) = step(&node, shift, ticked).await {
             tracing::warn!(%error, "the leader's loop could not do its work and will try again");

@@ -160,6 +160,8 @@ pub struct Server {
     pub flaps: u32,
     /// The last registration's; nothing where it never sent one.
     pub incarnation: Option<Incarnation>,
+    /// The one before: a registration that comes late is told by it.
+    pub previous: Option<Incarnation>,
     /// It is to be emptied: it drains, or was draining when it was declared down.
     pub leaving: bool,
 }

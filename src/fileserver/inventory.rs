@@ -78,7 +78,7 @@ impl Inventory {
             blobs += found;
             orphans += u64::from(answer.orphans);
             owed += u64::from(answer.owed);
-            after = through;
+            after = answer.next.or(through);
             if after.is_none() {
                 self.metrics.inventories.inc();
                 let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

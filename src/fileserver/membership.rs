@@ -273,7 +273,10 @@ impl Membership {
     fn told(&mut self, url: &str, answer: HeartbeatAnswer) {
         let epoch = self.own().map(|(_, _, epoch)| epoch);
         let estranged = !answer.known || Some(answer.epoch) != epoch || answer.state == ServerState::Down;
-        if estranged && self.register_at.is_none() {
+        // A node may be a moment behind the one that admitted this server: its next answer will tell.
+        let lags =
+            (!answer.known || Some(answer.epoch) < epoch) && self.admitted_at.is_some_and(|at| at.elapsed() < self.gap);
+        if estranged && !lags && self.register_at.is_none() {
             let (state, theirs) = (answer.state, answer.epoch);
             tracing::info!(node = url, known = answer.known, ?state, epoch = %theirs, "registering again");
             let now = Instant::now();

@@ -47,6 +47,10 @@ pub struct InventoryAnswer {
     /// Files that are owed a repair because of this report.
     #[serde(default)]
     pub owed: u32,
+    /// The report was compared up to this blob, and the server is to report what comes after it at once; nothing where all of
+    /// it was compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<BlobId>,
 }
 
 #[cfg(test)]

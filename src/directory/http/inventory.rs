@@ -18,7 +18,7 @@ use crate::protocol::problem::Code;
 
 /// Copies that one read compares.
 const WINDOW: usize = 1_000;
-/// Windows of one report. What lies beyond is left to the next one: what this one reports is passed by then.
+/// Windows of one report. For what lies beyond, the server is asked to report again.
 const WINDOWS: usize = 10;
 /// Copies that are asked for at once.
 const ASKED_AT_ONCE: usize = 16;
@@ -52,10 +52,7 @@ pub(crate) async fn inventory(
         owed += node.report_copies(&lacking(&node, &address(&server), copies).await).await?;
         left = next.map(|after| BlobRange { after: Some(after), ..range });
     }
-    if left.is_some() {
-        tracing::warn!(server_id = %report.server_id, "the rest of a report is left to the next one: it is about very many copies");
-    }
-    Ok(Body(InventoryAnswer { orphans, owed }))
+    Ok(Body(InventoryAnswer { orphans, owed, next: left.and_then(|range| range.after) }))
 }
 
 /// Those of `copies` that the server does not have: one that was committed after the items were listed is there.

@@ -50,6 +50,7 @@ fn ring(servers: u64) -> Ring {
         changed_at: ClusterTime(0),
         flaps: 0,
         incarnation: None,
+        previous: None,
         leaving: false,
     };
     Ring { copies: 2, order: (1..=servers).map(ServerId).collect(), servers: (1..=servers).map(server).collect() }

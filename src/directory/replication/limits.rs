@@ -26,6 +26,32 @@ struct Shared {
     through: Mutex<Instant>,
 }
 
+/// Bytes that may be moved. What was not moved after all is given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    shared: Arc<Shared>,
+    /// How fast.
+    pub(super) bytes_per_second: u64,
+    start: Instant,
+    takes: Duration,
+}
+
+impl Allowance {
+    /// The bytes were moved.
+    pub(super) fn spend(mut self) {
+        self.takes = Duration::ZERO;
+    }
+}
+
+impl Drop for Allowance {
+    fn drop(&mut self) {
+        // What has gone by is gone.
+        let unused = self.takes.saturating_sub(self.start.elapsed());
+        let mut through = lock(&self.shared.through);
+        *through = through.checked_sub(unused).unwrap_or(*through);
+    }
+}
+
 /// A place at some servers. Dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Streams {
@@ -56,10 +82,10 @@ impl Limits {
         }
     }
 
-    /// Waits until so many bytes may be moved, and says how fast. Each admission gets its own stretch of time at the full
+    /// Waits until so many bytes may be moved. Each admission gets its own stretch of time at the full
     /// rate: copies of large files come one after the other, those of small ones overlap only by what their servers take
     /// to answer.
-    pub(super) async fn bytes(&self, bytes: u64) -> u64 {
+    pub(super) async fn bytes(&self, bytes: u64) -> Allowance {
         let rate = self.shared.bytes_per_second;
         let takes = Duration::from_secs_f64(bytes as f64 / rate as f64);
         let start = {
@@ -68,8 +94,9 @@ impl Limits {
             *through = start + takes;
             start
         };
+        let allowance = Allowance { shared: self.shared.clone(), bytes_per_second: rate, start, takes };
         tokio::time::sleep_until(start).await;
-        rate
+        allowance
     }
 }
 
@@ -113,9 +140,20 @@ mod tests {
         let limits = Limits::new(1, 10_000);
         let start = Instant::now();
         for _ in 0..5 {
-            assert_eq!(limits.bytes(500).await, 10_000);
+            let allowance = limits.bytes(500).await;
+            assert_eq!(allowance.bytes_per_second, 10_000);
+            allowance.spend();
         }
         assert!(start.elapsed() >= Duration::from_millis(200), "the first comes at once, each other 50 ms later");
+    }
+
+    #[tokio::test]
+    async fn what_was_not_moved_is_given_back() {
+        let limits = Limits::new(1, 1);
+        for _ in 0..3 {
+            // An hour each, if they were spent.
+            drop(limits.bytes(3600).await);
+        }
     }
 
     #[tokio::test]

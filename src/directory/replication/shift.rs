@@ -20,6 +20,8 @@ use crate::domain::{Command, FileId, Outcome, Proposal, ServerId};
 const WORKERS: usize = 32;
 /// Files that wait for a worker.
 const QUEUE: usize = 512;
+/// How many batches of one command are proposed before the loop turns to other things.
+const BATCHES_AT_ONCE: usize = 8;
 /// How many windows in a row are looked at where nothing in them can be mended.
 const PLANS_AT_ONCE: usize = 16;
 /// Rounds that events call for are this far apart at least.
@@ -45,8 +47,12 @@ pub(crate) struct Shift {
     walks: Walks,
     round: Round,
     began: Option<Instant>,
-    /// The round has been through everything.
+    /// The round has been through everything, and all of it is done.
     over: bool,
+    /// The round has been through everything; some of it may still be in the works.
+    passed: bool,
+    /// A part of the job has failed in a way that nobody foresaw.
+    broken: bool,
     erasing: bool,
     signal: Signal,
     /// Something has happened that the running round may have passed by.
@@ -76,6 +82,8 @@ impl Shift {
             round: Round::default(),
             began: None,
             over: true,
+            passed: true,
+            broken: false,
             erasing: false,
             signal: Signal::default(),
             again: false,
@@ -88,9 +96,19 @@ impl Shift {
     pub(crate) async fn ended(&mut self) {
         match self.tasks.join_next().await {
             Some(Ok(ended)) => self.take_in(ended),
-            Some(Err(error)) if error.is_panic() => tracing::error!(%error, "a part of the replication job failed"),
-            _ => {}
+            Some(Err(error)) => self.broke(&error),
+            None => {}
         }
+    }
+
+    /// What a failed task had in hand is not known: the whole shift is begun anew.
+    fn broke(&mut self, error: &tokio::task::JoinError) {
+        tracing::error!(%error, "a part of the replication job failed: it begins anew");
+        self.broken = true;
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     fn take_in(&mut self, ended: Ended) {
@@ -111,8 +129,11 @@ impl Shift {
 
     /// Looks at what is due and begins it.
     pub(crate) async fn step(&mut self) -> anyhow::Result<()> {
-        while let Some(Ok(ended)) = self.tasks.try_join_next() {
-            self.take_in(ended);
+        while let Some(ended) = self.tasks.try_join_next() {
+            match ended {
+                Ok(ended) => self.take_in(ended),
+                Err(error) => self.broke(&error),
+            }
         }
         for command in self.walks.finished() {
             self.propose_all(command).await?;
@@ -165,7 +186,8 @@ impl Shift {
     fn begin_round_if_due(&mut self) {
         let elapsed = self.began.map(|at| at.elapsed());
         let interval = self.node.settings.replication.interval;
-        let due = elapsed.is_none_or(|elapsed| elapsed >= interval && self.over);
+        // Files that take long, and walks, do not hold up the next look at everything else.
+        let due = elapsed.is_none_or(|elapsed| elapsed >= interval && (self.over || self.passed));
         let early = self.again && elapsed.is_none_or(|elapsed| elapsed >= EARLIEST);
         if !due && !early {
             return;
@@ -176,6 +198,7 @@ impl Shift {
         self.round = Round::default();
         self.began = Some(Instant::now());
         self.over = false;
+        self.passed = false;
         self.again = false;
         self.node.progress.round_began(self.node.clock.wall_ms());
     }
@@ -203,6 +226,7 @@ impl Shift {
             return Ok(false);
         }
         self.round = round;
+        self.passed = !more;
         if !more && idle && self.known.is_empty() && self.walks.kinds().is_empty() {
             self.over = true;
             if let Some(began) = self.began {
@@ -256,9 +280,9 @@ impl Shift {
         }
     }
 
-    /// In batches that each leave the log free in between.
+    /// In batches that each leave the log free in between; what is left after some is planned again.
     async fn propose_all(&self, command: Command) -> anyhow::Result<()> {
-        loop {
+        for _ in 0..BATCHES_AT_ONCE {
             let proposal = Proposal { operation: None, command: command.clone() };
             match self.node.handle().propose(proposal).await? {
                 Ok(Outcome::Progress { more: true, rows }) if rows > 0 => {}
@@ -271,5 +295,6 @@ impl Shift {
                 Err(rejection) => anyhow::bail!("{command:?} was refused: {}", rejection.detail),
             }
         }
+        Ok(())
     }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::commit::{Committed, Committer};
 use super::limits::Limits;
 use crate::client::blobs::{BlobError, CopyOrder, ServerAddress, StoredCopy};
 use crate::directory::lookout::address;
 use crate::directory::node::App;
-use crate::domain::command::Receipt;
+use crate::domain::command::{Receipt, Slot};
 use crate::domain::plan::{Candidate, Mend, Scene, mend};
 use crate::domain::query;
 use crate::domain::{Command, CopyAt, CopyId, Proposal, ServerId};
@@ -18,6 +18,11 @@ use crate::domain::{Command, CopyAt, CopyId, Proposal, ServerId};
 const BASE: Duration = Duration::from_secs(20);
 /// …and a second more for each of so many bytes.
 const SLOWEST_BYTES_PER_SECOND: u64 = 4 * 1024 * 1024;
+const SLOWEST_PACE: u64 = 64 * 1024;
+/// A receipt that is older than this is shown again before the commit: it may have to wait there, too.
+const FRESH: Duration = Duration::from_secs(60);
+/// For so long after its return a server is waited for that does not verify its copies yet.
+const SETTLING_MS: u64 = 60_000;
 
 /// What came of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,8 @@ struct Found {
     made: Vec<CopyAt>,
     /// Servers where the named copy turned out to be bad or gone: a copy can be made in its place.
     bad: Vec<ServerId>,
+    /// A server that has just come back could not say yet what it holds.
+    unsettled: bool,
 }
 
 impl Worker {
@@ -73,16 +80,26 @@ impl Worker {
             return Ok(if candidate.goal.is_some() { Mended::Done } else { Mended::Not });
         };
 
+        let began = Instant::now();
         let mut found = Found::default();
         self.verify(&scene, &mend, &mut found).await;
+        if found.unsettled && mend.counted > 0 {
+            return Ok(Mended::Not);
+        }
         let complete = self.copy(&scene, &mend, &mut found).await?;
+        if began.elapsed() > FRESH {
+            self.renew(&scene, &mend, &mut found).await;
+        }
         let Some(change) = mend.settle(&found.receipts) else {
             self.condemn(found.made).await?;
             return Ok(Mended::Not);
         };
+        let named: Vec<_> = change.slots.iter().filter_map(made_at).collect();
         match self.committer.commit(change).await {
             Committed::Done => {
                 self.node.progress.mended.inc();
+                found.made.retain(|copy| !named.contains(&(copy.server_id, copy.copy_id)));
+                self.condemn(found.made).await?;
                 Ok(if complete { Mended::Done } else { Mended::Not })
             }
             refused => {
@@ -113,7 +130,11 @@ impl Worker {
                     tracing::info!(file_id = %mend.file_id, blob_id = %mend.blob_id, %error, "a copy that was to be taken back is not good");
                     found.bad.push(*server_id);
                 }
-                Err(error) => self.note(mend, "verified", &error),
+                Err(error) => {
+                    self.note(mend, "verified", &error);
+                    let now = self.node.handle().cluster_time();
+                    found.unsettled |= scene.servers[server_id].changed_at.plus_ms(SETTLING_MS) > now;
+                }
             }
         }
     }
@@ -156,31 +177,65 @@ impl Worker {
     }
 
     async fn copy_one(&self, mend: &Mend, to: &ServerAddress, source: ServerAddress) -> Result<StoredCopy, BlobError> {
+        let allowance = self.limits.bytes(mend.size).await;
         let _streams = self.limits.streams(&[to.server_id, source.server_id]).await;
-        let bytes_per_second = self.limits.bytes(mend.size).await;
-        let order = CopyOrder {
+        let mut order = CopyOrder {
             blob_id: mend.blob_id,
             copy_id: CopyId(self.node.clock.random_u128()),
             source,
             size: mend.size,
             sha256: mend.sha256,
-            bytes_per_second: Some(bytes_per_second),
+            bytes_per_second: Some(allowance.bytes_per_second),
             replaces: mend.listed_at(to.server_id).to_vec(),
         };
-        let copied = in_time(to.server_id, mend.size, self.node.blobs.copy(to, order)).await;
-        match copied {
-            Ok(copy) => {
-                self.node.progress.copied(mend.size);
-                Ok(copy)
-            }
-            // A copy may be there that an earlier attempt made, whose commit was lost.
-            Err(refused @ BlobError::Refused { .. }) => self.adopt(mend, to).await.map_err(|_| refused),
-            Err(error) => Err(error),
+        let mut copied = self.in_time(to.server_id, mend.size, self.node.blobs.copy(to, order.clone())).await;
+        if let Err(BlobError::Refused { .. }) = copied
+            && mend.copy_at(to.server_id).is_none()
+            && let Ok(there) = self.node.blobs.head(to, mend.blob_id).await
+        {
+            // A copy that no record names: of an upload that lost this server, or of an earlier attempt whose commit was lost.
+            // It is not taken over, since whoever made it may yet delete it under its id.
+            order.replaces.push(there.copy_id);
+            copied = self.in_time(to.server_id, mend.size, self.node.blobs.copy(to, order)).await;
         }
+        if copied.is_ok() {
+            allowance.spend();
+            self.node.progress.copied(mend.size);
+        }
+        copied
     }
 
     async fn verify_one(&self, mend: &Mend, at: &ServerAddress, copy_id: CopyId) -> Result<StoredCopy, BlobError> {
-        in_time(at.server_id, mend.size, self.node.blobs.verify(at, mend.blob_id, copy_id, mend.size)).await
+        self.in_time(at.server_id, mend.size, self.node.blobs.verify(at, mend.blob_id, copy_id, mend.size)).await
+    }
+
+    /// Has the servers show again what was shown long ago; what they do not hold any more is not named.
+    async fn renew(&self, scene: &Scene, mend: &Mend, found: &mut Found) {
+        let mut renewed = Vec::with_capacity(found.receipts.len());
+        for receipt in &found.receipts {
+            let Some(at) = scene.servers.get(&receipt.server_id).map(address) else { continue };
+            match self.node.blobs.head(&at, mend.blob_id).await {
+                Ok(copy) if copy.copy_id == receipt.copy_id => renewed.push(self.receipt(&copy)),
+                Ok(_) => {}
+                Err(error) => self.note(mend, "shown again", &error),
+            }
+        }
+        found.receipts = renewed;
+    }
+
+    /// A copying or a verification, for as long as it may take at a fair part of what the job may use.
+    async fn in_time<T>(
+        &self,
+        server_id: ServerId,
+        size: u64,
+        call: impl Future<Output = Result<T, BlobError>>,
+    ) -> Result<T, BlobError> {
+        let settings = self.node.settings.replication;
+        let share = settings.bytes_per_second / (2 * u64::from(settings.streams.max(1)));
+        let limit = BASE + Duration::from_secs(size / share.clamp(SLOWEST_PACE, SLOWEST_BYTES_PER_SECOND));
+        timeout(limit, call).await.unwrap_or_else(|_| {
+            Err(BlobError::Unreachable { server_id, cause: format!("it was not done within {} s", limit.as_secs()) })
+        })
     }
 
     /// Whichever copy the server has, if it is the blob and not to be deleted.
@@ -246,13 +301,10 @@ fn blamed(error: &BlobError) -> ServerId {
     }
 }
 
-async fn in_time<T>(
-    server_id: ServerId,
-    size: u64,
-    call: impl Future<Output = Result<T, BlobError>>,
-) -> Result<T, BlobError> {
-    let limit = BASE + Duration::from_secs(size / SLOWEST_BYTES_PER_SECOND);
-    timeout(limit, call).await.unwrap_or_else(|_| {
-        Err(BlobError::Unreachable { server_id, cause: format!("it was not done within {} s", limit.as_secs()) })
-    })
+/// The copy that a slot names anew.
+fn made_at(slot: &Slot) -> Option<(ServerId, CopyId)> {
+    match slot {
+        Slot::Made(receipt) => Some((receipt.server_id, receipt.copy_id)),
+        Slot::Kept(_) => None,
+    }
 }

@@ -48,6 +48,13 @@ impl Change<'_> {
         let servers = tables::servers(self.store)?;
         let count = servers.len();
         let known = servers.into_iter().find(|server| server.uuid == applicant.uuid);
+        if let Some(server) = &known
+            && applicant.next.is_some()
+            && applicant.next == server.previous
+        {
+            // It was sent before the last one and comes after it: nothing is news in it.
+            return Ok(Outcome::Server { server_id: server.server_id, epoch: server.epoch });
+        }
         let mut server = match known {
             Some(server) if server.state == ServerState::Down || !applicant.continues(&server) => self.back(server)?,
             Some(server) => server,
@@ -63,7 +70,10 @@ impl Change<'_> {
         server.url = url.to_owned();
         server.zone = applicant.zone.to_owned();
         server.capacity = applicant.capacity;
-        server.incarnation = applicant.next.or(server.incarnation);
+        if applicant.next.is_some() && applicant.next != server.incarnation {
+            server.previous = server.incarnation;
+            server.incarnation = applicant.next;
+        }
         tables::put_server(self.store, &server)?;
         if server.state == ServerState::Up {
             self.enter_ring(server.server_id)?;
@@ -89,6 +99,7 @@ impl Change<'_> {
             changed_at: self.now,
             flaps: 0,
             incarnation: None,
+            previous: None,
             leaving: false,
         })
     }

@@ -37,6 +37,8 @@ pub struct Mend {
     /// Copies that are to be deleted from servers named above. They are never taken for the blob's, and give way to a new
     /// one: it has an id of its own, so that a deletion that comes late does not hit it.
     listed: BTreeMap<ServerId, Vec<CopyId>>,
+    /// Servers of the record that are being emptied.
+    leaving: Vec<ServerId>,
     copies: usize,
     replicas: Vec<(Replica, Standing)>,
     goal: Option<Vec<ServerId>>,
@@ -68,11 +70,17 @@ pub fn mend(
         targets: Vec::new(),
         missing: 0,
         listed: BTreeMap::new(),
+        leaving: content.replicas.iter().map(|replica| replica.server_id).filter(|id| !scene.is_up(*id)).collect(),
         copies: scene.copies,
         replicas: replicas.clone(),
         goal: goal.map(<[ServerId]>::to_vec),
     };
     let fit = with(Standing::Fit).count();
+    // Nothing is dropped in favour of a copy whose server does not answer: it may be about to be declared down.
+    let in_doubt = with(Standing::Fit).any(|(replica, _)| !scene.answers(replica.server_id));
+    if in_doubt && (goal.is_some() || fit >= scene.copies || with(Standing::Leaving).next().is_some()) {
+        return Ok(None);
+    }
     if let Some(goal) = goal {
         // What is in danger is not moved about.
         if fit < scene.copies {
@@ -169,6 +177,8 @@ impl Mend {
                 });
                 let new = made.iter().filter(|made| !self.names(made.server_id)).map(|made| Slot::Made(*made));
                 let mut slots: Vec<Slot> = known.chain(new).collect();
+                // One that was verified on a server which is being emptied stays only while it is needed.
+                slots.sort_by_key(|slot| matches!(slot, Slot::Made(made) if self.is_leaving(made.server_id)));
                 if slots.len() >= self.copies {
                     slots.truncate(self.copies);
                 } else {
@@ -187,6 +197,10 @@ impl Mend {
         let moved = self.goal.is_some() && !order.eq(slots.iter().copied());
         let (file_id, blob_id, placement_rev) = (self.file_id, self.blob_id, self.placement_rev);
         (changes || moved).then_some(Rehome { file_id, blob_id, placement_rev, slots })
+    }
+
+    fn is_leaving(&self, id: ServerId) -> bool {
+        self.leaving.contains(&id)
     }
 
     fn has(&self, id: ServerId, wanted: Standing) -> bool {

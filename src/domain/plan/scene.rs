@@ -76,10 +76,11 @@ impl Scene {
         })
     }
 
-    /// Whether some member of the ring that holds no copy has room for one.
+    /// Whether some member of the ring that holds no copy takes any. Whether it has room for this one may change by the hour.
     pub(super) fn has_place(&self, content: &Content) -> bool {
         let holds = |id: ServerId| content.replicas.iter().any(|replica| replica.server_id == id);
-        self.ring.iter().any(|id| !holds(*id) && self.takes(*id, content.size))
+        let takes = |id: &ServerId| self.servers.get(id).is_some_and(Server::is_eligible);
+        self.ring.iter().any(|id| !holds(*id) && takes(id))
     }
 
     /// The ring's members that come after `id`, which need not be one itself, in the ring's order, itself last.

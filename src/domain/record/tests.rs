@@ -187,6 +187,7 @@ fn rows(golden: &mut Golden) {
         changed_at: ClusterTime(0),
         flaps: 0,
         incarnation: None,
+        previous: None,
         leaving: false,
     };
     let leaving = Server {
@@ -198,6 +199,7 @@ fn rows(golden: &mut Golden) {
         ..server(ServerState::Draining, None)
     };
     golden.add("row.server.leaving", &leaving);
+    golden.add("row.server.again", &Server { previous: Some(Incarnation(9)), ..leaving });
     golden.add("row.server.up", &server(ServerState::Up, None));
     golden.add("row.server.down", &server(ServerState::Down, Some(WallTime(6))));
     golden.add("row.server.draining", &server(ServerState::Draining, None));

@@ -60,7 +60,7 @@ pub async fn restore_copies(
                 replaces: Vec::new(),
             };
             let (server_id, source_id, blob_id) = (to.server_id, source.server_id, uploaded.blob_id);
-            let (error, failure) = match timeout_at(deadline, blobs.copy(&to, order)).await {
+            let (error, failure) = match timeout_at(deadline, copy(blobs, &to, order)).await {
                 Ok(Ok(copy)) if agrees(uploaded, &to, copy_id, &copy) => return Ok(copy),
                 Ok(Ok(copy)) => (format!("its receipt does not agree: {copy:?}"), None),
                 Ok(Err(error)) => (error.to_string(), Some(error)),
@@ -77,6 +77,21 @@ pub async fn restore_copies(
         }
     }
     restored
+}
+
+/// A copy of this upload may be there whose server was given up. It gives way: whoever gave it up may yet delete it
+/// under its id.
+async fn copy(blobs: &Arc<dyn Blobs>, to: &ServerAddress, mut order: CopyOrder) -> Result<StoredCopy, BlobError> {
+    match blobs.copy(to, order.clone()).await {
+        Err(refused @ BlobError::Refused { .. }) => match blobs.head(to, order.blob_id).await {
+            Ok(there) => {
+                order.replaces.push(there.copy_id);
+                blobs.copy(to, order).await
+            }
+            Err(_) => Err(refused),
+        },
+        answer => answer,
+    }
 }
 
 fn agrees(uploaded: &Uploaded, to: &ServerAddress, copy_id: CopyId, copy: &StoredCopy) -> bool {

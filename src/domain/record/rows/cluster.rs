@@ -42,6 +42,8 @@ pub(crate) struct ServerWire {
     incarnation: Option<Vec<u8>>,
     #[prost(bool, tag = "17")]
     leaving: bool,
+    #[prost(bytes = "vec", optional, tag = "18")]
+    previous: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -117,6 +119,7 @@ record!(Server as ServerWire, "file server":
     flaps: s.flaps,
     incarnation: s.incarnation.map(|incarnation| wide(incarnation.0)),
     leaving: s.leaving,
+    previous: s.previous.map(|incarnation| wide(incarnation.0)),
 },
 |w| Self {
     server_id: ServerId(w.server_id),
@@ -136,6 +139,7 @@ record!(Server as ServerWire, "file server":
     flaps: w.flaps,
     incarnation: w.incarnation.map(|bytes| read_wide(&bytes, "incarnation").map(Incarnation)).transpose()?,
     leaving: w.leaving,
+    previous: w.previous.map(|bytes| read_wide(&bytes, "incarnation").map(Incarnation)).transpose()?,
 });
 
 record!(Garbage as GarbageWire, "garbage row":
