@@ -1,9 +1,10 @@
 //! Ringmaster: a distributed file system whose directory has no single point of failure.
 //!
 //! The modules are the architecture. Each stands on a floor and uses only what is below it:
-//! `cli` (4); `directory`, `fileserver` (3); `consensus`, `client` (2);
+//! `cli` (4); `directory`, `fileserver` (3); `consensus`, `client`, `backup` (2);
 //! `protocol`, `config`, `telemetry`, `clock` (1); `domain` (0). `tests/floors.rs` holds that.
 
+pub mod backup;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -64,6 +64,7 @@ impl From<Rejection> for ApiError {
             RejectionKind::TooManyRequests => Code::TooManyRequests,
             RejectionKind::NoFileServer => Code::NoFileServer,
             RejectionKind::StorageFull => Code::StorageFull,
+            RejectionKind::Restoring => Code::Restoring,
             RejectionKind::StaleReceipt | RejectionKind::StaleState => {
                 return Self::new(Code::NoFileServer, "the file servers changed during the request: send it again")
                     .because(rejection.detail);

@@ -74,12 +74,14 @@ pub enum RejectionKind {
     StaleReceipt,
     /// A conditional change of the leader's own job met another state. Never stored, never shown.
     StaleState,
+    /// The cluster is being restored from a backup. Never stored: the same request is right afterwards.
+    Restoring,
 }
 
 impl RejectionKind {
     /// Whether the outcome is remembered under the operation id.
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::StaleReceipt | Self::StaleState | Self::NoFileServer | Self::StorageFull)
+        !matches!(self, Self::StaleReceipt | Self::StaleState | Self::NoFileServer | Self::StorageFull | Self::Restoring)
     }
 }
 

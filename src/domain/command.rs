@@ -2,8 +2,8 @@
 
 use super::rows::SweepKind;
 use super::{
-    BlobId, ClusterId, ClusterTime, CopyAt, CopyId, Epoch, Fence, FileId, FilePath, Incarnation, Permission, ServerId,
-    ServerUuid, Sha256, UserId, Version, WallTime,
+    BlobId, ClusterId, ClusterTime, CopyAt, CopyId, Epoch, Fence, FileId, FilePath, HoldId, Incarnation, Permission,
+    ServerId, ServerUuid, Sha256, Table, UserId, Version, WallTime,
 };
 
 /// One entry of the log: a proposal, and the two times that the leader stamped it with.
@@ -108,6 +108,17 @@ pub const MAX_REHOMES: usize = 40;
 /// The most copies in one `Condemn`, `Deleted` or `Report`.
 pub const MAX_COPIES_LISTED: usize = 250;
 
+/// The most rows in one `Restore`: each touches up to four.
+pub const MAX_RESTORED: usize = 200;
+
+/// A row of a backup's index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoredRow {
+    pub table: Table,
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
 /// What `apply` and `plan` go by. Replicated, so that two nodes with different files cannot decide differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -167,6 +178,11 @@ impl Command {
                 | Self::StartSweep { .. }
                 | Self::StopSweep { .. }
                 | Self::AdvanceSweep { .. }
+                | Self::Hold { .. }
+                | Self::Release { .. }
+                | Self::Restore { .. }
+                | Self::RestoreFile { .. }
+                | Self::RestoreDone { .. }
         )
     }
 }
@@ -337,5 +353,37 @@ pub enum Command {
         short: bool,
         /// Files that could not be mended when they were passed: they are owed a repair.
         owed: Vec<FileId>,
+    },
+
+    /// Keeps garbage from going until `ttl_ms` have passed, from 1 s to 1 h. `renew` prolongs one that stands, and is
+    /// refused where it has ended.
+    Hold {
+        hold_id: HoldId,
+        ttl_ms: u64,
+        renew: bool,
+    },
+    Release {
+        hold_id: HoldId,
+    },
+
+    /// Rows of a backup's index, into a cluster that never had a user. `backup` is the index's SHA-256: until
+    /// `RestoreDone` nothing but this backup gets in. At most `MAX_RESTORED`.
+    Restore {
+        backup: Sha256,
+        rows: Vec<RestoredRow>,
+    },
+    /// A file of the backup's index, its bytes stored anew.
+    RestoreFile {
+        backup: Sha256,
+        /// Its row of `Entries`.
+        row: Vec<u8>,
+        content: NewContent,
+    },
+    /// Puts the cluster into service if all that the backup has is there.
+    RestoreDone {
+        backup: Sha256,
+        entries: u64,
+        users: u64,
+        grants: u64,
     },
 }

@@ -105,6 +105,11 @@ wide! {
     Incarnation
 }
 
+wide! {
+    /// One backup's claim that no garbage goes while it runs.
+    HoldId
+}
+
 impl ClusterTime {
     /// This time and `ms` milliseconds more, stopping at the largest time there is.
     #[must_use]

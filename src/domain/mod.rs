@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod apply;
+pub mod backup;
 pub mod check;
 pub mod command;
 pub mod ids;

@@ -253,6 +253,26 @@ pub struct ClusterInfo {
     pub name: String,
 }
 
+/// A claim that keeps garbage from going until it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    pub since: ClusterTime,
+    pub expires_at: ClusterTime,
+}
+
+/// What a cluster was made from, where it was made from a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// SHA-256 of the backup's index.
+    pub backup: Sha256,
+    /// How many came so far.
+    pub entries: u64,
+    pub users: u64,
+    pub grants: u64,
+    /// All came: the cluster is in service.
+    pub done: bool,
+}
+
 /// A grant, from the side of its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {

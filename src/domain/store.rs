@@ -46,10 +46,12 @@ pub enum Table {
     Policy,
     /// schema version, next ids, counters, and the marks that `consensus` keeps (its keys start with `raft.`)
     Meta,
+    /// hold_id → when it ends
+    Holds,
 }
 
 impl Table {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Entries,
         Self::Names,
         Self::Placements,
@@ -69,6 +71,7 @@ impl Table {
         Self::Expiries,
         Self::Policy,
         Self::Meta,
+        Self::Holds,
     ];
 
     /// The column family's name on disk. Never changes.
@@ -93,7 +96,13 @@ impl Table {
             Self::Expiries => "expiries",
             Self::Policy => "policy",
             Self::Meta => "meta",
+            Self::Holds => "holds",
         }
+    }
+
+    /// The table of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
     }
 }
 

@@ -49,6 +49,7 @@ codes! {
     Internal "internal" 500 "Something went wrong inside";
     NoLeader "no_leader" 503 "No leader at the moment";
     NoFileServer "no_file_server" 503 "No file server can take the file";
+    Restoring "restoring" 503 "The cluster is being restored";
     NoReplicaAvailable "no_replica_available" 503 "No copy of the file can be reached";
     OutcomeUnknown "outcome_unknown" 504 "The outcome is not known";
     StorageFull "storage_full" 507 "The file servers are full";

@@ -11,6 +11,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("fileserver", 3),
     ("consensus", 2),
     ("client", 2),
+    ("backup", 2),
     ("protocol", 1),
     ("config", 1),
     ("telemetry", 1),

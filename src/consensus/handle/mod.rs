@@ -25,6 +25,7 @@ use self::node::{Leader, Node};
 use super::machine::Machine;
 use super::machine::Replicated;
 use super::options::Options;
+use super::state::StateDb;
 use super::status::{AskError, Metrics, PeerService, ProposeError, ReadError, Status};
 use crate::domain::{Answer, ClusterTime, Fault, NodeId, Proposal, ReadStore, decode_answer};
 
@@ -160,6 +161,30 @@ impl Handle {
             let answer = query(&db.view());
             drop(db);
             answer
+        };
+        match self.node.service_runtime.spawn_blocking(run).await {
+            Ok(answer) => Ok(answer?),
+            Err(error) => Err(ReadError::Stopped(format!("the query did not end: {error}"))),
+        }
+    }
+
+    /// As [`Self::read`], for a query that may take long, such as one that streams the whole state to somebody: it
+    /// takes no place from the others, so the caller bounds how many there are. It is told the index of the last log
+    /// entry in the state that it sees.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_whole<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&dyn ReadStore, u64) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let catching_up = Arc::clone(&self.node).catch_up();
+        self.on_raft(catching_up, ReadError::Stopped, ReadError::Stopped).await??;
+        let db = self.node.state.db();
+        let run = move || {
+            let view = db.view();
+            let index = StateDb::applied_index(&view)?;
+            query(&view, index.unwrap_or(0))
         };
         match self.node.service_runtime.spawn_blocking(run).await {
             Ok(answer) => Ok(answer?),

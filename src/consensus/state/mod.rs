@@ -214,6 +214,14 @@ impl StateDb {
         }
     }
 
+    /// The last log entry in a view of the tables.
+    pub(crate) fn applied_index(view: &dyn ReadStore) -> Result<Option<u64>, Fault> {
+        let Some(bytes) = view.get(Table::Meta, APPLIED_KEY)? else { return Ok(None) };
+        let record: AppliedRecord =
+            records::open(APPLIED_KEY, &bytes).map_err(|error| Fault(format!("the applied mark: {error}")))?;
+        Ok(record.last.map(|id| id.index))
+    }
+
     pub(crate) fn applied_state(&self) -> Result<(Option<LogId>, StoredMembership), Fault> {
         self.applied_record()?
             .into_parts()

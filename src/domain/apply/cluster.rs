@@ -36,7 +36,7 @@ impl Change<'_> {
     }
 }
 
-fn check_policy(policy: &Policy) -> Result<(), Stop> {
+pub(super) fn check_policy(policy: &Policy) -> Result<(), Stop> {
     let invalid = RejectionKind::InvalidRequest;
     require((1..=u32::from(tables::MAX_COPIES)).contains(&policy.copies), invalid, "copies is 1 to 5")?;
     let bounded = [policy.garbage_linger_ms, policy.garbage_grace_ms].iter().all(|ms| *ms <= MAX_POLICY_MS);

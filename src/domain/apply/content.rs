@@ -74,7 +74,7 @@ impl Change<'_> {
 }
 
 /// What no receipt can mend.
-fn check_shape(new: &NewContent) -> Result<(), Stop> {
+pub(super) fn check_shape(new: &NewContent) -> Result<(), Stop> {
     let invalid = RejectionKind::InvalidRequest;
     let plain = new.content_type.len() <= MAX_CONTENT_TYPE_BYTES && !new.content_type.chars().any(char::is_control);
     require(plain, invalid, "the content type is too long or has control characters: use at most 255 bytes")?;

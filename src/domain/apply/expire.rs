@@ -41,6 +41,11 @@ impl Change<'_> {
             Ending::Operation(user, id) => {
                 self.store.delete(Table::Operations, &tables::keys::operation(*user, id))?;
             }
+            Ending::Hold(id) => {
+                if let Some(hold) = tables::hold(self.store, *id)? {
+                    tables::delete_hold(self.store, *id, &hold)?;
+                }
+            }
             Ending::Garbage(server, blob, copy) => tables::delete_garbage(self.store, *server, *blob, *copy)?,
         }
         Ok(())

@@ -16,11 +16,13 @@ mod delete;
 mod entries;
 mod expire;
 mod garbage;
+mod holds;
 mod locks;
 mod moves;
 mod reap;
 mod rehome;
 mod remove;
+mod restore;
 mod servers;
 mod share;
 mod sweeps;
@@ -30,7 +32,7 @@ use super::overlay::Overlay;
 use super::rows::Done;
 use super::stop::{Stop, reject, settle};
 use super::tables::{self, Ending};
-use super::{Answer, ClusterTime, Command, Fault, Outcome, ReadStore, Rejection, RejectionKind, Store, WallTime};
+use super::{Answer, ClusterTime, Command, Fault, Outcome, ReadStore, Rejection, RejectionKind, Store, WallTime, query};
 
 /// What every command knows.
 struct Change<'a> {
@@ -128,6 +130,9 @@ fn run(mut change: Change<'_>, command: &Command) -> Result<Outcome, Stop> {
     if tables::cluster(change.store)?.is_none() {
         return Err(reject(RejectionKind::StaleState, "the cluster is not set up yet: try again in a moment"));
     }
+    if !restore::allows(command) && tables::restore(change.store)?.is_some_and(|restore| !restore.done) {
+        return Err(reject(RejectionKind::Restoring, query::RESTORING));
+    }
     match command {
         Command::Bootstrap { .. } => Ok(Outcome::Done),
         Command::SetPolicy { policy } => change.set_policy(policy),
@@ -168,6 +173,13 @@ fn run(mut change: Change<'_>, command: &Command) -> Result<Outcome, Stop> {
         Command::AdvanceSweep { kind, since, through, done, short, owed } => {
             let (since, through, done, short) = (*since, *through, *done, *short);
             change.advance_sweep(*kind, &sweeps::Advance { since, through, done, short, owed })
+        }
+        Command::Hold { hold_id, ttl_ms, renew } => change.hold(*hold_id, *ttl_ms, *renew),
+        Command::Release { hold_id } => change.release_hold(*hold_id),
+        Command::Restore { backup, rows } => change.restore(backup, rows),
+        Command::RestoreFile { backup, row, content } => change.restore_file(backup, row, content),
+        Command::RestoreDone { backup, entries, users, grants } => {
+            change.restore_done(backup, [*entries, *users, *grants])
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::Report;
 use crate::domain::record::Record;
-use crate::domain::rows::{Done, TRASH};
+use crate::domain::rows::{Done, Hold, TRASH};
 use crate::domain::tables::{self, Ending, MAX_COPIES, keys};
-use crate::domain::{Fault, Table, UserId};
+use crate::domain::{Fault, HoldId, Table, UserId};
 
 pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
     let store = report.store;
@@ -18,6 +18,7 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
                 tables::operation(store, *user, id)?.is_some_and(|done| done.expires_at == at)
             }
             Ending::Garbage(server, blob, copy) => tables::garbage(store, *server, *blob, *copy)?.is_some(),
+            Ending::Hold(id) => tables::hold(store, *id)?.is_some_and(|hold| hold.expires_at == at),
         };
         report.expect("expiries_end_something", holds, || format!("{ending:?} at {at}"));
         report.expect("no_expiry_is_before_the_mark", key > &through[..], || format!("{ending:?} at {at}"));
@@ -34,6 +35,14 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
         report.expect("operations_end", ends, || format!("operation {id:?} of user {user}"));
         let kept = done.answer.as_ref().err().is_none_or(|rejection| rejection.kind.is_final());
         report.expect("only_final_answers_are_kept", kept, || format!("operation {id:?} of user {user}"));
+        Ok(())
+    })?;
+    report.each(Table::Holds, |report, store, key, value| {
+        let id: [u8; 16] = key.try_into().map_err(|_| Fault("a hold's key is damaged".to_owned()))?;
+        let id = HoldId(u128::from_be_bytes(id));
+        let hold = Hold::from_bytes(value)?;
+        let ends = store.get(Table::Expiries, &keys::expiry(hold.expires_at, &Ending::Hold(id)))?.is_some();
+        report.expect("holds_end", ends, || format!("hold {id}: {hold:?}"));
         Ok(())
     })?;
 

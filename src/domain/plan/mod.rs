@@ -165,7 +165,7 @@ impl Planner<'_> {
         if query::due(self.store, self.observed.now)? {
             self.plan.tasks.push(Task::Propose(Command::Expire { limit: BATCH_ROWS }));
         }
-        if query::trash_pending(self.store)? {
+        if query::trash_pending(self.store)? && !query::is_restoring(self.store)? {
             self.plan.tasks.push(Task::Propose(Command::Reap { limit: BATCH_ROWS }));
         }
         if self.balance_is_due()? {
@@ -312,9 +312,14 @@ impl Planner<'_> {
         Ok(calm && balance::is_uneven(&self.scene, tables::policy(self.store)?.rebalance_percent))
     }
 
-    /// Copies that have been listed for long enough.
+    /// Copies that have been listed for long enough. While a hold stands nothing is erased. An erasure that was planned
+    /// before hits what was garbage before, and so nothing that the holder's index names.
     fn garbage(&mut self) -> Result<(), Fault> {
         let Some(after) = self.plan.round.garbage.after() else { return Ok(()) };
+        if tables::holds(self.store, 1)? > 0 {
+            self.plan.round.garbage = Mark::End;
+            return Ok(());
+        }
         let from = after.map(|key| keys::after(key)).unwrap_or_default();
         let linger_ms = tables::policy(self.store)?.garbage_linger_ms;
         let rows = tables::garbage_from(self.store, &from, WINDOW)?;

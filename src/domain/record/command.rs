@@ -1,5 +1,6 @@
 //! What goes through the log. The messages are here, the way from and to the rich types is in `convert`.
 
+mod backup;
 mod convert;
 mod upkeep;
 
@@ -21,7 +22,7 @@ pub(crate) struct ProposalWire {
     /// A command of a newer program has a tag that is not listed here, and reads as nothing.
     #[prost(
         oneof = "CommandWire",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 45, 46, 47, 48, 49"
     )]
     command: Option<CommandWire>,
 }
@@ -98,6 +99,16 @@ pub(crate) enum CommandWire {
     StopSweep(upkeep::SweepKindWire),
     #[prost(message, tag = "39")]
     AdvanceSweep(upkeep::AdvanceSweepWire),
+    #[prost(message, tag = "45")]
+    Hold(backup::HoldWire),
+    #[prost(message, tag = "46")]
+    Release(backup::ReleaseWire),
+    #[prost(message, tag = "47")]
+    Restore(backup::RestoreWire),
+    #[prost(message, tag = "48")]
+    RestoreFile(backup::RestoreFileWire),
+    #[prost(message, tag = "49")]
+    RestoreDone(backup::RestoreDoneWire),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

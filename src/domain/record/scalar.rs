@@ -67,4 +67,5 @@ numbered!(rejection_kind, read_rejection_kind, RejectionKind, "rejection":
     StorageFull = 13,
     StaleReceipt = 14,
     StaleState = 15,
+    Restoring = 20,
 );

@@ -8,15 +8,16 @@ use std::path::Path;
 use super::*;
 use crate::domain::answer::{Access, ContentStat, LockStat, ReplicaStat, Stat};
 use crate::domain::command::{
-    FileRef, LockProof, NewContent, Operation, PathRef, Policy, Precondition, Proposal, Receipt, Rehome, Slot, Stamped,
+    FileRef, LockProof, NewContent, Operation, PathRef, Policy, Precondition, Proposal, Receipt, Rehome, RestoredRow, Slot,
+    Stamped,
 };
 use crate::domain::rows::{
-    ClusterInfo, Content, Done, Entry, EntryKind, Extent, Garbage, Lock, Placement, Repair, RepairReason, Server,
-    ServerState, Sweep, SweepKind, Token, User,
+    ClusterInfo, Content, Done, Entry, EntryKind, Extent, Garbage, Hold, Lock, Placement, Repair, RepairReason, Restore,
+    Server, ServerState, Sweep, SweepKind, Token, User,
 };
 use crate::domain::{
-    BlobId, ClusterId, ClusterTime, Command, CopyAt, CopyId, Epoch, Fence, FileId, FilePath, Incarnation, Outcome,
-    Permission, Rejection, RejectionKind, Replica, ServerId, ServerUuid, Sha256, UserId, Version, WallTime,
+    BlobId, ClusterId, ClusterTime, Command, CopyAt, CopyId, Epoch, Fence, FileId, FilePath, HoldId, Incarnation,
+    Outcome, Permission, Rejection, RejectionKind, Replica, ServerId, ServerUuid, Sha256, Table, UserId, Version, WallTime,
 };
 
 struct Golden {
@@ -207,6 +208,8 @@ fn rows(golden: &mut Golden) {
     golden.add("row.garbage.deleted", &Garbage { since: ClusterTime(1), deleted_at: Some(ClusterTime(0)) });
     golden.add("row.repair.short", &Repair { reason: RepairReason::ShortWrite, since: ClusterTime(1) });
     golden.add("row.repair.bad", &Repair { reason: RepairReason::BadCopy, since: ClusterTime(1) });
+    golden.add("row.hold", &Hold { since: ClusterTime(1), expires_at: ClusterTime(2) });
+    golden.add("row.restore", &Restore { backup: digest(5), entries: 1, users: 2, grants: 3, done: true });
     golden
         .add("row.operation", &Done { fingerprint: digest(2), answer: Ok(Outcome::Done), expires_at: ClusterTime(5) });
 }
@@ -304,6 +307,7 @@ fn commands(golden: &mut Golden) {
     golden.command("server_down", Command::ServerDown { server_id: ServerId(1), epoch: Epoch(2) });
     golden.command("server_full", Command::ServerFull { server_id: ServerId(1), epoch: Epoch(2), full: true });
     upkeep(golden);
+    backup(golden);
 }
 
 fn upkeep(golden: &mut Golden) {
@@ -337,6 +341,17 @@ fn upkeep(golden: &mut Golden) {
     );
 }
 
+fn backup(golden: &mut Golden) {
+    let (hold_id, backup) = (HoldId(1 << 100), digest(5));
+    golden.command("hold", Command::Hold { hold_id, ttl_ms: 60_000, renew: false });
+    golden.command("hold.renew", Command::Hold { hold_id, ttl_ms: 60_000, renew: true });
+    golden.command("release", Command::Release { hold_id });
+    let row = RestoredRow { table: Table::Users, key: vec![1, 2], value: vec![3] };
+    golden.command("restore", Command::Restore { backup, rows: vec![row] });
+    golden.command("restore_file", Command::RestoreFile { backup, row: vec![1, 4], content: new_content() });
+    golden.command("restore_done", Command::RestoreDone { backup, entries: 1, users: 2, grants: 3 });
+}
+
 fn answers(golden: &mut Golden) {
     golden.answer("done", Ok(Outcome::Done));
     golden.answer("user", Ok(Outcome::User { user_id: UserId(1), username: "ada".to_owned(), admin: true }));
@@ -367,6 +382,7 @@ fn answers(golden: &mut Golden) {
         RejectionKind::StorageFull,
         RejectionKind::StaleReceipt,
         RejectionKind::StaleState,
+        RejectionKind::Restoring,
     ];
     for kind in kinds {
         golden.answer(&format!("rejected.{kind:?}"), Err(Rejection { kind, detail: "why".to_owned() }));

@@ -5,7 +5,7 @@
 //! `parent/name` as text the children of `1` and of `10` would mingle, and a name could reach into another directory.
 
 use crate::domain::rows::SweepKind;
-use crate::domain::{BlobId, ClusterTime, CopyId, Fault, Fence, FileId, ServerId, Sha256, Table, UserId};
+use crate::domain::{BlobId, ClusterTime, CopyId, Fault, Fence, FileId, HoldId, ServerId, Sha256, Table, UserId};
 
 /// The only row of a table that has one.
 pub(crate) const ONLY: &[u8] = b"only";
@@ -24,6 +24,8 @@ pub(crate) mod meta {
     pub(crate) const EXPIRED_THROUGH: &[u8] = b"expired_through";
     /// The key of `Names` below which everything in the trash was worked off.
     pub(crate) const REAPED_THROUGH: &[u8] = b"reaped_through";
+    /// What the cluster was, or is being, restored from.
+    pub(crate) const RESTORE: &[u8] = b"restore";
 }
 
 pub(crate) fn entry(id: FileId) -> [u8; 8] {
@@ -133,6 +135,11 @@ pub(crate) enum Ending {
     Session(Sha256),
     Operation(UserId, String),
     Garbage(ServerId, BlobId, CopyId),
+    Hold(HoldId),
+}
+
+pub(crate) fn hold(id: HoldId) -> [u8; 16] {
+    id.0.to_be_bytes()
 }
 
 /// `Expiries`: time (8), table (1), key. By time first: what is due is one stretch, whatever it is.
@@ -142,6 +149,7 @@ pub(crate) fn expiry(at: ClusterTime, ending: &Ending) -> Vec<u8> {
         Ending::Session(token) => (2, token.0.to_vec()),
         Ending::Operation(user, id) => (3, operation(*user, id)),
         Ending::Garbage(server, blob, copy) => (4, garbage(*server, *blob, *copy)),
+        Ending::Hold(id) => (10, hold(*id).to_vec()),
     };
     [&at.0.to_be_bytes()[..], &[tag], &key].concat()
 }
@@ -160,6 +168,7 @@ pub(crate) fn read_expiry(key: &[u8]) -> Result<(ClusterTime, Ending), Fault> {
             let (server, blob, copy) = read_garbage(copy)?;
             Ending::Garbage(server, blob, copy)
         }
+        (10, id) => Ending::Hold(HoldId(id.try_into().map(u128::from_be_bytes).map_err(|_| fault())?)),
         _ => return Err(fault()),
     };
     Ok((ClusterTime(at), ending))

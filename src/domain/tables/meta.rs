@@ -4,7 +4,7 @@ use super::keys::{self, Ending};
 use super::{read, write};
 use crate::domain::command::Policy;
 use crate::domain::record::{Mark, Nothing, Number};
-use crate::domain::rows::{ClusterInfo, Done};
+use crate::domain::rows::{ClusterInfo, Done, Restore};
 use crate::domain::{ClusterTime, Fault, Fence, ReadStore, Store, Table, UserId};
 
 /// A counter that gives ids. `next` is the id that it gives next.
@@ -34,6 +34,11 @@ impl Counter {
 
     pub(crate) fn peek(self, store: &dyn ReadStore) -> Result<u64, Fault> {
         Ok(number(store, self.key())?.unwrap_or_else(|| self.first()))
+    }
+
+    /// Gives no id below `next` from now on.
+    pub(crate) fn set(self, store: &mut dyn Store, next: u64) -> Result<(), Fault> {
+        put_number(store, self.key(), next)
     }
 
     pub(crate) fn take(self, store: &mut dyn Store) -> Result<u64, Fault> {
@@ -84,6 +89,19 @@ pub(crate) fn take_fence(store: &mut dyn Store) -> Result<Fence, Fault> {
     let fence = Fence(last_fence(store)?.0 + 1);
     put_number(store, keys::meta::FENCE, fence.0)?;
     Ok(fence)
+}
+
+/// Gives no fence up to `last` from now on.
+pub(crate) fn put_last_fence(store: &mut dyn Store, last: Fence) -> Result<(), Fault> {
+    put_number(store, keys::meta::FENCE, last.0)
+}
+
+pub(crate) fn restore(store: &dyn ReadStore) -> Result<Option<Restore>, Fault> {
+    read(store, Table::Meta, keys::meta::RESTORE)
+}
+
+pub(crate) fn put_restore(store: &mut dyn Store, restore: &Restore) -> Result<(), Fault> {
+    write(store, Table::Meta, keys::meta::RESTORE, restore)
 }
 
 /// The defaults before bootstrap.

@@ -1,10 +1,13 @@
-//! `Garbage`, `Repairs` and `Sweeps`: what is to go, what is owed, and how far the walks have come.
+//! `Garbage`, `Holds`, `Repairs` and `Sweeps`: what is to go, what keeps it, what is owed, and how far the walks have
+//! come.
 
 use super::keys;
 use super::{read, stretch, write};
 use crate::domain::record::Record;
-use crate::domain::rows::{Garbage, Repair, Sweep, SweepKind};
-use crate::domain::{BlobId, CopyAt, CopyId, Fault, FileId, ReadStore, ServerId, Store, Table};
+use super::keys::Ending;
+use super::{delete_expiry, put_expiry};
+use crate::domain::rows::{Garbage, Hold, Repair, Sweep, SweepKind};
+use crate::domain::{BlobId, CopyAt, CopyId, Fault, FileId, HoldId, ReadStore, ServerId, Store, Table};
 
 pub(crate) fn garbage(
     store: &dyn ReadStore,
@@ -53,6 +56,25 @@ pub(crate) fn put_garbage(
 
 pub(crate) fn delete_garbage(store: &mut dyn Store, server: ServerId, blob: BlobId, copy: CopyId) -> Result<(), Fault> {
     store.delete(Table::Garbage, &keys::garbage(server, blob, copy))
+}
+
+pub(crate) fn hold(store: &dyn ReadStore, id: HoldId) -> Result<Option<Hold>, Fault> {
+    read(store, Table::Holds, &keys::hold(id))
+}
+
+/// How many there are, at most `limit`.
+pub(crate) fn holds(store: &dyn ReadStore, limit: usize) -> Result<usize, Fault> {
+    Ok(store.scan(Table::Holds, &[], None, limit)?.len())
+}
+
+pub(crate) fn put_hold(store: &mut dyn Store, id: HoldId, hold: &Hold) -> Result<(), Fault> {
+    write(store, Table::Holds, &keys::hold(id), hold)?;
+    put_expiry(store, hold.expires_at, &Ending::Hold(id))
+}
+
+pub(crate) fn delete_hold(store: &mut dyn Store, id: HoldId, hold: &Hold) -> Result<(), Fault> {
+    store.delete(Table::Holds, &keys::hold(id))?;
+    delete_expiry(store, hold.expires_at, &Ending::Hold(id))
 }
 
 /// The most copies that a record can name, and so the lowest urgency of a repair.

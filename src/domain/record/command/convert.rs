@@ -137,7 +137,7 @@ pub(super) fn read_receipt(wire: &ReceiptWire) -> Result<Receipt, Fault> {
     })
 }
 
-fn read_content(wire: Option<NewContentWire>) -> Result<NewContent, Fault> {
+pub(super) fn read_content(wire: Option<NewContentWire>) -> Result<NewContent, Fault> {
     let wire = need(wire, "content")?;
     Ok(NewContent {
         blob_id: BlobId(read_wide(&wire.blob_id, "blob id")?),
@@ -242,6 +242,15 @@ fn command_to_wire(command: &Command) -> CommandWire {
         Command::AdvanceSweep { kind, since, through, done, short, owed } => {
             CommandWire::AdvanceSweep(upkeep::advance(*kind, *since, *through, *done, *short, owed))
         }
+        Command::Hold { hold_id, ttl_ms, renew } => CommandWire::Hold(backup::hold(*hold_id, *ttl_ms, *renew)),
+        Command::Release { hold_id } => CommandWire::Release(backup::release(*hold_id)),
+        Command::Restore { backup, rows } => CommandWire::Restore(backup::restore(backup, rows)),
+        Command::RestoreFile { backup, row, content: new } => {
+            CommandWire::RestoreFile(backup::restore_file(backup, row, content(new)))
+        }
+        Command::RestoreDone { backup, entries, users, grants } => {
+            CommandWire::RestoreDone(backup::done(backup, *entries, *users, *grants))
+        }
     }
 }
 
@@ -327,5 +336,10 @@ fn command_from_wire(wire: CommandWire) -> Result<Command, Fault> {
         CommandWire::StartSweep(w) => Command::StartSweep { kind: upkeep::read_kind(&w)? },
         CommandWire::StopSweep(w) => Command::StopSweep { kind: upkeep::read_kind(&w)? },
         CommandWire::AdvanceSweep(w) => upkeep::read_advance(w)?,
+        CommandWire::Hold(w) => backup::read_hold(&w)?,
+        CommandWire::Release(w) => backup::read_release(&w)?,
+        CommandWire::Restore(w) => backup::read_restore(w)?,
+        CommandWire::RestoreFile(w) => backup::read_restore_file(w)?,
+        CommandWire::RestoreDone(w) => backup::read_done(&w)?,
     })
 }

@@ -3,7 +3,7 @@
 use crate::domain::command::Policy;
 use crate::domain::record::Record;
 use crate::domain::record::scalar::*;
-use crate::domain::rows::{ClusterInfo, Garbage, Repair, Server, Sweep};
+use crate::domain::rows::{ClusterInfo, Garbage, Hold, Repair, Restore, Server, Sweep};
 use crate::domain::{ClusterId, ClusterTime, Epoch, Fault, FileId, Incarnation, ServerId, ServerUuid, WallTime};
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -99,6 +99,48 @@ pub(crate) struct ClusterInfoWire {
     #[prost(string, tag = "2")]
     name: String,
 }
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct HoldWire {
+    #[prost(uint64, tag = "1")]
+    since: u64,
+    #[prost(uint64, tag = "2")]
+    expires_at: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RestoreWire {
+    #[prost(bytes = "vec", tag = "1")]
+    backup: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    entries: u64,
+    #[prost(uint64, tag = "3")]
+    users: u64,
+    #[prost(uint64, tag = "4")]
+    grants: u64,
+    #[prost(bool, tag = "5")]
+    done: bool,
+}
+
+record!(Hold as HoldWire, "hold":
+    |h| HoldWire { since: h.since.0, expires_at: h.expires_at.0 },
+    |w| Self { since: ClusterTime(w.since), expires_at: ClusterTime(w.expires_at) });
+
+record!(Restore as RestoreWire, "restore":
+|r| RestoreWire {
+    backup: digest(&r.backup),
+    entries: r.entries,
+    users: r.users,
+    grants: r.grants,
+    done: r.done,
+},
+|w| Self {
+    backup: read_digest(&w.backup, "backup")?,
+    entries: w.entries,
+    users: w.users,
+    grants: w.grants,
+    done: w.done,
+});
 
 record!(Server as ServerWire, "file server":
 |s| ServerWire {

@@ -1,0 +1,294 @@
+//! A backup's folder.
+
+use std::collections::HashSet;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use super::format::Head;
+use super::index::Index;
+use super::{damaged, sync_dir};
+use crate::domain::{BlobId, Table, backup};
+
+/// Ids of blobs that a sweep holds in memory at once: 64 MiB or so.
+const SWEPT_AT_ONCE: u64 = 2_000_000;
+
+/// A folder with the backups of one cluster.
+pub struct Folder {
+    root: PathBuf,
+    /// Held while this process writes.
+    _lock: Option<File>,
+}
+
+/// `backup.json`. Everything in it is in every index too, so that a change of it is noticed.
+#[derive(Serialize, Deserialize)]
+struct Label {
+    cluster_id: String,
+    cluster_name: String,
+}
+
+/// What a blob's file in the folder is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// One of the right size is there.
+    Already,
+    Missing,
+}
+
+/// What a sweep removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    pub indexes: u64,
+    pub blobs: u64,
+    pub bytes: u64,
+}
+
+impl Folder {
+    /// Opens a folder to read from.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        let folder = Self { root: root.to_owned(), _lock: None };
+        if !folder.label_path().is_file() || !folder.indexes().is_dir() {
+            bail!("{} is no backup: it has no backup.json and indexes/ in it", root.display());
+        }
+        Ok(folder)
+    }
+
+    /// Whether there is a backup, or the beginning of one.
+    pub fn is_one(root: &Path) -> bool {
+        root.join("backup.json").exists() || root.join("indexes").is_dir()
+    }
+
+    /// Opens a folder to write into, or makes it, readable by its owner alone: it holds everybody's files. What a broken
+    /// backup left half-written is removed.
+    ///
+    /// # Errors
+    /// When another backup runs there, or it cannot be written.
+    pub fn create(root: &Path) -> anyhow::Result<Self> {
+        let cannot = || format!("cannot write to the folder {}", root.display());
+        for dir in [root.to_owned(), root.join("indexes"), root.join("blobs"), root.join("tmp")] {
+            let mut builder = fs::DirBuilder::new();
+            std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
+            builder.create(dir).with_context(cannot)?;
+        }
+        let lock = private(&root.join("lock"), false).with_context(cannot)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                bail!("another backup writes to {}: wait until it has ended", root.display())
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
+        }
+        for entry in fs::read_dir(root.join("tmp")).with_context(cannot)? {
+            fs::remove_file(entry.with_context(cannot)?.path()).with_context(cannot)?;
+        }
+        sync_dir(root)?;
+        Ok(Self { root: root.to_owned(), _lock: Some(lock) })
+    }
+
+    /// Sees to it that the folder is of this cluster alone.
+    ///
+    /// # Errors
+    /// When it is another one's.
+    pub fn claim(&self, head: &Head) -> anyhow::Result<()> {
+        let path = self.label_path();
+        if path.exists() {
+            return self.belongs(head);
+        }
+        let label = Label { cluster_id: head.cluster_id.clone(), cluster_name: head.cluster_name.clone() };
+        self.write_whole(&path, serde_json::to_string(&label)?.as_bytes())
+    }
+
+    /// # Errors
+    /// When the folder is of another cluster than the index.
+    pub fn belongs(&self, head: &Head) -> anyhow::Result<()> {
+        let path = self.label_path();
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let label: Label = serde_json::from_str(&text).map_err(|error| damaged(&path, error))?;
+        if label.cluster_id != head.cluster_id || label.cluster_name != head.cluster_name {
+            bail!(
+                "{} says that the folder is of cluster {} ({}), and this is cluster {} ({}): use another folder for each \
+                 cluster; if it is the same one, the file is damaged",
+                path.display(),
+                label.cluster_name,
+                label.cluster_id,
+                head.cluster_name,
+                head.cluster_id
+            );
+        }
+        Ok(())
+    }
+
+    /// A fresh file for what is on its way.
+    pub fn temporary(&self, name: &str) -> PathBuf {
+        self.root.join("tmp").join(name)
+    }
+
+    pub fn blob_path(&self, blob: BlobId) -> PathBuf {
+        let name = blob.to_string();
+        self.root.join("blobs").join(&name[..2]).join(name)
+    }
+
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn look(&self, blob: BlobId, size: u64) -> anyhow::Result<Fetched> {
+        let path = self.blob_path(blob);
+        match fs::metadata(&path) {
+            Ok(found) if found.len() == size => Ok(Fetched::Already),
+            Ok(_) => Ok(Fetched::Missing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Fetched::Missing),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Gives a blob that is whole and on the disk its name.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn land_blob(&self, temporary: &Path, blob: BlobId) -> anyhow::Result<()> {
+        let path = self.blob_path(blob);
+        let dir = path.parent().expect("a blob is in a folder");
+        fs::create_dir_all(dir)
+            .and_then(|()| fs::rename(temporary, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Ends a backup: with this, and not before, the index counts.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn land_index(&self, temporary: &Path, applied_index: u64) -> anyhow::Result<PathBuf> {
+        for entry in fs::read_dir(self.root.join("blobs"))? {
+            sync_dir(&entry?.path())?;
+        }
+        sync_dir(&self.root.join("blobs"))?;
+        let name = format!("{applied_index:020}.idx");
+        let path = self.indexes().join(&name);
+        fs::rename(temporary, &path).with_context(|| format!("cannot write {}", path.display()))?;
+        sync_dir(&self.indexes())?;
+        self.write_whole(&self.root.join("latest"), format!("{name}\n").as_bytes())?;
+        Ok(path)
+    }
+
+    /// All indexes, the oldest first.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn list(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let dir = self.indexes();
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "idx") {
+                found.push(path);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The newest one. The folder and the file `latest` must agree: one that is gone is told, and not passed over.
+    ///
+    /// # Errors
+    /// When there is none, or `latest` names another.
+    pub fn latest(&self) -> anyhow::Result<PathBuf> {
+        let path = self.root.join("latest");
+        let newest = self.list()?.pop();
+        let newest = newest.with_context(|| {
+            format!("{} has no finished backup in it: run `ringmaster backup` again", self.root.display())
+        })?;
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        // A crash between the two renames leaves an index that is newer than `latest` says, and whole.
+        let named = self.indexes().join(text.trim_end_matches('\n'));
+        let known = named.extension().is_some_and(|extension| extension == "idx") && named.is_file();
+        if !known {
+            return Err(damaged(&path, "it names an index that is not there"));
+        }
+        Ok(newest)
+    }
+
+    /// Removes all indexes but the newest `keep`, and the blobs that none of these names.
+    ///
+    /// The ids of the blobs to be kept are collected in as many rounds as keep them within bounded memory.
+    ///
+    /// # Errors
+    /// When an index to be kept is damaged: then nothing more is removed.
+    pub fn sweep(&self, keep: usize) -> anyhow::Result<Swept> {
+        let mut swept = Swept::default();
+        let mut indexes = self.list()?;
+        let kept = indexes.split_off(indexes.len().saturating_sub(keep.max(1)));
+        let kept: Vec<Index> = kept.iter().map(|path| Index::open(path)).collect::<anyhow::Result<_>>()?;
+        for path in indexes {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            swept.indexes += 1;
+        }
+        sync_dir(&self.indexes())?;
+        let named: u64 = kept.iter().map(|index| index.files).sum();
+        let rounds = named.div_ceil(SWEPT_AT_ONCE).clamp(1, 256);
+        for round in 0..rounds {
+            let mine = |blob: BlobId| (blob.0 >> 120) as u64 % rounds == round;
+            let mut wanted = HashSet::new();
+            for index in &kept {
+                index.each(Table::Entries, |_, value| {
+                    if let Some((_, content)) = backup::file(value)?
+                        && mine(content.blob_id)
+                    {
+                        wanted.insert(content.blob_id);
+                    }
+                    Ok(())
+                })?;
+            }
+            self.each_blob(|blob, path, size| {
+                if mine(blob) && !wanted.contains(&blob) {
+                    fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+                    swept.blobs += 1;
+                    swept.bytes += size;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(swept)
+    }
+
+    fn each_blob(&self, mut visit: impl FnMut(BlobId, &Path, u64) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        for dir in fs::read_dir(self.root.join("blobs"))? {
+            for entry in fs::read_dir(dir?.path())? {
+                let entry = entry?;
+                if let Some(blob) = entry.file_name().to_str().and_then(BlobId::parse) {
+                    visit(blob, &entry.path(), entry.metadata()?.len())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_whole(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+        let temporary = self.temporary("whole");
+        let write = || -> io::Result<()> {
+            let mut file = private(&temporary, true)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&temporary, path)
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))?;
+        sync_dir(&self.root)
+    }
+
+    fn indexes(&self) -> PathBuf {
+        self.root.join("indexes")
+    }
+
+    fn label_path(&self) -> PathBuf {
+        self.root.join("backup.json")
+    }
+}
+
+fn private(path: &Path, truncate: bool) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(truncate).mode(0o600).open(path)
+}

@@ -1,0 +1,113 @@
+//! Whether a backup is whole: the sums of its indexes, the state machine's invariants, and the digest of every blob.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Serialize;
+use sha2::Digest;
+
+use super::folder::Folder;
+use super::index::Index;
+use super::{ADVICE, damaged};
+use crate::domain::check::Violation;
+use crate::domain::{BlobId, Sha256, Table, backup, check};
+
+/// Ids of blobs that are known to be right: beyond so many a blob that several indexes name is read again.
+const REMEMBERED: usize = 4_000_000;
+
+/// What is right about an index.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verified {
+    pub index: PathBuf,
+    pub applied_index: u64,
+    pub sha256: String,
+    pub rows: u64,
+    pub files: u64,
+    /// Of all blobs that it names.
+    pub bytes: u64,
+    /// What `domain::check` finds; empty where all is well.
+    pub violations: Vec<String>,
+}
+
+/// Blobs that were found right, so that those of several indexes are read once.
+#[derive(Default)]
+pub struct Named(HashSet<BlobId>);
+
+/// Reads an index and every blob that it names.
+///
+/// # Errors
+/// At the first file that is missing or not what was written. The message names it and says what to do.
+pub fn verify_index(folder: &Folder, path: &Path, known: &mut Named) -> anyhow::Result<Verified> {
+    let index = Index::open(path)?;
+    folder.belongs(&index.head)?;
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
+    if stem != Some(index.head.applied_index) {
+        return Err(damaged(path, "its name is not the one of what is in it"));
+    }
+    let violations = check(&index).map_err(|fault| damaged(path, fault.0))?;
+    let (mut bytes, mut files) = (0_u64, 0);
+    index.each(Table::Entries, |_, value| {
+        let Some((file_id, content)) = backup::file(value).map_err(|fault| damaged(path, fault.0))? else {
+            return Ok(());
+        };
+        files += 1;
+        bytes = bytes.saturating_add(content.size);
+        let blob = content.blob_id;
+        if known.0.contains(&blob) {
+            return Ok(());
+        }
+        let file = folder.blob_path(blob);
+        let found = match file_sha256(&file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                anyhow::bail!("{} is missing, which has the bytes of file {file_id}: {ADVICE}", file.display())
+            }
+            found => found.with_context(|| format!("cannot read {}", file.display()))?,
+        };
+        if found != (content.size, content.sha256) {
+            let (size, sha256) = found;
+            let what = format!(
+                "file {file_id} has {} bytes with SHA-256 {}, here are {size} with {sha256}",
+                content.size, content.sha256
+            );
+            return Err(damaged(&file, what));
+        }
+        if known.0.len() < REMEMBERED {
+            known.0.insert(blob);
+        }
+        Ok(())
+    })?;
+    if files != index.files {
+        return Err(damaged(path, "it has another number of files than it says"));
+    }
+    let told = |violation: Violation| format!("{}: {}", violation.invariant, violation.detail);
+    Ok(Verified {
+        index: path.to_owned(),
+        applied_index: index.head.applied_index,
+        sha256: index.sha256.to_string(),
+        rows: index.rows,
+        files,
+        bytes,
+        violations: violations.into_iter().map(told).collect(),
+    })
+}
+
+/// The size and the digest of a file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn file_sha256(path: &Path) -> io::Result<(u64, Sha256)> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut size) = (sha2::Sha256::new(), 0);
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((size, Sha256(hash.finalize().into())));
+        }
+        hash.update(&buffer[..read]);
+        size += read as u64;
+    }
+}
