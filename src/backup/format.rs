@@ -49,7 +49,13 @@ pub struct Head {
 }
 
 impl Head {
-    pub fn new(cluster_id: String, cluster_name: String, applied_index: u64, schema_version: u64, wall_ms: u64) -> Self {
+    pub fn new(
+        cluster_id: String,
+        cluster_name: String,
+        applied_index: u64,
+        schema_version: u64,
+        wall_ms: u64,
+    ) -> Self {
         let release = env!("CARGO_PKG_VERSION").to_owned();
         Self {
             format: FORMAT,

@@ -5,13 +5,12 @@
 //! few blocks kept. Loading the rows into a database of their own was the other way; it writes the index once more, needs
 //! as much disk again, and `check` asks mostly for rows that are near one another.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::BufReader;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 
@@ -32,7 +31,7 @@ pub struct Index {
     pub rows: u64,
     pub files: u64,
     blocks: Vec<Block>,
-    kept: RefCell<VecDeque<(usize, Rc<Vec<Row>>)>>,
+    kept: Mutex<VecDeque<(usize, Arc<Vec<Row>>)>>,
 }
 
 struct Block {
@@ -74,7 +73,7 @@ impl Index {
         if !blocks.is_sorted_by_key(|block| (place(block.table), &block.first)) {
             return Err(damaged(path, "its rows are not in order"));
         }
-        Ok(Self { path: path.to_owned(), file, head, sha256, rows, files, blocks, kept: RefCell::default() })
+        Ok(Self { path: path.to_owned(), file, head, sha256, rows, files, blocks, kept: Mutex::default() })
     }
 
     pub fn path(&self) -> &Path {
@@ -85,11 +84,7 @@ impl Index {
     ///
     /// # Errors
     /// When the index cannot be read, and the visitor's own.
-    pub fn each(
-        &self,
-        table: Table,
-        mut visit: impl FnMut(&[u8], &[u8]) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    pub fn each(&self, table: Table, mut visit: impl FnMut(&[u8], &[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
         for (position, _) in self.blocks.iter().enumerate().filter(|(_, block)| block.table == table) {
             for (key, value) in self.block(position)?.iter() {
                 visit(key, value)?;
@@ -98,8 +93,8 @@ impl Index {
         Ok(())
     }
 
-    fn block(&self, position: usize) -> Result<Rc<Vec<Row>>, Fault> {
-        let mut kept = self.kept.borrow_mut();
+    fn block(&self, position: usize) -> Result<Arc<Vec<Row>>, Fault> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = kept.iter().position(|(known, _)| *known == position) {
             let found = kept.remove(at).expect("it was found there");
             kept.push_front(found.clone());
@@ -112,7 +107,7 @@ impl Index {
         let read = self.file.read_exact_at(&mut bytes, block.offset + 5);
         read.map_err(|error| Fault(format!("cannot read {}: {error}", self.path.display())))?;
         let (_, rows) = read_block(&bytes).map_err(|what| Fault(format!("{}: {what}", self.path.display())))?;
-        let rows = Rc::new(rows);
+        let rows = Arc::new(rows);
         kept.push_front((position, rows.clone()));
         kept.truncate(KEPT);
         Ok(rows)

@@ -19,11 +19,13 @@ mod index;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod walk;
 
-pub use folder::{Folder, Fetched, Swept};
+pub use folder::{Fetched, Folder, Swept};
 pub use format::{Head, write_index};
 pub use index::Index;
 pub use verify::{Named, Verified, file_sha256, verify_index};
+pub use walk::{NamedFile, files};
 
 use anyhow::Context;
 

@@ -90,6 +90,13 @@ impl fmt::Display for CliError {
     }
 }
 
+/// An error that says by itself what to do.
+impl From<anyhow::Error> for CliError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::refused(format!("{error:#}"))
+    }
+}
+
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         let exit = match error.kind() {

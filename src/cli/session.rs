@@ -82,6 +82,12 @@ impl Session {
         }
     }
 
+    /// A client that knows the cluster secret, of these nodes or of those of `--url`.
+    pub(super) fn member(&self, urls: Option<Vec<Url>>, secret: String) -> Result<Directory, CliError> {
+        let limits = Limits { retry_for: self.global.timeout, ..Limits::default() };
+        Ok(Directory::with_limits(urls.unwrap_or_else(|| self.global.urls.clone()), Some(secret), limits)?)
+    }
+
     fn client(&self, token: Option<String>) -> Result<Directory, CliError> {
         let limits = Limits { retry_for: self.global.timeout, ..Limits::default() };
         Ok(Directory::with_limits(self.global.urls.clone(), token, limits)?)

@@ -8,6 +8,7 @@
 mod admin;
 mod answer;
 mod attempt;
+mod backup;
 pub mod blobs;
 mod calls;
 mod directory;
@@ -19,6 +20,7 @@ mod retry;
 mod source;
 mod upload;
 
+pub use backup::restored_row;
 pub use calls::Page;
 pub use directory::Directory;
 pub use download::{Downloaded, ReadHead, ReadOptions};

@@ -116,6 +116,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         metrics,
         handle: OnceLock::from(handle.clone()),
         passwords: Node::password_slots(),
+        index_streams: Arc::new(tokio::sync::Semaphore::new(2)),
         stopping: false.into(),
     });
 

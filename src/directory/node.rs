@@ -45,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) doubts: Doubts,
     pub(crate) handle: OnceLock<Handle>,
     pub(crate) passwords: Arc<Semaphore>,
+    /// Whole states that are streamed to somebody: each keeps an old state of the database alive.
+    pub(crate) index_streams: Arc<Semaphore>,
     pub(crate) stopping: AtomicBool,
 }
 

@@ -43,8 +43,19 @@ type NoRoom = BTreeSet<ServerId>;
 /// What the bytes are to become.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
-    Write { at: PathRef },
-    Update { file: FileRef, precondition: Option<Precondition>, lock: Option<LockProof> },
+    Write {
+        at: PathRef,
+    },
+    Update {
+        file: FileRef,
+        precondition: Option<Precondition>,
+        lock: Option<LockProof>,
+    },
+    /// A file of a backup: its row in the backup's index.
+    Restore {
+        backup: Sha256,
+        row: Vec<u8>,
+    },
 }
 
 /// What is known of a body before it has come.
@@ -65,12 +76,13 @@ pub(crate) struct StoreFile<'a> {
 }
 
 impl StoreFile<'_> {
-    /// Stores the bytes of `body` and commits them as the operation that `name` gives for their size and digest.
+    /// Stores the bytes of `body` and commits them as the operation that `name` gives for their size and digest; as none
+    /// where the change takes effect once by itself.
     pub(crate) async fn run<S, E>(
         &self,
         incoming: Incoming,
         body: &mut S,
-        name: impl Fn(u64, &Sha256) -> Operation + Send,
+        name: impl Fn(u64, &Sha256) -> Option<Operation> + Send,
     ) -> ApiResult<Outcome>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
@@ -129,7 +141,7 @@ impl StoreFile<'_> {
     /// copies can be made, the copies are mended, and the entry is proposed again under the same operation.
     async fn commit(
         &self,
-        operation: Operation,
+        operation: Option<Operation>,
         content: Content,
         mut copies: Vec<StoredCopy>,
         wanted: usize,
@@ -146,7 +158,7 @@ impl StoreFile<'_> {
         }
         let mut last = String::new();
         for _ in 0..COMMIT_ATTEMPTS {
-            let answer = self.propose(&operation, &content, &copies, received_at).await?;
+            let answer = self.propose(operation.as_ref(), &content, &copies, received_at).await?;
             match answer {
                 Err(rejection) if rejection.kind == RejectionKind::StaleReceipt => {
                     last = rejection.detail;
@@ -167,7 +179,7 @@ impl StoreFile<'_> {
 
     async fn propose(
         &self,
-        operation: &Operation,
+        operation: Option<&Operation>,
         content: &Content,
         copies: &[StoredCopy],
         received_at: ClusterTime,
@@ -189,8 +201,9 @@ impl StoreFile<'_> {
         let command = match self.change.clone() {
             Change::Write { at } => Command::Write { user, at, content },
             Change::Update { file, precondition, lock } => Command::Update { user, file, content, precondition, lock },
+            Change::Restore { backup, row } => Command::RestoreFile { backup, row, content },
         };
-        let proposal = Proposal { operation: Some(operation.clone()), command };
+        let proposal = Proposal { operation: operation.cloned(), command };
         Ok(self.node.handle().propose(proposal).await?)
     }
 
@@ -205,9 +218,12 @@ impl StoreFile<'_> {
 
     /// The same, where the operation had taken effect before with the bytes of an earlier attempt.
     fn discard_if_repeated(&self, content: &Content, copies: &[StoredCopy], outcome: &Outcome) {
-        if let Outcome::Stat(stat) = outcome
-            && stat.content.as_ref().is_some_and(|stored| stored.blob_id != content.blob_id)
-        {
+        let repeated = match outcome {
+            Outcome::Stat(stat) => stat.content.as_ref().is_some_and(|stored| stored.blob_id != content.blob_id),
+            Outcome::Progress { rows, .. } => *rows == 0,
+            _ => false,
+        };
+        if repeated {
             self.node.discard_copies(content.blob_id, copies.to_vec());
         }
     }

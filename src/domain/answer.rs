@@ -81,7 +81,10 @@ pub enum RejectionKind {
 impl RejectionKind {
     /// Whether the outcome is remembered under the operation id.
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::StaleReceipt | Self::StaleState | Self::NoFileServer | Self::StorageFull | Self::Restoring)
+        !matches!(
+            self,
+            Self::StaleReceipt | Self::StaleState | Self::NoFileServer | Self::StorageFull | Self::Restoring
+        )
     }
 }
 

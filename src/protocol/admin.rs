@@ -68,6 +68,33 @@ pub struct Rebalance {
     pub stop: bool,
 }
 
+/// `POST /admin/backup/hold`: no garbage goes until `ttl_ms` have passed. Answered by 204.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// 32 hexadecimal digits, made by whoever asks.
+    pub hold_id: String,
+    pub ttl_ms: u64,
+    /// It is to stand already: refused with `not_found` where it has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renew: bool,
+}
+
+/// `POST /admin/backup/release`: ends a hold, or one that has ended. Answered by 204.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    pub hold_id: String,
+}
+
+/// The query of `GET /admin/backup/blob`, which answers with the bytes of a blob that a backup's index names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobOfBackup {
+    /// 32 hexadecimal digits.
+    pub blob_id: String,
+    pub size: u64,
+}
+
 /// `POST /admin/scrub`: has one server, or all that are up, read and check everything that they hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

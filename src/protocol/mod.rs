@@ -9,6 +9,7 @@ pub mod health;
 pub mod inventory;
 pub mod problem;
 pub mod registration;
+pub mod restore;
 pub mod secret;
 mod spelling;
 pub mod ticket;

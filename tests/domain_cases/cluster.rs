@@ -30,16 +30,22 @@ pub(crate) fn file(path: &str) -> FileRef {
 impl Cluster {
     /// With accounts `ada` and `bob` and servers 1 and 2.
     pub(crate) fn new() -> Self {
+        let mut cluster = Self::unused();
+        cluster.signup("ada");
+        cluster.signup("bob");
+        cluster.server(1);
+        cluster.server(2);
+        cluster
+    }
+
+    /// Without accounts and servers.
+    pub(crate) fn unused() -> Self {
         let mut cluster = Self { store: MemoryStore::new(), now: 0, index: 0, blobs: 0, touched: 0 };
         cluster.must(Command::Bootstrap {
             cluster_id: ClusterId(1),
             name: "cases".to_owned(),
             policy: Policy::default(),
         });
-        cluster.signup("ada");
-        cluster.signup("bob");
-        cluster.server(1);
-        cluster.server(2);
         cluster
     }
 

@@ -1,5 +1,6 @@
 //! Single cases of the state machine, where a story would hide the point.
 
+mod backup;
 mod bounds;
 mod cluster;
 mod damage;

@@ -1,5 +1,6 @@
 //! The verbs, one a file.
 
+mod backup;
 mod cat;
 mod cluster;
 mod get;
@@ -13,6 +14,7 @@ mod mv;
 mod policy;
 mod put;
 mod replication;
+mod restore;
 mod ring;
 mod rm;
 mod serve;
@@ -56,6 +58,8 @@ pub(super) enum Command {
     /// The copying of files that have too few copies
     #[command(subcommand)]
     Replication(replication::Command),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Verify(verify::Args),
     /// What the whole cluster goes by
     #[command(subcommand)]
@@ -93,6 +97,8 @@ impl Command {
             Self::Cluster(command) => cluster::run(command, session).await,
             Self::Ring(command) => ring::run(command, session).await,
             Self::Replication(command) => replication::run(command, session).await,
+            Self::Backup(args) => backup::run(args, session).await,
+            Self::Restore(args) => restore::run(args, session).await,
             Self::Verify(args) => verify::run(args, session).await,
             Self::Policy(command) => policy::run(command, session).await,
             Self::Directory(args) => serve::directory(args).await,

@@ -1,15 +1,19 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::backup::blocking;
+use crate::backup::{Folder, Named, Verified, verify_index};
 use crate::cli::error::CliError;
 use crate::cli::session::Session;
 use crate::consensus::{Inspection, inspect};
 
-/// Check the data directory of a directory node that does not run
+/// Check a backup, or the data directory of a directory node that does not run
+///
+/// Of a backup every index and the bytes of every file are read and compared with their checksums.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// The node's data_dir
+    /// The folder of a backup, or a node's data_dir
     dir: PathBuf,
 }
 
@@ -21,12 +25,18 @@ struct Report {
     violations: Vec<String>,
 }
 
+#[derive(Serialize)]
+struct Backups {
+    latest: PathBuf,
+    backups: Vec<Verified>,
+}
+
 pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
+    if Folder::is_one(&args.dir) {
+        return backup(&args.dir, session).await;
+    }
     let dir = args.dir.clone();
-    let inspected = tokio::task::spawn_blocking(move || inspect(&dir)).await;
-    let inspected = inspected.map_err(|error| CliError::refused(error.to_string()))?;
-    let Inspection { applied_index, state_sha256, rows, violations } =
-        inspected.map_err(|error| CliError::refused(format!("{error:#}")))?;
+    let Inspection { applied_index, state_sha256, rows, violations } = blocking(move || inspect(&dir)).await?;
     let violations: Vec<String> =
         violations.into_iter().map(|broken| format!("{}: {}", broken.invariant, broken.detail)).collect();
     let report = Report { applied_index, state_sha256, rows, violations };
@@ -45,4 +55,38 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     let found = report.violations.len();
     Err(CliError::refused(format!("{found} broken invariants in {}", args.dir.display()))
         .hint("take this node out (`ringmaster cluster remove`) and add it anew with an empty data directory, and report what is printed above"))
+}
+
+async fn backup(dir: &Path, session: &Session) -> Result<(), CliError> {
+    let dir = dir.to_owned();
+    let report = blocking(move || {
+        let folder = Folder::open(&dir)?;
+        let latest = folder.latest()?;
+        let mut known = Named::default();
+        // The newest first: of it a fault is told soonest.
+        let backups = folder.list()?.into_iter().rev().map(|path| verify_index(&folder, &path, &mut known));
+        Ok(Backups { latest, backups: backups.collect::<anyhow::Result<_>>()? })
+    })
+    .await?;
+    session.out.answer(&report, describe);
+    let broken: usize = report.backups.iter().map(|backup| backup.violations.len()).sum();
+    if broken == 0 {
+        return Ok(());
+    }
+    Err(CliError::refused(format!("{broken} broken invariants in the cluster that was backed up"))
+        .hint("the files can be read; report what is printed above"))
+}
+
+fn describe(report: &Backups) -> String {
+    let mut text = String::new();
+    for backup in &report.backups {
+        let Verified { applied_index, sha256, rows, files, bytes, violations, .. } = backup;
+        text.push_str(&format!(
+            "log entry {applied_index}: {rows} rows, {files} files with {bytes} bytes, all as they were written ({sha256})\n"
+        ));
+        for broken in violations {
+            text.push_str(&format!("{broken}\n"));
+        }
+    }
+    text
 }

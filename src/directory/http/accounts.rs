@@ -9,12 +9,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::auth::Token;
+use super::auth::{Token, restoring};
 use super::request::{Headers, Json, LONGEST_NAME};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
-use crate::domain::{Command, Outcome, Proposal, UserId};
+use crate::domain::{Command, Outcome, Proposal, ReadStore, UserId};
 use crate::protocol::api::{Account, Credentials, Login};
 use crate::protocol::problem::Code;
 
@@ -51,7 +51,11 @@ fn check_name(username: &str) -> ApiResult<()> {
 pub(crate) async fn login(State(node): State<App>, Json(body): Json<Credentials>) -> ApiResult<Response> {
     check_name(&body.username)?;
     let name = body.username.clone();
-    let user = node.handle().read(move |store| query::user_by_name(store, &name)).await?;
+    let look = move |store: &dyn ReadStore| Ok((query::user_by_name(store, &name)?, query::is_restoring(store)?));
+    let (user, is_restoring) = node.handle().read(look).await?;
+    if is_restoring {
+        return Err(restoring());
+    }
     let stored = user.as_ref().map(|user| user.password_hash.clone());
     let right = password_is_right(&node, body.password, stored).await?;
     let Some(user) = user.filter(|_| right) else {

@@ -55,21 +55,22 @@ impl super::Node {
         Now { cluster: self.handle().cluster_time(), wall_ms: self.clock.wall_ms() }
     }
 
-    /// One linearizable read: checks the token, then runs `query` for its user on the same state.
+    /// One linearizable read: checks the token, then runs `ask` for its user on the same state.
     pub(crate) async fn read_as<T: Send + 'static>(
         &self,
         token: &Token,
-        query: impl FnOnce(&dyn ReadStore, &Session) -> Result<T, Fault> + Send + 'static,
+        ask: impl FnOnce(&dyn ReadStore, &Session) -> Result<T, Fault> + Send + 'static,
     ) -> ApiResult<T> {
         let (token, now) = (token.clone(), self.now());
         let found = self
             .handle()
             .read(move |store| match token.session(store, now)? {
-                Some(session) => query(store, &session).map(Some),
-                None => Ok(None),
+                Some(session) => ask(store, &session).map(Ok),
+                None if query::is_restoring(store)? => Ok(Err(restoring())),
+                None => Ok(Err(not_logged_in())),
             })
             .await?;
-        found.ok_or_else(not_logged_in)
+        found
     }
 
     /// Checks a token by what this node has applied, whether or not there is a leader.
@@ -94,6 +95,11 @@ pub(crate) fn no_token() -> ApiError {
 
 fn not_logged_in() -> ApiError {
     ApiError::new(Code::Unauthenticated, "the login token is not valid or has run out: log in again with POST /login")
+}
+
+/// A cluster that is being restored has no sessions.
+pub(crate) fn restoring() -> ApiError {
+    ApiError::new(Code::Restoring, query::RESTORING)
 }
 
 /// A file server, the lock service or another part of the cluster: whoever knows its secret.

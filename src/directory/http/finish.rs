@@ -26,7 +26,10 @@ pub(crate) async fn finish(
 ) -> Response {
     let id = request_id(&request).unwrap_or_else(|| hex::encode(node.clock.random::<8>()));
     let method = request.method().clone();
-    let moves_bytes = matches!(request.uri().path(), "/write" | "/update" | "/read");
+    let moves_bytes = matches!(
+        request.uri().path(),
+        "/write" | "/update" | "/read" | "/admin/backup/index" | "/admin/backup/blob" | "/restore/file"
+    );
     let route = request.uri().path().to_owned();
     let span =
         tracing::info_span!("request", request_id = %id, node_id = %node.node_id, method = %method, route = %route);

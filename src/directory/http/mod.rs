@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod admin;
 pub(crate) mod auth;
+pub(crate) mod backup;
 pub(crate) mod body;
 pub(crate) mod cluster;
 pub(crate) mod entries;
@@ -12,6 +13,7 @@ pub(crate) mod linger;
 pub(crate) mod locks;
 pub(crate) mod read;
 pub(crate) mod request;
+pub(crate) mod restore;
 pub(crate) mod routing;
 pub(crate) mod servers;
 pub(crate) mod sharing;
@@ -66,6 +68,15 @@ pub(crate) fn router(node: App) -> Router {
         .route("/admin/remove", only_post(post(admin::remove)))
         .route("/admin/rebalance", only_post(post(admin::rebalance)))
         .route("/admin/scrub", only_post(post(admin::scrub)))
+        .route("/admin/backup/hold", only_post(post(backup::hold)))
+        .route("/admin/backup/release", only_post(post(backup::release)))
+        .route("/admin/backup/index", only_get(get(backup::index)))
+        .route("/admin/backup/blob", only_get(get(backup::blob)))
+        .route("/restore", only_get(get(restore::status)))
+        .route("/restore/rows", only_post(post(restore::rows)))
+        .route("/restore/missing", only_post(post(restore::missing)))
+        .route("/restore/file", put(restore::file).fallback(|| refuse_method("PUT")))
+        .route("/restore/done", only_post(post(restore::done)))
         .route("/healthz", only_get(get(cluster::healthz)))
         .route("/readyz", only_get(get(cluster::readyz)))
         .route("/metrics", only_get(get(cluster::metrics)))

@@ -247,10 +247,9 @@ impl Job {
             return answer_of(&intent.target, answer?);
         }
         let incoming = Incoming { length, max_bytes, content_type, digest: intent.digest };
-        let name = |size: u64, sha256: &Sha256| Operation {
-            user,
-            id: operation_id.clone(),
-            fingerprint: intent.fingerprint(&node, size, sha256),
+        let name = |size: u64, sha256: &Sha256| {
+            let fingerprint = intent.fingerprint(&node, size, sha256);
+            Some(Operation { user, id: operation_id.clone(), fingerprint })
         };
         let outcome = StoreFile { node: &node, user, change: intent.change() }.run(incoming, body, name).await?;
         answer_of(&intent.target, outcome)

@@ -32,7 +32,9 @@ use super::overlay::Overlay;
 use super::rows::Done;
 use super::stop::{Stop, reject, settle};
 use super::tables::{self, Ending};
-use super::{Answer, ClusterTime, Command, Fault, Outcome, ReadStore, Rejection, RejectionKind, Store, WallTime, query};
+use super::{
+    Answer, ClusterTime, Command, Fault, Outcome, ReadStore, Rejection, RejectionKind, Store, WallTime, query,
+};
 
 /// What every command knows.
 struct Change<'a> {

@@ -38,7 +38,10 @@ pub(super) fn allows(command: &Command) -> bool {
 
 /// A row that cannot be read is the sender's fault here, and must not stop the node.
 fn unreadable(fault: Fault) -> Stop {
-    reject(RejectionKind::InvalidRequest, format!("a row of the backup cannot be read ({}): verify the backup", fault.0))
+    reject(
+        RejectionKind::InvalidRequest,
+        format!("a row of the backup cannot be read ({}): verify the backup", fault.0),
+    )
 }
 
 impl Change<'_> {
@@ -101,7 +104,11 @@ impl Change<'_> {
         }
         let mut restore = self.admit_backup(backup)?;
         let same = old.size == new.size && old.sha256 == new.sha256;
-        require(same, RejectionKind::InvalidRequest, "these are not the bytes that the row tells of: verify the backup")?;
+        require(
+            same,
+            RejectionKind::InvalidRequest,
+            "these are not the bytes that the row tells of: verify the backup",
+        )?;
         super::content::check_shape(new)?;
         let mut entry = <Entry as crate::domain::record::Record>::from_bytes(row).map_err(unreadable)?;
         let mut content = old;

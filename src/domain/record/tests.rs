@@ -8,16 +8,17 @@ use std::path::Path;
 use super::*;
 use crate::domain::answer::{Access, ContentStat, LockStat, ReplicaStat, Stat};
 use crate::domain::command::{
-    FileRef, LockProof, NewContent, Operation, PathRef, Policy, Precondition, Proposal, Receipt, Rehome, RestoredRow, Slot,
-    Stamped,
+    FileRef, LockProof, NewContent, Operation, PathRef, Policy, Precondition, Proposal, Receipt, Rehome, RestoredRow,
+    Slot, Stamped,
 };
 use crate::domain::rows::{
-    ClusterInfo, Content, Done, Entry, EntryKind, Extent, Garbage, Hold, Lock, Placement, Repair, RepairReason, Restore,
-    Server, ServerState, Sweep, SweepKind, Token, User,
+    ClusterInfo, Content, Done, Entry, EntryKind, Extent, Garbage, Hold, Lock, Placement, Repair, RepairReason,
+    Restore, Server, ServerState, Sweep, SweepKind, Token, User,
 };
 use crate::domain::{
     BlobId, ClusterId, ClusterTime, Command, CopyAt, CopyId, Epoch, Fence, FileId, FilePath, HoldId, Incarnation,
-    Outcome, Permission, Rejection, RejectionKind, Replica, ServerId, ServerUuid, Sha256, Table, UserId, Version, WallTime,
+    Outcome, Permission, Rejection, RejectionKind, Replica, ServerId, ServerUuid, Sha256, Table, UserId, Version,
+    WallTime,
 };
 
 struct Golden {

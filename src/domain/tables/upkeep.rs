@@ -2,10 +2,10 @@
 //! come.
 
 use super::keys;
-use super::{read, stretch, write};
-use crate::domain::record::Record;
 use super::keys::Ending;
 use super::{delete_expiry, put_expiry};
+use super::{read, stretch, write};
+use crate::domain::record::Record;
 use crate::domain::rows::{Garbage, Hold, Repair, Sweep, SweepKind};
 use crate::domain::{BlobId, CopyAt, CopyId, Fault, FileId, HoldId, ReadStore, ServerId, Store, Table};
 

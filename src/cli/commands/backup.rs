@@ -1,0 +1,179 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde::Serialize;
+
+use crate::backup::{Fetched, Folder, Index, NamedFile, Swept, file_sha256, files};
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::Output;
+use crate::cli::session::{Session, parse_duration};
+use crate::client::Directory;
+use crate::clock::SharedClock;
+use crate::protocol::admin::Hold;
+
+/// Back up the whole cluster into a folder, while it runs
+///
+/// Takes the index of all files, users and grants as of one moment, and the bytes of every file as of that moment.
+/// Bytes that the folder has already are not fetched again, so the second backup into it is as large as what has
+/// changed. A backup that breaks off leaves the ones before it as they were; the same command goes on with it. Only an
+/// admin can do it. Whoever can read the folder can read everybody's files.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The folder; one for each cluster
+    dir: PathBuf,
+    /// Read the bytes that the folder has already, too, and fetch again what is damaged
+    #[arg(long)]
+    check: bool,
+    /// Afterwards remove all backups but the newest N, and the bytes that none of these needs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    prune: Option<u32>,
+    /// How many files are fetched at once
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    parallel: u32,
+    /// For how long the cluster keeps deleted bytes should this command die
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
+    hold: Duration,
+}
+
+#[derive(Default, Serialize)]
+struct Report {
+    applied_index: u64,
+    sha256: String,
+    files: u64,
+    bytes: u64,
+    fetched: u64,
+    fetched_bytes: u64,
+    swept: Option<Swept>,
+}
+
+pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
+    let directory = session.directory()?;
+    let folder = Arc::new(Folder::create(&args.dir)?);
+    let hold_id = format!("{:032x}", SharedClock::system().random_u128());
+    let hold = Hold { hold_id, ttl_ms: u64::try_from(args.hold.as_millis()).unwrap_or(u64::MAX), renew: false };
+    directory.hold(&hold).await?;
+    let report = tokio::select! {
+        report = back_up(&args, &directory, &folder) => report,
+        error = keep(&directory, &hold, args.hold) => Err(error),
+    };
+    if let Err(error) = directory.release(&hold.hold_id).await {
+        Output::note(format_args!("note: the cluster keeps deleted bytes for {:?} more ({error})", args.hold));
+    }
+    let mut report = report?;
+    if let Some(keep) = args.prune {
+        report.swept = Some(blocking(move || folder.sweep(keep as usize)).await?);
+    }
+    session.out.answer(&report, describe);
+    Ok(())
+}
+
+async fn back_up(args: &Args, directory: &Directory, folder: &Arc<Folder>) -> Result<Report, CliError> {
+    let temporary = folder.temporary("index");
+    directory.backup_index(&temporary).await?;
+    let (opening, claimed) = (temporary.clone(), folder.clone());
+    let index = blocking(move || {
+        let index = Index::open(&opening)?;
+        claimed.claim(&index.head)?;
+        Ok(index)
+    });
+    let index = Arc::new(index.await?);
+    let applied_index = index.head.applied_index;
+    let mut report = Report { applied_index, sha256: index.sha256.to_string(), ..Report::default() };
+
+    let parallel = args.parallel as usize;
+    let named =
+        stream::unfold(files(index, parallel), |mut files| async { files.recv().await.map(|file| (file, files)) });
+    let mut fetching = named
+        .map(|file| async move {
+            let file = file?;
+            let fetched = fetch(directory, folder, &file, args.check).await?;
+            Ok::<_, CliError>((file.content.size, fetched))
+        })
+        .buffer_unordered(parallel)
+        .boxed();
+    while let Some((size, fetched)) = fetching.try_next().await? {
+        report.files += 1;
+        report.bytes += size;
+        if fetched {
+            report.fetched += 1;
+            report.fetched_bytes += size;
+        }
+    }
+    drop(fetching);
+    let folder = folder.clone();
+    blocking(move || folder.land_index(&temporary, applied_index)).await?;
+    Ok(report)
+}
+
+/// Whether the blob had to be fetched.
+async fn fetch(directory: &Directory, folder: &Arc<Folder>, file: &NamedFile, check: bool) -> Result<bool, CliError> {
+    let content = &file.content;
+    let (blob, size) = (content.blob_id, content.size);
+    let wanted = (size, content.sha256);
+    if folder.look(blob, size)? == Fetched::Already {
+        let path = folder.blob_path(blob);
+        if !check {
+            return Ok(false);
+        }
+        let shown = path.display().to_string();
+        let found = blocking(move || Ok(file_sha256(&path)?)).await?;
+        if found == wanted {
+            return Ok(false);
+        }
+        Output::note(format_args!("note: {shown} is damaged and is fetched again"));
+    }
+    let temporary = folder.temporary(&blob.to_string());
+    let came = directory.backup_blob(blob, size, &temporary).await.map_err(|error| {
+        CliError::from(error)
+            .about(format_args!("file {}", file.file_id))
+            .hint("run the same backup again: it goes on where it stopped")
+    })?;
+    if came != wanted {
+        return Err(CliError::refused(format!(
+            "the bytes that the cluster sent for file {} are not the file's: its SHA-256 is {}, and {} came",
+            file.file_id, wanted.1, came.1
+        ))
+        .hint("have the file servers checked with: ringmaster ring scrub; then back up again"));
+    }
+    let folder = folder.clone();
+    blocking(move || folder.land_blob(&temporary, blob)).await?;
+    Ok(true)
+}
+
+/// Renews the hold for as long as it is polled; ends when it has lapsed.
+async fn keep(directory: &Directory, hold: &Hold, ttl: Duration) -> CliError {
+    let renewal = Hold { renew: true, ..hold.clone() };
+    loop {
+        tokio::time::sleep(ttl / 3).await;
+        match directory.hold(&renewal).await.map_err(CliError::from) {
+            Ok(()) => {}
+            Err(error) if error.exit >= Exit::Unavailable => Output::note(format_args!("note: {error}")),
+            Err(error) => return error,
+        }
+    }
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> Result<T, CliError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(error) => Err(CliError::refused(error.to_string())),
+    }
+}
+
+fn describe(report: &Report) -> String {
+    let mut text = format!(
+        "log entry: {}\nindex:     {}\nfiles:     {} with {} bytes\nfetched:   {} with {} bytes\n",
+        report.applied_index, report.sha256, report.files, report.bytes, report.fetched, report.fetched_bytes
+    );
+    if let Some(swept) = report.swept {
+        text.push_str(&format!(
+            "removed:   {} backups, {} files with {} bytes\n",
+            swept.indexes, swept.blobs, swept.bytes
+        ));
+    }
+    text
+}

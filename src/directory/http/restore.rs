@@ -1,0 +1,125 @@
+//! `/restore/…`: a new cluster is made from a backup. What may come, and when, is `apply`'s to say; here bytes find their
+//! file servers, by the same way as in a write.
+
+use axum::Json as ResponseBody;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+
+use super::App;
+use super::auth::ClusterMember;
+use super::body;
+use super::linger::linger;
+use super::request::{Json, parse_query};
+use super::routing::content_length;
+use crate::directory::error::{ApiError, ApiResult};
+use crate::directory::store_file::{Change, Incoming, StoreFile, too_large};
+use crate::domain::backup;
+use crate::domain::command::{MAX_RESTORED, RestoredRow};
+use crate::domain::query;
+use crate::domain::{Command, FileId, Sha256, Table, UserId};
+use crate::protocol::restore::{Done, File, Files, Rows, State as Stage, Status};
+
+/// Files that are asked about at once.
+const MAX_ASKED: usize = 1000;
+
+pub(crate) async fn status(State(node): State<App>, _: ClusterMember) -> ApiResult<ResponseBody<Status>> {
+    let look = |store: &dyn crate::domain::ReadStore| {
+        Ok((query::cluster_info(store)?, query::restore(store)?, query::is_unused(store)?))
+    };
+    let (cluster, restore, unused) = node.handle().read(look).await?;
+    let cluster = cluster.ok_or_else(ApiError::no_leader)?;
+    let state = match restore {
+        Some(restore) if restore.done => Stage::Restored,
+        Some(_) => Stage::Restoring,
+        None if unused => Stage::New,
+        None => Stage::InUse,
+    };
+    let backup = restore.map(|restore| restore.backup.to_string());
+    let (cluster_id, cluster_name) = (cluster.cluster_id.to_string(), cluster.name);
+    Ok(ResponseBody(Status { state, backup, cluster_id, cluster_name }))
+}
+
+pub(crate) async fn rows(State(node): State<App>, _: ClusterMember, Json(asked): Json<Rows>) -> ApiResult<StatusCode> {
+    if asked.rows.len() > MAX_RESTORED {
+        return Err(ApiError::invalid(format!("too many rows at once: send {MAX_RESTORED} at most")));
+    }
+    let mut rows = Vec::with_capacity(asked.rows.len());
+    for row in &asked.rows {
+        let table = Table::named(&row.table).ok_or_else(|| ApiError::invalid("there is no such table"))?;
+        let bytes = |text: &str| BASE64_STANDARD.decode(text).map_err(|_| ApiError::invalid("a row is no base64"));
+        rows.push(RestoredRow { table, key: bytes(&row.key)?, value: bytes(&row.value)? });
+    }
+    node.command(Command::Restore { backup: digest(&asked.backup)?, rows }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn missing(
+    State(node): State<App>,
+    _: ClusterMember,
+    Json(asked): Json<Files>,
+) -> ApiResult<ResponseBody<Files>> {
+    if asked.file_ids.len() > MAX_ASKED {
+        return Err(ApiError::invalid(format!("too many files at once: ask for {MAX_ASKED} at most")));
+    }
+    let files: Vec<FileId> = asked.file_ids.into_iter().map(FileId).collect();
+    let missing = node.handle().read(move |store| query::missing_files(store, &files)).await?;
+    Ok(ResponseBody(Files { file_ids: missing.into_iter().map(|id| id.0).collect() }))
+}
+
+pub(crate) async fn done(State(node): State<App>, _: ClusterMember, Json(asked): Json<Done>) -> ApiResult<StatusCode> {
+    let (backup, entries, users, grants) = (digest(&asked.backup)?, asked.entries, asked.users, asked.grants);
+    node.command(Command::RestoreDone { backup, entries, users, grants }).await?;
+    tracing::info!(%backup, entries, users, grants, "the cluster was restored from a backup and is in service");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn file(State(node): State<App>, _: ClusterMember, request: Request) -> ApiResult<StatusCode> {
+    let (parts, body) = request.into_parts();
+    let (backup, row, incoming) = match incoming(&node, &parts) {
+        Ok(read) => read,
+        Err(error) => {
+            linger(body, &parts.headers);
+            return Err(error);
+        }
+    };
+    let mut stream = body::patient(body.into_data_stream());
+    // The command takes effect once by itself, so it needs no name. Nobody owns it.
+    let storing = StoreFile { node: &node, user: UserId(0), change: Change::Restore { backup, row } };
+    let result = storing.run(incoming, &mut stream, |_, _| None).await;
+    if result.is_err() {
+        linger(Body::from_stream(stream), &parts.headers);
+    }
+    result.map(|_| StatusCode::NO_CONTENT)
+}
+
+fn incoming(node: &App, parts: &axum::http::request::Parts) -> ApiResult<(Sha256, Vec<u8>, Incoming)> {
+    let asked: File = parse_query(&parts.uri)?;
+    let backup = digest(&asked.backup)?;
+    let row = BASE64_URL_SAFE_NO_PAD.decode(&asked.row).map_err(|_| ApiError::invalid("the row is no base64"))?;
+    let content = backup::file(&row).map_err(|fault| ApiError::invalid("the row cannot be read").because(fault))?;
+    let (_, content) = content.ok_or_else(|| ApiError::invalid("the row is no file's"))?;
+    if content_length(&parts.headers).is_some_and(|length| length != content.size) {
+        return Err(ApiError::invalid("the body has another length than the row says: verify the backup"));
+    }
+    let max_bytes = node.settings.max_file_bytes;
+    if content.size > max_bytes {
+        return Err(too_large(max_bytes));
+    }
+    let incoming = Incoming {
+        length: Some(content.size),
+        max_bytes,
+        content_type: content.content_type,
+        digest: Some(content.sha256),
+    };
+    Ok((backup, row, incoming))
+}
+
+fn digest(text: &str) -> ApiResult<Sha256> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes)
+        .map_err(|_| ApiError::invalid("a backup is named by the SHA-256 of its index: 64 hexadecimal digits"))?;
+    Ok(Sha256(bytes))
+}

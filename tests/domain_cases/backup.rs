@@ -1,0 +1,190 @@
+//! Holds, and a cluster that is made from another one's rows.
+
+use ringmaster::domain::backup::{GAP, Piece, file as file_of, piece};
+use ringmaster::domain::command::{LockProof, NewContent, RestoredRow};
+use ringmaster::domain::plan::{Observed, Task};
+use ringmaster::domain::{
+    ClusterTime, Command, CopyAt, HoldId, MemoryStore, Outcome, RejectionKind, Sha256, Table, plan, query,
+};
+
+use crate::cluster::{ADA, BOB, Cluster, file};
+
+const HOUR: u64 = 60 * 60 * 1000;
+
+fn hold(id: u128, ttl_ms: u64, renew: bool) -> Command {
+    Command::Hold { hold_id: HoldId(id), ttl_ms, renew }
+}
+
+fn refused(cluster: &mut Cluster, command: Command) -> RejectionKind {
+    cluster.run(command).expect_err("it is refused").kind
+}
+
+fn erasures(cluster: &Cluster) -> Vec<CopyAt> {
+    let observed = Observed { now: ClusterTime(cluster.now), room: 100, ..Observed::default() };
+    let planned = plan(&cluster.store, &observed).expect("no fault in memory");
+    planned.tasks.into_iter().filter_map(|task| if let Task::Erase(copies) = task { Some(copies) } else { None }).flatten().collect()
+}
+
+#[test]
+fn while_a_hold_stands_nothing_is_erased() {
+    let mut cluster = Cluster::new();
+    cluster.write("/a");
+    cluster.must(hold(1, 60_000, false));
+    cluster.must(hold(2, 60_000, false));
+    cluster.delete("/a").expect("it goes");
+    cluster.now += HOUR;
+    assert!(erasures(&cluster).is_empty(), "the row counts until an Expire has ended it");
+    cluster.sound();
+
+    // One that is renewed in time keeps standing when the other one ends.
+    cluster.now -= HOUR - 50_000;
+    cluster.must(hold(2, HOUR, true));
+    cluster.now += 30_000;
+    cluster.must(Command::Expire { limit: 250 });
+    assert!(erasures(&cluster).is_empty());
+    assert_eq!(refused(&mut cluster, hold(1, 60_000, true)), RejectionKind::NotFound);
+    cluster.now += HOUR - 60_000;
+    assert!(erasures(&cluster).is_empty());
+    cluster.sound();
+    cluster.must(Command::Release { hold_id: HoldId(2) });
+    cluster.must(Command::Release { hold_id: HoldId(2) });
+    assert_eq!(erasures(&cluster).len(), 2);
+    cluster.sound();
+}
+
+#[test]
+fn holds_are_bounded_in_time_and_number() {
+    let mut cluster = Cluster::new();
+    for ttl_ms in [0, 999, HOUR + 1] {
+        assert_eq!(refused(&mut cluster, hold(1, ttl_ms, false)), RejectionKind::InvalidRequest);
+    }
+    for id in 0..16 {
+        cluster.must(hold(id, 1000, false));
+    }
+    assert_eq!(refused(&mut cluster, hold(16, 1000, false)), RejectionKind::TooManyRequests);
+    cluster.must(hold(3, 2000, false));
+    cluster.now += 1000;
+    cluster.must(Command::Expire { limit: 250 });
+    cluster.must(hold(16, 1000, false));
+    cluster.sound();
+}
+
+/// Everything that an index has, in two parts: rows, and files.
+fn rows_of(store: &MemoryStore) -> (Vec<RestoredRow>, Vec<Vec<u8>>) {
+    use ringmaster::domain::ReadStore as _;
+    let (mut rows, mut files) = (Vec::new(), Vec::new());
+    for table in Table::ALL {
+        for (key, value) in store.scan(table, &[], None, usize::MAX).expect("no fault in memory") {
+            match piece(table, &key, &value).expect("it can be read") {
+                Piece::File(_) => files.push(value),
+                Piece::Left => {}
+                _ => rows.push(RestoredRow { table, key, value }),
+            }
+        }
+    }
+    (rows, files)
+}
+
+fn stored(cluster: &mut Cluster, row: &[u8]) -> NewContent {
+    let (_, old) = file_of(row).expect("it can be read").expect("a file");
+    NewContent { size: old.size, sha256: old.sha256, content_type: String::new(), ..cluster.content() }
+}
+
+fn old_cluster() -> Cluster {
+    let mut old = Cluster::new();
+    old.mkdir("/docs/deep");
+    for path in ["/docs/a", "/docs/b", "/docs/deep/c", "/gone/d"] {
+        old.write(path);
+    }
+    let content = old.content();
+    old.must(Command::Update { user: ADA, file: file("/docs/a"), content, precondition: None, lock: None });
+    old.must(Command::Lock { user: ADA, file: file("/docs/b"), ttl_ms: 60_000, mac_hash: Sha256([9; 32]) });
+    old.share("/docs", "bob");
+    old.delete("/gone").expect("it goes to the trash");
+    old.sound();
+    old
+}
+
+fn new_cluster() -> Cluster {
+    let mut new = Cluster::unused();
+    new.server(11);
+    new.server(12);
+    new
+}
+
+#[test]
+fn a_cluster_is_made_from_another_ones_rows() {
+    let (old, mut new) = (old_cluster(), new_cluster());
+    let (rows, files) = rows_of(&old.store);
+    let backup = Sha256([5; 32]);
+    new.must(Command::Restore { backup, rows: rows.clone() });
+    new.must(Command::Restore { backup, rows });
+
+    let signup = || Command::Signup { username: "eve".to_owned(), password_hash: "hash".to_owned() };
+    assert_eq!(refused(&mut new, signup()), RejectionKind::Restoring);
+    let early = Command::RestoreDone { backup, entries: 9, users: 2, grants: 1 };
+    assert_eq!(refused(&mut new, early.clone()), RejectionKind::InvalidRequest);
+    let other = Command::Restore { backup: Sha256([6; 32]), rows: Vec::new() };
+    assert_eq!(refused(&mut new, other), RejectionKind::AlreadyExists);
+
+    for row in &files {
+        let wrong = NewContent { sha256: Sha256([7; 32]), ..stored(&mut new, row) };
+        let command = Command::RestoreFile { backup, row: row.clone(), content: wrong };
+        assert_eq!(refused(&mut new, command), RejectionKind::InvalidRequest);
+        let content = stored(&mut new, row);
+        for content in [content.clone(), content] {
+            let first = Command::RestoreFile { backup, row: row.clone(), content };
+            assert_eq!(new.must(first), Outcome::Progress { rows: 1, more: false });
+        }
+        let content = stored(&mut new, row);
+        let again = Command::RestoreFile { backup, row: row.clone(), content };
+        assert_eq!(new.must(again), Outcome::Progress { rows: 0, more: false }, "other copies are not named");
+    }
+    new.must(early.clone());
+    new.must(early);
+    new.sound();
+
+    for path in ["/docs/a", "/docs/b", "/docs/deep/c"] {
+        let stat = |cluster: &Cluster| {
+            let stat = query::stat(&cluster.store, ADA, &file(path)).expect("no fault").expect("it is there");
+            let content = stat.content.expect("a file");
+            (stat.file_id, stat.path, content.version, content.sha256, content.replicas.len())
+        };
+        assert_eq!(stat(&new), stat(&old));
+    }
+    let stat = query::stat(&new.store, ADA, &file("/docs/b")).expect("no fault").expect("it is there");
+    assert_eq!(stat.lock, None, "locks are dropped");
+    let docs = ringmaster::domain::command::FileRef::Id(stat.file_id);
+    query::stat(&new.store, BOB, &docs).expect("no fault").expect("the grant is there");
+
+    // The trash was restored with the rest, and is reaped now.
+    while query::trash_pending(&new.store).expect("no fault") {
+        new.must(Command::Reap { limit: 250 });
+    }
+    new.sound();
+    let proof = LockProof { fence: ringmaster::domain::Fence(1), mac_hash: Sha256([9; 32]) };
+    assert!(new.run(Command::Renew { user: ADA, lock: proof, ttl_ms: 60_000 }).is_err(), "the old lock is none");
+    let lock = Command::Lock { user: ADA, file: file("/docs/b"), ttl_ms: 60_000, mac_hash: Sha256([8; 32]) };
+    let Outcome::Locked { fence, .. } = new.must(lock) else { panic!("a lock") };
+    assert!(fence.0 > GAP);
+    assert!(new.write("/new").file_id.0 > GAP);
+    new.sound();
+}
+
+#[test]
+fn a_cluster_in_use_is_not_restored_into() {
+    let mut used = Cluster::new();
+    let backup = Sha256([5; 32]);
+    let restore = || Command::Restore { backup, rows: Vec::new() };
+    assert_eq!(refused(&mut used, restore()), RejectionKind::AlreadyExists);
+    let row = RestoredRow { table: Table::Users, key: vec![1], value: vec![255, 1] };
+    let mut new = new_cluster();
+    let damaged = Command::Restore { backup, rows: vec![row] };
+    assert_eq!(refused(&mut new, damaged), RejectionKind::InvalidRequest, "never a fault");
+    let row = RestoredRow { table: Table::Locks, key: vec![1], value: vec![1] };
+    let foreign = Command::Restore { backup, rows: vec![row] };
+    assert_eq!(refused(&mut new, foreign), RejectionKind::InvalidRequest);
+    // What was refused has left no trace.
+    new.signup("ada");
+    new.sound();
+}
