@@ -4,6 +4,7 @@
 
 mod admin;
 mod any_node;
+mod backup;
 mod bad_input;
 mod crash;
 mod detection;

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 /// How long a condition may take to come true. Generous: machines are shared.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// What a cluster is made of.
 pub(crate) struct Setup {

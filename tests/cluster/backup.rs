@@ -1,0 +1,386 @@
+//! Backups of running clusters, and clusters made from them: by the command line, as an operator would.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, PASSWORD, Setup, User, files_below, noise, sha256, until};
+
+/// What a run of the command line came to.
+struct Run {
+    code: Option<i32>,
+    out: Value,
+    err: String,
+}
+
+/// Runs `ringmaster` with these arguments against a cluster.
+async fn cli(cluster: &Cluster, args: &[&str]) -> Run {
+    let urls: Vec<&str> = cluster.nodes.iter().map(|node| node.url.as_str()).collect();
+    run(&urls.join(","), &cluster.admin.token, args).await
+}
+
+async fn run(urls: &str, token: &str, args: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringmaster"));
+    command.arg("--json").args(args).env("RINGMASTER_URL", urls).env("RINGMASTER_TOKEN", token);
+    let output: Output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs").expect("it starts");
+    Run {
+        code: output.status.code(),
+        out: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+async fn back_up(cluster: &Cluster, dir: &Path) -> Value {
+    let done = cli(cluster, &["backup", text(dir)]).await;
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    done.out
+}
+
+async fn verify(dir: &Path) -> Run {
+    run("http://127.0.0.1:1", "none", &["verify", text(dir)]).await
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+fn quick(nodes: usize, servers: usize) -> Setup {
+    Setup::new(nodes, servers)
+        .with("RINGMASTER__REPLICATION__INTERVAL", "1s")
+        .with("RINGMASTER__GARBAGE__LINGER", "1s")
+}
+
+/// A cluster that nobody has signed up to.
+async fn unused(nodes: usize, servers: usize) -> Cluster {
+    let mut cluster = Cluster::prepare(&quick(nodes, servers));
+    cluster.start_all();
+    cluster.wait_ready().await;
+    cluster
+}
+
+async fn restore(dir: &Path, into: &Cluster) -> Run {
+    let config = into.nodes[0].config.clone();
+    run("http://127.0.0.1:1", "none", &["restore", text(dir), "--config", text(&config)]).await
+}
+
+async fn login(cluster: &Cluster, name: &str) -> User {
+    let body = json!({"username": name, "password": PASSWORD});
+    let answer = cluster.http.post(format!("{}/login", cluster.url(0))).json(&body).send().await.expect("an answer");
+    assert_eq!(answer.status().as_u16(), 200, "{name} logs in");
+    let login: Value = answer.json().await.expect("JSON");
+    User { id: login["user_id"].as_u64().expect("an id"), token: login["token"].as_str().expect("a token").to_owned() }
+}
+
+/// Everything that a user can reach, page by page.
+async fn all(cluster: &Cluster, user: &User) -> Vec<Value> {
+    let (mut found, mut call) = (Vec::new(), "/all?limit=100".to_owned());
+    loop {
+        let (status, page) = cluster.get_as(user, 0, &call).await;
+        assert_eq!(status, 200, "{page}");
+        found.extend(page["files"].as_array().cloned().unwrap_or_default());
+        match page["next_cursor"].as_str() {
+            Some(cursor) => call = format!("/all?limit=100&cursor={cursor}"),
+            None => return found,
+        }
+    }
+}
+
+/// Reads every file of a user and compares it with what its record says. How many there are.
+async fn read_all(cluster: &Cluster, user: &User) -> usize {
+    let mut files = 0;
+    for stat in all(cluster, user).await.iter().filter(|stat| stat["kind"] == "file") {
+        let call = format!("{}/read?file_id={}", cluster.url(0), stat["file_id"]);
+        let answer = cluster.http.get(call).bearer_auth(&user.token).send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 200, "{stat}");
+        let bytes = answer.bytes().await.expect("the bytes");
+        assert_eq!(stat["sha256"].as_str(), Some(sha256(&bytes).as_str()), "{stat}");
+        files += 1;
+    }
+    files
+}
+
+async fn write(cluster: &Cluster, path: &str, bytes: Vec<u8>) -> Value {
+    let (status, stat) = cluster.put(&cluster.admin, 0, &format!("/write?path={path}"), bytes, &[]).await;
+    assert_eq!(status, 201, "{stat}");
+    stat
+}
+
+fn size_of(at: u64) -> usize {
+    match at {
+        0 => 0,
+        39 => 3 << 20,
+        _ => (at * 7_001) as usize,
+    }
+}
+
+/// Writes, updates and deletes until it is told to stop. How many changes it made.
+async fn load(cluster: Arc<Cluster>, writer: u64, stop: Arc<AtomicBool>) -> u64 {
+    let mut changes = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let path = format!("/load/{writer}-{}", changes % 7);
+        let bytes = noise(writer * 100_000 + changes, 20_000);
+        let node = (changes % 3) as usize;
+        match changes % 3 {
+            0 => drop(cluster.put(&cluster.admin, node, &format!("/write?path={path}"), bytes, &[]).await),
+            1 => drop(cluster.put(&cluster.admin, node, &format!("/update?path={path}"), bytes, &[]).await),
+            _ => drop(cluster.post(&cluster.admin, node, "/delete", &json!({"path": path})).await),
+        }
+        changes += 1;
+    }
+    changes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_under_load_is_restored_byte_for_byte() {
+    let old = Arc::new(Cluster::set_up(quick(3, 3)).await);
+    let bob = old.user("bob").await;
+    let mut written = Vec::new();
+    for at in 0..40 {
+        let path = format!("/stable/{at}");
+        written.push((write(&old, &path, noise(at, size_of(at))).await, at));
+    }
+    let share = json!({"path": "/stable/7", "username": "bob", "permission": "write"});
+    assert_eq!(old.post(&old.admin, 1, "/share", &share).await.0, 200);
+    let (status, lock) = old.post(&old.admin, 0, "/lock", &json!({"path": "/stable/8", "ttl_ms": 3_600_000})).await;
+    assert_eq!(status, 200, "{lock}");
+
+    let dir = old.dir.path().join("backup");
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (1..=4).map(|writer| tokio::spawn(load(old.clone(), writer, stop.clone()))).collect();
+    until("the load is under way", async || all(&old, &old.admin).await.len() > 45).await;
+    let first = back_up(&old, &dir).await;
+    assert!(first["files"].as_u64() >= Some(40) && first["fetched"] == first["files"], "{first}");
+    stop.store(true, Ordering::Relaxed);
+    let mut changes = 0;
+    for writer in writers {
+        changes += writer.await.expect("a writer ends");
+    }
+    println!("{changes} changes were made during the backup: {first}");
+
+    // What was there already is not fetched again.
+    back_up(&old, &dir).await;
+    for at in 100..103 {
+        written.push((write(&old, &format!("/stable/{at}"), noise(at, 5_000)).await, at));
+    }
+    let third = back_up(&old, &dir).await;
+    assert_eq!(third["fetched"], 3, "{third}");
+    let verified = verify(&dir).await;
+    assert_eq!(verified.code, Some(0), "{}", verified.err);
+    assert_eq!(verified.out["backups"].as_array().map(Vec::len), Some(3), "{}", verified.out);
+
+    // The first one, which was taken under load, into one cluster; the last one into another.
+    let under_load = unused(1, 2).await;
+    let entry = first["applied_index"].to_string();
+    let config = under_load.nodes[0].config.clone();
+    let arguments = ["restore", text(&dir), "--config", text(&config), "--index", &entry];
+    let restored = run("http://127.0.0.1:1", "none", &arguments).await;
+    assert_eq!(restored.code, Some(0), "{}", restored.err);
+    let admin = login(&under_load, "admin").await;
+    assert_eq!(read_all(&under_load, &admin).await as u64, first["files"].as_u64().expect("a number"));
+
+    let new = unused(3, 3).await;
+    let restored = restore(&dir, &new).await;
+    assert_eq!(restored.code, Some(0), "{}", restored.err);
+    let again = restore(&dir, &new).await;
+    assert_eq!(again.code, Some(0), "{}", again.err);
+    let admin = login(&new, "admin").await;
+    assert_eq!(new.get_as(&old.admin, 0, "/all").await.0, 401, "logins are not restored");
+    assert_eq!(read_all(&new, &admin).await as u64, third["files"].as_u64().expect("a number"));
+    for (stat, at) in &written {
+        let path = stat["path"].as_str().expect("a path");
+        let bytes = noise(*at, if *at < 100 { size_of(*at) } else { 5_000 });
+        assert_eq!(new.read(&admin, (*at % 3) as usize, path).await, Ok(bytes), "{path}");
+        let now = new.get_as(&admin, 0, &format!("/stat?path={path}")).await.1;
+        for field in ["file_id", "version", "owner_id", "created_at", "modified_at", "content_type"] {
+            assert_eq!(now[field], stat[field], "{field} of {path}");
+        }
+        assert_eq!(now["replicas"].as_array().map(Vec::len), Some(2), "{now}");
+    }
+
+    // Grants hold, locks do not, fences and ids go on.
+    let bob_now = login(&new, "bob").await;
+    assert_eq!(bob_now.id, bob.id);
+    let shared = all(&new, &bob_now).await;
+    assert_eq!(shared.iter().filter(|stat| stat["kind"] == "file").count(), 1, "{shared:?}");
+    let (status, now) = new.put(&bob_now, 1, "/update?owner=admin&path=/stable/7", "bob's".to_owned(), &[]).await;
+    assert_eq!(status, 200, "{now}");
+    assert_eq!(now["version"], 2);
+    let (status, locked) = new.post(&admin, 2, "/lock", &json!({"path": "/stable/8"})).await;
+    assert_eq!(status, 200, "{locked}");
+    assert!(locked["fence"].as_u64() > lock["fence"].as_u64(), "{locked}");
+    let (status, fresh) = new.put(&admin, 0, "/write?path=/fresh", "fresh".to_owned(), &[]).await;
+    assert_eq!(status, 201, "{fresh}");
+    assert!(written.iter().all(|(stat, _)| fresh["file_id"].as_u64() > stat["file_id"].as_u64()), "{fresh}");
+    let eve = new.user("eve").await;
+    assert!(eve.id > bob.id);
+    let clusters = (old.get(0, "/cluster").await.1, new.get_as(&admin, 0, "/cluster").await.1);
+    assert_ne!(clusters.0["cluster_id"], clusters.1["cluster_id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn until_a_restore_has_ended_everybody_else_is_told_so() {
+    let (old, new) = (Cluster::set_up(quick(1, 2)).await, unused(1, 2).await);
+    write(&old, "/a", noise(1, 1000)).await;
+    let dir = old.dir.path().join("backup");
+    back_up(&old, &dir).await;
+    let mine = restore(&dir, &old).await;
+    assert!(mine.code == Some(1) && mine.err.contains("very cluster"), "{}", mine.err);
+
+    // As after the first rows of another backup.
+    let begin = |secret: &str| {
+        let rows = json!({"backup": "ab".repeat(32), "rows": []});
+        new.http.post(format!("{}/restore/rows", new.url(0))).bearer_auth(secret).json(&rows).send()
+    };
+    assert_eq!(begin(&old.admin.token).await.expect("an answer").status().as_u16(), 401, "the secret is needed");
+    assert_eq!(begin(&new.secret).await.expect("an answer").status().as_u16(), 204);
+    let body = json!({"username": "eve", "password": PASSWORD});
+    for call in ["/signup", "/login"] {
+        let answer = new.http.post(format!("{}{call}", new.url(0))).json(&body).send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 503, "{call}");
+        let problem: Value = answer.json().await.expect("JSON");
+        assert_eq!(problem["code"], "restoring", "{problem}");
+    }
+    let (status, problem) = new.get_as(&old.admin, 0, "/all").await;
+    assert_eq!((status, problem["code"].as_str()), (503, Some("restoring")), "{problem}");
+    let other = restore(&dir, &new).await;
+    assert!(other.code == Some(1) && other.err.contains("another backup"), "{}", other.err);
+
+    // And one that is in use is never restored into.
+    let used = Cluster::set_up(quick(1, 1)).await;
+    let refused = restore(&dir, &used).await;
+    assert!(refused.code == Some(1) && refused.err.contains("in use"), "{}", refused.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_backup_is_refused_with_the_name_of_the_file() {
+    let cluster = Cluster::set_up(quick(1, 2)).await;
+    for at in 1..4 {
+        write(&cluster, &format!("/{at}"), noise(at, 50_000)).await;
+    }
+    let dir = cluster.dir.path().join("backup");
+    back_up(&cluster, &dir).await;
+    let new = unused(1, 2).await;
+    let only = |below: &str| files_below(&dir.join(below)).pop().expect("a file");
+    let flip = |path: &PathBuf, at: usize| {
+        let mut bytes = fs::read(path).expect("it is there");
+        bytes[at] ^= 4;
+        fs::write(path, bytes).expect("it is written");
+    };
+    let files = [only("indexes"), only("blobs"), dir.join("backup.json"), dir.join("latest")];
+    for (path, at) in files.iter().zip([300, 49_000, 20, 18]) {
+        flip(path, at);
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        for refused in [verify(&dir).await, restore(&dir, &new).await] {
+            assert_eq!(refused.code, Some(1), "{name}: {}", refused.err);
+            assert!(refused.err.contains(name) && refused.err.contains("damaged"), "{name}: {}", refused.err);
+        }
+        flip(path, at);
+    }
+    let moved = dir.join("moved");
+    fs::rename(&files[1], &moved).expect("it is moved");
+    for refused in [verify(&dir).await, restore(&dir, &new).await] {
+        assert!(refused.code == Some(1) && refused.err.contains("is missing"), "{}", refused.err);
+    }
+    fs::rename(&moved, &files[1]).expect("it is moved");
+
+    // A damaged blob is mended by a backup that looks, while the cluster lives.
+    flip(&files[1], 7);
+    let mended = cli(&cluster, &["backup", text(&dir), "--check"]).await;
+    assert_eq!((mended.code, mended.out["fetched"].as_u64()), (Some(0), Some(1)), "{}", mended.err);
+    assert_eq!(verify(&dir).await.code, Some(0));
+    // Nothing of all that has reached the new cluster.
+    let restored = restore(&dir, &new).await;
+    assert_eq!(restored.code, Some(0), "{}", restored.err);
+    let admin = login(&new, "admin").await;
+    assert_eq!(read_all(&new, &admin).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_breaks_off_leaves_the_last_one_and_goes_on() {
+    let mut cluster = Cluster::set_up(quick(1, 2)).await;
+    write(&cluster, "/first", noise(1, 10_000)).await;
+    let dir = cluster.dir.path().join("backup");
+    back_up(&cluster, &dir).await;
+    let latest = || fs::read_to_string(dir.join("latest")).expect("it is there");
+    let before = latest();
+    for at in 2..12 {
+        write(&cluster, &format!("/{at}"), noise(at, 1 << 20)).await;
+    }
+    // No byte can be had: the index came, and nothing else.
+    cluster.servers.iter_mut().for_each(crate::support::Process::kill);
+    let broken = cli(&cluster, &["--timeout", "2s", "backup", text(&dir)]).await;
+    assert_eq!(broken.code, Some(3), "{}", broken.err);
+    assert_eq!(latest(), before);
+    assert_eq!(verify(&dir).await.code, Some(0));
+    cluster.servers.iter_mut().for_each(crate::support::Process::start);
+    cluster.wait_for_servers(2).await;
+
+    // Killed once some blobs have come.
+    let blobs = || files_below(&dir.join("blobs")).len();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
+        .args(["backup", text(&dir), "--parallel", "1"])
+        .env("RINGMASTER_URL", cluster.url(0))
+        .env("RINGMASTER_TOKEN", &cluster.admin.token)
+        .spawn()
+        .expect("it starts");
+    until("a blob has come", async || blobs() > 2).await;
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    assert_eq!(verify(&dir).await.code, Some(0), "whatever the moment");
+    let had = blobs() as u64;
+    let done = back_up(&cluster, &dir).await;
+    assert_eq!(done["fetched"].as_u64(), Some(11 - had), "{done}");
+    assert_eq!(verify(&dir).await.code, Some(0));
+
+    // A sweep takes what no kept backup needs, and only when it is asked for.
+    for at in 2..7 {
+        assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": format!("/{at}")})).await.0, 204);
+    }
+    back_up(&cluster, &dir).await;
+    assert_eq!(blobs(), 11);
+    let swept = cli(&cluster, &["backup", text(&dir), "--prune", "1"]).await;
+    assert_eq!(swept.out["swept"]["blobs"], 5, "{} {}", swept.out, swept.err);
+    assert_eq!((blobs(), files_below(&dir.join("indexes")).len()), (6, 1));
+    assert_eq!(verify(&dir).await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_keeps_deleted_bytes_until_it_ends() {
+    let cluster = Cluster::set_up(quick(1, 2)).await;
+    write(&cluster, "/a", noise(1, 10_000)).await;
+    let blob = cluster.blobs_on_disks().pop().expect("a copy").1;
+    let hold = json!({"hold_id": "0".repeat(32), "ttl_ms": 60_000});
+    assert_eq!(cluster.post(&cluster.admin, 0, "/admin/backup/hold", &hold).await.0, 204);
+    let renew = json!({"hold_id": "0".repeat(32), "ttl_ms": 60_000, "renew": true});
+    let eve = cluster.user("eve").await;
+    assert_eq!(cluster.post(&eve, 0, "/admin/backup/hold", &renew).await.0, 403, "for admins");
+    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/a"})).await.0, 204);
+
+    // Another file's garbage would be gone after such a time: several rounds of the job.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(cluster.blobs_on_disks().len(), 2);
+    let url = format!("{}/admin/backup/blob?blob_id={blob}&size=10000", cluster.url(0));
+    let answer = cluster.http.get(&url).bearer_auth(&cluster.admin.token).send().await.expect("an answer");
+    assert_eq!(answer.status().as_u16(), 200);
+    assert_eq!(answer.bytes().await.expect("the bytes"), noise(1, 10_000));
+    let answer = cluster.http.get(&url).bearer_auth(&eve.token).send().await.expect("an answer");
+    assert_eq!(answer.status().as_u16(), 403, "for admins");
+
+    assert_eq!(cluster.post(&cluster.admin, 0, "/admin/backup/hold", &renew).await.0, 204);
+    let release = json!({"hold_id": "0".repeat(32)});
+    assert_eq!(cluster.post(&cluster.admin, 0, "/admin/backup/release", &release).await.0, 204);
+    until("the bytes are gone", async || cluster.blobs_on_disks().is_empty()).await;
+    assert_eq!(cluster.post(&cluster.admin, 0, "/admin/backup/hold", &renew).await.0, 404, "it has ended");
+
+    // One that nobody renews ends by itself.
+    write(&cluster, "/b", noise(2, 10_000)).await;
+    let short = json!({"hold_id": "1".repeat(32), "ttl_ms": 3_000});
+    assert_eq!(cluster.post(&cluster.admin, 0, "/admin/backup/hold", &short).await.0, 204);
+    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/b"})).await.0, 204);
+    until("the bytes are gone", async || cluster.blobs_on_disks().is_empty()).await;
+}
