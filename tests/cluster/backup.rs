@@ -27,7 +27,8 @@ async fn cli(cluster: &Cluster, args: &[&str]) -> Run {
 async fn run(urls: &str, token: &str, args: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringmaster"));
     command.arg("--json").args(args).env("RINGMASTER_URL", urls).env("RINGMASTER_TOKEN", token);
-    let output: Output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs").expect("it starts");
+    let output: Output =
+        tokio::task::spawn_blocking(move || command.output()).await.expect("it runs").expect("it starts");
     Run {
         code: output.status.code(),
         out: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
@@ -50,9 +51,7 @@ fn text(path: &Path) -> &str {
 }
 
 fn quick(nodes: usize, servers: usize) -> Setup {
-    Setup::new(nodes, servers)
-        .with("RINGMASTER__REPLICATION__INTERVAL", "1s")
-        .with("RINGMASTER__GARBAGE__LINGER", "1s")
+    Setup::new(nodes, servers).with("RINGMASTER__REPLICATION__INTERVAL", "1s").with("RINGMASTER__GARBAGE__LINGER", "1s")
 }
 
 /// A cluster that nobody has signed up to.
@@ -183,7 +182,25 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
     let admin = login(&under_load, "admin").await;
     assert_eq!(read_all(&under_load, &admin).await as u64, first["files"].as_u64().expect("a number"));
 
+    let mut under_load = under_load;
+    under_load.nodes[0].kill();
+    let sound = verify(&under_load.nodes[0].data).await;
+    assert_eq!(sound.code, Some(0), "{} {}", sound.out, sound.err);
+
+    // A restore that is killed on its way goes on when it is repeated.
     let new = unused(3, 3).await;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
+        .args(["restore", text(&dir), "--parallel", "1", "--config", text(&new.nodes[0].config)])
+        .spawn()
+        .expect("it starts");
+    until("the restore is under way", async || {
+        let answer = new.http.get(format!("{}/restore", new.url(1))).bearer_auth(&new.secret).send().await;
+        let status: Value = answer.expect("an answer").json().await.expect("JSON");
+        status["state"] == "restoring"
+    })
+    .await;
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
     let restored = restore(&dir, &new).await;
     assert_eq!(restored.code, Some(0), "{}", restored.err);
     let again = restore(&dir, &new).await;

@@ -22,7 +22,12 @@ fn refused(cluster: &mut Cluster, command: Command) -> RejectionKind {
 fn erasures(cluster: &Cluster) -> Vec<CopyAt> {
     let observed = Observed { now: ClusterTime(cluster.now), room: 100, ..Observed::default() };
     let planned = plan(&cluster.store, &observed).expect("no fault in memory");
-    planned.tasks.into_iter().filter_map(|task| if let Task::Erase(copies) = task { Some(copies) } else { None }).flatten().collect()
+    planned
+        .tasks
+        .into_iter()
+        .filter_map(|task| if let Task::Erase(copies) = task { Some(copies) } else { None })
+        .flatten()
+        .collect()
 }
 
 #[test]

@@ -62,15 +62,13 @@ impl super::Node {
         ask: impl FnOnce(&dyn ReadStore, &Session) -> Result<T, Fault> + Send + 'static,
     ) -> ApiResult<T> {
         let (token, now) = (token.clone(), self.now());
-        let found = self
-            .handle()
+        self.handle()
             .read(move |store| match token.session(store, now)? {
                 Some(session) => ask(store, &session).map(Ok),
                 None if query::is_restoring(store)? => Ok(Err(restoring())),
                 None => Ok(Err(not_logged_in())),
             })
-            .await?;
-        found
+            .await?
     }
 
     /// Checks a token by what this node has applied, whether or not there is a leader.
