@@ -1,10 +1,8 @@
 //! `Garbage`, `Holds`, `Repairs` and `Sweeps`: what is to go, what keeps it, what is owed, and how far the walks have
 //! come.
 
-use super::keys;
-use super::keys::Ending;
-use super::{delete_expiry, put_expiry};
-use super::{read, stretch, write};
+use super::keys::{self, Ending};
+use super::{delete_expiry, put_expiry, read, stretch, write};
 use crate::domain::record::Record;
 use crate::domain::rows::{Garbage, Hold, Repair, Sweep, SweepKind};
 use crate::domain::{BlobId, CopyAt, CopyId, Fault, FileId, HoldId, ReadStore, ServerId, Store, Table};
