@@ -31,7 +31,7 @@ const ASKED_AT_ONCE: usize = 32;
 
 impl super::Node {
     /// One linearizable read for an admin.
-    async fn read_as_admin<T: Send + 'static>(
+    pub(super) async fn read_as_admin<T: Send + 'static>(
         &self,
         token: &Token,
         query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,

@@ -10,6 +10,7 @@ pub(crate) mod finish;
 pub(crate) mod inventory;
 pub(crate) mod linger;
 pub(crate) mod locks;
+pub(crate) mod members;
 pub(crate) mod read;
 pub(crate) mod request;
 pub(crate) mod routing;
@@ -66,6 +67,9 @@ pub(crate) fn router(node: App) -> Router {
         .route("/admin/remove", only_post(post(admin::remove)))
         .route("/admin/rebalance", only_post(post(admin::rebalance)))
         .route("/admin/scrub", only_post(post(admin::scrub)))
+        .route("/admin/members", only_post(post(members::add)))
+        .route("/admin/members/remove", only_post(post(members::remove)))
+        .route("/admin/transfer", only_post(post(members::transfer)))
         .route("/healthz", only_get(get(cluster::healthz)))
         .route("/readyz", only_get(get(cluster::readyz)))
         .route("/metrics", only_get(get(cluster::metrics)))
