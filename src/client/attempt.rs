@@ -79,9 +79,13 @@ impl Wire {
             }
             let response = match &request.body {
                 RequestBody::Source(upload) => {
-                    self.send_upload(url.clone(), request, headers, upload, repeated).await?
+                    let sending = self.send_upload(url.clone(), request, headers, upload, repeated);
+                    self.while_it_lives(&url, true, sending).await?
                 }
-                _ => self.send_small(url.clone(), request, headers, limit).await?,
+                _ => {
+                    let sending = self.send_small(url.clone(), request, headers, limit);
+                    self.while_it_lives(&url, false, sending).await?
+                }
             };
             if !matches!(response.status().as_u16(), 307 | 308) {
                 return if response.status().is_success() {

@@ -18,6 +18,7 @@ mod request;
 mod retry;
 mod source;
 mod upload;
+mod vigil;
 
 pub use calls::Page;
 pub use directory::Directory;

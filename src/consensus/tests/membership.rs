@@ -146,8 +146,8 @@ async fn what_cannot_be_added_or_removed_is_refused_with_the_reason() {
         assert!(text.contains(expected), "{change}: {text}");
     }
     // A node of another secret, of another cluster's name, one that does not wait.
-    let mut options = cluster.options(4).await;
     cluster.kill(4);
+    let mut options = cluster.options(4).await;
     until(|| super::super::formation::DataDir::take(&options.data_dir).ok()).await;
     options.secret = ClusterSecret::from_bytes([8; 32]);
     let stranger = cluster.try_start(options).await.unwrap();
@@ -180,8 +180,9 @@ async fn too_few_reachable_voters_are_not_left_behind() {
     let mut cluster = Cluster::started(3, Tuning::default()).await;
     let (leader, follower) = (cluster.leader().await, cluster.follower().await);
     let third = 6 - leader - follower;
-    cluster.kill(third);
     let node = cluster.node(leader).clone();
+    until_status(&node, |status| status.members.iter().all(|m| m.reachable)).await;
+    cluster.kill(third);
     let change = Change::remove(NodeId(follower), false);
     // Once the leader misses the third: until then it may count it, and the rule would not apply.
     let gone = until_status(&node, |status| status.members.iter().any(|m| !m.reachable)).await;
