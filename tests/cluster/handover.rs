@@ -8,14 +8,14 @@ use crate::support::{Cluster, Process};
 
 const CLIENTS: usize = 8;
 
-fn terminate(process: &Process) {
-    let sent = Command::new("kill").args(["-TERM", &process.pid().to_string()]).status();
+fn send_signal(process: &Process, signal: &str) {
+    let sent = Command::new("kill").args([signal, &process.pid().to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "it runs");
 }
 
 /// SIGTERM, and its end.
 pub(crate) async fn stop(process: &mut Process) {
-    terminate(process);
+    send_signal(process, "-TERM");
     assert_eq!(process.wait_exit().await, Some(0), "{}", process.log_tail());
 }
 
@@ -71,4 +71,28 @@ async fn sigterm_of_the_leader_and_rolling_restarts_fail_no_request() {
     let silences = load.end(&cluster).await;
     report("two rolling restarts and three stopped leaders", &silences);
     assert!(percentile(&silences, 50) < Duration::from_millis(800), "{silences:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_leader_is_left_at_once() {
+    let cluster = Cluster::start(3, 2).await;
+    let load = Load::begin(&cluster, CLIENTS, "frozen");
+    load.goes_on().await;
+    for _ in 0..2 {
+        load.next_round();
+        let frozen = cluster.leader().await;
+        send_signal(&cluster.nodes[frozen], "-STOP");
+        load.goes_on().await;
+        load.next_round();
+        // Everybody works on the others meanwhile.
+        for _ in 0..3 {
+            load.goes_on().await;
+        }
+        send_signal(&cluster.nodes[frozen], "-CONT");
+        cluster.wait_ready().await;
+        load.goes_on().await;
+    }
+    let silences = load.end(&cluster).await;
+    report("a leader frozen twice", &silences);
+    assert!(percentile(&silences, 99) < Duration::from_secs(6), "{silences:?}");
 }

@@ -389,8 +389,19 @@ impl Task<'_> {
                 Err(error) => refused(format!("node {id} leads and cannot hand over: {error:#}")),
             };
         }
+        let there = self.node.target(NodeId(id));
         let gone = || self.raft.change_membership(ChangeMembers::RemoveVoters(BTreeSet::from([id])), false);
-        self.commit("removing it", gone).await
+        self.commit("removing it", gone).await?;
+        if let Some(there) = there {
+            // It would hear of it within a second, and until then keep its clients waiting for entries that do not come.
+            let told = self.node.peers.call(&there, Call::Removed, encode(&()), CALL_TIMEOUT);
+            tokio::spawn(async move {
+                if let Err(error) = told.await {
+                    tracing::debug!(%error, "the removed node does not hear of it yet");
+                }
+            });
+        }
+        Ok(())
     }
 
     /// Whether a voter has answered this leader of late.

@@ -197,7 +197,7 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
     }
 }
 
-fn ask_all(node: &Arc<Node>) {
+pub(super) fn ask_all(node: &Arc<Node>) {
     let Some(metrics) = node.raft_metrics() else { return };
     let ids: Vec<NodeId> = metrics.membership_config.nodes().map(|(id, _)| NodeId(*id)).collect();
     for id in ids.into_iter().filter(|id| *id != node.id) {

@@ -13,6 +13,7 @@ use super::super::formation::{self, Form, Hello};
 use super::super::snapshot::Snapshot;
 use super::super::transport::{Arrived, Call, Finish, Inbound, decode, encode};
 use super::super::types::Blob;
+use super::gossip;
 use super::node::{Leader, Node, PeerStatus, RaftNode};
 use super::propose::ProposeReply;
 use crate::domain::NodeId;
@@ -132,6 +133,11 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
         Call::Status => {
             let roster = node.state.db().roster().map_err(|fault| fault.to_string())?;
             Ok(encode(&PeerStatus { you_were_removed: roster.was_removed(from.0), ..node.own_status() }))
+        }
+        // Not taken at its word: it only has this node ask now rather than within a second.
+        Call::Removed => {
+            gossip::ask_all(&node);
+            Ok(encode(&()))
         }
         Call::Change => Ok(encode(&node.change_here(decode(&body)?).await)),
         Call::Hello | Call::Form => Err("answered before".into()),

@@ -39,6 +39,7 @@ pub(crate) enum Call {
     Ask,
     Status,
     Change,
+    Removed,
     Hello,
     Form,
 }
@@ -53,7 +54,7 @@ pub(crate) enum Lane {
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Append,
         Self::Heartbeat,
         Self::Vote,
@@ -67,6 +68,7 @@ impl Call {
         Self::Ask,
         Self::Status,
         Self::Change,
+        Self::Removed,
         Self::Hello,
         Self::Form,
     ];
@@ -86,6 +88,7 @@ impl Call {
             Self::Ask => "/peer/1/ask",
             Self::Status => "/peer/1/status",
             Self::Change => "/peer/1/change",
+            Self::Removed => "/peer/1/removed",
             Self::Hello => "/peer/1/hello",
             Self::Form => "/peer/1/form",
         }
@@ -96,7 +99,9 @@ impl Call {
             Self::Append => Lane::Append,
             Self::Heartbeat | Self::Vote | Self::PreVote | Self::Transfer | Self::ReadIndex => Lane::Vital,
             Self::SnapshotBegin | Self::SnapshotPiece | Self::SnapshotFinish => Lane::Snapshot,
-            Self::Propose | Self::Ask | Self::Status | Self::Change | Self::Hello | Self::Form => Lane::Work,
+            Self::Propose | Self::Ask | Self::Status | Self::Change | Self::Removed | Self::Hello | Self::Form => {
+                Lane::Work
+            }
         }
     }
 
