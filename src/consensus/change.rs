@@ -1,6 +1,7 @@
 //! Changes of who takes part, in the words of the floors above and of the wire.
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::options::Member;
 use crate::domain::NodeId;
@@ -92,3 +93,27 @@ pub enum ChangeError {
     #[error("this node stops: {0}")]
     Stopped(String),
 }
+
+/// A change that runs here, or that ended and was not asked about since.
+pub(crate) struct Changing {
+    pub change: Change,
+    pub state: watch::Receiver<State>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum State {
+    Runs(Progress),
+    Ended(Result<Progress, Obstacle>),
+}
+
+/// Why a change does not go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Obstacle {
+    /// The next leader goes on with it.
+    NotLeader(String),
+    Refused(String),
+    Busy(String),
+}
+
+/// What one attempt at the leader comes to, also on the wire.
+pub(crate) type Attempt = Result<Progress, Obstacle>;

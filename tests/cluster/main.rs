@@ -21,5 +21,6 @@ mod privacy;
 mod repair;
 mod reports;
 mod streaming;
+mod support;
 mod upheaval;
 mod wholeness;

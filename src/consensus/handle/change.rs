@@ -15,11 +15,10 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::{ChangeMembers, Instant as _};
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::change::{Change, ChangeError, Progress, Stage};
+use super::super::change::{Attempt, Change, ChangeError, Changing, Obstacle, Progress, Stage, State};
 use super::super::formation::{Form, Hello, MemberFile};
 use super::super::transport::{Call, CallError, Target, decode, encode};
 use super::super::types::{Membership, PeerNode, TypeConfig};
@@ -40,30 +39,6 @@ const STALLED: Duration = Duration::from_secs(30);
 /// How long a change may wait for its majorities.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// A change that runs here, or that ended and was not asked about since.
-pub(crate) struct Changing {
-    change: Change,
-    state: watch::Receiver<State>,
-}
-
-#[derive(Clone)]
-enum State {
-    Runs(Progress),
-    Ended(Result<Progress, Obstacle>),
-}
-
-/// Why a change does not go on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Obstacle {
-    /// The next leader goes on with it.
-    NotLeader(String),
-    Refused(String),
-    Busy(String),
-}
-
-/// What one attempt at the leader comes to, also on the wire.
-pub(crate) type Attempt = Result<Progress, Obstacle>;
 
 fn refused<T>(text: impl Into<String>) -> Result<T, Obstacle> {
     Err(Obstacle::Refused(text.into()))

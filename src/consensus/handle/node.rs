@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::apply::StateMachine;
+use super::super::change::Changing;
 use super::super::formation::{DataDir, Identity};
 use super::super::log::LogStore;
 use super::super::machine::Machine;
@@ -24,7 +25,6 @@ use super::super::status::{PeerService, Status};
 use super::super::stopper::Stopper;
 use super::super::transport::{Peers, Sending, Target};
 use super::super::types::{LeaderId, TypeConfig};
-use super::change::Changing;
 use crate::clock::SharedClock;
 use crate::domain::{ClusterId, ClusterTime, NodeId};
 

@@ -259,7 +259,6 @@ async fn a_planned_hand_over_is_hardly_noticed() {
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     for writer in writers {
         let longest = writer.await.unwrap();
-        eprintln!("longest write during ten hand-overs: {longest:?}");
         assert!(longest < Duration::from_secs(2), "{longest:?}");
     }
 }

@@ -111,5 +111,4 @@ async fn the_disk_holds_what_is_in_use_and_not_what_was_ever_written() {
     // RocksDB keeps closed write-ahead logs up to twice its memtables, 64 MiB; the rest is what follows a snapshot.
     until(|| (size_of(&raft) < written * 6 / 10).then_some(())).await;
     until(|| (std::fs::read_dir(&snapshots).unwrap().count() == 1).then_some(())).await;
-    eprintln!("{} MiB written, {} MiB of log left", written >> 20, size_of(&raft) >> 20);
 }
