@@ -310,7 +310,8 @@ impl Task<'_> {
                 (metrics.last_log_index.unwrap_or_default(), matched.map(|at| at.index))
             };
             let lag = matched.map(|at| last.saturating_sub(at));
-            if lag.is_some_and(|lag| lag <= CLOSE_ENOUGH) {
+            // It also has to be there: the vote of a node that has just died could cost the cluster its majority.
+            if lag.is_some_and(|lag| lag <= CLOSE_ENOUGH) && self.is_up(id) {
                 return Ok(());
             }
             let snapshot = self.node.sending.to(NodeId(id));
@@ -379,13 +380,13 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Whether a voter has answered this leader of late.
-    fn is_up(&self, voter: u64) -> bool {
+    /// Whether a member has answered this leader of late.
+    fn is_up(&self, member: u64) -> bool {
         let receiver = self.raft.metrics();
         let metrics = receiver.borrow_watched();
-        let heard = metrics.heartbeat.as_ref().and_then(|all| all.iter().find(|(id, _)| **id == voter));
+        let heard = metrics.heartbeat.as_ref().and_then(|all| all.iter().find(|(id, _)| **id == member));
         let fresh = heard.and_then(|(_, at)| at.as_ref()).is_some_and(|at| at.elapsed() < self.node.patience());
-        voter == self.node.id.0 || fresh
+        member == self.node.id.0 || fresh
     }
 
     /// Writes a change to the log and waits until it is committed.
