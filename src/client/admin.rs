@@ -51,4 +51,29 @@ impl Directory {
     pub async fn scrub(&self, server_id: Option<u64>) -> Result<admin::Scrubbing, ClientError> {
         self.call_json(&Request::change("/admin/scrub", self.next_key(), &admin::Scrub { server_id })?).await
     }
+
+    /// Takes a directory node in. The answer says how far that is; the same call again goes on with it.
+    ///
+    /// # Errors
+    /// Refused with `invalid_request` where it cannot be taken in, with `change_under_way` while another change runs.
+    pub async fn add_member(&self, member: &admin::AddMember) -> Result<admin::MemberProgress, ClientError> {
+        self.call_json(&Request::change("/admin/members", self.next_key(), member)?).await
+    }
+
+    /// Lets a directory node go for good. As [`Self::add_member`].
+    ///
+    /// # Errors
+    /// Refused with `invalid_request` where too few nodes would be left, with `change_under_way` while another change
+    /// runs.
+    pub async fn remove_member(&self, member: &admin::RemoveMember) -> Result<admin::MemberProgress, ClientError> {
+        self.call_json(&Request::change("/admin/members/remove", self.next_key(), member)?).await
+    }
+
+    /// Has another directory node lead.
+    ///
+    /// # Errors
+    /// Refused with `invalid_request` where that node cannot.
+    pub async fn transfer(&self, node_id: Option<u64>) -> Result<admin::MemberProgress, ClientError> {
+        self.call_json(&Request::change("/admin/transfer", self.next_key(), &admin::Transfer { node_id })?).await
+    }
 }

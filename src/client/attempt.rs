@@ -32,6 +32,8 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a body that broke off before is held back when it is sent again. A node that refuses early closes the
 /// connection, and the refusal is lost when the body runs into the closed socket; with the body held back it arrives.
 const HOLD_BACK: Duration = Duration::from_millis(300);
+/// A body of no more than this is in the node's hands before it can refuse: it is not held back.
+const SMALL_BODY: u64 = 64 * 1024;
 /// The slowest that file servers sync and copy what was sent, for the time until the answer.
 const SETTLE_BYTES_PER_SECOND: u64 = 16 * 1024 * 1024;
 
@@ -79,9 +81,13 @@ impl Wire {
             }
             let response = match &request.body {
                 RequestBody::Source(upload) => {
-                    self.send_upload(url.clone(), request, headers, upload, repeated).await?
+                    let sending = self.send_upload(url.clone(), request, headers, upload, repeated);
+                    self.while_it_lives(&url, true, sending).await?
                 }
-                _ => self.send_small(url.clone(), request, headers, limit).await?,
+                _ => {
+                    let sending = self.send_small(url.clone(), request, headers, limit);
+                    self.while_it_lives(&url, false, sending).await?
+                }
             };
             if !matches!(response.status().as_u16(), 307 | 308) {
                 return if response.status().is_success() {
@@ -151,7 +157,8 @@ impl Wire {
         let builder = if source.length() == 0 {
             builder
         } else {
-            let hold_back = if repeated { HOLD_BACK } else { Duration::ZERO };
+            let held_back = repeated && source.length() > SMALL_BODY;
+            let hold_back = if held_back { HOLD_BACK } else { Duration::ZERO };
             builder.body(body(reader, source.length(), hold_back, transfer.clone(), upload.progress.clone()))
         };
 

@@ -68,6 +68,11 @@ impl Nodes {
         Ok(Self { clock, learns, state: Mutex::new(State { nodes, current, leader: None }) })
     }
 
+    /// Whether there is another node to go to.
+    pub(super) fn are_several(&self) -> bool {
+        self.lock().nodes.len() > 1
+    }
+
     /// The node for the next attempt: the leader where it matters and is known, else one that did not fail lately.
     pub(super) fn choose(&self, prefer_leader: bool) -> Chosen {
         let now = self.clock.monotonic();

@@ -9,6 +9,8 @@ use tracing_subscriber::EnvFilter;
 use super::{BaseUrl, ConfigError, DirectoryConfig, FileServerConfig, Log};
 
 /// The longest duration that makes sense for anything here; longer ones are mistakes such as "30d" for "30s".
+/// The least log between two snapshots, in bytes.
+const SMALLEST_LOG: u64 = 1 << 20;
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// `cluster.name` and `server.zone` are shown in tables and used as metric labels.
 const MAX_NAME_BYTES: usize = 64;
@@ -127,6 +129,10 @@ pub(super) fn directory(config: &DirectoryConfig) -> Result<(), ConfigError> {
             .into()
     });
     problems.require(raft.snapshot_after > 0, || "`raft.snapshot_after` is 0: the default is 50000".into());
+    problems.require(raft.snapshot_after_bytes >= SMALLEST_LOG, || {
+        "`raft.snapshot_after_bytes` is less than 1MiB: snapshots would take longer than what they save; the default is \"256MiB\""
+            .into()
+    });
     problems.require(raft.sync_delay <= Duration::from_secs(1), || "`raft.sync_delay` is more than a second".into());
     problems.finish()
 }

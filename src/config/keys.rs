@@ -251,6 +251,12 @@ const DIRECTORY: &[Key] = &[
     key("raft.election_min", Duration, Value("300ms"), "shortest silence after which a node stands for election"),
     key("raft.election_max", Duration, Value("500ms"), "longest such silence; each node draws one in between"),
     key("raft.snapshot_after", Integer, Value("50000"), "log entries between two snapshots"),
+    key(
+        "raft.snapshot_after_bytes",
+        Size,
+        Value("256MiB"),
+        "bytes of log entries between two snapshots, if that is sooner",
+    ),
     Key { hidden: true, ..key("raft.sync_delay", Duration, Value("0s"), "for tests: added to every sync of the log") },
 ];
 

@@ -187,6 +187,9 @@ pub struct Raft {
     pub election_max: Duration,
     /// Log entries between two snapshots.
     pub snapshot_after: u64,
+    /// Or bytes of them, whichever comes first.
+    #[serde(deserialize_with = "values::size")]
+    pub snapshot_after_bytes: u64,
     /// A switch for tests: added to every sync of the log.
     #[serde(with = "humantime_serde")]
     pub sync_delay: Duration,

@@ -6,6 +6,7 @@
 //!
 //! Applying runs on threads for blocking work. A compaction stall then delays answers; it does not delay a heartbeat.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -150,12 +151,17 @@ fn apply_batch(store: &StateStore, machine: &dyn Machine, batch: Vec<Entry>) -> 
     let (_, mut membership) = db.applied_state()?;
     let mut overlay = Overlay::new(&latest);
     let mut answers = Vec::with_capacity(batch.len());
-    let mut last = None;
+    let (mut last, mut used) = (None, None);
     for entry in batch {
         let answer = match entry.payload {
             EntryPayload::Blank => Blob::default(),
             EntryPayload::Normal(command) => machine.apply(&mut overlay, entry.log_id.index, &command.0)?.into(),
             EntryPayload::Membership(change) => {
+                let ids: &mut BTreeSet<u64> = match &mut used {
+                    Some(ids) => ids,
+                    None => used.insert(db.roster()?.used),
+                };
+                ids.extend(change.nodes().map(|(id, _)| *id));
                 membership = StoredMembership::new(Some(entry.log_id), change);
                 Blob::default()
             }
@@ -164,7 +170,7 @@ fn apply_batch(store: &StateStore, machine: &dyn Machine, batch: Vec<Entry>) -> 
         last = Some(entry.log_id);
     }
     let time = machine.cluster_time(&overlay)?;
-    db.write(overlay.into_changes(), &AppliedRecord::new(last.as_ref(), &membership))?;
+    db.write(overlay.into_changes(), &AppliedRecord::new(last.as_ref(), &membership), used)?;
     store.set_applied(Applied { index: last.map(|id| id.index), time });
     Ok(answers)
 }

@@ -4,6 +4,7 @@
 //! `NOTES.md` beside this file has the reasons.
 
 mod apply;
+mod change;
 mod damage;
 mod files;
 mod formation;
@@ -23,6 +24,7 @@ mod tests;
 mod transport;
 mod types;
 
+pub use change::{Change, ChangeError, Progress, Stage};
 pub use handle::Handle;
 pub use offline::{Inspection, inspect};
 pub use options::{Member, Options, Tuning};

@@ -135,6 +135,13 @@ pub(crate) struct AppliedRecord {
     pub membership: Option<MembershipRecord>,
 }
 
+/// Every node id that was ever in the membership.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct UsedRecord {
+    #[prost(uint64, repeated, tag = "1")]
+    pub ids: Vec<u64>,
+}
+
 impl From<&LogId> for LogIdRecord {
     fn from(id: &LogId) -> Self {
         let leader = id.committed_leader_id();

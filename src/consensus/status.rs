@@ -1,5 +1,7 @@
 //! What the floors above see of a node: its status, its counters, its errors.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
@@ -31,10 +33,12 @@ pub struct Status {
     /// Nothing while no leader is known, or while this node leads but has heard of no majority for a while.
     pub leader: Option<NodeId>,
     pub role: Role,
-    /// This node has applied what was committed before it was started, and knows a leader.
+    /// This node has applied what was committed before it was started, is not far behind now, and knows a leader.
     pub ready: bool,
     pub last_log_index: Option<u64>,
     pub applied_index: Option<u64>,
+    /// Entries that are committed and that this node has not applied.
+    pub lag: u64,
     /// This node among them, in the order of their ids.
     pub members: Vec<MemberStatus>,
     /// What this node waits for, while it waits: for people to read.
@@ -50,8 +54,18 @@ pub struct MemberStatus {
     pub voter: bool,
     /// It answered this node within the last few seconds.
     pub reachable: bool,
+    /// How long ago it last answered this node. Nothing where it never has; zero for this node itself.
+    pub silent: Option<Duration>,
     pub last_log_index: Option<u64>,
     pub applied_index: Option<u64>,
+    /// What it has not applied of what is committed, as far as this node knows of either.
+    pub lag: Option<u64>,
+    /// The last entry that its newest snapshot covers.
+    pub snapshot_index: Option<u64>,
+    /// Bytes that its disk has left.
+    pub disk_free: Option<u64>,
+    /// The release that it runs. Empty where it has not said.
+    pub version: String,
 }
 
 /// Counters since the start of the process, and gauges.
@@ -69,6 +83,16 @@ pub struct Metrics {
     pub purged_index: u64,
     /// Snapshots taken here.
     pub snapshots: u64,
+    /// The last entry that the newest snapshot covers.
+    pub snapshot_index: u64,
+    /// Entries that are committed and that this node has not applied.
+    pub lag: u64,
+    /// Bytes left on the disk of the data directory.
+    pub disk_free: u64,
+    /// Voters and learners.
+    pub members: u64,
+    /// Those that did not answer this node of late.
+    pub unreachable: u64,
     /// Rounds that asked a majority whether the leader still leads.
     pub read_rounds: u64,
     /// Linearizable reads that those rounds served.

@@ -211,6 +211,7 @@ fn consensus_options(
             election_min: config.raft.election_min,
             election_max: config.raft.election_max,
             snapshot_after: config.raft.snapshot_after,
+            snapshot_after_bytes: config.raft.snapshot_after_bytes,
             sync_delay: Some(config.raft.sync_delay).filter(|delay| !delay.is_zero()),
             ..Tuning::default()
         },
@@ -236,4 +237,10 @@ fn observe(metrics: &Metrics, handle: &Handle) {
     gauge("ringmaster_raft_term", "The Raft term", |raft| raft.term);
     gauge("ringmaster_raft_applied_index", "Index of the last applied log entry", |raft| raft.applied_index);
     gauge("ringmaster_raft_last_log_index", "Index of the last log entry", |raft| raft.last_log_index);
+    gauge("ringmaster_raft_lag_entries", "Entries that are committed and not applied here", |raft| raft.lag);
+    gauge("ringmaster_raft_snapshot_index", "Index that the newest snapshot covers", |raft| raft.snapshot_index);
+    gauge("ringmaster_raft_purged_index", "Index up to which the log is gone", |raft| raft.purged_index);
+    gauge("ringmaster_raft_members", "Members of the cluster, voters and learners", |raft| raft.members);
+    gauge("ringmaster_raft_members_unreachable", "Members that do not answer this node", |raft| raft.unreachable);
+    gauge("ringmaster_node_disk_free_bytes", "Bytes left on the disk of the data directory", |raft| raft.disk_free);
 }

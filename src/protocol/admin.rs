@@ -118,6 +118,66 @@ pub struct ScrubFailure {
     pub reason: String,
 }
 
+/// `POST /admin/members`: takes a directory node in. Answered with how far it is: 202 while it is not done, and 200 when
+/// it is. Sent again, it goes on and answers anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddMember {
+    pub node_id: u64,
+    /// Where users and file servers reach it.
+    pub url: String,
+    /// Where the other directory nodes reach it.
+    pub peer: String,
+}
+
+/// `POST /admin/members/remove`: lets a directory node go for good. Answered as `POST /admin/members`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveMember {
+    pub node_id: u64,
+    /// Also where fewer than a majority of the others are reachable.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
+
+/// `POST /admin/transfer`: another node is to lead; the most caught-up one where none is named. Answered as
+/// `POST /admin/members`, by the new leader's number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<u64>,
+}
+
+/// How far a change of the directory nodes is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberProgress {
+    pub node_id: u64,
+    pub stage: MemberStage,
+    pub done: bool,
+    /// Log entries that the new node lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
+    /// Bytes of a snapshot that it has, of those in `snapshot_bytes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_sent: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_bytes: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberStage {
+    Greeting,
+    CatchingUp,
+    Promoting,
+    Voter,
+    Removing,
+    Removed,
+    HandingOver,
+    Leads,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

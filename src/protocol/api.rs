@@ -252,8 +252,22 @@ pub struct NodeInfo {
     pub url: String,
     pub peer: String,
     pub reachable: bool,
+    /// When it last answered the node that was asked. Only while it is not reachable, and it answered before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<String>,
     pub last_log_index: Option<u64>,
     pub applied_index: Option<u64>,
+    /// Entries that are committed and that it has not applied.
+    #[serde(default)]
+    pub lag: Option<u64>,
+    /// The last entry that its newest snapshot covers.
+    #[serde(default)]
+    pub snapshot_index: Option<u64>,
+    /// Bytes left on its disk.
+    #[serde(default)]
+    pub disk_free: Option<u64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -37,6 +37,7 @@ codes! {
     Forbidden "forbidden" 403 "Not allowed";
     NotFound "not_found" 404 "Not found";
     AlreadyExists "already_exists" 409 "Already exists";
+    ChangeUnderWay "change_under_way" 409 "Another change is under way";
     NotEmpty "not_empty" 409 "The directory is not empty";
     VersionConflict "version_conflict" 412 "Another version is there";
     TooLarge "too_large" 413 "Too large";

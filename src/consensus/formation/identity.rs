@@ -32,6 +32,20 @@ pub(crate) struct Identity {
     pub cluster_name: String,
     /// Nothing until the cluster has formed.
     pub cluster: Option<Formed>,
+    /// The cluster has let this node go. It does not take part again.
+    pub removed: bool,
+}
+
+impl Identity {
+    /// What a node says that its cluster has let go.
+    pub(crate) fn farewell(&self) -> String {
+        let (id, name) = (self.node_id, &self.cluster_name);
+        format!(
+            "this node was removed from the cluster: {name:?} has let node {id} go for good, and gives its id to nobody. \
+             What it holds is at the others. To have this machine take part again, give it another id, an empty \
+             data_dir and join = true, and run `ringmaster cluster add` on the cluster"
+        )
+    }
 }
 
 /// The cluster that a node belongs to.
@@ -51,6 +65,8 @@ struct IdentityFile {
     cluster_id: Option<String>,
     #[serde(default)]
     members: Vec<MemberFile>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    removed: bool,
 }
 
 /// A member as it is written, also on the wire.
@@ -148,7 +164,7 @@ impl DataDir {
             }
             None => None,
         };
-        Ok(Identity { node_id, cluster_name: file.cluster_name, cluster })
+        Ok(Identity { node_id, cluster_name: file.cluster_name, cluster, removed: file.removed })
     }
 
     fn first_identity(&self, node_id: NodeId, cluster_name: &str) -> anyhow::Result<Identity> {
@@ -162,7 +178,7 @@ impl DataDir {
                 );
             }
         }
-        let identity = Identity { node_id, cluster_name: cluster_name.to_owned(), cluster: None };
+        let identity = Identity { node_id, cluster_name: cluster_name.to_owned(), cluster: None, removed: false };
         self.save(&identity)?;
         Ok(identity)
     }
@@ -178,6 +194,7 @@ impl DataDir {
             cluster_name: identity.cluster_name.clone(),
             cluster_id: cluster.map(|formed| formed.id.to_string()),
             members: cluster.iter().flat_map(|formed| formed.members.iter().map(Into::into)).collect(),
+            removed: identity.removed,
         };
         let text = serde_json::to_string_pretty(&file).context("an identity can be written as JSON")?;
         files::write_atomically(&self.path.join(IDENTITY), |out| writeln!(out, "{text}"))

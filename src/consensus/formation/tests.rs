@@ -5,7 +5,7 @@ fn member(id: u64) -> Member {
 }
 
 fn identity() -> Identity {
-    Identity { node_id: NodeId(2), cluster_name: "c".into(), cluster: None }
+    Identity { node_id: NodeId(2), cluster_name: "c".into(), cluster: None, removed: false }
 }
 
 fn form(id: u128) -> Form {

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
+use super::super::formation::Identity;
 use super::super::status::{MemberStatus, Metrics, Role, Status};
 use super::super::transport::{Call, decode, encode};
+use super::super::types::LogId;
 use super::node::{Leader, Node, PeerStatus, RaftNode};
 use crate::domain::NodeId;
 
@@ -16,12 +18,25 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_millis(900);
 /// A node that answered this long ago counts as reachable: two rounds may be lost.
 const REACHABLE: Duration = Duration::from_millis(3_000);
+/// A node that lacks more than this of what is committed says that it is not ready: its reads would wait too long.
+/// Eyeballed: about a second of applying.
+const MAX_LAG: u64 = 10_000;
+/// A snapshot that stopped arriving is thrown away after this. Its sender tries again within seconds, if at all.
+const STALE_TRANSFER: Duration = Duration::from_secs(60);
 
 impl Node {
     pub(crate) fn own_status(&self) -> PeerStatus {
+        let metrics = self.raft_metrics();
+        let metrics = metrics.as_ref();
+        let index = |id: Option<LogId>| id.map(|id| id.index);
         PeerStatus {
-            last_log_index: self.raft_metrics().and_then(|metrics| metrics.last_log_index),
+            last_log_index: metrics.and_then(|metrics| metrics.last_log_index),
             applied_index: self.state.applied().index,
+            committed_index: metrics.and_then(|m| index(m.local_committed).max(index(m.cluster_committed))),
+            snapshot_index: index(self.snapshots.current().and_then(|snapshot| snapshot.meta.last_log_id)),
+            disk_free: Some(self.disk_free.load(Ordering::Relaxed)),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            you_were_removed: false,
         }
     }
 
@@ -44,6 +59,7 @@ impl Node {
         });
         // Once and for all: under load there is always a batch that is committed and not applied yet.
         let recovered = self.recovered.fetch_or(caught_up, Ordering::Relaxed) || caught_up;
+        let lag = lag(own.committed_index, own.applied_index);
         let in_office = leader != Some(self.id) || self.office.borrow().is_some();
         Status {
             node_id: self.id,
@@ -52,9 +68,10 @@ impl Node {
             term: metrics.as_ref().map_or(0, |metrics| metrics.current_term),
             leader,
             role,
-            ready: leader.is_some() && recovered && in_office && self.stopped_message().is_none(),
+            ready: leader.is_some() && recovered && lag <= MAX_LAG && in_office && self.stopped_message().is_none(),
             last_log_index: own.last_log_index,
             applied_index: own.applied_index,
+            lag,
             members: self.member_statuses(&own),
             waiting_for: self.waiting(),
         }
@@ -62,21 +79,28 @@ impl Node {
 
     fn member_statuses(&self, own: &PeerStatus) -> Vec<MemberStatus> {
         let gossip = self.gossip.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let words = gossip.values().map(|(_, word)| word).chain([own]);
+        let committed = words.filter_map(|word| word.committed_index).max();
         let status_of = |id: NodeId, url: &str, peer: &str, voter: bool| {
             let heard = gossip.get(&id);
-            let (reachable, word) = if id == self.id {
-                (true, Some(own))
+            let (silent, word) = if id == self.id {
+                (Some(Duration::ZERO), Some(own))
             } else {
-                (heard.is_some_and(|(at, _)| at.elapsed() < REACHABLE), heard.map(|(_, word)| word))
+                (heard.map(|(at, _)| at.elapsed()), heard.map(|(_, word)| word))
             };
             MemberStatus {
                 id,
                 url: url.to_owned(),
                 peer: peer.to_owned(),
                 voter,
-                reachable,
+                reachable: silent.is_some_and(|silent| silent < REACHABLE),
+                silent,
                 last_log_index: word.and_then(|word| word.last_log_index),
                 applied_index: word.and_then(|word| word.applied_index),
+                lag: word.map(|word| lag(committed, word.applied_index)),
+                snapshot_index: word.and_then(|word| word.snapshot_index),
+                disk_free: word.and_then(|word| word.disk_free),
+                version: word.map(|word| word.version.clone()).unwrap_or_default(),
             }
         };
         let membership = self.raft_metrics().map(|metrics| metrics.membership_config);
@@ -96,7 +120,11 @@ impl Node {
     }
 
     pub(crate) fn publish_status(&self) {
-        let next = self.compute_status();
+        let mut next = self.compute_status();
+        for member in &mut next.members {
+            // It would change all the time. Whoever wants it looks at the status itself.
+            member.silent = None;
+        }
         self.status.send_if_modified(|status| {
             let changed = *status != next;
             *status = next;
@@ -106,6 +134,8 @@ impl Node {
 
     pub(crate) fn compute_metrics(&self) -> Metrics {
         let metrics = self.raft_metrics();
+        let own = self.own_status();
+        let members = self.member_statuses(&own);
         Metrics {
             log_syncs: self.log.syncs(),
             commits: self.commits.load(Ordering::Relaxed),
@@ -115,10 +145,19 @@ impl Node {
             last_log_index: metrics.as_ref().and_then(|metrics| metrics.last_log_index).unwrap_or(0),
             purged_index: self.log.purged_index().unwrap_or(0),
             snapshots: self.snapshots.taken(),
+            snapshot_index: own.snapshot_index.unwrap_or(0),
+            lag: lag(own.committed_index, own.applied_index),
+            disk_free: own.disk_free.unwrap_or(0),
+            members: members.len() as u64,
+            unreachable: members.iter().filter(|member| !member.reachable).count() as u64,
             read_rounds: self.read_rounds.load(Ordering::Relaxed),
             reads: self.reads.load(Ordering::Relaxed),
         }
     }
+}
+
+fn lag(committed: Option<u64>, applied: Option<u64>) -> u64 {
+    committed.map_or(0, |index| index + 1).saturating_sub(applied.map_or(0, |index| index + 1))
 }
 
 /// Asks the other members, and keeps this node's status up to date, at once when its role or leader changes.
@@ -131,7 +170,10 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
     loop {
         tokio::select! {
             _ = rounds.tick() => {
+                measure_disk(&node);
                 ask_all(&node);
+                node.settle_membership(&raft);
+                node.receiver.forget(STALE_TRANSFER, node.state.applied().index);
                 if node.log.appended_bytes() - snapshot_at >= node.tuning.snapshot_after_bytes {
                     snapshot_at = node.log.appended_bytes();
                     // Its failure is that of the whole node, and seen below.
@@ -155,7 +197,7 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
     }
 }
 
-fn ask_all(node: &Arc<Node>) {
+pub(super) fn ask_all(node: &Arc<Node>) {
     let Some(metrics) = node.raft_metrics() else { return };
     let ids: Vec<NodeId> = metrics.membership_config.nodes().map(|(id, _)| NodeId(*id)).collect();
     for id in ids.into_iter().filter(|id| *id != node.id) {
@@ -164,11 +206,34 @@ fn ask_all(node: &Arc<Node>) {
         tokio::spawn(async move {
             let Some(target) = node.target(id) else { return };
             let answer = node.peers.call(&target, Call::Status, encode(&()), TIMEOUT).await;
-            if let Ok(word) = answer.map_err(|error| error.to_string()).and_then(|body| decode(&body)) {
+            let word = answer.map_err(|error| error.to_string()).and_then(|body| decode::<PeerStatus>(&body));
+            if let Ok(word) = word {
+                if word.you_were_removed {
+                    leave_for_good(&node).await;
+                    return;
+                }
                 let mut gossip = node.gossip.lock().unwrap_or_else(PoisonError::into_inner);
                 gossip.insert(id, (Instant::now(), word));
             }
         });
+    }
+}
+
+/// Ends this node, now and at each start from now on.
+async fn leave_for_good(node: &Arc<Node>) {
+    let identity = Identity { removed: true, ..node.identity() };
+    let farewell = identity.farewell();
+    let saver = Arc::clone(node);
+    // What cannot be written down is said again by the others after the next start.
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || saver.save_identity(&identity)).await {
+        tracing::warn!(%error, "that this node was removed could not be written down");
+    }
+    node.stopper.stop(farewell);
+}
+
+fn measure_disk(node: &Node) {
+    if let Ok(stat) = rustix::fs::statvfs(node.data_dir()) {
+        node.disk_free.store(stat.f_bavail.saturating_mul(stat.f_frsize), Ordering::Relaxed);
     }
 }
 

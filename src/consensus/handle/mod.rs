@@ -1,5 +1,6 @@
 //! The one thing that the floors above hold of consensus.
 
+mod change;
 mod gossip;
 mod node;
 mod office;
@@ -7,6 +8,7 @@ mod propose;
 mod read;
 mod serve;
 mod start;
+mod transfer;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,13 +16,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use openraft::Instant;
-use openraft::async_runtime::watch::WatchReceiver;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use self::node::{Leader, Node};
+use super::change::{Change, ChangeError, Progress};
 #[cfg(test)]
 use super::machine::Machine;
 use super::machine::Replicated;
@@ -31,8 +32,6 @@ use crate::domain::{Answer, ClusterTime, Fault, NodeId, Proposal, ReadStore, dec
 
 /// Queries that run at the same time on threads for blocking work; more wait.
 const MAX_QUERIES: usize = 64;
-/// How long a successor may take to be elected.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long Raft's tasks may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -241,7 +240,17 @@ impl Handle {
     /// When there is nobody to hand it to, or nobody took it in time. It is no error if this node does not lead.
     pub async fn transfer_leadership(&self) -> anyhow::Result<()> {
         let node = Arc::clone(&self.node);
-        self.running.spawn(async move { transfer(&node).await })?.await.context("the node has ended")?
+        self.running.spawn(async move { transfer::leave(&node).await })?.await.context("the node has ended")?
+    }
+
+    /// Has the leader, wherever it is, make a change of who takes part, or say how far it is with it. It returns within
+    /// seconds; the change itself goes on. Asking again is harmless until `Progress::is_done`.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn change(&self, change: Change) -> Result<Progress, ChangeError> {
+        let changing = Arc::clone(&self.node).change(change);
+        self.on_raft(changing, ChangeError::Stopped, ChangeError::Stopped).await?
     }
 
     /// Hands over leadership if this node has it, and stops. Calls fail from now on. What is on the disk is closed when
@@ -289,38 +298,4 @@ impl Handle {
             Err(error) => Err(before(error.to_string())),
         }
     }
-}
-
-async fn transfer(node: &Arc<Node>) -> anyhow::Result<()> {
-    let Some(raft) = node.raft.get() else { return Ok(()) };
-    if node.office.borrow().is_none() {
-        return Ok(());
-    }
-    let successor = {
-        let receiver = raft.metrics();
-        let metrics = receiver.borrow_watched();
-        let voters: Vec<u64> = metrics.membership_config.voter_ids().filter(|id| *id != node.id.0).collect();
-        let heard = |id: u64| {
-            let heartbeats = metrics.heartbeat.as_ref()?;
-            let (_, at) = heartbeats.iter().find(|(other, _)| **other == id)?;
-            at.as_ref().map(|at| at.elapsed() < node.patience())
-        };
-        let matched = |id: u64| {
-            let progress = metrics.replication.as_ref()?;
-            progress.iter().find(|(other, _)| **other == id).and_then(|(_, at)| *at)
-        };
-        let alive = voters.into_iter().filter(|id| heard(*id).unwrap_or(false));
-        alive.max_by_key(|id| matched(*id).map(|at| at.index))
-    };
-    let successor = successor.context("no other voter is up to take over leadership")?;
-    raft.trigger().transfer_leader(successor).await.context("consensus has stopped")?;
-    let mut metrics = raft.metrics();
-    let handed_over = async {
-        while metrics.borrow_watched().current_leader.is_none_or(|leader| leader == node.id.0) {
-            metrics.changed().await.context("consensus has stopped")?;
-        }
-        Ok(())
-    };
-    let handed_over = tokio::time::timeout(TRANSFER_TIMEOUT, handed_over).await;
-    handed_over.unwrap_or_else(|_| bail!("node {successor} did not take over leadership in time"))
 }

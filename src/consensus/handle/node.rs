@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::apply::StateMachine;
+use super::super::change::Changing;
 use super::super::formation::{DataDir, Identity};
 use super::super::log::LogStore;
 use super::super::machine::Machine;
@@ -22,7 +23,7 @@ use super::super::snapshot::{Receiver, Snapshots};
 use super::super::state::StateStore;
 use super::super::status::{PeerService, Status};
 use super::super::stopper::Stopper;
-use super::super::transport::{Peers, Target};
+use super::super::transport::{Peers, Sending, Target};
 use super::super::types::{LeaderId, TypeConfig};
 use crate::clock::SharedClock;
 use crate::domain::{ClusterId, ClusterTime, NodeId};
@@ -65,6 +66,12 @@ pub(crate) struct Node {
     pub status: watch::Sender<Status>,
     pub waiting_for: Mutex<Option<String>>,
     pub gossip: Mutex<BTreeMap<NodeId, (Instant, PeerStatus)>>,
+    /// Bytes left on the disk, as last measured.
+    pub disk_free: AtomicU64,
+    /// The change of members that this node runs as the leader, or ran last.
+    pub changing: Mutex<Option<Changing>>,
+    /// Snapshots on their way from here.
+    pub sending: Sending,
     /// When a leader last spoke to this node.
     pub heard: Mutex<Option<Instant>>,
     pub identity: Mutex<Identity>,
@@ -200,9 +207,16 @@ pub(crate) enum Submitted {
 /// Whoever waits for a round.
 pub(crate) type Waiter = oneshot::Sender<Result<u64, String>>;
 
-/// A node's word about itself.
+/// A node's word about itself. What an older release does not say is as in the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct PeerStatus {
     pub last_log_index: Option<u64>,
     pub applied_index: Option<u64>,
+    pub committed_index: Option<u64>,
+    pub snapshot_index: Option<u64>,
+    pub disk_free: Option<u64>,
+    pub version: String,
+    /// Not about itself: it has applied that whoever asks is no member any more.
+    pub you_were_removed: bool,
 }

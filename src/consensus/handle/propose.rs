@@ -106,9 +106,12 @@ impl Node {
 
     /// Waits a little, less where the news of a leader arrives earlier.
     pub(super) async fn pause(&self) {
-        let mut office = self.office.subscribe();
-        office.mark_unchanged();
-        drop(tokio::time::timeout(PAUSE, office.changed()).await);
+        let (mut office, mut status) = (self.office.subscribe(), self.status.subscribe());
+        tokio::select! {
+            _ = office.changed() => {}
+            _ = status.changed() => {}
+            () = tokio::time::sleep(PAUSE) => {}
+        }
     }
 
     async fn propose_once(&self, proposal: Bytes, deadline: Instant) -> Outcome {
@@ -133,7 +136,7 @@ impl Node {
 
     /// The answer of a call to the leader, or nothing once it no longer counts as the leader: one that hangs must not
     /// hold up what its successor could do.
-    async fn while_it_leads<T>(&self, target: &Target, call: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn while_it_leads<T>(&self, target: &Target, call: impl Future<Output = T>) -> Option<T> {
         let mut call = std::pin::pin!(call);
         loop {
             tokio::select! {

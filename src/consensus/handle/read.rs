@@ -85,7 +85,10 @@ async fn round(node: &Node, raft: &RaftNode) -> Result<u64, String> {
             confirmed.map(|linearizer| linearizer.read_log_id().index()).map_err(|error| error.to_string())
         }
         Leader::There(target) => {
-            let answer = node.peers.call(&target, Call::ReadIndex, encode(&()), ROUND_TIMEOUT).await;
+            let call = node.peers.call(&target, Call::ReadIndex, encode(&()), ROUND_TIMEOUT);
+            let Some(answer) = node.while_it_leads(&target, call).await else {
+                return Err(format!("node {} stopped leading before it answered", target.id));
+            };
             decode(&answer.map_err(|error| format!("node {}: {error}", target.id))?)
         }
         Leader::Unknown(reason) => Err(reason),

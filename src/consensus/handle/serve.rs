@@ -13,7 +13,8 @@ use super::super::formation::{self, Form, Hello};
 use super::super::snapshot::Snapshot;
 use super::super::transport::{Arrived, Call, Finish, Inbound, decode, encode};
 use super::super::types::Blob;
-use super::node::{Leader, Node, RaftNode};
+use super::gossip;
+use super::node::{Leader, Node, PeerStatus, RaftNode};
 use super::propose::ProposeReply;
 use crate::domain::NodeId;
 
@@ -27,6 +28,10 @@ impl Node {
             .flat_map(|formed| formed.members.iter().map(|member| member.id.0))
             .chain(self.raft_metrics().iter().flat_map(|m| m.membership_config.nodes().map(|(id, _)| *id)))
             .collect();
+        // Those that were members once, too: nobody else may come with their ids.
+        if let Ok(roster) = self.state.db().roster() {
+            members.extend(roster.used);
+        }
         members.sort_unstable();
         members.dedup();
         Hello {
@@ -125,7 +130,16 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
             };
             Ok(encode(&answer))
         }
-        Call::Status => Ok(encode(&node.own_status())),
+        Call::Status => {
+            let roster = node.state.db().roster().map_err(|fault| fault.to_string())?;
+            Ok(encode(&PeerStatus { you_were_removed: roster.was_removed(from.0), ..node.own_status() }))
+        }
+        // Not taken at its word: it only has this node ask now rather than within a second.
+        Call::Removed => {
+            gossip::ask_all(&node);
+            Ok(encode(&()))
+        }
+        Call::Change => Ok(encode(&node.change_here(decode(&body)?).await)),
         Call::Hello | Call::Form => Err("answered before".into()),
     }
 }

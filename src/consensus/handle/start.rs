@@ -22,7 +22,7 @@ use super::super::state::StateStore;
 use super::super::status::{PeerService, Role, Status};
 use super::super::stopper::Stopper;
 use super::super::transport::client::HttpPeers;
-use super::super::transport::{Network, Peers, server};
+use super::super::transport::{Network, Peers, Sending, server};
 use super::super::types::PeerNode;
 use super::node::{Node, RaftNode, Submission, Waiter};
 use super::serve::Gate;
@@ -108,6 +108,7 @@ fn check(options: &Options) -> anyhow::Result<()> {
 fn open_disk(options: &Options, machine: &dyn Machine, stopper: Stopper) -> anyhow::Result<Disk> {
     let data = DataDir::take(&options.data_dir)?;
     let identity = data.identity(options.node_id, &options.cluster_name)?;
+    ensure!(!identity.removed, "{}", identity.farewell());
     let within = |name: &str| -> PathBuf { data.path().join(name) };
     let node_id = options.node_id.0;
     let shared = rocks::Shared::new();
@@ -189,6 +190,9 @@ impl Parts {
             waiting_for: Mutex::new(None),
             gossip: Mutex::new(BTreeMap::new()),
             heard: Mutex::new(None),
+            disk_free: AtomicU64::new(0),
+            changing: Mutex::new(None),
+            sending: Sending::default(),
             identity: Mutex::new(disk.identity),
             data: disk.data,
         };
@@ -208,6 +212,7 @@ fn first_status(options: &Options, identity: &Identity) -> Status {
         ready: false,
         last_log_index: None,
         applied_index: None,
+        lag: 0,
         members: Vec::new(),
         waiting_for: None,
     }
@@ -301,7 +306,11 @@ fn say(node: &Node, waiting_for: Option<String>) {
 
 async fn open_raft(node: &Arc<Node>) -> anyhow::Result<RaftNode> {
     let config = config(&node.tuning, &node.cluster_name)?;
-    let network = Network { peers: Arc::clone(&node.peers), snapshot_piece_bytes: node.tuning.snapshot_chunk_bytes };
+    let network = Network {
+        peers: Arc::clone(&node.peers),
+        sending: node.sending.clone(),
+        snapshot_piece_bytes: node.tuning.snapshot_chunk_bytes,
+    };
     let machine = StateMachine {
         store: Arc::clone(&node.state),
         machine: Arc::clone(&node.machine),
@@ -325,6 +334,9 @@ fn config(tuning: &Tuning, cluster_name: &str) -> anyhow::Result<Config> {
         election_timeout_min: ms(tuning.election_min / 2),
         election_timeout_max: ms(tuning.election_max / 2),
         enable_pre_vote: Some(true),
+        // A leader that hears no majority falls silent for a while, again and again, so that nodes which hear it and which
+        // it does not hear stop waiting for it. A cut in one direction would otherwise keep a useless leader in place.
+        quorum_loss_probe_interval: Some(ms(tuning.election_max) * 2),
         // A restarted leader is elected like anybody else.
         enable_leader_restore: Some(false),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(tuning.snapshot_after),

@@ -186,6 +186,11 @@ fn name_of(mark: &AppliedRecord) -> String {
     mark.last.as_ref().map_or_else(|| "empty".to_owned(), |id| format!("{:020}-{}-{}", id.index, id.term, id.leader))
 }
 
+/// The index in such a name.
+fn covered_index(name: &str) -> Option<u64> {
+    name.split('-').next()?.parse().ok()
+}
+
 fn read_snapshot(dir: &Path) -> Option<Snapshot> {
     let bytes = fs::read(dir.join(MARK)).ok()?;
     let mark = records::open(MARK.as_bytes(), &bytes).ok()?;

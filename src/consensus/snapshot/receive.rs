@@ -8,13 +8,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::super::files;
 use super::super::types::Blob;
-use super::{DATABASE, SnapshotFiles, Snapshots};
+use super::{DATABASE, SnapshotFiles, Snapshots, covered_index};
 
 /// More files than a database of a hundred million rows has; a limit against nonsense.
 const MAX_FILES: usize = 100_000;
@@ -56,6 +57,7 @@ struct Incoming {
     offer: Offer,
     target: SnapshotFiles,
     progress: Vec<Progress>,
+    touched: Instant,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -85,7 +87,10 @@ impl Receiver {
             target.retire();
             files::make_dir(&target.database())?;
             let progress = vec![Progress::default(); offer.files.len()];
-            *slot = Some(Incoming { from, offer, target, progress });
+            *slot = Some(Incoming { from, offer, target, progress, touched: Instant::now() });
+        }
+        if let Some(incoming) = slot.as_mut() {
+            incoming.touched = Instant::now();
         }
         Ok(slot.iter().flat_map(|incoming| incoming.progress.iter().map(|file| file.received)).collect())
     }
@@ -97,12 +102,24 @@ impl Receiver {
     pub(crate) fn write(&self, from: u64, piece: &Piece) -> anyhow::Result<()> {
         let mut slot = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
         let incoming = expected(&mut slot, from, &piece.snapshot)?;
+        incoming.touched = Instant::now();
         let written = incoming.write(piece);
         if written.is_err() {
             // What is here and what the sender believes to be here have parted: the next offer starts anew.
             *slot = None;
         }
         written
+    }
+
+    /// Throws away what stopped arriving `idle` ago, and what this node has applied in the meantime by other means.
+    pub(crate) fn forget(&self, idle: Duration, applied: Option<u64>) {
+        let mut slot = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = slot.take_if(|incoming| {
+            let covers = covered_index(&incoming.offer.name);
+            incoming.touched.elapsed() >= idle || covers.is_some_and(|index| applied.is_some_and(|at| at >= index))
+        });
+        drop(slot);
+        drop(old); // Its files go with it.
     }
 
     /// The complete snapshot, synced. Its files go away with it unless it is adopted.

@@ -112,6 +112,25 @@ async fn damaged_misplaced_and_strange_pieces_are_refused() {
 }
 
 #[test]
+fn what_stopped_arriving_or_was_overtaken_does_not_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = link(dir.path(), u64::MAX);
+    let root = dir.path().join("snapshots");
+    let offer = Offer {
+        name: "00000000000000000009-1-1".into(),
+        files: vec![receive::FileOffer { name: "f".into(), size: 6 }],
+    };
+    let long = std::time::Duration::from_secs(60);
+    for (idle, applied, stays) in
+        [(long, None, true), (long, Some(8), true), (long, Some(9), false), (std::time::Duration::ZERO, None, false)]
+    {
+        link.receiver.begin(1, offer.clone()).unwrap();
+        link.receiver.forget(idle, applied);
+        assert_eq!(files::list_names(&root).unwrap().len(), usize::from(stays), "{idle:?} {applied:?}");
+    }
+}
+
+#[test]
 fn only_the_newest_whole_snapshot_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let mark = |index| AppliedRecord {

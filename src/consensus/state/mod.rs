@@ -13,6 +13,7 @@
 mod tests;
 mod view;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,13 +29,15 @@ use tokio::sync::watch;
 use self::view::{Latest, View, family};
 use super::damage;
 use super::machine::Machine;
-use super::records::{self, AppliedRecord};
+use super::records::{self, AppliedRecord, UsedRecord};
 use super::types::{LogId, StoredMembership};
 use super::{files, rocks};
 use crate::domain::{ClusterTime, Fault, ReadStore, Table};
 
 /// Keys of `Table::Meta` that start with `raft.` are ours; the state machine does not touch them.
 const APPLIED_KEY: &[u8] = b"raft.applied";
+/// Written with each membership entry that is applied, and so the same on all nodes, and part of every snapshot.
+const USED_KEY: &[u8] = b"raft.used";
 
 /// Memtables of all tables together.
 const WRITE_BUFFERS: usize = 64 << 20;
@@ -48,6 +51,23 @@ const CURRENT: &str = "current";
 pub(crate) struct Applied {
     pub index: Option<u64>,
     pub time: ClusterTime,
+}
+
+/// Who takes part, as far as this node has applied the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Roster {
+    /// Voters and learners.
+    pub members: BTreeSet<u64>,
+    /// Every id that was ever a member's. None of them is given again: its node may have promised votes, and hold
+    /// entries that nobody else remembers it to have.
+    pub used: BTreeSet<u64>,
+}
+
+impl Roster {
+    /// Ids are not used again, so this never becomes untrue.
+    pub(crate) fn was_removed(&self, id: u64) -> bool {
+        self.used.contains(&id) && !self.members.contains(&id)
+    }
 }
 
 /// The state machine's database, whichever generation it is at.
@@ -185,6 +205,7 @@ impl StateDb {
         &self,
         changes: impl Iterator<Item = (Table, Vec<u8>, Option<Vec<u8>>)>,
         mark: &AppliedRecord,
+        used: Option<BTreeSet<u64>>,
     ) -> Result<(), Fault> {
         let db = self.rocks();
         let mut batch = WriteBatch::default();
@@ -195,6 +216,10 @@ impl StateDb {
             }
         }
         batch.put_cf(family(db, Table::Meta), APPLIED_KEY, records::seal(APPLIED_KEY, mark));
+        if let Some(ids) = used {
+            let record = UsedRecord { ids: ids.into_iter().collect() };
+            batch.put_cf(family(db, Table::Meta), USED_KEY, records::seal(USED_KEY, &record));
+        }
         db.write_opt(batch, &rocks::unsynced())
             .map_err(|error| Fault(format!("cannot write to the state database in {}: {error}", self.dir.display())))
     }
@@ -226,6 +251,21 @@ impl StateDb {
         self.applied_record()?
             .into_parts()
             .map_err(|error| Fault(format!("the applied mark in {}: {error}", self.dir.display())))
+    }
+
+    pub(crate) fn roster(&self) -> Result<Roster, Fault> {
+        let (_, membership) = self.applied_state()?;
+        let members: BTreeSet<u64> = membership.nodes().map(|(id, _)| *id).collect();
+        let mut used = match self.latest().get(Table::Meta, USED_KEY)? {
+            Some(bytes) => records::open::<UsedRecord>(USED_KEY, &bytes)
+                .map_err(|error| Fault(format!("the ids used in {}: {error}", self.dir.display())))?
+                .ids
+                .into_iter()
+                .collect(),
+            None => BTreeSet::new(),
+        };
+        used.extend(&members);
+        Ok(Roster { members, used })
     }
 
     fn progress(&self, machine: &dyn Machine) -> Result<Applied, Fault> {

@@ -17,7 +17,7 @@ fn mark(index: u64) -> AppliedRecord {
 
 fn put(store: &StateStore, key: &[u8], index: u64) {
     let row = (Table::Names, key.to_vec(), Some(b"value".to_vec()));
-    store.db().write(std::iter::once(row), &mark(index)).unwrap();
+    store.db().write(std::iter::once(row), &mark(index), None).unwrap();
 }
 
 fn has(store: &StateStore, key: &[u8]) -> bool {

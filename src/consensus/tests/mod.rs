@@ -3,6 +3,7 @@
 mod commits;
 mod failover;
 mod forming;
+mod membership;
 mod reads;
 mod snapshots;
 
@@ -45,6 +46,8 @@ impl PeerService for Echo {
 struct Cluster {
     dir: tempfile::TempDir,
     members: Vec<Member>,
+    /// How many of them form the cluster. The others wait to be added.
+    first: u64,
     listeners: Vec<Option<TcpListener>>,
     nodes: Vec<Option<Handle>>,
     tuning: Tuning,
@@ -53,6 +56,11 @@ struct Cluster {
 impl Cluster {
     /// Bound to their ports, not started.
     fn of(count: u64, tuning: Tuning) -> Self {
+        Self::with_spares(count, 0, tuning)
+    }
+
+    fn with_spares(first: u64, spares: u64, tuning: Tuning) -> Self {
+        let count = first + spares;
         let listeners: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let members = listeners
             .iter()
@@ -65,7 +73,7 @@ impl Cluster {
             .collect();
         let nodes = (0..count).map(|_| None).collect();
         let listeners = listeners.into_iter().map(Some).collect();
-        Self { dir: tempfile::tempdir().unwrap(), members, listeners, nodes, tuning }
+        Self { dir: tempfile::tempdir().unwrap(), members, first, listeners, nodes, tuning }
     }
 
     async fn started(count: u64, tuning: Tuning) -> Self {
@@ -95,8 +103,8 @@ impl Cluster {
             url: member.url.clone(),
             peer_url: member.peer.clone(),
             cluster_name: "test".into(),
-            members: self.members.clone(),
-            join: false,
+            members: self.members[..self.first as usize].to_vec(),
+            join: id > self.first,
             secret: ClusterSecret::from_bytes([7; 32]),
             policy: Policy::default(),
             clock: SharedClock::system(),

@@ -63,3 +63,53 @@ async fn the_log_is_replayed_from_where_the_state_was() {
     let there = cluster.node(1).read(|store| Ok((0..450).filter(|n| look(store, &format!("k{n}")).is_some()).count()));
     assert_eq!(there.await.unwrap(), 450);
 }
+
+fn size_of(dir: &std::path::Path) -> u64 {
+    std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(data) if data.is_dir() => size_of(&entry.path()),
+            Ok(data) => data.len(),
+            // It went away meanwhile, which is the point.
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_disk_holds_what_is_in_use_and_not_what_was_ever_written() {
+    const ROUNDS: usize = 400;
+    const WRITERS: usize = 16;
+    const BYTES: usize = 32 << 10;
+    // By size alone: far fewer entries than the count asks for.
+    let tuning = Tuning { snapshot_after_bytes: 16 << 20, keep_entries: 10, ..Tuning::default() };
+    let cluster = Cluster::started(1, tuning).await;
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let node = cluster.node(1).clone();
+            tokio::spawn(async move {
+                let mut state = writer as u64 + 1;
+                for _ in 0..ROUNDS {
+                    let noise = (0..BYTES).map(|_| {
+                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        char::from(b'a' + (state >> 59) as u8)
+                    });
+                    set(&node, &format!("w{writer}"), &noise.collect::<String>()).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let written = (ROUNDS * WRITERS * BYTES) as u64;
+    let (raft, snapshots) = (cluster.data_dir(1).join("raft"), cluster.data_dir(1).join("snapshots"));
+    // The size is looked at once a second.
+    until(|| (cluster.node(1).metrics().snapshots > 0 && cluster.node(1).metrics().purged_index > 0).then_some(()))
+        .await;
+    // RocksDB keeps closed write-ahead logs up to twice its memtables, 64 MiB; the rest is what follows a snapshot.
+    until(|| (size_of(&raft) < written * 6 / 10).then_some(())).await;
+    until(|| (std::fs::read_dir(&snapshots).unwrap().count() == 1).then_some(())).await;
+}

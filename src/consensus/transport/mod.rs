@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-pub(crate) use self::network::{Finish, Network};
+pub(crate) use self::network::{Finish, Network, Sending};
 use crate::domain::{ClusterId, NodeId};
 
 /// The largest body of a call and of its answer: an append of `Tuning::max_batch_bytes` plus one entry of the largest
@@ -38,6 +38,8 @@ pub(crate) enum Call {
     Propose,
     Ask,
     Status,
+    Change,
+    Removed,
     Hello,
     Form,
 }
@@ -52,7 +54,7 @@ pub(crate) enum Lane {
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Append,
         Self::Heartbeat,
         Self::Vote,
@@ -65,6 +67,8 @@ impl Call {
         Self::Propose,
         Self::Ask,
         Self::Status,
+        Self::Change,
+        Self::Removed,
         Self::Hello,
         Self::Form,
     ];
@@ -83,6 +87,8 @@ impl Call {
             Self::Propose => "/peer/1/propose",
             Self::Ask => "/peer/1/ask",
             Self::Status => "/peer/1/status",
+            Self::Change => "/peer/1/change",
+            Self::Removed => "/peer/1/removed",
             Self::Hello => "/peer/1/hello",
             Self::Form => "/peer/1/form",
         }
@@ -93,7 +99,9 @@ impl Call {
             Self::Append => Lane::Append,
             Self::Heartbeat | Self::Vote | Self::PreVote | Self::Transfer | Self::ReadIndex => Lane::Vital,
             Self::SnapshotBegin | Self::SnapshotPiece | Self::SnapshotFinish => Lane::Snapshot,
-            Self::Propose | Self::Ask | Self::Status | Self::Hello | Self::Form => Lane::Work,
+            Self::Propose | Self::Ask | Self::Status | Self::Change | Self::Removed | Self::Hello | Self::Form => {
+                Lane::Work
+            }
         }
     }
 

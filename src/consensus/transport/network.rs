@@ -1,7 +1,8 @@
 //! openraft's network over [`Peers`].
 
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -31,15 +32,41 @@ const INSTALL_TIMEOUT: Duration = Duration::from_secs(120);
 
 type C = TypeConfig;
 
+/// Snapshots that are being sent: to whom, how many bytes are there, and how many in all. For people to watch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sending(Arc<Mutex<BTreeMap<NodeId, (u64, u64)>>>);
+
+impl Sending {
+    pub(crate) fn to(&self, node: NodeId) -> Option<(u64, u64)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&node).copied()
+    }
+
+    fn begin(&self, node: NodeId, there: u64, all: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, (there, all));
+    }
+
+    fn advance(&self, node: NodeId, bytes: u64) {
+        if let Some((there, _)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&node) {
+            *there += bytes;
+        }
+    }
+
+    fn end(&self, node: NodeId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
+    }
+}
+
 /// Makes openraft's clients.
 pub(crate) struct Network {
     pub peers: Arc<dyn Peers>,
+    pub sending: Sending,
     pub snapshot_piece_bytes: usize,
 }
 
 /// openraft's client to one node for one purpose.
 pub(crate) struct Client {
     peers: Arc<dyn Peers>,
+    sending: Sending,
     target: Target,
     append: Call,
     snapshot_piece_bytes: usize,
@@ -57,6 +84,7 @@ impl Network {
     fn client(&self, target: u64, node: &PeerNode, append: Call) -> Client {
         Client {
             peers: Arc::clone(&self.peers),
+            sending: self.sending.clone(),
             target: Target { id: NodeId(target), address: node.peer.clone() },
             append,
             snapshot_piece_bytes: self.snapshot_piece_bytes,
@@ -134,10 +162,12 @@ impl RaftNetworkV2<C> for Client {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<C>, StreamingError<C>> {
-        tokio::select! {
+        let sent = tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = self.send_snapshot(vote, snapshot) => sent,
-        }
+        };
+        self.sending.end(self.target.id);
+        sent
     }
 }
 
@@ -165,10 +195,22 @@ impl Client {
 
 impl Destination for Client {
     fn begin(&self, offer: &Offer) -> BoxFuture<'_, anyhow::Result<Vec<u64>>> {
-        self.transfer(Call::SnapshotBegin, encode(offer))
+        let begun = self.transfer(Call::SnapshotBegin, encode(offer));
+        let all = offer.files.iter().map(|file| file.size).sum();
+        Box::pin(async move {
+            let there: Vec<u64> = begun.await?;
+            self.sending.begin(self.target.id, there.iter().sum(), all);
+            Ok(there)
+        })
     }
 
     fn write(&self, piece: &Piece) -> BoxFuture<'_, anyhow::Result<()>> {
-        self.transfer(Call::SnapshotPiece, encode(piece))
+        let bytes = piece.data.0.len() as u64;
+        let written = self.transfer::<()>(Call::SnapshotPiece, encode(piece));
+        Box::pin(async move {
+            written.await?;
+            self.sending.advance(self.target.id, bytes);
+            Ok(())
+        })
     }
 }

@@ -10,9 +10,9 @@ use super::auth::Token;
 use super::{servers, view};
 use crate::consensus;
 use crate::directory::error::{ApiError, ApiResult};
-use crate::domain::ServerId;
 use crate::domain::query;
 use crate::domain::rows::{self, Server};
+use crate::domain::{ServerId, WallTime};
 use crate::protocol::api::{Cluster, NodeInfo, NodeRole, Ring, ServerInfo, ServerState};
 use crate::protocol::problem::Code;
 use crate::telemetry::METRICS_MEDIA_TYPE;
@@ -27,8 +27,16 @@ pub(crate) async fn cluster(State(node): State<App>, token: Token) -> ApiResult<
         url: member.url.clone(),
         peer: member.peer.clone(),
         reachable: member.reachable,
+        last_seen: member.silent.filter(|_| !member.reachable).map(|silent| {
+            let ms = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
+            view::time(WallTime(node.clock.wall_ms().saturating_sub(ms)))
+        }),
         last_log_index: member.last_log_index,
         applied_index: member.applied_index,
+        lag: member.lag,
+        snapshot_index: member.snapshot_index,
+        disk_free: member.disk_free,
+        version: member.version.clone(),
     });
     Ok(Body(Cluster {
         cluster_id: status.cluster_id.map(|id| id.to_string()).unwrap_or_default(),
@@ -97,6 +105,12 @@ pub(crate) async fn readyz(State(node): State<App>) -> ApiResult<&'static str> {
         return Err(ApiError::new(Code::NoLeader, "the node is stopping: use another one"));
     }
     let status = node.handle().status();
+    if status.leader.is_some() && status.lag > 0 && !status.ready {
+        return Err(ApiError::new(
+            Code::NoLeader,
+            format!("the node is not ready, it lacks {} entries of the log: use another one meanwhile", status.lag),
+        ));
+    }
     if !status.ready || status.leader.is_none() {
         let reason = status.waiting_for.unwrap_or_else(|| "a leader".to_owned());
         return Err(ApiError::new(

@@ -11,6 +11,7 @@ pub(crate) mod finish;
 pub(crate) mod inventory;
 pub(crate) mod linger;
 pub(crate) mod locks;
+pub(crate) mod members;
 pub(crate) mod read;
 pub(crate) mod request;
 pub(crate) mod restore;
@@ -77,6 +78,9 @@ pub(crate) fn router(node: App) -> Router {
         .route("/restore/missing", only_post(post(restore::missing)))
         .route("/restore/file", put(restore::file).fallback(|| refuse_method("PUT")))
         .route("/restore/done", only_post(post(restore::done)))
+        .route("/admin/members", only_post(post(members::add)))
+        .route("/admin/members/remove", only_post(post(members::remove)))
+        .route("/admin/transfer", only_post(post(members::transfer)))
         .route("/healthz", only_get(get(cluster::healthz)))
         .route("/readyz", only_get(get(cluster::readyz)))
         .route("/metrics", only_get(get(cluster::metrics)))

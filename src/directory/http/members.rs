@@ -1,0 +1,72 @@
+//! `/admin/members…` and `/admin/transfer`: who takes part in the directory, and who leads. Any node answers; the change is
+//! the leader's, and goes on when the request has ended.
+
+use axum::Json as Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::App;
+use super::auth::Token;
+use super::request::Json;
+use crate::config::BaseUrl;
+use crate::consensus::{Change, ChangeError, Progress, Stage};
+use crate::directory::error::{ApiError, ApiResult};
+use crate::protocol::admin::{AddMember, MemberProgress, MemberStage, RemoveMember, Transfer};
+use crate::protocol::problem::Code;
+
+type Answer = ApiResult<(StatusCode, Body<MemberProgress>)>;
+
+pub(crate) async fn add(State(node): State<App>, token: Token, Json(asked): Json<AddMember>) -> Answer {
+    let address = |text: &str| text.parse::<BaseUrl>().map_err(ApiError::invalid);
+    let (url, peer) = (address(&asked.url)?, address(&asked.peer)?);
+    if asked.node_id == 0 {
+        return Err(ApiError::invalid("0 is no node's id: ids begin at 1"));
+    }
+    let (url, peer) = (url.as_str().to_owned(), peer.as_str().to_owned());
+    change(&node, &token, Change::Add { node: asked.node_id, url, peer }).await
+}
+
+pub(crate) async fn remove(State(node): State<App>, token: Token, Json(asked): Json<RemoveMember>) -> Answer {
+    change(&node, &token, Change::Remove { node: asked.node_id, force: asked.force }).await
+}
+
+pub(crate) async fn transfer(State(node): State<App>, token: Token, Json(asked): Json<Transfer>) -> Answer {
+    change(&node, &token, Change::Transfer { to: asked.node_id }).await
+}
+
+async fn change(node: &App, token: &Token, change: Change) -> Answer {
+    node.read_as_admin(token, |_| Ok(())).await?;
+    let progress = node.handle().change(change).await?;
+    let status = if progress.is_done() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Body(shown(&progress))))
+}
+
+fn shown(progress: &Progress) -> MemberProgress {
+    MemberProgress {
+        node_id: progress.node,
+        stage: match progress.stage {
+            Stage::Greeting => MemberStage::Greeting,
+            Stage::CatchingUp => MemberStage::CatchingUp,
+            Stage::Promoting => MemberStage::Promoting,
+            Stage::Voter => MemberStage::Voter,
+            Stage::Removing => MemberStage::Removing,
+            Stage::Removed => MemberStage::Removed,
+            Stage::HandingOver => MemberStage::HandingOver,
+            Stage::Leads => MemberStage::Leads,
+        },
+        done: progress.is_done(),
+        lag: progress.lag,
+        snapshot_sent: progress.snapshot.map(|(sent, _)| sent),
+        snapshot_bytes: progress.snapshot.map(|(_, all)| all),
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Refused(text) => Self::invalid(text),
+            ChangeError::Busy(text) => Self::new(Code::ChangeUnderWay, text),
+            ChangeError::NoLeader(cause) | ChangeError::Stopped(cause) => Self::no_leader().because(cause),
+        }
+    }
+}

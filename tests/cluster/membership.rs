@@ -1,0 +1,165 @@
+//! Nodes come and go while clients work.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::load::{Load, percentile, report};
+use crate::support::{Cluster, Port, Process, until};
+
+/// A node that waits to be added, at the position of its id.
+fn spare(cluster: &mut Cluster, id: usize) {
+    assert_eq!(cluster.nodes.len(), id - 1);
+    let (http, peer) = (Port::take(), Port::take());
+    let known: String = cluster.nodes[..3]
+        .iter()
+        .enumerate()
+        .map(|(at, node)| {
+            let peer = node.ports[1].url();
+            format!("[[cluster.members]]\nid = {}\nurl = \"{}\"\npeer = \"{peer}\"\n", at + 1, node.url)
+        })
+        .collect();
+    let text = format!(
+        "[node]\nid = {id}\ndata_dir = \"directory-{id}\"\nlisten = \"{}\"\nadvertise = \"{}\"\npeer_listen = \"{}\"\n\
+         peer_advertise = \"{}\"\n[cluster]\nname = \"test\"\njoin = true\nsecret_file = \"cluster.secret\"\n{known}",
+        http.address(),
+        http.url(),
+        peer.address(),
+        peer.url(),
+    );
+    let url = http.url();
+    let node = Process::new(
+        cluster.dir.path(),
+        "directory",
+        format!("directory-{id}"),
+        url,
+        &text,
+        vec![http, peer],
+        Vec::new(),
+    );
+    cluster.nodes.push(node);
+}
+
+/// The command line, as the admin. Its exit code and what it said.
+fn ringmaster(cluster: &Cluster, arguments: &[&str]) -> (i32, String) {
+    let urls: Vec<&str> = cluster.nodes.iter().filter(|node| node.is_started()).map(|node| node.url.as_str()).collect();
+    let output = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
+        .args(["--url", &urls.join(",")])
+        .args(arguments)
+        .env("RINGMASTER_TOKEN", &cluster.admin.token)
+        .output()
+        .expect("the binary runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
+}
+
+async fn in_background(cluster: &Cluster, arguments: &[&str]) -> (i32, String) {
+    // A test's runtime has several threads, and the clients must get on meanwhile.
+    tokio::task::block_in_place(|| ringmaster(cluster, arguments))
+}
+
+async fn add(cluster: &Cluster, id: usize) -> (i32, String) {
+    let node = &cluster.nodes[id - 1];
+    let (id, peer) = (id.to_string(), node.ports[1].url());
+    in_background(cluster, &["cluster", "add", &id, "--url", &node.url, "--peer", &peer]).await
+}
+
+async fn remove(cluster: &Cluster, id: usize) -> (i32, String) {
+    in_background(cluster, &["cluster", "remove", &id.to_string()]).await
+}
+
+/// The node ends by itself, with the reason; and ends again so when it is started again.
+async fn says_that_it_was_removed(cluster: &mut Cluster, id: usize) {
+    for _ in 0..2 {
+        let node = &mut cluster.nodes[id - 1];
+        let code = node.wait_exit().await;
+        assert!(code.is_some_and(|code| code != 0), "{code:?}");
+        assert!(node.log_tail().contains("this node was removed from the cluster"), "{}", node.log_tail());
+        node.start();
+    }
+    cluster.nodes[id - 1].kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_become_five_and_three_again_under_load() {
+    let mut cluster = Cluster::start(3, 2).await;
+    for id in [4, 5] {
+        spare(&mut cluster, id);
+    }
+    let load = Load::begin(&cluster, 6, "five");
+    load.goes_on().await;
+    for id in [4, 5] {
+        load.next_round();
+        cluster.nodes[id - 1].start();
+        let (code, said) = add(&cluster, id).await;
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains(&format!("node {id} is a member and votes")), "{said}");
+        // Said again, it is no other than it was.
+        assert_eq!(add(&cluster, id).await.0, 0);
+        load.goes_on().await;
+    }
+    let (_, status) = in_background(&cluster, &["cluster", "status"]).await;
+    println!("{status}");
+    assert_eq!(status.lines().filter(|line| line.contains(" follower ") || line.contains(" leader ")).count(), 5);
+    // The leader goes first, then another one of the first three.
+    let leader = cluster.leader().await + 1;
+    let other = (1..=3).find(|id| *id != leader).expect("there are three");
+    for id in [leader, other] {
+        load.next_round();
+        let (code, said) = remove(&cluster, id).await;
+        assert_eq!(code, 0, "{said}");
+        says_that_it_was_removed(&mut cluster, id).await;
+        load.goes_on().await;
+    }
+    load.next_round();
+    load.goes_on().await;
+    let silences = load.end(&cluster).await;
+    report("3 to 5 to 3", &silences);
+    assert!(percentile(&silences, 50) < Duration::from_secs(2), "{silences:?}");
+    let left = (0..5).find(|at| cluster.nodes[*at].is_started()).expect("three run");
+    let nodes = cluster.get(left, "/cluster").await.1["nodes"].as_array().cloned().unwrap_or_default();
+    assert_eq!(nodes.len(), 3, "{nodes:?}");
+    // File servers follow the members: they serve after the nodes that they were told of have gone.
+    cluster.wait_for_servers(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_node_is_replaced_under_a_new_id_and_its_own_is_refused() {
+    let mut cluster = Cluster::start(3, 1).await;
+    spare(&mut cluster, 4);
+    let load = Load::begin(&cluster, 4, "replaced");
+    load.goes_on().await;
+    let dead = cluster.leader().await;
+    cluster.nodes[dead].kill();
+    std::fs::remove_dir_all(&cluster.nodes[dead].data).expect("its disk is lost");
+    load.goes_on().await;
+    // It comes back with an empty disk, and says what to do.
+    cluster.nodes[dead].start();
+    assert_ne!(cluster.nodes[dead].wait_exit().await, Some(0));
+    let told = cluster.nodes[dead].log_tail();
+    assert!(told.contains("must not come back under its id") && told.contains("cluster remove"), "{told}");
+
+    let (code, said) = remove(&cluster, dead + 1).await;
+    assert_eq!(code, 0, "{said}");
+    cluster.nodes[3].start();
+    let (code, said) = add(&cluster, 4).await;
+    assert_eq!(code, 0, "{said}");
+    load.goes_on().await;
+    // Another node under the id of the dead one.
+    let peer = cluster.nodes[3].ports[1].url();
+    let at = (0..3).find(|at| *at != dead).expect("there are three");
+    let used = json!({"node_id": dead + 1, "url": "http://127.0.0.1:1", "peer": peer});
+    let (status, problem) = cluster.post(&cluster.admin, at, "/admin/members", &used).await;
+    assert_eq!(status, 400, "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|text| text.contains("was used before")), "{problem}");
+    load.end(&cluster).await;
+    // The new one can lead.
+    let (code, said) = in_background(&cluster, &["cluster", "transfer", "4"]).await;
+    assert_eq!((code, said.trim()), (0, "node 4 leads"));
+    until("node 4 is ready", async || {
+        let ready = cluster.http.get(format!("{}/readyz", cluster.url(3))).send().await;
+        ready.is_ok_and(|answer| answer.status().is_success())
+    })
+    .await;
+}
