@@ -61,6 +61,11 @@ async fn in_background(cluster: &Cluster, arguments: &[&str]) -> (i32, String) {
 
 async fn add(cluster: &Cluster, id: usize) -> (i32, String) {
     let node = &cluster.nodes[id - 1];
+    until("the new node listens", async || {
+        let answer = cluster.http.get(format!("{}/healthz", node.url)).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    })
+    .await;
     let (id, peer) = (id.to_string(), node.ports[1].url());
     in_background(cluster, &["cluster", "add", &id, "--url", &node.url, "--peer", &peer]).await
 }
