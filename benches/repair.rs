@@ -4,7 +4,7 @@
 //! reads at random with a few clients: first in peace, then while everything that a killed file server held is being
 //! copied at the default throttle. Both are measured in one run, in turns of the same length. It fails when the p99 of
 //! the reads during the repair is more than twice that in peace. `FILES`, `BYTES` and `TURN_MS` in the environment change the
-//! sizes.
+//! sizes, `BANDWIDTH` and `STREAMS` the throttle.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark's output is its purpose")]
 
@@ -32,7 +32,15 @@ fn number(name: &str, default: u64) -> u64 {
 async fn run() -> ExitCode {
     let (files, bytes) = (number("FILES", 3000), number("BYTES", 512 * 1024) as usize);
     let turn = Duration::from_millis(number("TURN_MS", 10_000));
-    let mut cluster = Cluster::set_up(Setup::new(3, 5)).await;
+    let mut setup = Setup::new(3, 5);
+    for (name, key) in
+        [("BANDWIDTH", "RINGMASTER__REPLICATION__BANDWIDTH"), ("STREAMS", "RINGMASTER__REPLICATION__STREAMS")]
+    {
+        if let Ok(value) = std::env::var(name) {
+            setup = setup.with(key, value);
+        }
+    }
+    let mut cluster = Cluster::set_up(setup).await;
     let start = Instant::now();
     fill(&cluster, files, bytes).await;
     println!("{files} files of {bytes} bytes written in {:.1} s", start.elapsed().as_secs_f64());

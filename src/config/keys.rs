@@ -204,10 +204,10 @@ const DIRECTORY: &[Key] = &[
     key(
         "replication.streams",
         Integer,
-        Value("4"),
+        Value("2"),
         "copyings that one file server takes part in at once, for repairs and moves",
     ),
-    key("replication.bandwidth", Size, Value("64MiB"), "bytes per second that repairs and moves may take, in all"),
+    key("replication.bandwidth", Size, Value("24MiB"), "bytes per second that repairs and moves may take, in all"),
     key(
         "garbage.linger",
         Duration,
