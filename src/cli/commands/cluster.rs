@@ -17,7 +17,7 @@ pub(in crate::cli) enum Command {
     Status,
     /// Take in a directory node that waits for it, and follow it until it votes
     ///
-    /// Start the node first, with an id that was never used here, an empty data_dir, join = true under [cluster], and
+    /// Start the node first, with an id that was never used here, an empty data_dir, join = true under `[cluster]`, and
     /// the members that are there listed. If this command is broken off, run it again.
     Add {
         node: u64,
