@@ -40,6 +40,22 @@ impl Cluster {
         }
     }
 
+    /// The sizes of a user's files, one copy each.
+    pub(crate) async fn total_bytes(&self, user: &User) -> u64 {
+        let at = (0..self.nodes.len()).find(|at| self.nodes[*at].is_started()).expect("a node runs");
+        let (mut total, mut cursor) = (0, String::new());
+        loop {
+            let (status, page) = self.get_as(user, at, &format!("/all?limit=1000{cursor}")).await;
+            assert_eq!(status, 200, "{page}");
+            total +=
+                page["files"].as_array().expect("files").iter().filter_map(|file| file["size"].as_u64()).sum::<u64>();
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return total,
+            }
+        }
+    }
+
     /// Waits until each of the user's files has `copies` copies that count, on servers that run, and their bytes are on
     /// these servers' disks.
     pub(crate) async fn wait_whole(&self, user: &User, copies: usize) {
