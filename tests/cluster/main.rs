@@ -9,7 +9,6 @@ mod bad_input;
 mod crash;
 mod detection;
 mod group_commit;
-mod handover;
 mod idempotency;
 mod integrity;
 mod kills;
