@@ -14,13 +14,24 @@ use super::index::Index;
 use super::{damaged, sync_dir};
 use crate::domain::{BlobId, Table, backup};
 
+/// Names in `tmp/`; the others there are of blobs.
+const INDEX: &str = "index";
+const WHOLE: &str = "whole";
+
 /// Ids of blobs that a sweep holds in memory at once: 64 MiB or so.
 const SWEPT_AT_ONCE: u64 = 2_000_000;
+
+/// What lies in a folder of backups, and what a broken-off one may have left.
+const NAMES: [&str; 7] = ["backup.json", "blobs", "indexes", "latest", LOCK, READERS, "tmp"];
+/// Locked by the one process that writes.
+const LOCK: &str = "lock";
+/// Locked by those that read, together, and by a sweep alone: what is being read must not vanish.
+const READERS: &str = "readers";
 
 /// A folder with the backups of one cluster.
 pub struct Folder {
     root: PathBuf,
-    /// Held while this process writes.
+    /// Held while this process writes, or reads.
     _lock: Option<File>,
 }
 
@@ -48,16 +59,23 @@ pub struct Swept {
 }
 
 impl Folder {
-    /// Opens a folder to read from.
+    /// Opens a folder to read from. Nobody removes old backups from it meanwhile, unless it is on a medium that takes no
+    /// locks.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is none, or old backups are just being removed.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
         let folder = Self { root: root.to_owned(), _lock: None };
         if !folder.label_path().is_file() || !folder.indexes().is_dir() {
             bail!("{} is no backup: it has no backup.json and indexes/ in it", root.display());
         }
-        Ok(folder)
+        let lock = File::open(root.join(READERS)).ok();
+        if let Some(lock) = &lock
+            && matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
+        {
+            bail!("old backups are just being removed from {}: try again in a moment", root.display());
+        }
+        Ok(Self { _lock: lock, ..folder })
     }
 
     /// Whether there is a backup, or the beginning of one.
@@ -69,15 +87,31 @@ impl Folder {
     /// backup left half-written is removed.
     ///
     /// # Errors
-    /// When another backup runs there, or it cannot be written.
+    /// When it holds anything else than backups, another backup runs there, or it cannot be written.
     pub fn create(root: &Path) -> anyhow::Result<Self> {
         let cannot = || format!("cannot write to the folder {}", root.display());
+        match fs::read_dir(root) {
+            Ok(entries) => {
+                for entry in entries {
+                    let name = entry.with_context(cannot)?.file_name();
+                    if !NAMES.iter().any(|ours| name == *ours) {
+                        bail!(
+                            "{} holds something else than backups ({}): name an empty folder, or one that is not there yet",
+                            root.display(),
+                            name.display()
+                        );
+                    }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(cannot),
+        }
         for dir in [root.to_owned(), root.join("indexes"), root.join("blobs"), root.join("tmp")] {
             let mut builder = fs::DirBuilder::new();
             std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
             builder.create(dir).with_context(cannot)?;
         }
-        let lock = private(&root.join("lock"), false).with_context(cannot)?;
+        let lock = private(&root.join(LOCK), false).with_context(cannot)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -86,8 +120,14 @@ impl Folder {
             Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
         }
         for entry in fs::read_dir(root.join("tmp")).with_context(cannot)? {
-            fs::remove_file(entry.with_context(cannot)?.path()).with_context(cannot)?;
+            let entry = entry.with_context(cannot)?;
+            let name = entry.file_name();
+            // Nothing that somebody else may have put there.
+            if name.to_str().is_some_and(|name| name == INDEX || name == WHOLE || BlobId::parse(name).is_some()) {
+                fs::remove_file(entry.path()).with_context(cannot)?;
+            }
         }
+        private(&root.join(READERS), false).with_context(cannot)?;
         sync_dir(root)?;
         Ok(Self { root: root.to_owned(), _lock: Some(lock) })
     }
@@ -125,8 +165,17 @@ impl Folder {
         Ok(())
     }
 
-    /// A fresh file for what is on its way.
-    pub fn temporary(&self, name: &str) -> PathBuf {
+    /// Where a blob is put together.
+    pub fn temporary_blob(&self, blob: BlobId) -> PathBuf {
+        self.temporary(&blob.to_string())
+    }
+
+    /// Where an index is put together.
+    pub fn temporary_index(&self) -> PathBuf {
+        self.temporary(INDEX)
+    }
+
+    fn temporary(&self, name: &str) -> PathBuf {
         self.root.join("tmp").join(name)
     }
 
@@ -199,18 +248,42 @@ impl Folder {
     /// When there is none, or `latest` names another.
     pub fn latest(&self) -> anyhow::Result<PathBuf> {
         let path = self.root.join("latest");
-        let newest = self.list()?.pop();
+        let mut all = self.list()?;
+        let (newest, older) = (all.pop(), all.len());
         let newest = newest.with_context(|| {
             format!("{} has no finished backup in it: run `ringmaster backup` again", self.root.display())
         })?;
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         // A crash between the two renames leaves an index that is newer than `latest` says, and whole.
-        let named = self.indexes().join(text.trim_end_matches('\n'));
-        let known = named.extension().is_some_and(|extension| extension == "idx") && named.is_file();
+        let known = match fs::read_to_string(&path) {
+            Ok(text) => {
+                let named = self.indexes().join(text.trim_end_matches('\n'));
+                named.extension().is_some_and(|extension| extension == "idx") && named.is_file()
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => older == 0,
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
         if !known {
-            return Err(damaged(&path, "it names an index that is not there"));
+            bail!(
+                "{} does not name an index that is there: the newest backup is gone. The newest that is there can be \
+                 verified and restored with --index {}",
+                path.display(),
+                log_entry(&newest).unwrap_or_default()
+            );
         }
         Ok(newest)
+    }
+
+    /// The index of one log entry.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn of_entry(&self, wanted: u64) -> anyhow::Result<PathBuf> {
+        let all = self.list()?;
+        let found = all.iter().find(|path| log_entry(path) == Some(wanted)).cloned();
+        found.with_context(|| {
+            let there = all.iter().filter_map(|path| log_entry(path)).map(|entry| entry.to_string());
+            format!("there is no backup of log entry {wanted}, but of: {}", there.collect::<Vec<_>>().join(", "))
+        })
     }
 
     /// Removes all indexes but the newest `keep`, and the blobs that none of these names.
@@ -218,8 +291,17 @@ impl Folder {
     /// The ids of the blobs to be kept are collected in as many rounds as keep them within bounded memory.
     ///
     /// # Errors
-    /// When an index to be kept is damaged: then nothing more is removed.
+    /// When somebody reads in the folder, or an index to be kept is damaged: then nothing more is removed.
     pub fn sweep(&self, keep: usize) -> anyhow::Result<Swept> {
+        let readers = self.root.join(READERS);
+        let alone = private(&readers, false).with_context(|| format!("cannot write {}", readers.display()))?;
+        if alone.try_lock().is_err() {
+            bail!(
+                "the backup is made, but nothing old was removed: a restore or a verification reads in {}. Run the same \
+                 command again when it has ended",
+                self.root.display()
+            );
+        }
         let mut swept = Swept::default();
         let mut indexes = self.list()?;
         let kept = indexes.split_off(indexes.len().saturating_sub(keep.max(1)));
@@ -269,7 +351,7 @@ impl Folder {
     }
 
     fn write_whole(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-        let temporary = self.temporary("whole");
+        let temporary = self.temporary(WHOLE);
         let write = || -> io::Result<()> {
             let mut file = private(&temporary, true)?;
             file.write_all(bytes)?;
@@ -287,6 +369,11 @@ impl Folder {
     fn label_path(&self) -> PathBuf {
         self.root.join("backup.json")
     }
+}
+
+/// Which log entry an index is of, by its name.
+pub(super) fn log_entry(index: &Path) -> Option<u64> {
+    index.file_stem()?.to_str()?.parse().ok()
 }
 
 fn private(path: &Path, truncate: bool) -> io::Result<File> {

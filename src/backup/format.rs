@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
 use crate::domain::store::Row;
-use crate::domain::{Fault, ReadStore, Sha256, Table, backup};
+use crate::domain::{Fault, ReadStore, SCHEMA_VERSION, Sha256, Table, backup};
 
 pub(super) const MAGIC: &[u8; 8] = b"RMindex1";
 pub(super) const HEAD: u8 = 1;
@@ -234,6 +234,13 @@ pub(super) fn read_head(frame: &Frame) -> Result<Head, String> {
     let head: Head = serde_json::from_slice(&frame.payload).map_err(|error| format!("its head: {error}"))?;
     if head.format != FORMAT {
         return Err(format!("its format is {}, this release reads {FORMAT}: use a newer one", head.format));
+    }
+    if head.schema_version > SCHEMA_VERSION {
+        // Fields that are not known here would be lost without a word.
+        return Err(format!(
+            "its rows are of schema {}, this release knows {SCHEMA_VERSION}: use release {} or a newer one",
+            head.schema_version, head.release
+        ));
     }
     Ok(head)
 }

@@ -30,8 +30,9 @@ pub use walk::{NamedFile, files};
 use anyhow::Context;
 
 /// What to do about a damaged backup: said wherever one is found.
-pub const ADVICE: &str = "this part of the backup is not used: restore from another copy of this folder; while the \
-     cluster lives, back up again with `ringmaster backup --check`, after deleting the file if it is an index";
+pub const ADVICE: &str = "while the cluster lives, back up again with `ringmaster backup --check`, after deleting the file if \
+     it is an index; if it is gone, restore from another copy of this folder, or an older backup (`--index N`, see \
+     `ringmaster verify`), or all but the damaged files (`--without-damaged`)";
 
 fn damaged(file: &std::path::Path, what: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!("{} is damaged ({what}): {ADVICE}", file.display())

@@ -94,11 +94,59 @@ fn a_folder_is_of_one_cluster_and_has_one_writer() {
     assert!(Folder::create(dir.path()).is_err(), "two writers");
     assert!(folder.latest().is_err(), "nothing is finished");
     for index in [9, 10] {
-        let temporary = folder.temporary("index");
+        let temporary = folder.temporary_index();
         fs::write(&temporary, bytes()).expect("it is written");
         folder.land_index(&temporary, index).expect("it lands");
     }
     assert!(folder.latest().expect("a backup").ends_with("00000000000000000010.idx"));
     fs::write(dir.path().join("latest"), "00000000000000000011.idx\n").expect("it is written");
-    assert!(folder.latest().is_err(), "latest names what is not there");
+    let error = folder.latest().expect_err("latest names what is not there").to_string();
+    assert!(error.contains("--index 10"), "{error}");
+    assert!(folder.of_entry(9).is_ok());
+    assert!(folder.of_entry(8).expect_err("there is none").to_string().contains("9, 10"));
+}
+
+#[test]
+fn a_folder_with_other_things_in_it_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::create_dir(dir.path().join("tmp")).expect("it is made");
+    fs::write(dir.path().join("tmp/precious"), "x").expect("it is written");
+    let folder = Folder::create(dir.path()).expect("a folder called tmp may be a backup's");
+    drop(folder);
+    assert!(dir.path().join("tmp/precious").is_file());
+    fs::write(dir.path().join("photo.jpg"), "x").expect("it is written");
+    let error = Folder::create(dir.path()).err().expect("it is not empty").to_string();
+    assert!(error.contains("photo.jpg") && error.contains("empty folder"), "{error}");
+}
+
+#[test]
+fn what_is_being_read_is_not_swept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let folder = Folder::create(dir.path()).expect("it is made");
+    folder.claim(&head()).expect("it is free");
+    let temporary = folder.temporary_index();
+    fs::write(&temporary, bytes()).expect("it is written");
+    folder.land_index(&temporary, 7).expect("it lands");
+    let reader = Folder::open(dir.path()).expect("it is a backup");
+    let second = Folder::open(dir.path()).expect("readers share");
+    let error = folder.sweep(1).expect_err("it is read").to_string();
+    assert!(error.contains("reads in"), "{error}");
+    drop((reader, second));
+    folder.sweep(1).expect("nobody reads any more");
+}
+
+#[test]
+fn an_index_of_a_newer_schema_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("7.idx");
+    let mut bytes = Vec::new();
+    let newer = Head { schema_version: crate::domain::SCHEMA_VERSION + 1, ..head() };
+    write_index(&store(), &newer, &mut |piece| {
+        bytes.extend(piece);
+        Ok(())
+    })
+    .expect("memory can be read");
+    fs::write(&path, bytes).expect("it is written");
+    let error = Index::open(&path).err().expect("it is not understood").to_string();
+    assert!(error.contains("use release"), "{error}");
 }

@@ -1,24 +1,26 @@
 //! Whether a backup is whole: the sums of its indexes, the state machine's invariants, and the digest of every blob.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use serde::Serialize;
 use sha2::Digest;
 
-use super::folder::Folder;
+use super::damaged;
+use super::folder::{Folder, log_entry};
 use super::index::Index;
-use super::{ADVICE, damaged};
 use crate::domain::check::Violation;
 use crate::domain::{BlobId, Sha256, Table, backup, check};
 
 /// Ids of blobs that are known to be right: beyond so many a blob that several indexes name is read again.
 const REMEMBERED: usize = 4_000_000;
 
-/// What is right about an index.
+/// Faults that are told in words; of what is beyond these, the files are known by their ids.
+const TOLD: usize = 100;
+
+/// What is right about an index, and what is not.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verified {
     pub index: PathBuf,
@@ -30,25 +32,29 @@ pub struct Verified {
     pub bytes: u64,
     /// What `domain::check` finds; empty where all is well.
     pub violations: Vec<String>,
+    /// Files whose bytes are missing or not what was written, in words; the first hundred.
+    pub faults: Vec<String>,
+    /// All of those files, by their ids.
+    pub damaged: BTreeSet<u64>,
 }
 
 /// Blobs that were found right, so that those of several indexes are read once.
 #[derive(Default)]
 pub struct Named(HashSet<BlobId>);
 
-/// Reads an index and every blob that it names.
+/// Reads an index and every blob that it names. Blobs that are missing or damaged are told in what it returns.
 ///
 /// # Errors
-/// At the first file that is missing or not what was written. The message names it and says what to do.
+/// When the index itself is missing or not what was written. The message names it and says what to do.
 pub fn verify_index(folder: &Folder, path: &Path, known: &mut Named) -> anyhow::Result<Verified> {
     let index = Index::open(path)?;
     folder.belongs(&index.head)?;
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
-    if stem != Some(index.head.applied_index) {
+    if log_entry(path) != Some(index.head.applied_index) {
         return Err(damaged(path, "its name is not the one of what is in it"));
     }
     let violations = check(&index).map_err(|fault| damaged(path, fault.0))?;
     let (mut bytes, mut files) = (0_u64, 0);
+    let (mut faults, mut damaged_files) = (Vec::new(), BTreeSet::new());
     index.each(Table::Entries, |_, value| {
         let Some((file_id, content)) = backup::file(value).map_err(|fault| damaged(path, fault.0))? else {
             return Ok(());
@@ -60,22 +66,28 @@ pub fn verify_index(folder: &Folder, path: &Path, known: &mut Named) -> anyhow::
             return Ok(());
         }
         let file = folder.blob_path(blob);
-        let found = match file_sha256(&file) {
+        let fault = match file_sha256(&file) {
+            Ok(found) if found == (content.size, content.sha256) => None,
+            Ok((size, sha256)) => Some(format!(
+                "{} is damaged: file {file_id} has {} bytes with SHA-256 {}, here are {size} with {sha256}",
+                file.display(),
+                content.size,
+                content.sha256
+            )),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                anyhow::bail!("{} is missing, which has the bytes of file {file_id}: {ADVICE}", file.display())
+                Some(format!("{} is missing, which has the bytes of file {file_id}", file.display()))
             }
-            found => found.with_context(|| format!("cannot read {}", file.display()))?,
+            Err(error) => Some(format!("{} cannot be read, which has file {file_id}: {error}", file.display())),
         };
-        if found != (content.size, content.sha256) {
-            let (size, sha256) = found;
-            let what = format!(
-                "file {file_id} has {} bytes with SHA-256 {}, here are {size} with {sha256}",
-                content.size, content.sha256
-            );
-            return Err(damaged(&file, what));
-        }
-        if known.0.len() < REMEMBERED {
-            known.0.insert(blob);
+        match fault {
+            None if known.0.len() < REMEMBERED => drop(known.0.insert(blob)),
+            None => {}
+            Some(fault) => {
+                damaged_files.insert(file_id.0);
+                if faults.len() < TOLD {
+                    faults.push(fault);
+                }
+            }
         }
         Ok(())
     })?;
@@ -91,6 +103,8 @@ pub fn verify_index(folder: &Folder, path: &Path, known: &mut Named) -> anyhow::
         files,
         bytes,
         violations: violations.into_iter().map(told).collect(),
+        faults,
+        damaged: damaged_files,
     })
 }
 

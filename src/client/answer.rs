@@ -61,7 +61,10 @@ fn meaning(node: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
     let said = problem.as_ref().map_or_else(|| format!("answered {status}"), |problem| problem.detail.clone());
     let cause = format!("{}: {said}", node.origin().ascii_serialization());
     match status {
-        StatusCode::SERVICE_UNAVAILABLE => Failure::NotNow { cause, retry_after: retry_after(headers) },
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let code = problem.as_ref().and_then(|problem| Code::parse(&problem.code));
+            Failure::NotNow { cause, code, retry_after: retry_after(headers) }
+        }
         // 502 comes from a proxy, which knows no more than we do.
         StatusCode::GATEWAY_TIMEOUT | StatusCode::BAD_GATEWAY => Failure::Unknown { cause },
         _ => Failure::Final(ClientError::refused(problem.unwrap_or_else(|| unexplained(node, status, headers)))),

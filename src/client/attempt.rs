@@ -114,7 +114,7 @@ impl Wire {
             }
             url = next;
         }
-        Err(Failure::NotNow { cause: format!("{} redirects without end", node.url), retry_after: None })
+        Err(Failure::NotNow { cause: format!("{} redirects without end", node.url), code: None, retry_after: None })
     }
 
     async fn send_small(

@@ -1,6 +1,7 @@
 //! Calls of backup and restore.
 
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -13,6 +14,7 @@ use super::request::{Request, Upload};
 use super::retry::{Attempts, Failure};
 use super::source::Source;
 use crate::domain::{BlobId, Sha256};
+use crate::protocol::problem::Code;
 use crate::protocol::{admin, restore};
 
 impl Directory {
@@ -35,15 +37,54 @@ impl Directory {
     /// # Errors
     /// As every call. The file then holds a part of it, or nothing.
     pub async fn backup_index(&self, to: &Path) -> Result<u64, ClientError> {
-        Ok(self.fetch(&Request::get("/admin/backup/index"), to).await?.0)
+        let mut attempts = Attempts::new(&self.wire.limits, &self.clock, None);
+        loop {
+            // Of another moment in each attempt, so what came of the last one is of no use.
+            let begun = tokio::time::Instant::now();
+            let mut landing = Landing::create(to).await?;
+            match self.fetch_on(&Request::get("/admin/backup/index"), &attempts, &mut landing).await {
+                Ok(()) => return Ok(landing.end().await?.0),
+                Err(failure) => {
+                    attempts.extend(begun.elapsed());
+                    attempts.after(failure).await?;
+                }
+            }
+        }
     }
 
-    /// Writes the bytes of a blob to a file, durably; their number and digest are for the caller to compare.
+    /// Writes the bytes of a blob to a file, durably; their number and digest are for the caller to compare. A stream
+    /// that breaks off goes on where it stopped. Unless `patient`, a cluster that says that no copy can be read is believed at
+    /// once.
     ///
     /// # Errors
     /// As [`Self::backup_index`].
-    pub async fn backup_blob(&self, blob: BlobId, size: u64, to: &Path) -> Result<(u64, Sha256), ClientError> {
-        self.fetch(&Request::get("/admin/backup/blob").query("blob_id", blob).query("size", size), to).await
+    pub async fn backup_blob(
+        &self,
+        blob: BlobId,
+        size: u64,
+        to: &Path,
+        patient: bool,
+    ) -> Result<(u64, Sha256), ClientError> {
+        let mut attempts = Attempts::new(&self.wire.limits, &self.clock, None);
+        let mut landing = Landing::create(to).await?;
+        loop {
+            let before = landing.size;
+            let request = Request::get("/admin/backup/blob").query("blob_id", blob).query("size", size);
+            match self.fetch_on(&request.query("offset", before), &attempts, &mut landing).await {
+                Ok(()) => return landing.end().await,
+                Err(failure) => {
+                    if landing.size > before {
+                        attempts.progressed();
+                    }
+                    match failure {
+                        Failure::NotNow { cause, code: code @ Some(Code::NoReplicaAvailable), .. } if !patient => {
+                            return Err(ClientError::not_now(code, cause));
+                        }
+                        failure => attempts.after(failure).await?,
+                    }
+                }
+            }
+        }
     }
 
     /// # Errors
@@ -84,53 +125,68 @@ impl Directory {
         self.nothing("/restore/done", done).await
     }
 
-    /// Streams an answer to a file, from its start in each attempt, and syncs it.
-    async fn fetch(&self, request: &Request, to: &Path) -> Result<(u64, Sha256), ClientError> {
-        let mut attempts = Attempts::new(&self.wire.limits, &self.clock, None);
-        loop {
-            let node = self.node_for(request, attempts.remaining()).await;
-            let limit = self.wire.limits.answer.min(attempts.remaining()).max(std::time::Duration::from_millis(1));
-            let fetched = match self.wire.attempt(&node, request, limit, false).await {
-                Ok(response) => self.land(&node.url, response, to).await,
-                Err(failure) => Err(failure),
-            };
-            match fetched {
-                Ok(fetched) => return Ok(fetched),
-                Err(failure) => {
-                    if !matches!(failure, Failure::Final(_)) {
-                        self.wire.nodes.failed(&node);
-                    }
-                    attempts.after(failure).await?;
-                }
-            }
+    /// One attempt: what an answer has is put behind what came before.
+    async fn fetch_on(
+        &self,
+        request: &Request,
+        attempts: &Attempts<'_>,
+        landing: &mut Landing<'_>,
+    ) -> Result<(), Failure> {
+        let node = self.node_for(request, attempts.remaining()).await;
+        let limit = self.wire.limits.answer.min(attempts.remaining()).max(Duration::from_millis(1));
+        let fetched = match self.wire.attempt(&node, request, limit, false).await {
+            Ok(response) => landing.take(&node.url, response, self.wire.limits.stall).await,
+            Err(failure) => Err(failure),
+        };
+        if matches!(&fetched, Err(failure) if !matches!(failure, Failure::Final(_))) {
+            self.wire.nodes.failed(&node);
+        }
+        fetched
+    }
+}
+
+/// A file that bytes arrive in, over several attempts.
+struct Landing<'a> {
+    path: &'a Path,
+    file: tokio::fs::File,
+    hash: sha2::Sha256,
+    size: u64,
+}
+
+impl<'a> Landing<'a> {
+    async fn create(path: &'a Path) -> Result<Self, ClientError> {
+        match tokio::fs::File::create(path).await {
+            Ok(file) => Ok(Self { path, file, hash: sha2::Sha256::new(), size: 0 }),
+            Err(error) => Err(cannot_write(path, &error)),
         }
     }
 
-    async fn land(
-        &self,
-        node: &url::Url,
-        mut response: reqwest::Response,
-        to: &Path,
-    ) -> Result<(u64, Sha256), Failure> {
-        let cannot = |error| Failure::Final(ClientError::local(format_args!("cannot write {}", to.display()), &error));
-        let mut file = tokio::fs::File::create(to).await.map_err(cannot)?;
-        let (mut hash, mut size) = (sha2::Sha256::new(), 0);
+    async fn take(&mut self, node: &url::Url, mut response: reqwest::Response, stall: Duration) -> Result<(), Failure> {
         loop {
-            match tokio::time::timeout(self.wire.limits.stall, response.chunk()).await {
+            match tokio::time::timeout(stall, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => {
-                    hash.update(&chunk);
-                    size += chunk.len() as u64;
-                    file.write_all(&chunk).await.map_err(cannot)?;
+                    let written = self.file.write_all(&chunk).await;
+                    written.map_err(|error| Failure::Final(cannot_write(self.path, &error)))?;
+                    self.hash.update(&chunk);
+                    self.size += chunk.len() as u64;
                 }
-                Ok(Ok(None)) => break,
+                Ok(Ok(None)) => return Ok(()),
                 Ok(Err(_)) => return Err(Failure::Unreachable { cause: format!("{node}: the stream broke off") }),
                 Err(_) => return Err(Failure::Unreachable { cause: format!("{node}: the stream stalled") }),
             }
         }
-        file.flush().await.map_err(cannot)?;
-        file.sync_all().await.map_err(cannot)?;
-        Ok((size, Sha256(hash.finalize().into())))
     }
+
+    async fn end(mut self) -> Result<(u64, Sha256), ClientError> {
+        let cannot = |error| cannot_write(self.path, &error);
+        self.file.flush().await.map_err(cannot)?;
+        self.file.sync_all().await.map_err(cannot)?;
+        Ok((self.size, Sha256(self.hash.finalize().into())))
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> ClientError {
+    ClientError::local(format_args!("cannot write {}", path.display()), error)
 }
 
 /// A row as `/restore/rows` takes it.

@@ -13,6 +13,8 @@ pub struct ClientError {
     message: String,
     /// An attempt before this answer may have taken effect, so that the answer may be about its effect.
     pub(super) after_unknown: bool,
+    /// Why no node could do it, where the last one that was asked said so.
+    said: Option<Code>,
 }
 
 /// What the caller can conclude, and so what it should do next.
@@ -32,7 +34,7 @@ pub enum ErrorKind {
 
 impl ClientError {
     const fn of(kind: ErrorKind, message: String) -> Self {
-        Self { kind, message, after_unknown: false }
+        Self { kind, message, after_unknown: false, said: None }
     }
 
     pub(super) fn refused(problem: Problem) -> Self {
@@ -42,6 +44,11 @@ impl ClientError {
 
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self::of(ErrorKind::Unavailable, message.into())
+    }
+
+    /// The same, with the reason that a node gave.
+    pub(super) fn not_now(said: Option<Code>, message: impl Into<String>) -> Self {
+        Self { said, ..Self::unavailable(message) }
     }
 
     pub(super) fn outcome_unknown(key: impl Into<String>, message: impl Into<String>) -> Self {
@@ -72,9 +79,10 @@ impl ClientError {
         }
     }
 
-    /// The stable code of a refusal. Nothing for other errors, and for codes that this build does not know.
+    /// The stable code of a refusal, or of why it could not be done now. Nothing for other errors, and for codes that this
+    /// build does not know.
     pub fn code(&self) -> Option<Code> {
-        self.problem().and_then(|problem| Code::parse(&problem.code))
+        self.problem().map_or(self.said, |problem| Code::parse(&problem.code))
     }
 }
 

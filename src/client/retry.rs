@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::error::ClientError;
 use crate::clock::SharedClock;
+use crate::protocol::problem::Code;
 
 /// The longest `Retry-After` that is honoured: an election takes well under a second.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -50,7 +51,7 @@ pub(super) enum Failure {
     /// The node cannot be reached, or did not get the whole of the request. Nothing was done; the next one may do it.
     Unreachable { cause: String },
     /// The node says that it cannot do it now. Nothing was done.
-    NotNow { cause: String, retry_after: Option<Duration> },
+    NotNow { cause: String, code: Option<Code>, retry_after: Option<Duration> },
     /// It may have been done; the next attempt under the same key tells.
     Unknown { cause: String },
 }
@@ -67,13 +68,15 @@ pub(super) struct Attempts<'a> {
     key: Option<String>,
     /// Whether an attempt may have taken effect.
     unknown: bool,
+    /// Why a node could not do it at the last attempt, where one said so.
+    said: Option<Code>,
 }
 
 impl<'a> Attempts<'a> {
     pub(super) fn new(limits: &'a Limits, clock: &'a SharedClock, key: Option<String>) -> Self {
         let started = Instant::now();
         let deadline = started + limits.retry_for;
-        Self { limits, clock, started, deadline, failed: 0, extensions: 0, key, unknown: false }
+        Self { limits, clock, started, deadline, failed: 0, extensions: 0, key, unknown: false, said: None }
     }
 
     pub(super) fn remaining(&self) -> Duration {
@@ -103,13 +106,17 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// When there is none: the failure is final, or the deadline is near.
     pub(super) async fn after(&mut self, failure: Failure) -> Result<(), ClientError> {
+        self.said = match &failure {
+            Failure::NotNow { code, .. } => *code,
+            _ => None,
+        };
         let (cause, retry_after) = match failure {
             Failure::Final(mut error) => {
                 error.after_unknown = self.unknown;
                 return Err(error);
             }
             Failure::Unreachable { cause } => (cause, None),
-            Failure::NotNow { cause, retry_after } => (cause, retry_after),
+            Failure::NotNow { cause, retry_after, .. } => (cause, retry_after),
             Failure::Unknown { cause } => {
                 self.unknown = true;
                 (cause, None)
@@ -131,7 +138,10 @@ impl<'a> Attempts<'a> {
                 key.clone(),
                 format!("the change may or may not have been made, no node could tell within {spent:.1} s ({cause})"),
             ),
-            _ => ClientError::unavailable(format!("no directory node could do it within {spent:.1} s ({cause})")),
+            _ => {
+                let message = format!("no directory node could do it within {spent:.1} s ({cause})");
+                ClientError::not_now(self.said, message)
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::options::Member;
 use crate::domain::NodeId;
@@ -92,6 +93,9 @@ pub enum ChangeError {
     Busy(String),
     #[error("this node stops: {0}")]
     Stopped(String),
+    /// It may be made yet. To ask for it again is harmless, and tells.
+    #[error("the change may or may not have been made: {0}")]
+    Unknown(String),
 }
 
 /// A change that runs here, or that ended and was not asked about since.
@@ -103,7 +107,7 @@ pub(crate) struct Changing {
 #[derive(Clone, Debug)]
 pub(crate) enum State {
     Runs(Progress),
-    Ended(Result<Progress, Obstacle>),
+    Ended(Result<Progress, Obstacle>, Instant),
 }
 
 /// Why a change does not go on.
@@ -113,6 +117,8 @@ pub(crate) enum Obstacle {
     NotLeader(String),
     Refused(String),
     Busy(String),
+    /// It is in the log of a leader that has lost its office, or waits for a majority.
+    Unknown(String),
 }
 
 /// What one attempt at the leader comes to, also on the wire.

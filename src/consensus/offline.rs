@@ -5,9 +5,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 use super::formation::DataDir;
-use super::machine::Replicated;
 use super::rocks;
-use super::state::{StateStore, digest};
+use super::state::{StateDb, StateStore, digest};
 use crate::domain::check;
 use crate::domain::check::Violation;
 
@@ -36,11 +35,9 @@ pub fn inspect(data_dir: &Path) -> anyhow::Result<Inspection> {
     }
     // Held to the end: a node that started meanwhile would write beneath us.
     let _lock = DataDir::take(data_dir)?;
-    let machine = Replicated { policy: crate::domain::command::Policy::default() };
-    let store = StateStore::open(&rocks::Shared::new(), state, 0, &machine)?;
-    let db = store.db();
+    let db = StateStore::look(&rocks::Shared::new(), &state)?;
     let view = db.view();
     let violations = check(&view).context("the state cannot be read")?;
     let (state_sha256, rows) = digest(&view).context("the state cannot be read")?;
-    Ok(Inspection { applied_index: store.applied().index, state_sha256, rows, violations })
+    Ok(Inspection { applied_index: StateDb::applied_index(&view)?, state_sha256, rows, violations })
 }

@@ -134,8 +134,9 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         let _ = closed.wait_for(|closed| *closed).await;
     });
     let server = tokio::spawn(graceful.into_future());
-    let leader = tokio::spawn(leader::run(node.clone()));
-    let detection = tokio::spawn(detection::run(node.clone(), lookout));
+    let leader = tokio::spawn(vital("the leader's loop", handle.clone(), leader::run(node.clone())));
+    let detection =
+        tokio::spawn(vital("the detection of dead servers", handle.clone(), detection::run(node.clone(), lookout)));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
     Ok(Directory { handle, node, address, close, server, leader, detection, switchboard })
 }
@@ -181,6 +182,23 @@ impl Directory {
         self.switchboard.close();
         self.handle.shutdown().await;
     }
+}
+
+/// Runs a loop without which a node must not go on leading. Should it end, by a panic or otherwise, the node does, too, and
+/// another one leads.
+async fn vital(name: &'static str, handle: Handle, run: impl Future<Output = ()> + Send + 'static) {
+    struct Ends(&'static str, Handle, bool);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            // One that is aborted when the node stops is dropped without having ended.
+            if self.2 || std::thread::panicking() {
+                self.1.stop(format!("{} ended unexpectedly: this is a bug, see the log for where", self.0));
+            }
+        }
+    }
+    let mut ends = Ends(name, handle, false);
+    run.await;
+    ends.2 = true;
 }
 
 fn consensus_options(

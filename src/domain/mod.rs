@@ -24,7 +24,7 @@ pub mod store;
 mod tables;
 
 pub use answer::{Answer, Outcome, Rejection, RejectionKind};
-pub use apply::apply;
+pub use apply::{SCHEMA_VERSION, apply};
 pub use check::check;
 pub use command::{Command, Proposal, Stamped};
 pub use ids::*;

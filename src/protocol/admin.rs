@@ -93,6 +93,9 @@ pub struct BlobOfBackup {
     /// 32 hexadecimal digits.
     pub blob_id: String,
     pub size: u64,
+    /// The first byte that is wanted: how many came before a stream broke off.
+    #[serde(default)]
+    pub offset: u64,
 }
 
 /// `POST /admin/scrub`: has one server, or all that are up, read and check everything that they hold.

@@ -11,6 +11,8 @@ pub struct Status {
     pub backup: Option<String>,
     pub cluster_id: String,
     pub cluster_name: String,
+    /// The version of the cluster's tables: rows of a newer one cannot be restored into it.
+    pub schema_version: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

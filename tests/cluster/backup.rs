@@ -294,7 +294,8 @@ async fn a_damaged_backup_is_refused_with_the_name_of_the_file() {
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
         for refused in [verify(&dir).await, restore(&dir, &new).await] {
             assert_eq!(refused.code, Some(1), "{name}: {}", refused.err);
-            assert!(refused.err.contains(name) && refused.err.contains("damaged"), "{name}: {}", refused.err);
+            let told = refused.err.contains("damaged") || refused.err.contains("does not name an index");
+            assert!(refused.err.contains(name) && told, "{name}: {}", refused.err);
         }
         flip(path, at);
     }
@@ -303,7 +304,28 @@ async fn a_damaged_backup_is_refused_with_the_name_of_the_file() {
     for refused in [verify(&dir).await, restore(&dir, &new).await] {
         assert!(refused.code == Some(1) && refused.err.contains("is missing"), "{}", refused.err);
     }
+    // Whoever has nothing better gets the rest, and is told what is left out.
+    let poorer = unused(1, 2).await;
+    let config = poorer.nodes[0].config.clone();
+    let args = ["restore", text(&dir), "--config", text(&config), "--without-damaged"];
+    let restored = run("http://127.0.0.1:1", "none", &args).await;
+    assert_eq!((restored.code, restored.out["files"].as_u64()), (Some(0), Some(2)), "{}", restored.err);
+    assert!(restored.err.contains("left out") && restored.err.contains("is missing"), "{}", restored.err);
+    let admin = login(&poorer, "admin").await;
+    assert_eq!(read_all(&poorer, &admin).await, 2);
     fs::rename(&moved, &files[1]).expect("it is moved");
+    // An older backup is not given up for a newer one's damage.
+    write(&cluster, "/4", noise(4, 50_000)).await;
+    back_up(&cluster, &dir).await;
+    let newest = files_below(&dir.join("indexes")).into_iter().max().expect("an index");
+    flip(&newest, 300);
+    let report = verify(&dir).await;
+    assert_eq!((report.code, report.out["backups"].as_array().map(Vec::len)), (Some(1), Some(1)), "{}", report.out);
+    assert_eq!(report.out["backups"][0]["faults"], json!([]));
+    fs::remove_file(&newest).expect("it is removed, as the advice says");
+    let refused = verify(&dir).await;
+    assert!(refused.code == Some(1) && refused.err.contains("--index"), "{}", refused.err);
+    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/4"})).await.0, 204);
 
     // A damaged blob is mended by a backup that looks, while the cluster lives.
     flip(&files[1], 7);
@@ -334,6 +356,12 @@ async fn a_backup_that_breaks_off_leaves_the_last_one_and_goes_on() {
     assert_eq!(broken.code, Some(3), "{}", broken.err);
     assert_eq!(latest(), before);
     assert_eq!(verify(&dir).await.code, Some(0));
+    // Who wants what there is takes it, and hears what is not there.
+    let partial = cluster.dir.path().join("partial");
+    let partly = cli(&cluster, &["--timeout", "8s", "backup", text(&partial), "--allow-missing"]).await;
+    assert_eq!(partly.code, Some(0), "{}", partly.err);
+    assert_eq!(partly.out["missing"].as_array().map(Vec::len), Some(11), "{}", partly.out);
+    assert!(verify(&partial).await.err.contains("11 faults"));
     cluster.servers.iter_mut().for_each(crate::support::Process::start);
     cluster.wait_for_servers(2).await;
 

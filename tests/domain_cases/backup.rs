@@ -4,7 +4,7 @@ use ringmaster::domain::backup::{GAP, Piece, file as file_of, piece};
 use ringmaster::domain::command::{LockProof, NewContent, RestoredRow};
 use ringmaster::domain::plan::{Observed, Task};
 use ringmaster::domain::{
-    ClusterTime, Command, CopyAt, HoldId, MemoryStore, Outcome, RejectionKind, Sha256, Table, plan, query,
+    ClusterTime, Command, CopyAt, HoldId, MemoryStore, Outcome, ReadStore, RejectionKind, Sha256, Table, plan, query,
 };
 
 use crate::cluster::{ADA, BOB, Cluster, file};
@@ -173,6 +173,29 @@ fn a_cluster_is_made_from_another_ones_rows() {
     let Outcome::Locked { fence, .. } = new.must(lock) else { panic!("a lock") };
     assert!(fence.0 > GAP);
     assert!(new.write("/new").file_id.0 > GAP);
+    new.sound();
+}
+
+/// A counter that the backup has no row of was at its beginning then, and may have gone on since.
+#[test]
+fn fences_go_on_where_the_backup_has_no_lock() {
+    let mut old = Cluster::new();
+    old.write("/a");
+    let mut new = new_cluster();
+    let (rows, files) = rows_of(&old.store);
+    let backup = Sha256([5; 32]);
+    new.must(Command::Restore { backup, rows });
+    for row in &files {
+        let content = stored(&mut new, row);
+        new.must(Command::RestoreFile { backup, row: row.clone(), content });
+    }
+    let entries = old.store.scan(Table::Entries, &[], None, 100).expect("no fault").len() as u64;
+    let users = old.store.scan(Table::Users, &[], None, 100).expect("no fault").len() as u64;
+    let grants = old.store.scan(Table::Grants, &[], None, 100).expect("no fault").len() as u64;
+    new.must(Command::RestoreDone { backup, entries, users, grants });
+    let lock = Command::Lock { user: ADA, file: file("/a"), ttl_ms: 60_000, mac_hash: Sha256([8; 32]) };
+    let Outcome::Locked { fence, .. } = new.must(lock) else { panic!("a lock") };
+    assert!(fence.0 > GAP);
     new.sound();
 }
 

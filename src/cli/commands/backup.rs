@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -12,6 +13,7 @@ use crate::cli::session::{Session, parse_duration};
 use crate::client::Directory;
 use crate::clock::SharedClock;
 use crate::protocol::admin::Hold;
+use crate::protocol::problem::Code;
 
 /// Back up the whole cluster into a folder, while it runs
 ///
@@ -29,6 +31,9 @@ pub(in crate::cli) struct Args {
     /// Afterwards remove all backups but the newest N, and the bytes that none of these needs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     prune: Option<u32>,
+    /// Let the backup count even where the bytes of some files cannot be had now; `verify` names them
+    #[arg(long)]
+    allow_missing: bool,
     /// How many files are fetched at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     parallel: u32,
@@ -36,6 +41,9 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
     hold: Duration,
 }
+
+/// Files that are named when their bytes cannot be had.
+const TOLD: usize = 100;
 
 #[derive(Default, Serialize)]
 struct Report {
@@ -45,6 +53,8 @@ struct Report {
     bytes: u64,
     fetched: u64,
     fetched_bytes: u64,
+    /// Files whose bytes could not be had, why, and what that means; the first hundred.
+    missing: Vec<String>,
     swept: Option<Swept>,
 }
 
@@ -70,7 +80,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
 }
 
 async fn back_up(args: &Args, directory: &Directory, folder: &Arc<Folder>) -> Result<Report, CliError> {
-    let temporary = folder.temporary("index");
+    let temporary = folder.temporary_index();
     directory.backup_index(&temporary).await?;
     let (opening, claimed) = (temporary.clone(), folder.clone());
     let index = blocking(move || {
@@ -79,53 +89,103 @@ async fn back_up(args: &Args, directory: &Directory, folder: &Arc<Folder>) -> Re
         Ok(index)
     });
     let index = Arc::new(index.await?);
-    let applied_index = index.head.applied_index;
+    let (applied_index, wanted) = (index.head.applied_index, index.files);
     let mut report = Report { applied_index, sha256: index.sha256.to_string(), ..Report::default() };
 
     let parallel = args.parallel as usize;
     let named =
         stream::unfold(files(index, parallel), |mut files| async { files.recv().await.map(|file| (file, files)) });
+    // Once one file's servers were waited for in vain, the others' are not.
+    let patient = &AtomicBool::new(true);
     let mut fetching = named
         .map(|file| async move {
             let file = file?;
-            let fetched = fetch(directory, folder, &file, args.check).await?;
-            Ok::<_, CliError>((file.content.size, fetched))
+            match fetch(directory, folder, &file, args.check, patient.load(Ordering::Relaxed)).await {
+                // One file that is lost must not keep all the others out of the backup.
+                Err(error) if error.is(Code::NoReplicaAvailable) || error.is(Code::DataCorrupt) => {
+                    patient.store(false, Ordering::Relaxed);
+                    Ok((file.content.size, Came::Missing(error.to_string())))
+                }
+                fetched => Ok::<_, CliError>((file.content.size, fetched?)),
+            }
         })
         .buffer_unordered(parallel)
         .boxed();
-    while let Some((size, fetched)) = fetching.try_next().await? {
+    let mut missing = 0_u64;
+    while let Some((size, came)) = fetching.try_next().await? {
         report.files += 1;
         report.bytes += size;
-        if fetched {
-            report.fetched += 1;
-            report.fetched_bytes += size;
+        match came {
+            Came::Already => {}
+            Came::Fetched => {
+                report.fetched += 1;
+                report.fetched_bytes += size;
+            }
+            Came::Missing(why) => {
+                missing += 1;
+                if report.missing.len() < TOLD {
+                    report.missing.push(why);
+                }
+            }
         }
     }
     drop(fetching);
+    if report.files != wanted {
+        let walked = report.files;
+        return Err(CliError::refused(format!("the index names {wanted} files, and {walked} were looked at")).hint(
+            "this is a defect: please report it; nothing was changed in the folder but for bytes that were added",
+        ));
+    }
+    if missing > 0 {
+        for why in &report.missing {
+            Output::note(format_args!("{why}"));
+        }
+        if !args.allow_missing {
+            return Err(CliError::unavailable(format!(
+                "the bytes of {missing} of {wanted} files cannot be had now; those of the others are in the folder, but \
+                 this backup does not count"
+            ))
+            .hint("back up again when their file servers are back, or when these files are mended or removed")
+            .hint("or let it count without them: --allow-missing"));
+        }
+    }
     let folder = folder.clone();
     blocking(move || folder.land_index(&temporary, applied_index)).await?;
     Ok(report)
 }
 
-/// Whether the blob had to be fetched.
-async fn fetch(directory: &Directory, folder: &Arc<Folder>, file: &NamedFile, check: bool) -> Result<bool, CliError> {
+/// What became of one file's bytes.
+enum Came {
+    Already,
+    Fetched,
+    /// No copy of them can be read, in words.
+    Missing(String),
+}
+
+async fn fetch(
+    directory: &Directory,
+    folder: &Arc<Folder>,
+    file: &NamedFile,
+    check: bool,
+    patient: bool,
+) -> Result<Came, CliError> {
     let content = &file.content;
     let (blob, size) = (content.blob_id, content.size);
     let wanted = (size, content.sha256);
     if folder.look(blob, size)? == Fetched::Already {
         let path = folder.blob_path(blob);
         if !check {
-            return Ok(false);
+            return Ok(Came::Already);
         }
         let shown = path.display().to_string();
         let found = blocking(move || Ok(file_sha256(&path)?)).await?;
         if found == wanted {
-            return Ok(false);
+            return Ok(Came::Already);
         }
         Output::note(format_args!("note: {shown} is damaged and is fetched again"));
     }
-    let temporary = folder.temporary(&blob.to_string());
-    let came = directory.backup_blob(blob, size, &temporary).await.map_err(|error| {
+    let temporary = folder.temporary_blob(blob);
+    let came = directory.backup_blob(blob, size, &temporary, patient).await.map_err(|error| {
         CliError::from(error)
             .about(format_args!("file {}", file.file_id))
             .hint("run the same backup again: it goes on where it stopped")
@@ -139,7 +199,7 @@ async fn fetch(directory: &Directory, folder: &Arc<Folder>, file: &NamedFile, ch
     }
     let folder = folder.clone();
     blocking(move || folder.land_blob(&temporary, blob)).await?;
-    Ok(true)
+    Ok(Came::Fetched)
 }
 
 /// Renews the hold for as long as it is polled; ends when it has lapsed.
@@ -169,6 +229,9 @@ fn describe(report: &Report) -> String {
         "log entry: {}\nindex:     {}\nfiles:     {} with {} bytes\nfetched:   {} with {} bytes\n",
         report.applied_index, report.sha256, report.files, report.bytes, report.fetched, report.fetched_bytes
     );
+    if !report.missing.is_empty() {
+        text.push_str("missing:   the files named above: restore with --without-damaged, or back up again\n");
+    }
     if let Some(swept) = report.swept {
         text.push_str(&format!(
             "removed:   {} backups, {} files with {} bytes\n",

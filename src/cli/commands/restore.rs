@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -38,6 +39,9 @@ pub(in crate::cli) struct Args {
     /// The log entry of the backup to take; the newest one where it is not given
     #[arg(long, value_name = "N")]
     index: Option<u64>,
+    /// Leave out the files whose bytes are damaged or missing in the backup, rather than restore nothing
+    #[arg(long)]
+    without_damaged: bool,
     /// How many files are sent at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     parallel: u32,
@@ -69,23 +73,30 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     let folder = Folder::open(&args.dir)?;
     let path = match args.index {
         None => folder.latest()?,
-        Some(wanted) => {
-            folder.list()?.into_iter().find(|path| path.ends_with(format!("{wanted:020}.idx"))).ok_or_else(|| {
-                CliError::usage(format!("there is no backup of log entry {wanted}"))
-                    .hint("leave out --index for the newest one")
-            })?
-        }
+        Some(wanted) => folder.of_entry(wanted).map_err(|error| CliError::usage(error.to_string()))?,
     };
-    let (folder, index) = blocking(move || {
+    let (folder, index, verified) = blocking(move || {
         let verified = verify_index(&folder, &path, &mut Named::default())?;
         // They were in the cluster that was backed up. What can be had of it is not withheld.
         if let Some(first) = verified.violations.first() {
             let count = verified.violations.len();
             Output::note(format_args!("note: {count} broken invariants were backed up with it, the first is {first}"));
         }
-        Ok((folder, Index::open(&path)?))
+        Ok((folder, Index::open(&path)?, verified))
     })
     .await?;
+    let damaged = Arc::new(verified.damaged);
+    if let Some(first) = verified.faults.first() {
+        let count = damaged.len();
+        if !args.without_damaged {
+            return Err(CliError::refused(format!("{count} files of the backup are damaged, the first: {first}"))
+                .hint("nothing was sent")
+                .hint(ADVICE));
+        }
+        for fault in &verified.faults {
+            Output::note(format_args!("left out: {fault}"));
+        }
+    }
     let index = Arc::new(index);
     let backup = index.sha256;
 
@@ -93,6 +104,10 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     if status.cluster_id == index.head.cluster_id {
         return Err(CliError::refused("this is the very cluster that the backup was taken of")
             .hint("restore into a new cluster"));
+    }
+    if index.head.schema_version > status.schema_version {
+        return Err(CliError::refused("the backup is of a newer release than the new cluster")
+            .hint(format!("run the new cluster with release {} or a newer one", index.head.release)));
     }
     let ours = status.backup.as_deref() == Some(&backup.to_string());
     let refused = match status.state {
@@ -113,8 +128,8 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
         ..Report::default()
     };
     if status.state != State::Restored {
-        send_rows(&directory, &index, &mut report).await?;
-        send_files(&args, &directory, &folder, &index, &mut report).await?;
+        send_rows(&directory, &index, &damaged, &mut report).await?;
+        send_files(&args, &directory, &folder, &index, &damaged, &mut report).await?;
         let (entries, users, grants) = (report.entries, report.users, report.grants);
         directory.restore_done(&Done { backup: backup.to_string(), entries, users, grants }).await?;
     }
@@ -147,11 +162,16 @@ fn secret_hint(error: crate::client::ClientError) -> CliError {
 }
 
 /// Everything but the files: counters, policy, users, directories, grants.
-async fn send_rows(directory: &Directory, index: &Arc<Index>, report: &mut Report) -> Result<(), CliError> {
+async fn send_rows(
+    directory: &Directory,
+    index: &Arc<Index>,
+    damaged: &Arc<BTreeSet<u64>>,
+    report: &mut Report,
+) -> Result<(), CliError> {
     let (sender, mut batches) = tokio::sync::mpsc::channel::<anyhow::Result<Vec<Row>>>(2);
-    let reading = index.clone();
+    let (reading, damaged) = (index.clone(), damaged.clone());
     let counting = tokio::task::spawn_blocking(move || {
-        let counted = read_rows(&reading, &mut |batch| Ok(sender.blocking_send(Ok(batch))?));
+        let counted = read_rows(&reading, &damaged, &mut |batch| Ok(sender.blocking_send(Ok(batch))?));
         counted.map_err(|error| drop(sender.blocking_send(Err(error))))
     });
     while let Some(batch) = batches.recv().await {
@@ -163,17 +183,23 @@ async fn send_rows(directory: &Directory, index: &Arc<Index>, report: &mut Repor
     Ok(())
 }
 
-/// Gives the rows to `send` in bounded batches, and counts entries, users and grants.
-fn read_rows(index: &Index, send: &mut dyn FnMut(Vec<Row>) -> anyhow::Result<()>) -> anyhow::Result<(u64, u64, u64)> {
+/// Gives the rows to `send` in bounded batches, and counts entries, users and grants. What belongs to files that are
+/// left out is left out, too.
+fn read_rows(
+    index: &Index,
+    damaged: &BTreeSet<u64>,
+    send: &mut dyn FnMut(Vec<Row>) -> anyhow::Result<()>,
+) -> anyhow::Result<(u64, u64, u64)> {
     let (mut entries, mut users, mut grants) = (0, 0, 0);
     let (mut batch, mut size) = (Vec::new(), 0);
     for table in [Table::Meta, Table::Policy, Table::Users, Table::Entries, Table::Grants] {
         index.each(table, |key, value| {
             match piece(table, key, value)? {
-                Piece::File(_) => {
-                    entries += 1;
+                Piece::File(file) => {
+                    entries += u64::from(!damaged.contains(&file.file_id.0));
                     return Ok(());
                 }
+                Piece::Grant(_, file, _) if damaged.contains(&file.0) => return Ok(()),
                 Piece::Left => return Ok(()),
                 Piece::Directory(_) => entries += 1,
                 Piece::User(_) => users += 1,
@@ -201,6 +227,7 @@ async fn send_files(
     directory: &Directory,
     folder: &Folder,
     index: &Arc<Index>,
+    damaged: &BTreeSet<u64>,
     report: &mut Report,
 ) -> Result<(), CliError> {
     let (backup, parallel) = (index.sha256, args.parallel as usize);
@@ -210,7 +237,10 @@ async fn send_files(
         while batch.len() < ASKED_AT_ONCE
             && let Some(file) = named.recv().await
         {
-            batch.push(file?);
+            let file = file?;
+            if !damaged.contains(&file.file_id.0) {
+                batch.push(file);
+            }
         }
         if batch.is_empty() {
             return Ok(());

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::backup::blocking;
-use crate::backup::{Folder, Named, Verified, verify_index};
+use crate::backup::{ADVICE, Folder, Named, Verified, verify_index};
 use crate::cli::error::CliError;
 use crate::cli::session::Session;
 use crate::consensus::{Inspection, inspect};
@@ -27,8 +27,11 @@ struct Report {
 
 #[derive(Serialize)]
 struct Backups {
-    latest: PathBuf,
+    latest: Option<PathBuf>,
+    /// The newest first.
     backups: Vec<Verified>,
+    /// What is wrong with the folder, and with indexes that cannot be used at all.
+    unusable: Vec<String>,
 }
 
 pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
@@ -61,14 +64,29 @@ async fn backup(dir: &Path, session: &Session) -> Result<(), CliError> {
     let dir = dir.to_owned();
     let report = blocking(move || {
         let folder = Folder::open(&dir)?;
-        let latest = folder.latest()?;
+        let mut report = Backups { latest: None, backups: Vec::new(), unusable: Vec::new() };
+        match folder.latest() {
+            Ok(latest) => report.latest = Some(latest),
+            Err(error) => report.unusable.push(format!("{error:#}")),
+        }
         let mut known = Named::default();
-        // The newest first: of it a fault is told soonest.
-        let backups = folder.list()?.into_iter().rev().map(|path| verify_index(&folder, &path, &mut known));
-        Ok(Backups { latest, backups: backups.collect::<anyhow::Result<_>>()? })
+        // One that is damaged says nothing about the others.
+        for path in folder.list()?.into_iter().rev() {
+            match verify_index(&folder, &path, &mut known) {
+                Ok(verified) => report.backups.push(verified),
+                Err(error) => report.unusable.push(format!("{error:#}")),
+            }
+        }
+        Ok(report)
     })
     .await?;
     session.out.answer(&report, describe);
+    let faults = report.backups.iter().flat_map(|backup| &backup.faults);
+    let first = report.unusable.first().or_else(|| faults.clone().next());
+    if let Some(first) = first {
+        let found = report.unusable.len() + faults.count();
+        return Err(CliError::refused(format!("{found} faults in the backup, the first: {first}")).hint(ADVICE));
+    }
     let broken: usize = report.backups.iter().map(|backup| backup.violations.len()).sum();
     if broken == 0 {
         return Ok(());
@@ -80,13 +98,20 @@ async fn backup(dir: &Path, session: &Session) -> Result<(), CliError> {
 fn describe(report: &Backups) -> String {
     let mut text = String::new();
     for backup in &report.backups {
-        let Verified { applied_index, sha256, rows, files, bytes, violations, .. } = backup;
+        let Verified { applied_index, sha256, rows, files, bytes, violations, faults, damaged, .. } = backup;
+        let verdict = match damaged.len() {
+            0 => "all as they were written".to_owned(),
+            count => format!("{count} of them damaged or missing"),
+        };
         text.push_str(&format!(
-            "log entry {applied_index}: {rows} rows, {files} files with {bytes} bytes, all as they were written ({sha256})\n"
+            "log entry {applied_index}: {rows} rows, {files} files with {bytes} bytes, {verdict} ({sha256})\n"
         ));
-        for broken in violations {
-            text.push_str(&format!("{broken}\n"));
+        for line in faults.iter().chain(violations) {
+            text.push_str(&format!("  {line}\n"));
         }
+    }
+    for line in &report.unusable {
+        text.push_str(&format!("{line}\n"));
     }
     text
 }

@@ -36,6 +36,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_ENOUGH: u64 = 1_000;
 /// A learner that has got nothing for so long does not take part, for whatever reason.
 const STALLED: Duration = Duration::from_secs(30);
+/// For so long a result waits for those who were cut off while they asked.
+const COLLECTED: Duration = Duration::from_secs(5);
 /// How long a change may wait for its majorities.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -48,7 +50,7 @@ impl Node {
     /// Has whoever leads make the change, or say how far it is.
     pub(crate) async fn change(self: Arc<Self>, change: Change) -> Result<Progress, ChangeError> {
         let deadline = Instant::now() + DEADLINE;
-        let mut first_leader = None;
+        let (mut first_leader, mut uncertain) = (None, false);
         loop {
             if let Some(message) = self.stopped_message() {
                 return Err(ChangeError::Stopped(message));
@@ -72,14 +74,16 @@ impl Node {
                 Leader::There(target) => self.change_there(&target, &change).await,
                 Leader::Unknown(reason) => Err(Obstacle::NotLeader(reason)),
             };
+            uncertain |= matches!(attempt, Err(Obstacle::Unknown(_)));
             match attempt {
                 Ok(progress) => return Ok(progress),
                 Err(Obstacle::Refused(text)) => return Err(ChangeError::Refused(text)),
                 Err(Obstacle::Busy(text)) => return Err(ChangeError::Busy(text)),
-                Err(Obstacle::NotLeader(reason)) if Instant::now() + PAUSE >= deadline => {
-                    return Err(ChangeError::NoLeader(reason));
+                Err(Obstacle::NotLeader(reason) | Obstacle::Unknown(reason)) if Instant::now() + PAUSE >= deadline => {
+                    let error = if uncertain { ChangeError::Unknown } else { ChangeError::NoLeader };
+                    return Err(error(reason));
                 }
-                Err(Obstacle::NotLeader(_)) => sleep(PAUSE).await,
+                Err(Obstacle::NotLeader(_) | Obstacle::Unknown(_)) => sleep(PAUSE).await,
             }
         }
     }
@@ -100,17 +104,19 @@ impl Node {
         let Some(raft) = self.raft.get().cloned().filter(|_| self.office.borrow().is_some()) else {
             return Err(Obstacle::NotLeader(format!("node {} does not lead", self.id)));
         };
-        let patience = if matches!(change, Change::Transfer { .. }) { transfer::TIMEOUT } else { PATIENCE };
+        // A little longer than the hand-over's own, which begins later.
+        let hand_over = transfer::TIMEOUT + Duration::from_millis(500);
+        let patience = if matches!(change, Change::Transfer { .. }) { hand_over } else { PATIENCE };
         let mut state = self.begin(change, raft)?;
         // Most of them are done by then, and those that are refused.
-        let end = async { state.wait_for(|state| matches!(state, State::Ended(_))).await.is_err() };
+        let end = async { state.wait_for(|state| matches!(state, State::Ended(..))).await.is_err() };
         if let Ok(true) = timeout(patience, end).await {
             return Err(Obstacle::NotLeader("the leader is stopping".into()));
         }
         let now = state.borrow().clone();
         match now {
             State::Runs(progress) => Ok(progress),
-            State::Ended(result) => {
+            State::Ended(result, _) => {
                 // Told once: the next request tries again.
                 let mut slot = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
                 slot.take_if(|changing| changing.state.same_channel(&state));
@@ -124,7 +130,12 @@ impl Node {
         let mut slot = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(changing) = slot.as_ref() {
             let runs = matches!(*changing.state.borrow(), State::Runs(_));
-            if changing.change == change {
+            // What came of it is for those who asked and were cut off, and not for whoever asks for the same much later.
+            let fresh = match *changing.state.borrow() {
+                State::Runs(_) => true,
+                State::Ended(_, at) => at.elapsed() < COLLECTED && !matches!(change, Change::Transfer { .. }),
+            };
+            if changing.change == change && fresh {
                 return Ok(changing.state.clone());
             }
             if runs {
@@ -150,7 +161,7 @@ impl Node {
                 Ok(_) => tracing::info!(%change, "the cluster was changed"),
                 Err(why) => tracing::info!(%change, ?why, "the cluster was not changed"),
             }
-            told.send_replace(State::Ended(result));
+            told.send_replace(State::Ended(result, Instant::now()));
         });
         Ok(state)
     }
@@ -398,21 +409,22 @@ impl Task<'_> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(written) = timeout(left, write()).await else {
-                return refused(format!(
-                    "{what} waits for a majority of the nodes: it may yet be done, see `ringmaster cluster status`"
-                ));
+                return Err(Obstacle::Unknown(format!("{what} waits for a majority of the nodes")));
             };
             let error = match written {
                 Ok(_) => return Ok(()),
                 Err(RaftError::APIError(error)) => error,
-                Err(RaftError::Fatal(fatal)) => return Err(Obstacle::NotLeader(fatal.to_string())),
+                Err(RaftError::Fatal(fatal)) => return Err(Obstacle::Unknown(fatal.to_string())),
             };
             match error {
                 ClientWriteError::ChangeMembershipError(
                     ChangeMembershipError::InProgress(_) | ChangeMembershipError::UncommittedLeaderLog(_),
                 ) => sleep(PAUSE).await,
                 ClientWriteError::ChangeMembershipError(error) => return refused(error.to_string()),
-                error => return Err(Obstacle::NotLeader(error.to_string())),
+                // Given before anything is written.
+                error @ ClientWriteError::ForwardToLeader(_) => return Err(Obstacle::NotLeader(error.to_string())),
+                // Written, and then overtaken by an election: a later leader may have it.
+                error => return Err(Obstacle::Unknown(error.to_string())),
             }
         }
     }

@@ -173,7 +173,11 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
                 measure_disk(&node);
                 ask_all(&node);
                 node.settle_membership(&raft);
-                node.receiver.forget(STALE_TRANSFER, node.state.applied().index);
+                let forgetful = Arc::clone(&node);
+                // It may wait for a piece that is just being synced, and delete files.
+                tokio::task::spawn_blocking(move || {
+                    forgetful.receiver.forget(STALE_TRANSFER, forgetful.state.applied().index);
+                });
                 if node.log.appended_bytes() - snapshot_at >= node.tuning.snapshot_after_bytes {
                     snapshot_at = node.log.appended_bytes();
                     // Its failure is that of the whole node, and seen below.

@@ -279,6 +279,11 @@ impl Handle {
         self.node.compute_metrics()
     }
 
+    /// Has the node end by itself, with this message: for a part of the process that it cannot go on without.
+    pub fn stop(&self, message: impl Into<String>) {
+        self.node.stopper.stop(message);
+    }
+
     /// Holds a message once the node must end by itself: the disk failed, the log is damaged, the state machine met
     /// what it does not know. The process then exits with it and a non-zero code.
     pub fn stopped(&self) -> watch::Receiver<Option<String>> {

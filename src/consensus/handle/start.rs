@@ -131,6 +131,14 @@ fn open_disk(options: &Options, machine: &dyn Machine, stopper: Stopper) -> anyh
     )?;
     let state = StateStore::open(&shared, within("state"), node_id, machine)?;
     let snapshots = Snapshots::open(within("snapshots"))?;
+    // A crash within the installation of a snapshot, or a power cut that took entries which were applied, leaves a state
+    // that is ahead of the log. The log is purged up to the state then, and followers that lack those entries need a
+    // snapshot that has them.
+    let (applied, covered) =
+        (state.applied().index, snapshots.current().and_then(|snapshot| snapshot.meta.last_log_id));
+    if applied > log.last_index() && applied > covered.map(|id| id.index) {
+        snapshots.take(&state.db())?;
+    }
     ensure!(
         identity.cluster.is_some() || log.is_pristine(),
         "{} has a Raft log, but its node.json names no cluster: bring that file back from a backup of this directory",

@@ -120,6 +120,12 @@ impl LogStore {
         self.ends().purged.map(|id| id.index)
     }
 
+    /// The last entry, also where it is purged.
+    pub(crate) fn last_index(&self) -> Option<u64> {
+        let ends = self.ends();
+        ends.last.or(ends.purged).map(|id| id.index)
+    }
+
     /// Whether nothing was ever stored here.
     pub(crate) fn is_pristine(&self) -> bool {
         let ends = self.ends();

@@ -21,6 +21,10 @@ pub(crate) trait Machine: Send + Sync + 'static {
     /// Applies one log entry and gives its encoded answer. A fault stops this node.
     fn apply(&self, store: &mut dyn Store, index: u64, entry: &[u8]) -> Result<Vec<u8>, Fault>;
 
+    /// # Errors
+    /// When the rows are of a version that this program does not know, and would spoil.
+    fn knows(&self, store: &dyn ReadStore) -> Result<(), Fault>;
+
     /// The cluster time of the last entry applied.
     fn cluster_time(&self, store: &dyn ReadStore) -> Result<ClusterTime, Fault>;
 

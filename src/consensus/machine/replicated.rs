@@ -3,7 +3,8 @@
 use super::Machine;
 use crate::domain::command::Policy;
 use crate::domain::{
-    ClusterId, ClusterTime, Command, Fault, Proposal, ReadStore, Stamped, Store, WallTime, apply, encode_answer, query,
+    ClusterId, ClusterTime, Command, Fault, Proposal, ReadStore, SCHEMA_VERSION, Stamped, Store, WallTime, apply,
+    encode_answer, query,
 };
 
 pub(crate) struct Replicated {
@@ -19,6 +20,16 @@ impl Machine for Replicated {
     fn apply(&self, store: &mut dyn Store, index: u64, entry: &[u8]) -> Result<Vec<u8>, Fault> {
         let stamped = Stamped::decode(entry)?;
         Ok(encode_answer(&apply(store, index, &stamped)?))
+    }
+
+    fn knows(&self, store: &dyn ReadStore) -> Result<(), Fault> {
+        match query::schema_version(store)? {
+            Some(found) if found > SCHEMA_VERSION => Err(Fault(format!(
+                "its rows are of schema {found}, and this release knows {SCHEMA_VERSION}: start the release that the other \
+                 nodes run"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn cluster_time(&self, store: &dyn ReadStore) -> Result<ClusterTime, Fault> {

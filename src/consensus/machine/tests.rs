@@ -33,6 +33,10 @@ impl Machine for Registers {
         Ok(index.to_be_bytes().to_vec())
     }
 
+    fn knows(&self, _: &dyn ReadStore) -> Result<(), Fault> {
+        Ok(())
+    }
+
     fn cluster_time(&self, store: &dyn ReadStore) -> Result<ClusterTime, Fault> {
         let bytes = store.get(Table::Meta, TIME)?;
         Ok(ClusterTime(bytes.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap()))))

@@ -121,6 +121,27 @@ impl StateStore {
         })
     }
 
+    /// Opens the database in `root` to be looked at: nothing is made, swept away or written.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub(crate) fn look(shared: &rocks::Shared, root: &Path) -> anyhow::Result<StateDb> {
+        let path = root.join(CURRENT);
+        let text = fs::read_to_string(&path).with_context(|| {
+            format!(
+                "cannot read {}, which says where the state is: is this a directory node's data_dir?",
+                path.display()
+            )
+        })?;
+        let generation: u64 = text.trim().parse().with_context(|| format!("{} holds no number", path.display()))?;
+        let dir = root.join(generation.to_string());
+        anyhow::ensure!(dir.join("CURRENT").is_file(), "{} is named in {CURRENT} and not there", dir.display());
+        let options = shared.database(WRITE_BUFFERS);
+        let db = DB::open_cf_descriptors_read_only(&options, &dir, families(shared), false)
+            .with_context(|| format!("cannot open the state database in {}", dir.display()))?;
+        Ok(StateDb { dir, generation, db: Some(db), obsolete: AtomicBool::new(false) })
+    }
+
     /// The database of now. A caller keeps it for one query or one batch.
     pub(crate) fn db(&self) -> Arc<StateDb> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
@@ -174,10 +195,7 @@ impl StateDb {
     fn open(shared: &rocks::Shared, root: &Path, generation: u64, node_id: u64) -> anyhow::Result<Self> {
         let dir = root.join(generation.to_string());
         let options = shared.database(WRITE_BUFFERS);
-        let families = std::iter::once("default")
-            .chain(Table::ALL.iter().map(|table| table.name()))
-            .map(|name| ColumnFamilyDescriptor::new(name, shared.column_family(WRITE_BUFFER)));
-        let db = DB::open_cf_descriptors(&options, &dir, families).map_err(|error| {
+        let db = DB::open_cf_descriptors(&options, &dir, families(shared)).map_err(|error| {
             if error.kind() == rocksdb::ErrorKind::Corruption {
                 anyhow::anyhow!(damage::explain("state database", &dir, node_id, error.as_ref()))
             } else {
@@ -232,11 +250,18 @@ impl StateDb {
     }
 
     pub(crate) fn applied_record(&self) -> Result<AppliedRecord, Fault> {
-        match self.latest().get(Table::Meta, APPLIED_KEY)? {
-            Some(bytes) => records::open(APPLIED_KEY, &bytes)
-                .map_err(|error| Fault(format!("the applied mark in {}: {error}", self.dir.display()))),
+        self.record_in(&self.latest())
+    }
+
+    fn record_in(&self, store: &dyn ReadStore) -> Result<AppliedRecord, Fault> {
+        match store.get(Table::Meta, APPLIED_KEY)? {
+            Some(bytes) => records::open(APPLIED_KEY, &bytes).map_err(|error| self.unreadable(&error)),
             None => Ok(AppliedRecord::default()),
         }
+    }
+
+    fn unreadable(&self, error: &dyn std::fmt::Display) -> Fault {
+        Fault(format!("the applied mark in {}: {error}", self.dir.display()))
     }
 
     /// The last log entry in a view of the tables.
@@ -248,15 +273,15 @@ impl StateDb {
     }
 
     pub(crate) fn applied_state(&self) -> Result<(Option<LogId>, StoredMembership), Fault> {
-        self.applied_record()?
-            .into_parts()
-            .map_err(|error| Fault(format!("the applied mark in {}: {error}", self.dir.display())))
+        self.applied_record()?.into_parts().map_err(|error| self.unreadable(&error))
     }
 
     pub(crate) fn roster(&self) -> Result<Roster, Fault> {
-        let (_, membership) = self.applied_state()?;
+        // Both of one moment: a newcomer that is used and no member yet would be told that it was removed.
+        let view = self.view();
+        let (_, membership) = self.record_in(&view)?.into_parts().map_err(|error| self.unreadable(&error))?;
         let members: BTreeSet<u64> = membership.nodes().map(|(id, _)| *id).collect();
-        let mut used = match self.latest().get(Table::Meta, USED_KEY)? {
+        let mut used = match view.get(Table::Meta, USED_KEY)? {
             Some(bytes) => records::open::<UsedRecord>(USED_KEY, &bytes)
                 .map_err(|error| Fault(format!("the ids used in {}: {error}", self.dir.display())))?
                 .ids
@@ -269,6 +294,7 @@ impl StateDb {
     }
 
     fn progress(&self, machine: &dyn Machine) -> Result<Applied, Fault> {
+        machine.knows(&self.latest()).map_err(|fault| Fault(format!("{}: {}", self.dir.display(), fault.0)))?;
         let index = self.applied_record()?.last.map(|id| id.index);
         // An empty database may have no clock row yet.
         let time = if index.is_some() { machine.cluster_time(&self.latest())? } else { ClusterTime(0) };
@@ -285,6 +311,11 @@ impl Drop for StateDb {
             tracing::warn!(%error, "an old state database stays on the disk until the next start");
         }
     }
+}
+
+fn families(shared: &rocks::Shared) -> impl Iterator<Item = ColumnFamilyDescriptor> {
+    let names = std::iter::once("default").chain(Table::ALL.iter().map(|table| table.name()));
+    names.map(|name| ColumnFamilyDescriptor::new(name, shared.column_family(WRITE_BUFFER)))
 }
 
 /// SHA-256 over every row of the state machine, and their number. Our own marks are left out: they tell of the log.

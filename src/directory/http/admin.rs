@@ -12,14 +12,14 @@ use tokio::time::timeout;
 use super::App;
 use super::auth::Token;
 use super::cluster::server_info;
-use super::request::Json;
+use super::request::{Headers, Json};
 use crate::client::blobs::{BlobError, ServerAddress};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
 use crate::domain::command::Policy;
 use crate::domain::query;
 use crate::domain::rows::SweepKind;
-use crate::domain::{Command, Fault, Proposal, ReadStore, ServerId};
+use crate::domain::{Command, Fault, Proposal, ReadStore, ServerId, UserId};
 use crate::protocol::admin;
 use crate::protocol::api::ServerInfo;
 use crate::protocol::problem::Code;
@@ -36,13 +36,30 @@ impl super::Node {
         token: &Token,
         query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
     ) -> ApiResult<T> {
-        let reading = self.read_as(token, move |store, session| session.admin.then(|| query(store)).transpose());
+        Ok(self.ask_as_admin(token, query).await?.1)
+    }
+
+    /// The same, and which admin it is.
+    async fn ask_as_admin<T: Send + 'static>(
+        &self,
+        token: &Token,
+        query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
+    ) -> ApiResult<(UserId, T)> {
+        let reading = self
+            .read_as(token, move |store, session| session.admin.then(|| Ok((session.user, query(store)?))).transpose());
         reading.await?.ok_or_else(|| {
             ApiError::new(
                 Code::Forbidden,
                 "only an admin may do this: log in as the cluster's first account, which is its admin",
             )
         })
+    }
+
+    /// A change of an admin, who may send it again, as this node may: by its name it takes effect once, so that a late
+    /// repetition undoes nothing that came after it. `parts` are what makes the request this request.
+    async fn command_once(&self, headers: &Headers, admin: UserId, parts: &[&[u8]], command: Command) -> ApiResult<()> {
+        let operation = Some(headers.operation(self, admin, parts));
+        self.propose(Proposal { operation, command }).await.map(drop)
     }
 
     pub(crate) async fn command(&self, command: Command) -> ApiResult<()> {
@@ -59,15 +76,19 @@ pub(crate) async fn policy(State(node): State<App>, token: Token) -> ApiResult<B
 pub(crate) async fn set_policy(
     State(node): State<App>,
     token: Token,
+    headers: Headers,
     Json(change): Json<admin::PolicyChange>,
 ) -> ApiResult<Body<admin::Policy>> {
-    let old = node.read_as_admin(&token, |store| query::policy(store)).await?;
+    let (admin, old) = node.ask_as_admin(&token, |store| query::policy(store)).await?;
     let new = changed(&old, &change);
     if new != old {
-        node.command(Command::SetPolicy { policy: new.clone() }).await?;
+        let asked = format!("{change:?}");
+        let command = Command::SetPolicy { policy: new.clone() };
+        node.command_once(&headers, admin, &[b"policy", asked.as_bytes()], command).await?;
         tracing::info!(?old, ?new, "the policy was changed");
     }
-    Ok(Body(shown(&new)))
+    // What holds now: a request that was sent again changed nothing this time.
+    Ok(Body(shown(&node.read_as_admin(&token, |store| query::policy(store)).await?)))
 }
 
 fn shown(policy: &Policy) -> admin::Policy {
@@ -97,12 +118,14 @@ fn changed(old: &Policy, change: &admin::PolicyChange) -> Policy {
 pub(crate) async fn drain(
     State(node): State<App>,
     token: Token,
+    headers: Headers,
     Json(asked): Json<admin::Drain>,
 ) -> ApiResult<Body<ServerInfo>> {
-    node.read_as_admin(&token, |_| Ok(())).await?;
+    let (admin, ()) = node.ask_as_admin(&token, |_| Ok(())).await?;
     let server_id = ServerId(asked.server_id);
     let command = if asked.cancel { Command::Undrain { server_id } } else { Command::Drain { server_id } };
-    node.command(command).await?;
+    let parts: [&[u8]; 3] = [b"drain", &server_id.0.to_be_bytes(), &[u8::from(asked.cancel)]];
+    node.command_once(&headers, admin, &parts, command).await?;
     tracing::info!(%server_id, cancel = asked.cancel, "an admin has a file server emptied, or taken back");
     let ring = node.handle().read(|store| query::ring(store)).await?;
     let server = ring.servers.iter().find(|server| server.server_id == server_id).ok_or_else(|| unknown(server_id))?;
@@ -124,11 +147,13 @@ pub(crate) async fn remove(
 pub(crate) async fn rebalance(
     State(node): State<App>,
     token: Token,
+    headers: Headers,
     Json(asked): Json<admin::Rebalance>,
 ) -> ApiResult<StatusCode> {
-    node.read_as_admin(&token, |_| Ok(())).await?;
+    let (admin, ()) = node.ask_as_admin(&token, |_| Ok(())).await?;
     let kind = SweepKind::Balance;
-    node.command(if asked.stop { Command::StopSweep { kind } } else { Command::StartSweep { kind } }).await?;
+    let command = if asked.stop { Command::StopSweep { kind } } else { Command::StartSweep { kind } };
+    node.command_once(&headers, admin, &[b"rebalance", &[u8::from(asked.stop)]], command).await?;
     tracing::info!(stop = asked.stop, "an admin has begun or stopped a rebalance");
     Ok(StatusCode::NO_CONTENT)
 }

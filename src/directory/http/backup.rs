@@ -104,17 +104,21 @@ pub(crate) async fn index(State(node): State<App>, token: Token) -> ApiResult {
     Ok(octets(Body::from_stream(rest)))
 }
 
-/// A blob's bytes, also of one that is garbage by now. The caller knows its digest.
+/// A blob's bytes from an offset on, also of one that is garbage by now. The caller knows its digest.
 pub(crate) async fn blob(State(node): State<App>, token: Token, Query(asked): Query<BlobOfBackup>) -> ApiResult {
     let blob_id = BlobId::parse(&asked.blob_id)
         .ok_or_else(|| ApiError::invalid("a blob_id is 32 lower-case hexadecimal digits: take it from the index"))?;
+    let range: Range<u64> = asked.offset..asked.size;
+    if range.start > range.end {
+        return Err(ApiError::invalid("the offset is behind the end: leave it out to begin at the start"));
+    }
+    let left = range.end - range.start;
     let holders = node.read_as_admin(&token, move |store| query::holders(store, blob_id)).await?;
     if holders.is_empty() {
         return Err(ApiError::new(Code::NotFound, "no file server has this blob: begin the backup again"));
     }
     let mut sources: Vec<ServerAddress> = holders.iter().map(address).collect();
     sources.sort_by_key(|at| node.servers.is_suspect(at.server_id)); // Stable: the others stay in order.
-    let range: Range<u64> = 0..asked.size;
     let mut response = if range.is_empty() {
         octets(Body::empty())
     } else {
@@ -126,7 +130,7 @@ pub(crate) async fn blob(State(node): State<App>, token: Token, Query(asked): Qu
         let opened = download(node.blobs.clone(), blob_id, sources, range, report).await;
         octets(Body::from_stream(opened.map_err(unavailable)?))
     };
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(asked.size));
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(left));
     Ok(response)
 }
 

@@ -66,6 +66,11 @@ impl From<ChangeError> for ApiError {
         match error {
             ChangeError::Refused(text) => Self::invalid(text),
             ChangeError::Busy(text) => Self::new(Code::ChangeUnderWay, text),
+            ChangeError::Unknown(cause) => Self::new(
+                Code::OutcomeUnknown,
+                "the change may or may not have been made: ask for the same again, or see `ringmaster cluster status`",
+            )
+            .because(cause),
             ChangeError::NoLeader(cause) | ChangeError::Stopped(cause) => Self::no_leader().because(cause),
         }
     }

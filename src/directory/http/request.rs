@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
-use super::App;
 use super::linger::linger;
+use super::{App, Node};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::transfer::condition::Conditions;
 use crate::domain::command::{FileRef, LockProof, Operation, PathRef, Precondition};
@@ -124,12 +124,12 @@ impl Headers {
 
     /// The operation under which the change takes effect once. Where the client named none, the node does, so that
     /// its own retry after a change of leader is safe. `parts` are what makes the request this request.
-    pub(crate) fn operation(&self, node: &App, user: UserId, parts: &[&[u8]]) -> Operation {
+    pub(crate) fn operation(&self, node: &Node, user: UserId, parts: &[&[u8]]) -> Operation {
         let id = self.operation_id(node);
         Operation { user, id, fingerprint: fingerprint(node, parts) }
     }
 
-    pub(crate) fn operation_id(&self, node: &App) -> String {
+    pub(crate) fn operation_id(&self, node: &Node) -> String {
         // A client's ids and the node's own live in two name spaces, so that neither can take the other's.
         match &self.idempotency_key {
             Some(key) => format!("c:{key}"),
@@ -144,7 +144,7 @@ impl Headers {
 }
 
 /// A keyed digest of what a request asks for. Keyed, since it covers passwords too.
-pub(crate) fn fingerprint(node: &App, parts: &[&[u8]]) -> Sha256 {
+pub(crate) fn fingerprint(node: &Node, parts: &[&[u8]]) -> Sha256 {
     Sha256(node.secret.mac("fingerprint", parts))
 }
 

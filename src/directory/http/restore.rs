@@ -27,9 +27,10 @@ const MAX_ASKED: usize = 1000;
 
 pub(crate) async fn status(State(node): State<App>, _: ClusterMember) -> ApiResult<ResponseBody<Status>> {
     let look = |store: &dyn crate::domain::ReadStore| {
-        Ok((query::cluster_info(store)?, query::restore(store)?, query::is_unused(store)?))
+        let schema_version = query::schema_version(store)?.unwrap_or_default();
+        Ok((query::cluster_info(store)?, query::restore(store)?, query::is_unused(store)?, schema_version))
     };
-    let (cluster, restore, unused) = node.handle().read(look).await?;
+    let (cluster, restore, unused, schema_version) = node.handle().read(look).await?;
     let cluster = cluster.ok_or_else(ApiError::no_leader)?;
     let state = match restore {
         Some(restore) if restore.done => Stage::Restored,
@@ -39,7 +40,7 @@ pub(crate) async fn status(State(node): State<App>, _: ClusterMember) -> ApiResu
     };
     let backup = restore.map(|restore| restore.backup.to_string());
     let (cluster_id, cluster_name) = (cluster.cluster_id.to_string(), cluster.name);
-    Ok(ResponseBody(Status { state, backup, cluster_id, cluster_name }))
+    Ok(ResponseBody(Status { state, backup, cluster_id, cluster_name, schema_version }))
 }
 
 pub(crate) async fn rows(State(node): State<App>, _: ClusterMember, Json(asked): Json<Rows>) -> ApiResult<StatusCode> {

@@ -6,8 +6,8 @@ use crate::domain::rows::{ClusterInfo, SweepKind};
 use crate::domain::stop::{Stop, require};
 use crate::domain::{ClusterId, Outcome, RejectionKind, tables};
 
-/// The version of the tables that this program starts a cluster with.
-const SCHEMA_VERSION: u64 = 1;
+/// The version of the tables that this program starts a cluster with, and the newest that it knows.
+pub const SCHEMA_VERSION: u64 = 1;
 
 /// The longest time that a policy may name: ten years. It keeps sums of times far from overflow.
 const MAX_POLICY_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;

@@ -27,6 +27,8 @@ mod servers;
 mod share;
 mod sweeps;
 
+pub use cluster::SCHEMA_VERSION;
+
 use super::command::{Operation, Policy, Stamped};
 use super::overlay::Overlay;
 use super::rows::Done;

@@ -141,7 +141,7 @@ impl Change<'_> {
     }
 
     /// Lets a backup into a cluster that nobody ever used, or the same one again.
-    fn admit_backup(&self, backup: &Sha256) -> Result<Restore, Stop> {
+    fn admit_backup(&mut self, backup: &Sha256) -> Result<Restore, Stop> {
         let refused = |detail: &str| Err(reject(RejectionKind::AlreadyExists, detail));
         match tables::restore(self.store)? {
             Some(restore) if restore.done => refused("this cluster was restored before: restore into a new one"),
@@ -150,7 +150,15 @@ impl Change<'_> {
             }
             Some(restore) => Ok(restore),
             None if !query::is_unused(self.store)? => refused("this cluster is in use: restore into a new one"),
-            None => Ok(Restore { backup: *backup, entries: 0, users: 0, grants: 0, done: false }),
+            None => {
+                // What the backup has no row of begins at nothing there, and goes on above that all the same.
+                tables::put_last_fence(self.store, Fence(GAP))?;
+                for counter in [Counter::File, Counter::User] {
+                    let first = counter.peek(self.store)?;
+                    counter.set(self.store, first.saturating_add(GAP))?;
+                }
+                Ok(Restore { backup: *backup, entries: 0, users: 0, grants: 0, done: false })
+            }
         }
     }
 }
