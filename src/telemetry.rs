@@ -143,9 +143,13 @@ impl Metrics {
     /// A histogram with the upper bounds `buckets`, in the unit that the name ends in.
     pub fn histogram(&self, name: &str, help: &str, buckets: impl IntoIterator<Item = f64>) -> Histogram {
         let histogram = Histogram::new(buckets);
-        let mut registered = self.claim(name);
-        registered.registry.register(name, help_text(help), histogram.clone());
+        self.keep_histogram(name, help, &histogram);
         histogram
+    }
+
+    /// A histogram that somebody else fills.
+    pub fn keep_histogram(&self, name: &str, help: &str, histogram: &Histogram) {
+        self.claim(name).registry.register(name, help_text(help), histogram.clone());
     }
 
     /// A gauge that is read when it is scraped. `read` must neither block nor touch these metrics.

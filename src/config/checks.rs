@@ -133,6 +133,9 @@ pub(super) fn directory(config: &DirectoryConfig) -> Result<(), ConfigError> {
         "`raft.snapshot_after_bytes` is less than 1MiB: snapshots would take longer than what they save; the default is \"256MiB\""
             .into()
     });
+    problems.require((1..=8 << 20).contains(&raft.snapshot_piece), || {
+        "`raft.snapshot_piece` is not between 1B and 8MiB: the default is \"1MiB\"".into()
+    });
     problems.require(raft.sync_delay <= Duration::from_secs(1), || "`raft.sync_delay` is more than a second".into());
     problems.finish()
 }

@@ -257,6 +257,14 @@ const DIRECTORY: &[Key] = &[
         Value("256MiB"),
         "bytes of log entries between two snapshots, if that is sooner",
     ),
+    Key {
+        hidden: true,
+        ..key("raft.keep_entries", Integer, Value("5000"), "for tests: log entries before the last snapshot that stay")
+    },
+    Key {
+        hidden: true,
+        ..key("raft.snapshot_piece", Size, Value("1MiB"), "for tests: bytes of a snapshot that one request carries")
+    },
     Key { hidden: true, ..key("raft.sync_delay", Duration, Value("0s"), "for tests: added to every sync of the log") },
 ];
 

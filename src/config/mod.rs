@@ -190,6 +190,11 @@ pub struct Raft {
     /// Or bytes of them, whichever comes first.
     #[serde(deserialize_with = "values::size")]
     pub snapshot_after_bytes: u64,
+    /// Log entries before the last snapshot that stay.
+    pub keep_entries: u64,
+    /// Bytes of a snapshot that one request carries.
+    #[serde(deserialize_with = "values::size")]
+    pub snapshot_piece: u64,
     /// A switch for tests: added to every sync of the log.
     #[serde(with = "humantime_serde")]
     pub sync_delay: Duration,

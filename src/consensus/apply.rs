@@ -15,6 +15,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 
+use super::damage;
 use super::machine::Machine;
 use super::records::AppliedRecord;
 use super::snapshot::{Snapshot, SnapshotFiles, Snapshots};
@@ -130,15 +131,21 @@ impl StateMachine {
 
     /// A fault while applying stops the node: going on would part it from the others.
     fn fatal(&self, fault: &Fault) -> io::Error {
-        self.stopper.stop(format!(
-            "{fault}. This node stops, because going on without that change would part it from the others. Nothing \
-             acknowledged is lost: look at the disk, or start the version that the other nodes run"
-        ));
+        let text = fault.to_string();
+        let message = damage::with_remedy(&*text);
+        self.stopper.stop(if message == text {
+            format!(
+                "{fault}. This node stops, because going on without that change would part it from the others. Nothing \
+                 acknowledged is lost: look at the disk, or start the version that the other nodes run"
+            )
+        } else {
+            message
+        });
         io::Error::other(fault.to_string())
     }
 
     fn failed(&self, error: &anyhow::Error) -> io::Error {
-        let message = format!("{error:#}");
+        let message = damage::with_remedy(format!("{error:#}"));
         self.stopper.stop(message.clone());
         io::Error::other(message)
     }

@@ -64,6 +64,8 @@ pub struct Tuning {
     pub propose_deadline: Duration,
     /// How long a linearizable read tries before it answers that there is no leader.
     pub read_deadline: Duration,
+    /// A leader whose syncs of the log take longer than this hands over, see `handle/relief.rs`.
+    pub slow_sync: Duration,
     /// A test switch: every sync of the log takes this much longer.
     pub sync_delay: Option<Duration>,
 }
@@ -82,6 +84,8 @@ impl Default for Tuning {
             snapshot_chunk_bytes: 1 << 20,
             propose_deadline: Duration::from_secs(6),
             read_deadline: Duration::from_secs(3),
+            // Eyeballed: a sound disk takes milliseconds, a busy one tens of them.
+            slow_sync: Duration::from_millis(200),
             sync_delay: None,
         }
     }

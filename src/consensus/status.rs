@@ -64,6 +64,8 @@ pub struct MemberStatus {
     pub snapshot_index: Option<u64>,
     /// Bytes that its disk has left.
     pub disk_free: Option<u64>,
+    /// The median of how long its last syncs of the log took. Nothing where it had nothing to sync of late.
+    pub sync: Option<Duration>,
     /// The release that it runs. Empty where it has not said.
     pub version: String,
 }
@@ -85,6 +87,10 @@ pub struct Metrics {
     pub snapshots: u64,
     /// The last entry that the newest snapshot covers.
     pub snapshot_index: u64,
+    /// Bytes of snapshots that came from other nodes.
+    pub snapshot_received: u64,
+    /// Bytes that did not come again when a transfer that had broken off was taken up.
+    pub snapshot_resumed: u64,
     /// Entries that are committed and that this node has not applied.
     pub lag: u64,
     /// Bytes left on the disk of the data directory.

@@ -230,6 +230,8 @@ fn consensus_options(
             election_max: config.raft.election_max,
             snapshot_after: config.raft.snapshot_after,
             snapshot_after_bytes: config.raft.snapshot_after_bytes,
+            keep_entries: config.raft.keep_entries,
+            snapshot_chunk_bytes: usize::try_from(config.raft.snapshot_piece).unwrap_or(usize::MAX),
             sync_delay: Some(config.raft.sync_delay).filter(|delay| !delay.is_zero()),
             ..Tuning::default()
         },
@@ -247,6 +249,11 @@ fn observe(metrics: &Metrics, handle: &Handle) {
         metrics.observe_gauge(name, help, move || i64::try_from(read(&handle.metrics())).unwrap_or(i64::MAX));
     };
     counter("ringmaster_raft_log_syncs_total", "Syncs of the Raft log to the disk", |raft| raft.log_syncs);
+    metrics.keep_histogram(
+        "ringmaster_raft_sync_seconds",
+        "How long syncs of the Raft log to the disk took",
+        &handle.sync_seconds(),
+    );
     counter("ringmaster_raft_commits_total", "Log entries applied", |raft| raft.commits);
     counter("ringmaster_raft_snapshots_total", "Snapshots taken", |raft| raft.snapshots);
     counter("ringmaster_raft_read_rounds_total", "Rounds that confirmed the leader for reads", |raft| raft.read_rounds);
@@ -257,6 +264,14 @@ fn observe(metrics: &Metrics, handle: &Handle) {
     gauge("ringmaster_raft_last_log_index", "Index of the last log entry", |raft| raft.last_log_index);
     gauge("ringmaster_raft_lag_entries", "Entries that are committed and not applied here", |raft| raft.lag);
     gauge("ringmaster_raft_snapshot_index", "Index that the newest snapshot covers", |raft| raft.snapshot_index);
+    counter("ringmaster_raft_snapshot_received_bytes_total", "Bytes of snapshots that came from other nodes", |raft| {
+        raft.snapshot_received
+    });
+    counter(
+        "ringmaster_raft_snapshot_resumed_bytes_total",
+        "Bytes of snapshots that did not come again, because a transfer that broke off went on where it was",
+        |raft| raft.snapshot_resumed,
+    );
     gauge("ringmaster_raft_purged_index", "Index up to which the log is gone", |raft| raft.purged_index);
     gauge("ringmaster_raft_members", "Members of the cluster, voters and learners", |raft| raft.members);
     gauge("ringmaster_raft_members_unreachable", "Members that do not answer this node", |raft| raft.unreachable);

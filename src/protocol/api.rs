@@ -266,6 +266,10 @@ pub struct NodeInfo {
     /// Bytes left on its disk.
     #[serde(default)]
     pub disk_free: Option<u64>,
+    /// Milliseconds that its disk took of late to sync the log: the median of the last seconds. Null where it had
+    /// nothing to sync.
+    #[serde(default)]
+    pub sync_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
 }

@@ -3,11 +3,19 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests print what they measured")]
 
+mod catch_up;
+mod disks;
 mod frozen;
+mod full_disk;
 mod history;
 mod kills;
+#[path = "../cluster/load.rs"]
+#[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
+mod load;
 mod planned;
+mod power;
 mod signals;
+mod slow_disk;
 #[path = "../cluster/support.rs"]
 #[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
 mod support;

@@ -114,8 +114,8 @@ fn sentence(progress: &MemberProgress) -> String {
 fn describe(cluster: &Cluster) -> String {
     let leader = cluster.leader_id.map_or_else(|| "no leader".to_owned(), |leader| format!("node {leader} leads"));
     let mut table = Table::with_titles(
-        &[true, false, false, true, true, true, true, true],
-        &["NODE", "ROLE", "REACHABLE", "LOG", "APPLIED", "LAG", "SNAPSHOT", "DISK FREE", "VERSION", "URL", "PEERS AT"],
+        &[true, false, false, true, true, true, true, true, true],
+        &["NODE", "ROLE", "REACHABLE", "LOG", "APPLIED", "LAG", "SNAPSHOT", "DISK FREE", "SYNC", "VERSION", "URL", "PEERS AT"],
     );
     for node in &cluster.nodes {
         let role = match node.role {
@@ -132,6 +132,7 @@ fn describe(cluster: &Cluster) -> String {
             or_dash(node.lag),
             or_dash(node.snapshot_index),
             or_dash(node.disk_free.map(human_size)),
+            or_dash(node.sync_ms.map(|ms| format!("{ms} ms"))),
             if node.version.is_empty() { "-".to_owned() } else { node.version.clone() },
             node.url.clone(),
             node.peer.clone(),

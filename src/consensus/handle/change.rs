@@ -166,16 +166,17 @@ impl Node {
         Ok(state)
     }
 
+    /// Whether this node runs a change at the moment.
+    pub(super) fn is_changing(&self) -> bool {
+        let running = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().is_some_and(|changing| matches!(*changing.state.borrow(), State::Runs(_)))
+    }
+
     /// Ends a change that a former leader left between its two majorities. Called again and again on the leader.
     pub(super) fn settle_membership(self: &Arc<Self>, raft: &RaftNode) {
-        if self.office.borrow().is_none() || !is_joint(raft) {
+        if self.office.borrow().is_none() || !is_joint(raft) || self.is_changing() {
             return;
         }
-        let running = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if running.as_ref().is_some_and(|changing| matches!(*changing.state.borrow(), State::Runs(_))) {
-            return;
-        }
-        drop(running);
         let raft = raft.clone();
         tokio::spawn(async move {
             let nothing = ChangeMembers::AddVoterIds(BTreeSet::new());

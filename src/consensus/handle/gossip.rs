@@ -11,13 +11,12 @@ use super::super::formation::Identity;
 use super::super::status::{MemberStatus, Metrics, Role, Status};
 use super::super::transport::{Call, decode, encode};
 use super::super::types::LogId;
-use super::node::{Leader, Node, PeerStatus, RaftNode};
+use super::node::{Leader, Node, PeerStatus, REACHABLE, RaftNode};
+use super::relief::Relief;
 use crate::domain::NodeId;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_millis(900);
-/// A node that answered this long ago counts as reachable: two rounds may be lost.
-const REACHABLE: Duration = Duration::from_millis(3_000);
 /// A node that lacks more than this of what is committed says that it is not ready: its reads would wait too long.
 /// Eyeballed: about a second of applying.
 const MAX_LAG: u64 = 10_000;
@@ -35,6 +34,7 @@ impl Node {
             committed_index: metrics.and_then(|m| index(m.local_committed).max(index(m.cluster_committed))),
             snapshot_index: index(self.snapshots.current().and_then(|snapshot| snapshot.meta.last_log_id)),
             disk_free: Some(self.disk_free.load(Ordering::Relaxed)),
+            sync_us: self.log.sync_pace().map(|pace| u64::try_from(pace.median.as_micros()).unwrap_or(u64::MAX)),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             you_were_removed: false,
         }
@@ -100,6 +100,7 @@ impl Node {
                 lag: word.map(|word| lag(committed, word.applied_index)),
                 snapshot_index: word.and_then(|word| word.snapshot_index),
                 disk_free: word.and_then(|word| word.disk_free),
+                sync: word.and_then(|word| word.sync_us).map(Duration::from_micros),
                 version: word.map(|word| word.version.clone()).unwrap_or_default(),
             }
         };
@@ -122,8 +123,9 @@ impl Node {
     pub(crate) fn publish_status(&self) {
         let mut next = self.compute_status();
         for member in &mut next.members {
-            // It would change all the time. Whoever wants it looks at the status itself.
+            // They would change all the time. Whoever wants them looks at the status itself.
             member.silent = None;
+            member.sync = None;
         }
         self.status.send_if_modified(|status| {
             let changed = *status != next;
@@ -146,6 +148,8 @@ impl Node {
             purged_index: self.log.purged_index().unwrap_or(0),
             snapshots: self.snapshots.taken(),
             snapshot_index: own.snapshot_index.unwrap_or(0),
+            snapshot_received: self.receiver.received(),
+            snapshot_resumed: self.receiver.resumed(),
             lag: lag(own.committed_index, own.applied_index),
             disk_free: own.disk_free.unwrap_or(0),
             members: members.len() as u64,
@@ -167,12 +171,14 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
     let mut rounds = tokio::time::interval(INTERVAL);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut snapshot_at = node.log.appended_bytes();
+    let mut relief = Relief::default();
     loop {
         tokio::select! {
             _ = rounds.tick() => {
                 measure_disk(&node);
                 ask_all(&node);
                 node.settle_membership(&raft);
+                relief.look(&node, &raft);
                 let forgetful = Arc::clone(&node);
                 // It may wait for a piece that is just being synced, and delete files.
                 tokio::task::spawn_blocking(move || {

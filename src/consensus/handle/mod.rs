@@ -6,6 +6,7 @@ mod node;
 mod office;
 mod propose;
 mod read;
+mod relief;
 mod serve;
 mod start;
 mod transfer;
@@ -29,6 +30,7 @@ use super::options::Options;
 use super::state::StateDb;
 use super::status::{AskError, Metrics, PeerService, ProposeError, ReadError, Status};
 use crate::domain::{Answer, ClusterTime, Fault, NodeId, Proposal, ReadStore, decode_answer};
+use crate::telemetry::Histogram;
 
 /// Queries that run at the same time on threads for blocking work; more wait.
 const MAX_QUERIES: usize = 64;
@@ -282,6 +284,11 @@ impl Handle {
     /// Has the node end by itself, with this message: for a part of the process that it cannot go on without.
     pub fn stop(&self, message: impl Into<String>) {
         self.node.stopper.stop(message);
+    }
+
+    /// How long each sync of the log took, in seconds.
+    pub fn sync_seconds(&self) -> Histogram {
+        self.node.log.sync_seconds()
     }
 
     /// Holds a message once the node must end by itself: the disk failed, the log is damaged, the state machine met

@@ -30,6 +30,9 @@ use crate::domain::{ClusterId, ClusterTime, NodeId};
 
 pub(crate) type RaftNode = Raft<TypeConfig, StateMachine>;
 
+/// A node that answered this long ago counts as reachable: two rounds of questions may be lost.
+pub(crate) const REACHABLE: Duration = Duration::from_millis(3_000);
+
 /// A node. Its tasks and its handles share it.
 pub(crate) struct Node {
     pub id: NodeId,
@@ -216,6 +219,8 @@ pub(crate) struct PeerStatus {
     pub committed_index: Option<u64>,
     pub snapshot_index: Option<u64>,
     pub disk_free: Option<u64>,
+    /// The median of its syncs of the log in the last seconds, in microseconds.
+    pub sync_us: Option<u64>,
     pub version: String,
     /// Not about itself: it has applied that whoever asks is no member any more.
     pub you_were_removed: bool,

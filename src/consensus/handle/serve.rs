@@ -9,6 +9,7 @@ use openraft::raft::AppendEntriesResponse;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::super::damage;
 use super::super::formation::{self, Form, Hello};
 use super::super::snapshot::Snapshot;
 use super::super::transport::{Arrived, Call, Finish, Inbound, decode, encode};
@@ -51,6 +52,18 @@ impl Node {
             self.save_identity(&accepted).map_err(|error| format!("{error:#}"))?;
         }
         Ok(())
+    }
+
+    /// The answer to a piece of a snapshot that was not taken in. A disk that refuses it ends this node: it would be sent
+    /// again and again, and nobody would know why.
+    fn refuses(&self, error: &anyhow::Error) -> String {
+        let text = format!("{error:#}");
+        let told = damage::with_remedy(format!("cannot take in a snapshot: {text}"));
+        if told.ends_with(&text) {
+            return text;
+        }
+        self.stopper.stop(told);
+        text
     }
 
     fn note_leader(&self) {
@@ -111,16 +124,16 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
         Call::SnapshotBegin => {
             let offer = decode(&body)?;
             let receiver = Arc::clone(&node.receiver);
-            let there = blocking(move || receiver.begin(from.0, offer).map_err(|error| format!("{error:#}"))).await?;
+            let there = blocking(move || receiver.begin(from.0, offer).map_err(|error| node.refuses(&error))).await?;
             Ok(encode(&there))
         }
         Call::SnapshotPiece => {
             let piece = decode(&body)?;
             let receiver = Arc::clone(&node.receiver);
-            blocking(move || receiver.write(from.0, &piece).map_err(|error| format!("{error:#}"))).await?;
+            blocking(move || receiver.write(from.0, &piece).map_err(|error| node.refuses(&error))).await?;
             Ok(encode(&()))
         }
-        Call::SnapshotFinish => finish_snapshot(&node, raft, from, &body).await,
+        Call::SnapshotFinish => finish_snapshot(node, raft, from, &body).await,
         Call::Propose => Ok(encode(&ProposeReply::from(node.propose_here(body).await))),
         Call::Ask => {
             let answer = node.service_runtime.spawn(node.service.serve(from, body)).await;
@@ -155,11 +168,11 @@ where
     Ok(encode(&answer))
 }
 
-async fn finish_snapshot(node: &Node, raft: &RaftNode, from: NodeId, body: &[u8]) -> Result<Bytes, String> {
+async fn finish_snapshot(node: Arc<Node>, raft: &RaftNode, from: NodeId, body: &[u8]) -> Result<Bytes, String> {
     let finish: Finish = decode(body)?;
     let receiver = Arc::clone(&node.receiver);
     let name = finish.name;
-    let files = blocking(move || receiver.finish(from.0, &name).map_err(|error| format!("{error:#}"))).await?;
+    let files = blocking(move || receiver.finish(from.0, &name).map_err(|error| node.refuses(&error))).await?;
     let snapshot = Snapshot { meta: finish.meta, snapshot: files };
     let answer = raft.install_full_snapshot(finish.vote, snapshot).await.map_err(|error| error.to_string())?;
     Ok(encode(&answer))

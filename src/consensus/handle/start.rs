@@ -12,6 +12,7 @@ use openraft::{Config, Raft, SnapshotPolicy};
 use tokio::sync::{mpsc, watch};
 
 use super::super::apply::StateMachine;
+use super::super::damage;
 use super::super::formation::{DataDir, Formed, Forming, Identity, PAUSE, Round};
 use super::super::log::{LogOptions, LogStore};
 use super::super::machine::Machine;
@@ -62,7 +63,8 @@ pub(super) async fn start(
     let (disk, options) = {
         let (machine, stopper) = (Arc::clone(&machine), stopper.clone());
         let open = move || open_disk(&options, &*machine, stopper).map(|disk| (disk, options));
-        tokio::task::spawn_blocking(open).await.context("opening the data directory failed")??
+        let opened = tokio::task::spawn_blocking(open).await.context("opening the data directory failed")?;
+        opened.map_err(|error| anyhow::anyhow!(damage::with_remedy(format!("{error:#}"))))?
     };
     let cluster = Arc::new(RwLock::new(disk.identity.cluster.as_ref().map(|formed| formed.id)));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -84,7 +86,7 @@ pub(super) async fn start(
             run(Arc::clone(&task), queues).await
         };
         if let Err(error) = result.await {
-            task.stopper.stop(format!("{error:#}"));
+            task.stopper.stop(damage::with_remedy(format!("{error:#}")));
         }
     })?;
     Ok(Handle::new(node, Arc::new(running)))

@@ -12,12 +12,15 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::super::damage;
 use super::super::stopper::Stopper;
 use super::super::types::IoFlushed;
+use super::pace::{Pace, SyncPace};
+use crate::telemetry::Histogram;
 
 pub(super) struct Flusher {
     shared: Arc<Shared>,
@@ -28,6 +31,7 @@ struct Shared {
     queue: Mutex<Queue>,
     arrived: Condvar,
     syncs: AtomicU64,
+    pace: Pace,
 }
 
 #[derive(Default)]
@@ -59,7 +63,8 @@ impl Flusher {
         sync_delay: Option<Duration>,
         stopper: Stopper,
     ) -> Self {
-        let shared = Arc::new(Shared { queue: Mutex::default(), arrived: Condvar::new(), syncs: AtomicU64::new(0) });
+        let (queue, arrived) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { queue, arrived, syncs: AtomicU64::new(0), pace: Pace::new() });
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("raft-log-sync".into())
@@ -82,6 +87,16 @@ impl Flusher {
 
     pub(super) fn syncs(&self) -> u64 {
         self.shared.syncs.load(Ordering::Relaxed)
+    }
+
+    /// How long syncs took in the last seconds, nothing where there were none.
+    pub(super) fn pace(&self) -> Option<SyncPace> {
+        self.shared.pace.of_late(Instant::now())
+    }
+
+    /// How long each sync took, in seconds.
+    pub(super) fn durations(&self) -> Histogram {
+        self.shared.pace.all()
     }
 
     fn enqueue(&self, waiter: Waiter) {
@@ -116,16 +131,16 @@ fn run(mut sync: impl FnMut() -> Result<(), String>, shared: &Shared, sync_delay
             std::mem::take(&mut queue.waiting)
         };
         if failure.is_none() {
+            shared.pace.begin(Instant::now());
             if let Some(delay) = sync_delay {
                 std::thread::sleep(delay);
             }
             if let Err(error) = sync() {
-                let message = format!(
-                    "{error}. The disk may be failing or full: check it (dmesg, df) before you start this node again"
-                );
+                let message = damage::with_remedy(error);
                 stopper.stop(message.clone());
                 failure = Some(message);
             }
+            shared.pace.end(Instant::now());
             shared.syncs.fetch_add(1, Ordering::Relaxed);
         }
         for waiter in waiting {
@@ -145,14 +160,14 @@ mod tests {
         let counted = Arc::clone(&calls);
         let sync = move || match counted.fetch_add(1, Ordering::Relaxed) {
             0 => Ok(()),
-            1 => Err("cannot sync /disk: it is gone".to_owned()),
+            1 => Err("cannot sync /disk: IO error: it is gone".to_owned()),
             _ => Ok(()),
         };
         let flusher = Flusher::start(sync, None, stopper.clone());
         flusher.sync().await.unwrap();
         for _ in 0..3 {
             let error = flusher.sync().await.unwrap_err().to_string();
-            assert!(error.contains("cannot sync /disk: it is gone"), "{error}");
+            assert!(error.contains("cannot sync /disk: IO error: it is gone"), "{error}");
         }
         assert_eq!(calls.load(Ordering::Relaxed), 2, "it is not tried again");
         assert!(stopper.message().unwrap().contains("check it (dmesg, df)"));

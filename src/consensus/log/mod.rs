@@ -9,6 +9,7 @@
 //! all the time, out of the way of entries, which are only ever added, cut off or purged.
 
 mod flusher;
+mod pace;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -25,10 +26,12 @@ use prost::Message;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, WriteBatch};
 
 use self::flusher::Flusher;
+pub(crate) use self::pace::SyncPace;
 use super::records::{self, EntryRecord, LogIdRecord, VoteRecord};
 use super::stopper::Stopper;
 use super::types::{Entry, IoFlushed, LogId, TypeConfig, Vote};
 use super::{damage, rocks};
+use crate::telemetry::Histogram;
 
 const ENTRIES: &str = "entries";
 const MARKS: &str = "marks";
@@ -110,6 +113,16 @@ impl LogStore {
         self.0.flusher.syncs()
     }
 
+    /// How long syncs took in the last seconds, nothing where there were none.
+    pub(crate) fn sync_pace(&self) -> Option<SyncPace> {
+        self.0.flusher.pace()
+    }
+
+    /// How long each sync took since it was opened, in seconds.
+    pub(crate) fn sync_seconds(&self) -> Histogram {
+        self.0.flusher.durations()
+    }
+
     /// How many bytes of entries were appended since it was opened.
     pub(crate) fn appended_bytes(&self) -> u64 {
         self.0.appended_bytes.load(Ordering::Relaxed)
@@ -151,7 +164,8 @@ impl LogStore {
 
     fn write(&self, batch: WriteBatch) -> io::Result<()> {
         self.0.db.write_opt(batch, &rocks::unsynced()).map_err(|error| {
-            let message = format!("cannot write to the Raft log in {}: {error}", self.0.damage.dir.display());
+            let dir = self.0.damage.dir.display();
+            let message = damage::with_remedy(format!("cannot write to the Raft log in {dir}: {error}"));
             self.0.damage.stopper.stop(message.clone());
             io::Error::other(message)
         })

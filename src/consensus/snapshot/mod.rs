@@ -1,9 +1,10 @@
 //! Snapshots: checkpoints of the state database, kept as directories.
 //!
 //! Layout of the directory: one subdirectory for each finished snapshot (`<index>-<term>-<leader>`), with the database
-//! in `db` and in `mark` what it covers. One that is being made or received has a name that starts with `new-`, and
-//! gets its own by a rename when it is complete and synced, so that whatever has a final name is whole. There is one of
-//! those most of the time; an older one goes when its last reader has let go of it.
+//! in `db` and in `mark` what it covers. One that is being made has a name that starts with `new-`, and gets its own by
+//! a rename when it is complete and synced, so that whatever has a final name is whole. There is one of those most of
+//! the time; an older one goes when its last reader has let go of it. What another node sends arrives in `incoming`,
+//! which outlives a crash, see `receive`.
 
 mod receive;
 mod send;
@@ -29,6 +30,7 @@ pub(crate) use self::send::{Destination, send};
 pub(crate) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotFiles>;
 
 const TEMPORARY: &str = "new-";
+const INCOMING: &str = "incoming";
 const MARK: &str = "mark";
 const DATABASE: &str = "db";
 
@@ -80,7 +82,7 @@ impl Drop for Files {
 }
 
 impl Snapshots {
-    /// Finds the newest whole snapshot in `root` and sweeps away everything else. A snapshot can always be made again,
+    /// Finds the newest whole snapshot in `root` and sweeps away everything else but what is arriving. A snapshot can always be made again,
     /// so a damaged one is no error.
     ///
     /// # Errors
@@ -88,7 +90,7 @@ impl Snapshots {
     pub(crate) fn open(root: PathBuf) -> anyhow::Result<Self> {
         files::make_dir(&root)?;
         let mut newest: Option<Snapshot> = None;
-        for name in files::list_names(&root)? {
+        for name in files::list_names(&root)?.into_iter().filter(|name| name != INCOMING) {
             let dir = root.join(&name);
             let whole = if name.starts_with(TEMPORARY) { None } else { read_snapshot(&dir) };
             let Some(snapshot) = whole else {

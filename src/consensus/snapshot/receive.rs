@@ -1,12 +1,17 @@
 //! Receiving a snapshot, file by file.
 //!
-//! What arrives is written to a directory with a temporary name. A transfer that broke off goes on where it was when
-//! the same sender offers the same files again; any other offer starts anew. Nothing of this touches the state machine:
-//! the finished directory is handed to Raft, which has it installed or drops it.
+//! A transfer that broke off goes on where it was when the same sender offers the same files again, also after this
+//! process was killed; any other offer starts anew. Nothing of this touches the state machine: the finished directory
+//! is handed to Raft, which has it installed or drops it.
+//!
+//! Layout of `incoming`: the offer in `offer`, and in `db` the files. One that is not complete has `.part` at the end of
+//! its name and loses it when it is complete and synced. So after a crash of the machine whatever has its own name is
+//! whole; and of a part every byte is covered by the checksum that comes with the next piece.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,10 +20,13 @@ use serde::{Deserialize, Serialize};
 
 use super::super::files;
 use super::super::types::Blob;
-use super::{DATABASE, SnapshotFiles, Snapshots, covered_index};
+use super::{DATABASE, INCOMING, SnapshotFiles, Snapshots, covered_index};
 
 /// More files than a database of a hundred million rows has; a limit against nonsense.
 const MAX_FILES: usize = 100_000;
+
+const OFFER: &str = "offer";
+const PART: &str = ".part";
 
 /// The offer of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,12 +58,21 @@ pub(crate) struct Piece {
 pub(crate) struct Receiver {
     snapshots: Arc<Snapshots>,
     incoming: Mutex<Option<Incoming>>,
+    received: AtomicU64,
+    resumed: AtomicU64,
+}
+
+/// What `offer` holds, as MessagePack.
+#[derive(Serialize, Deserialize)]
+struct Noted {
+    from: u64,
+    offer: Offer,
 }
 
 struct Incoming {
     from: u64,
     offer: Offer,
-    target: SnapshotFiles,
+    dir: PathBuf,
     progress: Vec<Progress>,
     touched: Instant,
 }
@@ -68,8 +85,26 @@ struct Progress {
 }
 
 impl Receiver {
+    /// Takes up what a transfer left that broke off with the last process.
     pub(crate) fn new(snapshots: Arc<Snapshots>) -> Self {
-        Self { snapshots, incoming: Mutex::new(None) }
+        let dir = snapshots.root.join(INCOMING);
+        let left = Incoming::left_in(&dir);
+        if left.is_none()
+            && let Err(error) = files::remove_dir(&dir)
+        {
+            tracing::warn!(%error, "what arrived of a snapshot stays on the disk until the next one arrives");
+        }
+        Self { snapshots, incoming: Mutex::new(left), received: AtomicU64::new(0), resumed: AtomicU64::new(0) }
+    }
+
+    /// Bytes that arrived since the start.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that did not come again because transfers went on where they were.
+    pub(crate) fn resumed(&self) -> u64 {
+        self.resumed.load(Ordering::Relaxed)
     }
 
     /// Answers how many bytes of each offered file are here already.
@@ -79,20 +114,15 @@ impl Receiver {
     pub(crate) fn begin(&self, from: u64, offer: Offer) -> anyhow::Result<Vec<u64>> {
         check(&offer)?;
         let mut slot = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
-        let goes_on = slot.as_ref().is_some_and(|incoming| incoming.from == from && incoming.offer == offer);
-        if !goes_on {
-            // First, so that there is room for the new one.
-            *slot = None;
-            let target = SnapshotFiles::new(self.snapshots.temporary_dir()?);
-            target.retire();
-            files::make_dir(&target.database())?;
-            let progress = vec![Progress::default(); offer.files.len()];
-            *slot = Some(Incoming { from, offer, target, progress, touched: Instant::now() });
-        }
-        if let Some(incoming) = slot.as_mut() {
-            incoming.touched = Instant::now();
-        }
-        Ok(slot.iter().flat_map(|incoming| incoming.progress.iter().map(|file| file.received)).collect())
+        let same = slot.take().filter(|incoming| incoming.from == from && incoming.offer == offer);
+        let incoming = match same {
+            Some(incoming) => Incoming { touched: Instant::now(), ..incoming },
+            None => Incoming::begin(self.snapshots.root.join(INCOMING), from, offer)?,
+        };
+        let there: Vec<u64> = incoming.progress.iter().map(|file| file.received).collect();
+        self.resumed.fetch_add(there.iter().sum(), Ordering::Relaxed);
+        *slot = Some(incoming);
+        Ok(there)
     }
 
     /// Writes a piece.
@@ -104,9 +134,11 @@ impl Receiver {
         let incoming = expected(&mut slot, from, &piece.snapshot)?;
         incoming.touched = Instant::now();
         let written = incoming.write(piece);
-        if written.is_err() {
+        if written.is_ok() {
+            self.received.fetch_add(piece.data.0.len() as u64, Ordering::Relaxed);
+        } else {
             // What is here and what the sender believes to be here have parted: the next offer starts anew.
-            *slot = None;
+            discard(&mut slot);
         }
         written
     }
@@ -114,12 +146,13 @@ impl Receiver {
     /// Throws away what stopped arriving `idle` ago, and what this node has applied in the meantime by other means.
     pub(crate) fn forget(&self, idle: Duration, applied: Option<u64>) {
         let mut slot = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = slot.take_if(|incoming| {
+        let old = slot.as_ref().is_some_and(|incoming| {
             let covers = covered_index(&incoming.offer.name);
             incoming.touched.elapsed() >= idle || covers.is_some_and(|index| applied.is_some_and(|at| at >= index))
         });
-        drop(slot);
-        drop(old); // Its files go with it.
+        if old {
+            discard(&mut slot);
+        }
     }
 
     /// The complete snapshot, synced. Its files go away with it unless it is adopted.
@@ -132,14 +165,52 @@ impl Receiver {
         for (offered, progress) in incoming.offer.files.iter().zip(&incoming.progress) {
             ensure!(progress.complete, "the snapshot's file {} is not complete", offered.name);
         }
-        files::sync_dir(&incoming.target.database())?;
-        let target = incoming.target.clone();
+        files::sync_dir(&incoming.dir.join(DATABASE))?;
+        // Another name, so that the next offer, which may come before this is installed, finds its place free.
+        let dir = self.snapshots.temporary_dir()?;
+        fs::remove_dir(&dir)
+            .and_then(|()| fs::rename(&incoming.dir, &dir))
+            .with_context(|| format!("cannot rename {} to {}", incoming.dir.display(), dir.display()))?;
         *slot = None;
-        Ok(target)
+        let files = SnapshotFiles::new(dir);
+        files.retire();
+        // It says what arrived, and this has arrived.
+        fs::remove_file(files.0.dir.join(OFFER)).context("cannot remove a snapshot's offer")?;
+        Ok(files)
     }
 }
 
 impl Incoming {
+    fn begin(dir: PathBuf, from: u64, offer: Offer) -> anyhow::Result<Self> {
+        // First, so that there is room for the new one.
+        files::remove_dir(&dir)?;
+        files::make_dir(&dir.join(DATABASE))?;
+        let noted = Noted { from, offer };
+        let bytes = rmp_serde::to_vec_named(&noted).context("an offer cannot be encoded")?;
+        files::write_atomically(&dir.join(OFFER), |file| file.write_all(&bytes))?;
+        let Noted { from, offer } = noted;
+        let progress = vec![Progress::default(); offer.files.len()];
+        Ok(Self { from, offer, dir, progress, touched: Instant::now() })
+    }
+
+    /// What there is in `dir`, if it can be gone on with.
+    fn left_in(dir: &Path) -> Option<Self> {
+        let Noted { from, offer } = rmp_serde::from_slice(&fs::read(dir.join(OFFER)).ok()?).ok()?;
+        check(&offer).ok()?;
+        let database = dir.join(DATABASE);
+        let mut progress = Vec::new();
+        for file in &offer.files {
+            let whole = fs::metadata(database.join(&file.name)).is_ok_and(|data| data.len() == file.size);
+            progress.push(if whole {
+                // Nobody asks for the checksum of what is complete.
+                Progress { received: file.size, crc: 0, complete: true }
+            } else {
+                part_left(&database.join(format!("{}{PART}", file.name)), file.size).unwrap_or_default()
+            });
+        }
+        Some(Self { from, offer, dir: dir.to_owned(), progress, touched: Instant::now() })
+    }
+
     fn write(&mut self, piece: &Piece) -> anyhow::Result<()> {
         let (Some(offered), Some(progress)) = (self.offer.files.get(piece.file), self.progress.get_mut(piece.file))
         else {
@@ -159,7 +230,7 @@ impl Incoming {
         );
         let crc = crc32c::crc32c_append(progress.crc, &piece.data.0);
         ensure!(crc == piece.crc, "a piece of {} at {} is damaged", offered.name, piece.offset);
-        let path = self.target.database().join(&offered.name);
+        let path = self.dir.join(DATABASE).join(&offered.name);
         let complete = end == offered.size;
         write_at(&path, piece.offset, &piece.data.0, complete)
             .with_context(|| format!("cannot write {}", path.display()))?;
@@ -180,17 +251,47 @@ fn check(offer: &Offer) -> anyhow::Result<()> {
     for file in &offer.files {
         let plain = !file.name.is_empty()
             && !file.name.starts_with('.')
+            && !file.name.ends_with(PART)
             && file.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         ensure!(plain, "the snapshot has a file with the name {:?}", file.name);
     }
     Ok(())
 }
 
-fn write_at(path: &PathBuf, offset: u64, data: &[u8], last: bool) -> std::io::Result<()> {
-    let mut file = if offset == 0 { File::create(path)? } else { OpenOptions::new().write(true).open(path)? };
+fn write_at(path: &Path, offset: u64, data: &[u8], last: bool) -> io::Result<()> {
+    let part = path.with_file_name(format!("{}{PART}", path.file_name().unwrap_or_default().to_string_lossy()));
+    let mut file = if offset == 0 { File::create(&part)? } else { OpenOptions::new().write(true).open(&part)? };
     file.seek(SeekFrom::Start(offset))?;
     file.write_all(data)?;
-    if last { file.sync_all() } else { Ok(()) }
+    if last {
+        file.sync_all()?;
+        fs::rename(&part, path)?;
+    }
+    Ok(())
+}
+
+/// How far a part got. Nothing where it is not shorter than the file: its last piece was written and perhaps not synced.
+fn part_left(path: &Path, size: u64) -> Option<Progress> {
+    let mut file = File::open(path).ok()?;
+    let (mut buffer, mut received, mut crc) = (vec![0; 1 << 20], 0, 0);
+    loop {
+        let count = file.read(&mut buffer).ok()?;
+        if count == 0 {
+            break;
+        }
+        crc = crc32c::crc32c_append(crc, &buffer[..count]);
+        received += count as u64;
+    }
+    (received < size).then_some(Progress { received, crc, complete: false })
+}
+
+/// Forgets what arrives, and removes its files.
+fn discard(slot: &mut Option<Incoming>) {
+    if let Some(incoming) = slot.take()
+        && let Err(error) = files::remove_dir(&incoming.dir)
+    {
+        tracing::warn!(%error, "what arrived of a snapshot stays on the disk until the next one arrives");
+    }
 }
 
 /// The offer of what is in `source`.

@@ -38,17 +38,18 @@ pub(crate) async fn send(
         if there == size && size > 0 {
             continue;
         }
+        ensure!(there <= size, "more of {} is there than was offered", offered.name);
         loop {
-            let step = usize::try_from(size - offset).unwrap_or(usize::MAX).min(piece_bytes);
+            // What is there already is read for the checksum only.
+            let read_only = offset < there;
+            let end = if read_only { there } else { size };
+            let step = usize::try_from(end - offset).unwrap_or(usize::MAX).min(piece_bytes);
             let (returned, data) = blocking(move || read(file, step)).await?;
             file = returned;
             crc = crc32c::crc32c_append(crc, &data);
             let start = offset;
             offset += data.len() as u64;
-            // What is there already is read for the checksum only. A transfer breaks off between pieces, so that no
-            // piece is there in part, unless the sizes of pieces differ; then the other side refuses and the transfer
-            // starts anew.
-            if offset > there || size == 0 {
+            if !read_only {
                 let piece = Piece { snapshot: offer.name.clone(), file: number, offset: start, data: Blob(data), crc };
                 destination.write(&piece).await?;
             }

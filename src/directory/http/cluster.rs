@@ -36,6 +36,7 @@ pub(crate) async fn cluster(State(node): State<App>, token: Token) -> ApiResult<
         lag: member.lag,
         snapshot_index: member.snapshot_index,
         disk_free: member.disk_free,
+        sync_ms: member.sync.map(|sync| u64::try_from(sync.as_millis()).unwrap_or(u64::MAX)),
         version: member.version.clone(),
     });
     Ok(Body(Cluster {
