@@ -248,7 +248,12 @@ const DIRECTORY: &[Key] = &[
     LOG_FORMAT,
     LOG_LEVEL,
     key("raft.heartbeat", Duration, Value("100ms"), "how often the leader shows that it is there"),
-    key("raft.election_min", Duration, Value("300ms"), "shortest silence after which a node stands for election"),
+    key(
+        "raft.election_min",
+        Duration,
+        Value("300ms"),
+        "shortest silence after which a node stands for election; three times as long as a sync takes on the slower half of the disks, or nobody is elected",
+    ),
     key("raft.election_max", Duration, Value("500ms"), "longest such silence; each node draws one in between"),
     key("raft.snapshot_after", Integer, Value("50000"), "log entries between two snapshots"),
     key(

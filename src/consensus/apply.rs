@@ -16,6 +16,7 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, Raf
 use openraft::{EntryPayload, OptionalSend};
 
 use super::damage;
+use super::deferral::Deferral;
 use super::machine::Machine;
 use super::records::AppliedRecord;
 use super::snapshot::{Snapshot, SnapshotFiles, Snapshots};
@@ -31,6 +32,7 @@ pub(crate) struct StateMachine {
     pub snapshots: Arc<Snapshots>,
     pub max_batch_entries: usize,
     pub max_batch_bytes: usize,
+    pub deferral: Deferral,
     /// Entries applied by this process.
     pub commits: Arc<AtomicU64>,
     pub stopper: Stopper,
@@ -71,7 +73,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     /// Takes the checkpoint here, between two batches, so that rows and mark belong together. What is left to the
     /// builder is nothing.
-    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        if !force && self.deferral.defers() {
+            return None;
+        }
         let (store, snapshots) = (Arc::clone(&self.store), Arc::clone(&self.snapshots));
         let taken = blocking(move || snapshots.take(&store.db())).await;
         Some(Builder { taken: Some(taken.and_then(|taken| taken.map_err(|error| self.failed(&error)))) })

@@ -33,7 +33,8 @@ mod tests {
 
     #[test]
     fn a_full_disk_and_a_failing_one_are_told_apart() {
-        let full = with_remedy("cannot write to /d: IO error: No space left on device: While appending to file: /d/1.log");
+        let full =
+            with_remedy("cannot write to /d: IO error: No space left on device: While appending to file: /d/1.log");
         assert!(full.ends_with("Nothing that was acknowledged is lost") && full.contains("df -h"), "{full}");
         let failing = with_remedy("cannot write to /d: Input/output error (os error 5)");
         assert!(failing.contains("os error 5). The disk may be failing: check it (dmesg, df)"), "{failing}");

@@ -6,6 +6,7 @@
 mod apply;
 mod change;
 mod damage;
+mod deferral;
 mod files;
 mod formation;
 mod handle;

@@ -14,13 +14,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::support::{Cluster, Setup, files_below, until};
-use crate::work::Work;
+use crate::work::{Work, from_environment};
 
 const CLIENTS: usize = 4;
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 /// How far the test goes. `RINGMASTER_TEST_ENTRIES=300000 RINGMASTER_TEST_TRANSFER_KILLS=20` is the full size.
 struct Size {
@@ -32,16 +28,16 @@ struct Size {
 
 impl Size {
     fn of_this_run() -> Self {
-        let entries = number("RINGMASTER_TEST_ENTRIES", 3_000);
-        let kills = number("RINGMASTER_TEST_TRANSFER_KILLS", 4);
+        let entries = from_environment("RINGMASTER_TEST_ENTRIES").unwrap_or(3_000);
+        let kills = from_environment("RINGMASTER_TEST_TRANSFER_KILLS").unwrap_or(4);
         // Several snapshots in a node's absence, and a log that holds a small part of it.
         Self { entries, kills, snapshot_after: entries / 6, keep: entries / 60 }
     }
 }
 
 fn dice() -> impl FnMut(u64) -> u64 {
-    let seed = number("RINGMASTER_TEST_SEED", u64::from(std::process::id()) ^ 0xD15C);
-    println!("RINGMASTER_TEST_SEED={seed}");
+    let seed = from_environment("RINGMASTER_TEST_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ 0xD15C);
+    println!("RINGMASTER_TEST_SEED={seed} for the moments of the kills");
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     move |bound| {
         state ^= state << 13;
@@ -173,7 +169,8 @@ impl Trial {
         moment(Duration::from_secs(20), async || {
             let all = snapshot_bytes(&from).max(1);
             let arrived = bytes_below(&incoming(&to));
-            let installs = !incoming(&to).exists() && names(&to.join("snapshots")).iter().any(|name| name.starts_with("new-"))
+            let installs = !incoming(&to).exists()
+                && names(&to.join("snapshots")).iter().any(|name| name.starts_with("new-"))
                 || names(&to.join("state")).iter().any(|name| !before.contains(name) && name != "current.new");
             if share > 100 { installs } else { arrived > 0 && arrived * 100 >= all * share || installs }
         })
@@ -184,7 +181,11 @@ impl Trial {
         let target = self.applied(self.leader().await).await;
         let start = Instant::now();
         while self.cluster.nodes[self.away].is_started() && self.behind(target).await {
-            assert!(start.elapsed() < Duration::from_secs(180), "it does not catch up\n{}", self.cluster.nodes[self.away].log_tail());
+            assert!(
+                start.elapsed() < Duration::from_secs(180),
+                "it does not catch up\n{}",
+                self.cluster.nodes[self.away].log_tail()
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -263,7 +264,8 @@ async fn a_node_that_was_away_for_long_catches_up_by_snapshot_whatever_is_killed
                 trial.cluster.http.get(url).send().await.is_ok()
             })
             .await;
-            moment(Duration::from_secs(5), async || metric("ringmaster_raft_snapshot_received_bytes_total").await > 0).await;
+            moment(Duration::from_secs(5), async || metric("ringmaster_raft_snapshot_received_bytes_total").await > 0)
+                .await;
             let again = metric("ringmaster_raft_snapshot_resumed_bytes_total").await;
             println!("  {again} of {there} bytes did not come again");
             resumed += again;
@@ -285,9 +287,11 @@ async fn a_node_that_was_away_for_long_catches_up_by_snapshot_whatever_is_killed
     report.expect_clean();
     // What is not in use any more is gone from the disks.
     until("old snapshots are gone", async || {
-        trial.cluster.nodes.iter().all(|node| {
-            names(&node.data.join("snapshots")).len() == 1 && names(&node.data.join("state")).len() == 2
-        })
+        trial
+            .cluster
+            .nodes
+            .iter()
+            .all(|node| names(&node.data.join("snapshots")).len() == 1 && names(&node.data.join("state")).len() == 2)
     })
     .await;
     for node in &trial.cluster.nodes {
@@ -295,7 +299,11 @@ async fn a_node_that_was_away_for_long_catches_up_by_snapshot_whatever_is_killed
         let snapshots = bytes_below(&node.data.join("snapshots"));
         println!("{}: log {log} bytes, state {state}, snapshot {snapshots}", node.name);
         // Twice its memtables of closed write-ahead logs, and what follows the last snapshot.
-        assert!(log < (96 << 20) + (trial.size.snapshot_after + trial.size.keep) * 1_000, "{} keeps {log} bytes", node.name);
+        assert!(
+            log < (96 << 20) + (trial.size.snapshot_after + trial.size.keep) * 1_000,
+            "{} keeps {log} bytes",
+            node.name
+        );
     }
     trial.expect_one_state().await;
 }

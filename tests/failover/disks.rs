@@ -55,7 +55,9 @@ impl Disks {
         let mut this = Self { disks: Vec::new(), _dir: TempDir::new().expect("a temporary directory") };
         for number in 1..=count {
             if let Err(why) = this.add(number, mebibytes) {
-                eprintln!("SKIPPED: disks of their own cannot be made here (root, mkfs.ext4, loop devices, python3): {why}");
+                eprintln!(
+                    "SKIPPED: disks of their own cannot be made here (root, mkfs.ext4, loop devices, python3): {why}"
+                );
                 return None;
             }
         }

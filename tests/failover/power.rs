@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 
 use crate::disks::Disks;
 use crate::support::{Cluster, Setup};
-use crate::work::{Report, Work};
+use crate::work::{Report, Work, from_environment};
 
 const NODES: usize = 3;
 const SERVERS: usize = 3;
@@ -15,8 +15,8 @@ const CLIENTS: usize = 6;
 const MEBIBYTES: u64 = 512;
 
 /// `RINGMASTER_TEST_POWER_CUTS=20` for a long run.
-fn rounds() -> usize {
-    std::env::var("RINGMASTER_TEST_POWER_CUTS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
+fn rounds() -> u64 {
+    from_environment("RINGMASTER_TEST_POWER_CUTS").unwrap_or(3)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,6 +68,9 @@ async fn cut_again_and_again(disks: Disks, plant: Option<&str>) -> Report {
         }
         cluster.start_all();
         cluster.wait_ready().await;
+        // The account and its token were acknowledged before all else.
+        let (status, answer) = cluster.get(0, "/all?limit=1").await;
+        assert_ne!(status, 401, "the first account is gone: {answer}");
         if plant.is_some() {
             // What is lost need not let anybody go on.
             break;

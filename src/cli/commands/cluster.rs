@@ -115,7 +115,20 @@ fn describe(cluster: &Cluster) -> String {
     let leader = cluster.leader_id.map_or_else(|| "no leader".to_owned(), |leader| format!("node {leader} leads"));
     let mut table = Table::with_titles(
         &[true, false, false, true, true, true, true, true, true],
-        &["NODE", "ROLE", "REACHABLE", "LOG", "APPLIED", "LAG", "SNAPSHOT", "DISK FREE", "SYNC", "VERSION", "URL", "PEERS AT"],
+        &[
+            "NODE",
+            "ROLE",
+            "REACHABLE",
+            "LOG",
+            "APPLIED",
+            "LAG",
+            "SNAPSHOT",
+            "DISK FREE",
+            "SYNC",
+            "VERSION",
+            "URL",
+            "PEERS AT",
+        ],
     );
     for node in &cluster.nodes {
         let role = match node.role {

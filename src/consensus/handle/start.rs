@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::super::apply::StateMachine;
 use super::super::damage;
+use super::super::deferral::Deferral;
 use super::super::formation::{DataDir, Formed, Forming, Identity, PAUSE, Round};
 use super::super::log::{LogOptions, LogStore};
 use super::super::machine::Machine;
@@ -327,6 +328,7 @@ async fn open_raft(node: &Arc<Node>) -> anyhow::Result<RaftNode> {
         snapshots: Arc::clone(&node.snapshots),
         max_batch_entries: node.tuning.max_batch_entries,
         max_batch_bytes: node.tuning.max_batch_bytes,
+        deferral: Deferral::new(node.sending.clone(), node.log.appended()),
         commits: Arc::clone(&node.commits),
         stopper: node.stopper.clone(),
     };

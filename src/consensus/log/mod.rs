@@ -63,7 +63,7 @@ struct Inner {
     ends: Mutex<Ends>,
     max_read_bytes: usize,
     damage: Damage,
-    appended_bytes: AtomicU64,
+    appended_bytes: Arc<AtomicU64>,
 }
 
 /// Where the log ends on either side. Kept in memory, because openraft asks often.
@@ -104,7 +104,7 @@ impl LogStore {
             ends: Mutex::new(ends),
             max_read_bytes: options.max_read_bytes,
             damage,
-            appended_bytes: AtomicU64::new(0),
+            appended_bytes: Arc::default(),
         })))
     }
 
@@ -126,6 +126,11 @@ impl LogStore {
     /// How many bytes of entries were appended since it was opened.
     pub(crate) fn appended_bytes(&self) -> u64 {
         self.0.appended_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The counter of that.
+    pub(crate) fn appended(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.appended_bytes)
     }
 
     /// Where the log was last purged.

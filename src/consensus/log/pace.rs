@@ -104,7 +104,11 @@ mod tests {
         assert_eq!(pace.of_late(now + WINDOW), None, "nothing is known of late");
         // A sync that does not end is all that is known in the end.
         pace.begin(now);
-        assert_eq!(pace.of_late(now + ms(2)), Some(SyncPace { median: ms(5), syncs: 5 }), "it may still be a quick one");
+        assert_eq!(
+            pace.of_late(now + ms(2)),
+            Some(SyncPace { median: ms(5), syncs: 5 }),
+            "it may still be a quick one"
+        );
         assert_eq!(pace.of_late(now + WINDOW), Some(SyncPace { median: WINDOW, syncs: 1 }));
     }
 }

@@ -9,6 +9,7 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::type_config::TypeConfigExt;
 
 use super::super::apply::StateMachine;
+use super::super::deferral::Deferral;
 use super::super::machine::tests::shared_machine;
 use super::super::rocks;
 use super::super::snapshot::Snapshots;
@@ -30,6 +31,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for OnD
             snapshots: Arc::new(Snapshots::open(dir.path().join("snapshots")).unwrap()),
             max_batch_entries: 3,
             max_batch_bytes: 1 << 20,
+            deferral: Deferral::default(),
             commits: Arc::new(AtomicU64::new(0)),
             stopper: Stopper::new(),
         };

@@ -25,8 +25,8 @@ use super::{DATABASE, INCOMING, SnapshotFiles, Snapshots, covered_index};
 /// More files than a database of a hundred million rows has; a limit against nonsense.
 const MAX_FILES: usize = 100_000;
 
-const OFFER: &str = "offer";
-const PART: &str = ".part";
+pub(super) const OFFER: &str = "offer";
+pub(super) const PART: &str = ".part";
 
 /// The offer of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Whole nodes on real sockets and real disks, over a state machine of registers.
 
 mod commits;
+mod crashes;
 mod failover;
 mod forming;
 mod membership;

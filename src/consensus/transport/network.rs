@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -34,25 +34,48 @@ type C = TypeConfig;
 
 /// Snapshots that are being sent: to whom, how many bytes are there, and how many in all. For people to watch.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sending(Arc<Mutex<BTreeMap<NodeId, (u64, u64)>>>);
+pub(crate) struct Sending(Arc<Mutex<Transfers>>);
+
+#[derive(Debug, Default)]
+struct Transfers {
+    under_way: BTreeMap<NodeId, (u64, u64)>,
+    broke_off: BTreeMap<NodeId, Instant>,
+}
 
 impl Sending {
     pub(crate) fn to(&self, node: NodeId) -> Option<(u64, u64)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&node).copied()
+        self.lock().under_way.get(&node).copied()
     }
 
-    fn begin(&self, node: NodeId, there: u64, all: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, (there, all));
+    /// Whether one is on its way, or broke off so lately that it may go on.
+    pub(crate) fn of_late(&self, window: Duration) -> bool {
+        let mut transfers = self.lock();
+        transfers.broke_off.retain(|_, at| at.elapsed() < window);
+        !transfers.under_way.is_empty() || !transfers.broke_off.is_empty()
+    }
+
+    pub(crate) fn begin(&self, node: NodeId, there: u64, all: u64) {
+        self.lock().under_way.insert(node, (there, all));
     }
 
     fn advance(&self, node: NodeId, bytes: u64) {
-        if let Some((there, _)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&node) {
+        if let Some((there, _)) = self.lock().under_way.get_mut(&node) {
             *there += bytes;
         }
     }
 
-    fn end(&self, node: NodeId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
+    pub(crate) fn end(&self, node: NodeId, arrived: bool) {
+        let mut transfers = self.lock();
+        let begun = transfers.under_way.remove(&node).is_some();
+        if arrived {
+            transfers.broke_off.remove(&node);
+        } else if begun {
+            transfers.broke_off.insert(node, Instant::now());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Transfers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -166,7 +189,7 @@ impl RaftNetworkV2<C> for Client {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = self.send_snapshot(vote, snapshot) => sent,
         };
-        self.sending.end(self.target.id);
+        self.sending.end(self.target.id, sent.is_ok());
         sent
     }
 }
