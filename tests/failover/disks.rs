@@ -35,6 +35,8 @@ pub(crate) struct Disks {
 
 struct Disk {
     image: PathBuf,
+    /// How often it came back.
+    lives: u32,
     mount: PathBuf,
 }
 
@@ -66,7 +68,7 @@ impl Disks {
 
     fn add(&mut self, number: usize, mebibytes: u64) -> Result<(), String> {
         let at = |name: &str| self._dir.path().join(format!("{name}-{number}"));
-        let disk = Disk { image: at("image"), mount: at("mount") };
+        let disk = Disk { image: at("image"), lives: 0, mount: at("mount") };
         let made = File::create(&disk.image).and_then(|file| file.set_len(mebibytes << 20));
         made.and_then(|()| fs::create_dir(&disk.mount)).map_err(|error| error.to_string())?;
         run("mkfs.ext4", &["-q", "-b", "4096", "-m", "0", "-J", "size=4", text(&disk.image)])?;
@@ -96,9 +98,18 @@ impl Disks {
     }
 
     /// Brings a disk back: recovery of its journal, as after a cut. Nobody may have it in use.
-    pub(crate) fn remount(&self, disk: usize) {
-        self.disks[disk].unmount();
-        self.disks[disk].mount().expect("it is mounted again");
+    ///
+    /// It is a copy of what is on it. The kernel would take up the old file system as it was, dead, wherever another
+    /// mount namespace has kept it: `ip netns exec`, which other tests run, makes one with all that is mounted then.
+    pub(crate) fn remount(&mut self, disk: usize) {
+        let disk = &mut self.disks[disk];
+        disk.unmount();
+        let old = disk.image.clone();
+        disk.lives += 1;
+        disk.image.set_extension(disk.lives.to_string());
+        run("cp", &["--sparse=always", text(&old), text(&disk.image)]).expect("the disk is copied");
+        fs::remove_file(old).expect("the old one goes");
+        disk.mount().expect("it is mounted again");
     }
 
     /// Fills a disk up to so many bytes, with one file beside the data.

@@ -130,7 +130,7 @@ async fn a_full_disk_ends_its_node_with_advice_and_the_others_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fails_ends_its_node_with_advice_and_the_others_go_on() {
-    let Some(disks) = Disks::make(1, 512) else { return };
+    let Some(mut disks) = Disks::make(1, 512) else { return };
     let mut cluster = cluster_with_a_small_disk(&disks, false).await;
     let work = Work::begin(&cluster, CLIENTS).await;
     work.goes_on().await;

@@ -270,19 +270,19 @@ fn write_at(path: &Path, offset: u64, data: &[u8], last: bool) -> io::Result<()>
     Ok(())
 }
 
-/// How far a part got. Nothing where it is not shorter than the file: its last piece was written and perhaps not synced.
+/// How far a part got. One byte at least is left to come, and with it the checksum: what was written last was perhaps
+/// not synced.
 fn part_left(path: &Path, size: u64) -> Option<Progress> {
-    let mut file = File::open(path).ok()?;
+    let mut file = File::open(path).ok()?.take(size.saturating_sub(1));
     let (mut buffer, mut received, mut crc) = (vec![0; 1 << 20], 0, 0);
     loop {
         let count = file.read(&mut buffer).ok()?;
         if count == 0 {
-            break;
+            return Some(Progress { received, crc, complete: false });
         }
         crc = crc32c::crc32c_append(crc, &buffer[..count]);
         received += count as u64;
     }
-    (received < size).then_some(Progress { received, crc, complete: false })
 }
 
 /// Forgets what arrives, and removes its files.
