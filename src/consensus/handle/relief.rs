@@ -34,6 +34,7 @@ const CAUGHT_UP: u64 = 1_000;
 pub(super) struct Relief {
     crawling: u32,
     tried: Option<Instant>,
+    complained: Option<Instant>,
 }
 
 impl Relief {
@@ -51,8 +52,11 @@ impl Relief {
         if self.crawling < LOOKS || paused || node.is_changing() {
             return;
         }
-        self.tried = Some(Instant::now());
         let Some((to, theirs)) = successor(node, raft, median) else {
+            if self.complained.is_some_and(|at| at.elapsed() < PAUSE) {
+                return;
+            }
+            self.complained = Some(Instant::now());
             tracing::warn!(
                 sync = ?median,
                 "the disk of this node, which leads, takes very long to sync the Raft log, and no other node has a clearly \
@@ -60,6 +64,7 @@ impl Relief {
             );
             return;
         };
+        self.tried = Some(Instant::now());
         let (node, raft) = (Arc::clone(node), raft.clone());
         tokio::spawn(async move {
             match transfer::hand_over(&node, &raft, Some(to)).await {
