@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ringmaster::config::{DirectoryConfig, FileServerConfig, LogFormat, WriteRouting};
+use ringmaster::domain::plant::Plant;
 
 const DIRECTORY: &str = r#"
 [node]
@@ -162,6 +163,19 @@ fn defaults_file_environment_flags() {
         .expect("valid");
     assert_eq!(config.cluster.directory[1].as_str(), "http://b:1");
     assert_eq!(config.server.capacity, Some(10_000_000_000));
+}
+
+#[test]
+fn a_bug_for_tests_has_to_be_known_by_name() {
+    let (directory, server) = (File::new(DIRECTORY), File::new(FILE_SERVER));
+    assert_eq!(directory.directory(&[], &[]).expect("valid").test.plant, None);
+    for bug in Plant::ALL {
+        let env = [("RINGMASTER__TEST__PLANT", bug.name())];
+        assert_eq!(directory.directory(&env, &[]).expect("valid").test.plant, Some(bug));
+        assert_eq!(server.file_server(&env, &[]).expect("valid").test.plant, Some(bug));
+    }
+    let message = server.file_server(&[], &["test.plant=no_sleep"]).expect_err("refused");
+    says(&message, &["`test.plant`", "\"no_sleep\"", "no_log_sync"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ringmaster::config::{DirectoryConfig, FileServerConfig, reference};
+use ringmaster::domain::plant::Plant;
 
 fn page(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -57,6 +58,19 @@ fn every_dependency_says_why_it_is_there() {
         }
     }
     assert!(silent.is_empty(), "docs/DEPENDENCIES.md does not say why these are there: {}", silent.join(", "));
+}
+
+#[test]
+fn the_page_says_of_every_planted_bug_which_test_catches_it() {
+    let rows = page("docs/TESTING.md");
+    for bug in Plant::ALL {
+        let start = format!("| `{bug}` |");
+        let row = rows.lines().find(|line| line.starts_with(&start));
+        let row = row.unwrap_or_else(|| panic!("docs/TESTING.md has no row for the bug {bug}"));
+        // Where it is planted, and the test that has to fail then: that these are there is looked at below.
+        let tests = row.split('`').filter(|quoted| quoted.starts_with("tests/") && quoted.contains("::")).count();
+        assert!(tests >= 2, "the row for {bug} names no test by its function: {row}");
+    }
 }
 
 #[test]

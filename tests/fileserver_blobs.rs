@@ -6,6 +6,7 @@ use fileserver_support::*;
 use futures_util::{StreamExt, stream};
 use proptest::prelude::*;
 use ringmaster::client::blobs::{BlobError, Blobs, CopyOrder, PutCopy};
+use ringmaster::domain::plant::Plant;
 use ringmaster::domain::{BlobId, CopyId, Epoch, ServerId};
 use ringmaster::protocol::blob::CopyRequest;
 use ringmaster::protocol::capability::{Capability, Method};
@@ -398,4 +399,19 @@ async fn bad_requests_are_told_what_is_wrong() {
         let problem: Problem = response.json().await.expect("a problem document");
         assert!(!problem.detail.is_empty());
     }
+}
+
+#[test]
+fn planted_delete_without_copy_id() {
+    let test = "blobs_are_put_read_listed_and_deleted";
+    rerun::expect_caught(Plant::DeleteWithoutCopyId, test, "another copy is not hit");
+}
+
+#[test]
+fn planted_capability_not_checked() {
+    rerun::expect_caught(
+        Plant::CapabilityNotChecked,
+        "every_call_needs_its_own_capability",
+        "with a capability that is",
+    );
 }

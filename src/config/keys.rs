@@ -168,6 +168,11 @@ const SECRET_FILE: Key = key(
     "file with the 64 hexadecimal digits that all nodes and file servers of a cluster share",
 );
 
+const TEST_PLANT: Key = Key {
+    hidden: true,
+    ..key("test.plant", Text, Value(""), "for tests: a bug that this process has, see domain::plant")
+};
+
 const DIRECTORY: &[Key] = &[
     key("node.id", Integer, Required, "number of this node, from 1; never given to another node again"),
     key("node.data_dir", Path, Required, "where the Raft log and the index are kept"),
@@ -271,6 +276,7 @@ const DIRECTORY: &[Key] = &[
         ..key("raft.snapshot_piece", Size, Value("1MiB"), "for tests: bytes of a snapshot that one request carries")
     },
     Key { hidden: true, ..key("raft.sync_delay", Duration, Value("0s"), "for tests: added to every sync of the log") },
+    TEST_PLANT,
 ];
 
 const FILE_SERVER: &[Key] = &[
@@ -295,6 +301,7 @@ const FILE_SERVER: &[Key] = &[
     key("scrub.max_rate", Size, Value("32MiB"), "the most bytes per second that are read for it"),
     LOG_FORMAT,
     LOG_LEVEL,
+    TEST_PLANT,
 ];
 
 /// The configuration reference, as Markdown tables. The README holds exactly this text.

@@ -21,6 +21,7 @@ pub use values::BaseUrl;
 
 use crate::domain::NodeId;
 use crate::domain::command::Policy;
+use crate::domain::plant::Plant;
 
 /// Everything that is wrong with a configuration, one line each; a line names the key, where it was set, and what
 /// to do.
@@ -51,6 +52,7 @@ pub struct DirectoryConfig {
     pub limits: Limits,
     pub log: Log,
     pub raft: Raft,
+    pub test: Test,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -200,6 +202,15 @@ pub struct Raft {
     pub sync_delay: Duration,
 }
 
+/// Switches for tests.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Test {
+    /// The bug that this process is to have.
+    #[serde(deserialize_with = "values::plant")]
+    pub plant: Option<Plant>,
+}
+
 impl DirectoryConfig {
     /// Reads and checks the configuration of a directory node. `env` are variables of the environment (see
     /// [`environment`]), of which only those with [`ENV_PREFIX`] are looked at; `flags` are `key=value`.
@@ -236,6 +247,7 @@ pub struct FileServerConfig {
     pub cluster: FileServerCluster,
     pub scrub: Scrub,
     pub log: Log,
+    pub test: Test,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -185,7 +185,8 @@ fn unknown(role: Role, key: &str, source: &str) -> String {
     match nearest(key, role.keys().iter().filter(|key| !key.hidden).map(|key| key.name)) {
         Some(near) => format!("`{key}`, set by {source}, is not a key that is known: did you mean `{near}`?"),
         None => {
-            let sections: Vec<&str> = role.keys().iter().filter_map(|key| key.name.split('.').next()).collect();
+            let sections: Vec<&str> =
+                role.keys().iter().filter(|key| !key.hidden).filter_map(|key| key.name.split('.').next()).collect();
             let mut sections: Vec<String> = sections.iter().map(|section| format!("[{section}]")).collect();
             sections.dedup();
             let sections = sections.join(", ");

@@ -9,6 +9,8 @@ use figment::value::magic::RelativePathBuf;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::plant::Plant;
+
 /// `http://host:port` without a path, as it is advertised to others: two spellings of one place compare equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -118,6 +120,12 @@ pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D:
 
 pub(super) fn optional_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     size(deserializer).map(Some)
+}
+
+/// The name of a bug, or nothing.
+pub(super) fn plant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Plant>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    if name.is_empty() { Ok(None) } else { name.parse().map(Some).map_err(D::Error::custom) }
 }
 
 /// A path; one that stands in a file is relative to that file.

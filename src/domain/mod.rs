@@ -15,6 +15,7 @@ pub mod overlay;
 pub mod path;
 pub mod placement;
 pub mod plan;
+pub mod plant;
 pub mod query;
 pub mod record;
 pub mod rows;

@@ -1,5 +1,6 @@
 //! The rows of the tables as the rules see them. `record` has their bytes, `tables` their keys.
 
+use super::plant::{Plant, planted};
 use super::{
     Answer, BlobId, ClusterId, ClusterTime, Epoch, Fence, FileId, Incarnation, Permission, Replica, ServerId,
     ServerUuid, Sha256, UserId, Version, WallTime,
@@ -174,7 +175,7 @@ impl Server {
 
     /// Whether it is the one of `epoch`, and copies on it can count.
     pub fn serves(&self, epoch: Epoch) -> bool {
-        self.is_serving() && self.epoch == epoch
+        self.is_serving() && (self.epoch == epoch || planted(Plant::NoEpochCheck))
     }
 
     /// Whether a copy on it counts.

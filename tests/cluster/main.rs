@@ -17,6 +17,7 @@ mod locking;
 mod membership;
 mod partition;
 mod placement;
+mod planted;
 mod privacy;
 mod repair;
 mod reports;

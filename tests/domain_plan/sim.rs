@@ -121,11 +121,18 @@ impl Sim {
         self.files.iter().filter_map(count).collect()
     }
 
+    /// What the records are at that a command is to give other copies.
+    fn revisions(&self, command: &Command) -> BTreeMap<FileId, (BlobId, u64)> {
+        let Command::Rehome { changes } = command else { return BTreeMap::new() };
+        let revision = |file| self.content(file).map(|content| (file, (content.blob_id, content.placement_rev)));
+        changes.iter().filter_map(|change| revision(change.file_id)).collect()
+    }
+
     /// Applies one entry of the log, and holds every promise against it.
     pub(crate) fn propose(&mut self, command: Command) -> Answer {
         self.log += 1;
         assert!(self.log < 50_000, "a job finds no end");
-        let (before, time) = (self.counted(), ClusterTime(self.now));
+        let (before, revisions, time) = (self.counted(), self.revisions(&command), ClusterTime(self.now));
         let proposal = Proposal { operation: None, command: command.clone() };
         let stamped = Stamped { at: time, wall: WallTime(self.now), proposal };
         let answer = apply(&mut self.store, self.log, &stamped).expect("no fault in memory");
@@ -136,6 +143,7 @@ impl Sim {
         assert!(broken.is_empty(), "after {command:?}: {broken:#?}");
         self.assert_ring();
         self.assert_kept(&command, &before);
+        assert_made_for(&command, &answer, &revisions);
         answer
     }
 
@@ -340,5 +348,16 @@ impl Sim {
         self.round = Round::default();
         self.walking.clear();
         self.tasks.clear();
+    }
+}
+
+/// A change takes effect on the state of the record that it was made for, or not at all: it may say that a copy is good
+/// which was found bad since.
+fn assert_made_for(command: &Command, answer: &Answer, before: &BTreeMap<FileId, (BlobId, u64)>) {
+    let (Command::Rehome { changes }, Ok(Outcome::Rehomed { refused })) = (command, answer) else { return };
+    for (_, change) in (0..).zip(changes).filter(|(position, _)| !refused.contains(position)) {
+        let made_for = (change.blob_id, change.placement_rev);
+        let there = before.get(&change.file_id);
+        assert_eq!(there, Some(&made_for), "{change:?} took effect on another state of its record");
     }
 }

@@ -1,8 +1,9 @@
-//! The failure suite: clusters of real processes that are killed, frozen and handed over while clients work, and a
-//! check of everything that the clients were told.
+//! The failure suite: clusters of real processes that are killed, frozen and handed over while clients work, a check of
+//! everything that the clients were told, and bugs that are planted to see that it would be noticed.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests print what they measured")]
 
+mod agreement;
 mod catch_up;
 mod disks;
 mod frozen;
@@ -12,7 +13,9 @@ mod kills;
 #[path = "../cluster/load.rs"]
 #[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
 mod load;
+mod moments;
 mod planned;
+mod planted;
 mod power;
 mod signals;
 mod slow_disk;

@@ -2,6 +2,9 @@
 //! has tests of its own), and servers on free ports with data directories of their own.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+#[path = "../rerun/mod.rs"]
+pub mod rerun;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -237,6 +240,7 @@ pub async fn try_start_scrubbing(
     directory: Vec<String>,
     scrub: Scrubbing,
 ) -> anyhow::Result<(FileServer, String)> {
+    rerun::begin();
     let (listener, url) = bind().await;
     let options = Options {
         listener,

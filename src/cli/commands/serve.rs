@@ -10,7 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::error::CliError;
 use crate::clock::SharedClock;
-use crate::config::{self, ConfigError, DirectoryConfig, FileServerConfig, Log, LogFormat};
+use crate::config::{self, ConfigError, DirectoryConfig, FileServerConfig, Log, LogFormat, Test};
+use crate::domain::plant;
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::{LogLines, start_logging};
 use crate::{directory, fileserver};
@@ -37,6 +38,7 @@ pub(super) async fn directory(args: Args) -> Result<(), CliError> {
     let config = DirectoryConfig::load(&args.config, config::environment(), &args.flags)
         .map_err(|error| wrong(&args.config, &error))?;
     logging(&config.log)?;
+    plant(&config.test);
     end_on_panic_in_consensus();
     serve(start_directory(config).await).await
 }
@@ -45,6 +47,7 @@ pub(super) async fn file_server(args: Args) -> Result<(), CliError> {
     let config = FileServerConfig::load(&args.config, config::environment(), &args.flags)
         .map_err(|error| wrong(&args.config, &error))?;
     logging(&config.log)?;
+    plant(&config.test);
     serve(start_file_server(config).await).await
 }
 
@@ -137,6 +140,13 @@ fn end_on_panic_in_consensus() {
             std::process::abort();
         }
     }));
+}
+
+fn plant(test: &Test) {
+    if let Some(bug) = test.plant {
+        tracing::error!(%bug, "this process was told by `test.plant` to have a bug, for tests alone: it loses data");
+        plant::set(bug);
+    }
 }
 
 fn logging(log: &Log) -> Result<(), CliError> {

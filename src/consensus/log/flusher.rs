@@ -20,6 +20,7 @@ use super::super::damage;
 use super::super::stopper::Stopper;
 use super::super::types::IoFlushed;
 use super::pace::{Pace, SyncPace};
+use crate::domain::plant::{Plant, planted};
 use crate::telemetry::Histogram;
 
 pub(super) struct Flusher {
@@ -130,7 +131,7 @@ fn run(mut sync: impl FnMut() -> Result<(), String>, shared: &Shared, sync_delay
             }
             std::mem::take(&mut queue.waiting)
         };
-        if failure.is_none() {
+        if failure.is_none() && !planted(Plant::NoLogSync) {
             shared.pace.begin(Instant::now());
             if let Some(delay) = sync_delay {
                 std::thread::sleep(delay);

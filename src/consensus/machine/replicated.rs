@@ -1,7 +1,9 @@
 //! The state machine of `domain` behind the bytes that consensus carries.
 
 use super::Machine;
+use crate::clock::SharedClock;
 use crate::domain::command::Policy;
+use crate::domain::plant::{Plant, planted};
 use crate::domain::{
     ClusterId, ClusterTime, Command, Fault, Proposal, ReadStore, SCHEMA_VERSION, Stamped, Store, WallTime, apply,
     encode_answer, query,
@@ -18,7 +20,10 @@ impl Machine for Replicated {
     }
 
     fn apply(&self, store: &mut dyn Store, index: u64, entry: &[u8]) -> Result<Vec<u8>, Fault> {
-        let stamped = Stamped::decode(entry)?;
+        let mut stamped = Stamped::decode(entry)?;
+        if planted(Plant::WallClockInApply) {
+            stamped.wall = WallTime(SharedClock::system().wall_ms());
+        }
         Ok(encode_answer(&apply(store, index, &stamped)?))
     }
 

@@ -2,6 +2,7 @@
 
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, Snapshot};
 
+use crate::domain::plant::{Plant, planted};
 use crate::domain::store::Row;
 use crate::domain::{Fault, ReadStore, Table};
 
@@ -23,6 +24,9 @@ impl ReadStore for View<'_> {
     }
 
     fn scan(&self, table: Table, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, Fault> {
+        if planted(Plant::QueryOverTwoSnapshots) {
+            return Latest(self.db).scan(table, from, to, limit);
+        }
         let mode = IteratorMode::From(from, Direction::Forward);
         let rows = self.snapshot.iterator_cf_opt(family(self.db, table), upto(to), mode);
         collect(self.db, table, rows, limit)

@@ -31,6 +31,7 @@ pub use cluster::SCHEMA_VERSION;
 
 use super::command::{Operation, Policy, Stamped};
 use super::overlay::Overlay;
+use super::plant::{Plant, planted};
 use super::rows::Done;
 use super::stop::{Stop, reject, settle};
 use super::tables::{self, Ending};
@@ -118,7 +119,8 @@ fn remember(
     answer: &Answer,
     expires_at: ClusterTime,
 ) -> Result<(), Fault> {
-    if answer.as_ref().is_err_and(|rejection| !rejection.kind.is_final()) {
+    let passes = answer.as_ref().is_err_and(|rejection| !rejection.kind.is_final());
+    if passes || planted(Plant::LostOperationRecord) {
         return Ok(());
     }
     let done = Done { fingerprint: operation.fingerprint, answer: answer.clone(), expires_at };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Change;
 use crate::domain::command::{MAX_REHOMES, Rehome, Slot};
+use crate::domain::plant::{Plant, planted};
 use crate::domain::rows::{Content, Entry, EntryKind, Placement, Repair, RepairReason, ServerState};
 use crate::domain::stop::{Stop, require, settle};
 use crate::domain::tables::{self, MAX_COPIES};
@@ -25,8 +26,12 @@ impl Change<'_> {
 
     fn rehome_one(&mut self, change: &Rehome) -> Result<bool, Fault> {
         let Some(mut entry) = tables::entry(self.store, change.file_id)? else { return Ok(false) };
+        if planted(Plant::EarlyDequeue) {
+            tables::delete_repairs(self.store, change.file_id)?;
+        }
         let Some(content) = entry.content() else { return Ok(false) };
-        if content.blob_id != change.blob_id || content.placement_rev != change.placement_rev {
+        let same_rev = content.placement_rev == change.placement_rev || planted(Plant::NoPlacementRevCheck);
+        if content.blob_id != change.blob_id || !same_rev {
             return Ok(false);
         }
         let Some(replicas) = self.fill(content, &change.slots)? else { return Ok(false) };

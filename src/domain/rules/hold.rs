@@ -6,6 +6,7 @@
 
 use super::reach::reach_id;
 use crate::domain::command::{LockProof, Precondition};
+use crate::domain::plant::{Plant, planted};
 use crate::domain::rows::{Content, Entry, Lock};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::{Fault, FileId, ReadStore, RejectionKind, UserId, tables};
@@ -19,7 +20,12 @@ pub(crate) fn check_lock(
     content: &Content,
     proof: Option<&LockProof>,
 ) -> Result<(), Stop> {
-    match (tables::lock(store, entry.file_id)?, proof) {
+    let mut lock = tables::lock(store, entry.file_id)?;
+    if planted(Plant::LockExpiredByTheClock) {
+        let now = tables::cluster_time(store)?;
+        lock = lock.filter(|lock| lock.expires_at > now);
+    }
+    match (lock, proof) {
         (None, None) => Ok(()),
         (None, Some(proof)) => require(
             proof.fence >= content.last_fence,

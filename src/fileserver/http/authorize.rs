@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, header};
 
 use super::Context;
 use super::answer::Failure;
+use crate::domain::plant::{Plant, planted};
 use crate::domain::{BlobId, ClusterId, Epoch, ServerId};
 use crate::protocol::capability::{Capability, Demand, Method};
 use crate::protocol::problem::Code;
@@ -50,7 +51,9 @@ pub(super) fn authorize(
     if method.writes() && view.epoch.is_none() {
         return Err(not_admitted());
     }
-    capability.check(&Demand { method, cluster_id, server_id, epoch: view.epoch, blob_id }).map_err(refused)?;
+    if !planted(Plant::CapabilityNotChecked) {
+        capability.check(&Demand { method, cluster_id, server_id, epoch: view.epoch, blob_id }).map_err(refused)?;
+    }
     Ok(Granted { cluster_id, server_id, epoch: view.epoch, max_bytes: capability.max_bytes })
 }
 

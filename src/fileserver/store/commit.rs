@@ -7,6 +7,7 @@ use super::layout::position;
 use super::sidecar::CopyRecord;
 use super::writer::Temporary;
 use super::{Shard, Store, StoreError, disk};
+use crate::domain::plant::{Plant, planted};
 use crate::domain::{BlobId, CopyId};
 
 /// A durable copy.
@@ -64,7 +65,8 @@ impl Store {
         let mut shard = self.shard(position(blob_id).0);
         match self.head(blob_id) {
             Err(StoreError::Missing) => Ok(false),
-            Ok(there) if there.copy_id != copy_id || copy_id == NO_COPY => Ok(false),
+            Ok(_) if copy_id == NO_COPY => Ok(false),
+            Ok(there) if there.copy_id != copy_id && !planted(Plant::DeleteWithoutCopyId) => Ok(false),
             Ok(_) | Err(StoreError::Damaged { .. }) => self.take_away(&mut shard, blob_id).map(|()| true),
             Err(error) => Err(error),
         }

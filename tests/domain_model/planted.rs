@@ -1,0 +1,17 @@
+//! Bugs that the model has to catch, each planted. `docs/TESTING.md` has the list of all of them.
+
+use ringmaster::domain::plant::Plant;
+
+use crate::rerun::expect_caught;
+
+const STORIES: &str = "the_model_agrees_and_no_invariant_breaks";
+
+#[test]
+fn lost_operation_record() {
+    expect_caught(Plant::LostOperationRecord, STORIES, "an operation was answered otherwise");
+}
+
+#[test]
+fn lock_expired_by_the_clock() {
+    expect_caught(Plant::LockExpiredByTheClock, STORIES, "the model Err(Locked)");
+}
