@@ -4,6 +4,7 @@
 
 mod acts;
 mod calm;
+mod late;
 mod leader;
 mod machines;
 mod planted;

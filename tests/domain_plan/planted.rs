@@ -6,7 +6,7 @@ use crate::rerun::expect_caught;
 
 #[test]
 fn no_epoch_check() {
-    expect_caught(Plant::NoEpochCheck, "all_that_can_be_is_whole_when_trouble_ends", "counts what is not there");
+    expect_caught(Plant::NoEpochCheck, "all_that_can_be_is_whole_when_trouble_ends", "could be made sound");
 }
 
 #[test]
@@ -17,5 +17,5 @@ fn no_placement_rev_check() {
 
 #[test]
 fn early_dequeue() {
-    expect_caught(Plant::EarlyDequeue, "all_that_can_be_is_whole_when_trouble_ends", "copies: ");
+    expect_caught(Plant::EarlyDequeue, "late::a_repair_that_came_too_late_is_still_owed", "has 1 of 2 copies");
 }

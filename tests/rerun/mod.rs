@@ -54,6 +54,7 @@ fn run(bug: Plant, name: &str, output: &File) -> ExitStatus {
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(VARIABLE, bug.name())
         .env_remove("PROPTEST_CASES")
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(handle())
         .stderr(handle())
