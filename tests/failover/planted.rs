@@ -3,8 +3,13 @@
 #[path = "../rerun/mod.rs"]
 mod rerun;
 
-use rerun::expect_caught;
 use ringmaster::domain::plant::Plant;
+
+use self::rerun::expect_caught;
+use crate::support::{Cluster, Setup};
+use crate::work::Work;
+
+const CLIENTS: usize = 8;
 
 #[test]
 fn wall_clock_in_apply() {
@@ -22,6 +27,31 @@ fn torn_snapshot_install() {
 fn read_without_read_index() {
     let test = "moments::what_was_acknowledged_is_seen_at_every_node";
     expect_caught(Plant::ReadWithoutReadIndex, test, "a node read an older state");
+}
+
+/// The bug of the last test as its users would meet it: clients that race need no more than what they were told.
+#[tokio::test(flavor = "multi_thread")]
+async fn histories_show_reads_without_read_index() {
+    let setup = Setup::new(3, 2).with("RINGMASTER__TEST__PLANT", Plant::ReadWithoutReadIndex);
+    let mut cluster = Cluster::set_up(setup).await;
+    for node in &cluster.nodes {
+        let log = node.log_text();
+        assert!(log.contains("a bug, for tests alone") && log.contains("read_without_read_index"), "{log}");
+    }
+    let work = Work::begin(&cluster, CLIENTS).await;
+    for _ in 0..2 {
+        work.goes_on().await;
+        // It comes back with an old state.
+        let leader = cluster.leader().await;
+        cluster.nodes[leader].kill();
+        work.goes_on().await;
+        cluster.nodes[leader].start();
+        cluster.wait_ready().await;
+    }
+    let report = work.end(&cluster).await;
+    report.print("reads without ReadIndex");
+    assert!(!report.violations.is_empty(), "the check of histories finds nothing, RINGMASTER_TEST_SEED={}", report.seed);
+    println!("{}", report.violations[0]);
 }
 
 #[test]
