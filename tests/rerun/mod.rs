@@ -2,6 +2,7 @@
 //!
 //! The bug stands in the environment of that process, and so of all directory nodes and file servers that it starts.
 
+#![allow(clippy::print_stdout, reason = "tests print what they measured")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::fs::File;
