@@ -6,6 +6,7 @@ mod rerun;
 use ringmaster::domain::plant::Plant;
 
 use self::rerun::expect_caught;
+use crate::disks::Disks;
 use crate::support::{Cluster, Setup};
 use crate::work::Work;
 
@@ -15,6 +16,15 @@ const CLIENTS: usize = 8;
 fn wall_clock_in_apply() {
     let test = "agreement::equal_logs_leave_equal_bytes_on_every_node";
     expect_caught(Plant::WallClockInApply, test, "the nodes have parted at one index");
+}
+
+#[test]
+fn no_log_sync() {
+    // Where disks cannot be made the test of them would pass, and prove nothing.
+    if Disks::make(1, 64).is_some() {
+        let test = "power::the_power_of_all_machines_is_cut_at_once_and_nothing_acknowledged_is_lost";
+        expect_caught(Plant::NoLogSync, test, "what was acknowledged is gone");
+    }
 }
 
 #[test]
