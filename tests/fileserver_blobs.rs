@@ -404,14 +404,11 @@ async fn bad_requests_are_told_what_is_wrong() {
 #[test]
 fn planted_delete_without_copy_id() {
     let test = "blobs_are_put_read_listed_and_deleted";
-    rerun::expect_caught(Plant::DeleteWithoutCopyId, test, "another copy is not hit");
+    rerun::expect_caught(Plant::DeleteWithoutCopyId, test, &["another copy is not hit"]);
 }
 
 #[test]
 fn planted_capability_not_checked() {
-    rerun::expect_caught(
-        Plant::CapabilityNotChecked,
-        "every_call_needs_its_own_capability",
-        "with a capability that is",
-    );
+    let test = "every_call_needs_its_own_capability";
+    rerun::expect_caught(Plant::CapabilityNotChecked, test, &["with a capability that is"]);
 }

@@ -8,10 +8,10 @@ const STORIES: &str = "the_model_agrees_and_no_invariant_breaks";
 
 #[test]
 fn lost_operation_record() {
-    expect_caught(Plant::LostOperationRecord, STORIES, "an operation was answered otherwise");
+    expect_caught(Plant::LostOperationRecord, STORIES, &["an operation was answered otherwise"]);
 }
 
 #[test]
 fn lock_expired_by_the_clock() {
-    expect_caught(Plant::LockExpiredByTheClock, STORIES, "the model Err(Locked)");
+    expect_caught(Plant::LockExpiredByTheClock, STORIES, &["the model Err(Locked)"]);
 }

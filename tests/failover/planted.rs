@@ -15,7 +15,7 @@ const CLIENTS: usize = 8;
 #[test]
 fn wall_clock_in_apply() {
     let test = "agreement::equal_logs_leave_equal_bytes_on_every_node";
-    expect_caught(Plant::WallClockInApply, test, "the nodes have parted at one index");
+    expect_caught(Plant::WallClockInApply, test, &["the nodes have parted at one index"]);
 }
 
 #[test]
@@ -23,20 +23,21 @@ fn no_log_sync() {
     // Where disks cannot be made the test of them would pass, and prove nothing.
     if Disks::make(1, 64).is_some() {
         let test = "power::the_power_of_all_machines_is_cut_at_once_and_nothing_acknowledged_is_lost";
-        expect_caught(Plant::NoLogSync, test, "what was acknowledged is gone");
+        // With its log lost, a cluster may also never come back.
+        expect_caught(Plant::NoLogSync, test, &["what was acknowledged is gone", "not in 60s: directory-"]);
     }
 }
 
 #[test]
 fn torn_snapshot_install() {
     let test = "agreement::a_node_that_comes_back_by_snapshot_has_the_same_bytes";
-    expect_caught(Plant::TornSnapshotInstall, test, "the nodes have parted at one index");
+    expect_caught(Plant::TornSnapshotInstall, test, &["the nodes have parted at one index"]);
 }
 
 #[test]
 fn read_without_read_index() {
     let test = "moments::what_was_acknowledged_is_seen_at_every_node";
-    expect_caught(Plant::ReadWithoutReadIndex, test, "a node read an older state");
+    expect_caught(Plant::ReadWithoutReadIndex, test, &["a node read an older state"]);
 }
 
 /// The bug of the last test as its users would meet it: clients that race need no more than what they were told.
@@ -60,12 +61,16 @@ async fn histories_show_reads_without_read_index() {
     }
     let report = work.end(&cluster).await;
     report.print("reads without ReadIndex");
-    assert!(!report.violations.is_empty(), "the check of histories finds nothing, RINGMASTER_TEST_SEED={}", report.seed);
+    assert!(
+        !report.violations.is_empty(),
+        "the check of histories finds nothing, RINGMASTER_TEST_SEED={}",
+        report.seed
+    );
     println!("{}", report.violations[0]);
 }
 
 #[test]
 fn query_over_two_snapshots() {
     let test = "moments::a_listing_is_of_one_moment";
-    expect_caught(Plant::QueryOverTwoSnapshots, test, "a listing is of two moments");
+    expect_caught(Plant::QueryOverTwoSnapshots, test, &["a listing is of two moments"]);
 }
