@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use serde_json::json;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 
 use crate::support::Cluster;
 
@@ -25,49 +26,52 @@ async fn what_was_acknowledged_is_seen_at_every_node() {
     }
 }
 
-/// One file goes to and fro between the first and the last directory of a tree. Whatever moment a listing is of, the
-/// file is in one of them.
+/// Files go to and fro between the first and the last directory of a tree. Whatever moment a listing is of, each of them
+/// is in one of the two.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listing_is_of_one_moment() {
-    const BETWEEN: usize = 100;
+    /// Directories that a listing has to look into on its way from the first to the last.
+    const BETWEEN: usize = 400;
+    const MOVERS: usize = 8;
     const LISTINGS: usize = 60;
+    const MOVES: usize = 400;
     let cluster = Cluster::start(1, 1).await;
     let admin = &cluster.admin;
-    for at in 0..BETWEEN {
-        // A directory each, so that the listing has many places to look at.
-        let call = format!("/write?path=/m{at:03}/f");
-        let (status, stat) = cluster.put(admin, 0, &call, "x", &[]).await;
-        assert_eq!(status, 201, "{stat}");
+    let between = (0..BETWEEN).map(|at| format!("/m{at:03}"));
+    let made = between.chain(["/a".to_owned(), "/z".to_owned()]).map(async |path| {
+        let (status, made) = cluster.post(admin, 0, "/mkdir", &json!({"path": path})).await;
+        assert_eq!(status, 201, "{made}");
+    });
+    join_all(made).await;
+    let names: Vec<String> = (0..MOVERS).map(|mover| mover.to_string()).collect();
+    for name in &names {
+        assert_eq!(cluster.put(admin, 0, &format!("/write?path=/a/{name}"), "x", &[]).await.0, 201);
     }
-    for path in ["/a", "/z"] {
-        assert_eq!(cluster.post(admin, 0, "/mkdir", &json!({"path": path})).await.0, 201);
-    }
-    assert_eq!(cluster.put(admin, 0, "/write?path=/a/moving", "x", &[]).await.0, 201);
 
     let (done, moves) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let mover = async {
-        let mut ends = ["/a/moving", "/z/moving"];
+    let movers = names.iter().map(async |name| {
+        let mut ends = [format!("/a/{name}"), format!("/z/{name}")];
         while !done.load(Ordering::Relaxed) {
             let (status, moved) = cluster.post(admin, 0, "/move", &json!({"from": ends[0], "to": ends[1]})).await;
             assert_eq!(status, 200, "{moved}");
             ends.reverse();
             moves.fetch_add(1, Ordering::Relaxed);
         }
-    };
+    });
     let lister = async {
         let mut listings = 0;
         // Both have to have been at work for long enough to meet.
-        while listings < LISTINGS || moves.load(Ordering::Relaxed) < LISTINGS {
+        while listings < LISTINGS || moves.load(Ordering::Relaxed) < MOVES {
             let (status, page) = cluster.get(0, "/all?limit=1000").await;
             assert_eq!(status, 200, "{page}");
-            let files = page["files"].as_array().expect("files");
-            let moving = files.iter().filter(|file| file["path"].as_str().is_some_and(|path| path.ends_with("moving")));
-            assert_eq!(moving.count(), 1, "a listing is of two moments: it has the file that is moved so many times");
-            assert_eq!(files.len(), BETWEEN + 1);
+            let name = |file: &Value| Some(file["path"].as_str()?.rsplit_once('/')?.1.to_owned());
+            let mut listed: Vec<String> = page["files"].as_array().into_iter().flatten().filter_map(name).collect();
+            listed.sort_unstable();
+            assert_eq!(listed, names, "a listing is of two moments, it lacks a file that is moved or has it twice");
             listings += 1;
         }
         done.store(true, Ordering::Relaxed);
         println!("{listings} listings during {} moves", moves.load(Ordering::Relaxed));
     };
-    tokio::join!(mover, lister);
+    tokio::join!(join_all(movers), lister);
 }
