@@ -56,6 +56,13 @@ pub(super) enum Failure {
     Unknown { cause: String },
 }
 
+impl Failure {
+    /// Whether the node gave no answer of its own.
+    pub(super) const fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unknown { .. })
+    }
+}
+
 /// One call's attempts.
 pub(super) struct Attempts<'a> {
     limits: &'a Limits,

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::status::ReadError;
 use super::super::transport::{Call, decode, encode};
+use super::hope::Hope;
 use super::node::{Leader, Node, RaftNode, Waiter};
 
 /// Reads that wait for a round.
@@ -38,6 +39,7 @@ impl Node {
         let deadline = Instant::now() + self.tuning.read_deadline;
         self.reads.fetch_add(1, Ordering::Relaxed);
         let late = |reason: String| ReadError::NoLeader(reason);
+        let mut hope = Hope::default();
         loop {
             if let Some(message) = self.stopped_message() {
                 return Err(ReadError::Stopped(message));
@@ -54,7 +56,7 @@ impl Node {
                 Ok(Err(reason)) => reason,
                 Err(_) => return Err(late("no majority answers".into())),
             };
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline || hope.given_up(&self).is_some() {
                 return Err(late(reason));
             }
             self.pause().await;
@@ -91,6 +93,6 @@ async fn round(node: &Node, raft: &RaftNode) -> Result<u64, String> {
             };
             decode(&answer.map_err(|error| format!("node {}: {error}", target.id))?)
         }
-        Leader::Unknown(reason) => Err(reason),
+        Leader::Unknown(reason) | Leader::Lost(reason) => Err(reason),
     }
 }
