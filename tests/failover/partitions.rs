@@ -37,9 +37,14 @@ impl Cut<'_> {
         work.goes_on().await;
         let leader = realm.leader_of(&majority).await;
         assert_eq!(before != leader, *deposes, "{label}: node {} led and node {} does", before + 1, leader + 1);
+        // What reaches these on the eve of the healing is read under it, and is part of the history.
+        let looks: Vec<_> = minority.iter().map(|node| work.look_through(&realm.cluster, *node)).collect();
         work.mark();
         realm.islands.heal();
         realm.cluster.wait_ready().await;
+        for look in looks {
+            look.await.expect("no panic");
+        }
         work.goes_on().await;
         println!(
             "{label}: all clients got on {} ms after the cut; the minority's slowest answer took {} ms",
