@@ -119,6 +119,13 @@ impl<'a> Attempts<'a> {
         };
         let (cause, retry_after) = match failure {
             Failure::Final(mut error) => {
+                if self.unknown
+                    && let Some(key) = &self.key
+                    && error.is_of_one_attempt()
+                {
+                    let message = format!("an attempt before may have made the change, and then: {error}");
+                    return Err(ClientError::outcome_unknown(key.clone(), message));
+                }
                 error.after_unknown = self.unknown;
                 return Err(error);
             }

@@ -55,8 +55,7 @@ impl Wire {
     /// Ends when a node says nothing any more, or when it cannot serve and another one can. Never for one that is as
     /// ready as the others.
     async fn better_elsewhere(&self, url: &Url, with_body: bool) -> &'static str {
-        let (path, patience) =
-            if with_body { ("/healthz", FOR_A_WORD_WITH_A_BODY) } else { ("/readyz", FOR_A_WORD) };
+        let (path, patience) = if with_body { ("/healthz", FOR_A_WORD_WITH_A_BODY) } else { ("/readyz", FOR_A_WORD) };
         let (mut silent, mut unready) = (0, 0);
         sleep(FIRST_DOUBT).await;
         loop {

@@ -66,7 +66,8 @@ impl Islands {
         let (name, net) = (&self.name, self.net);
         let router = format!("{name}r");
         let forward = ["netns", "exec", &router, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"];
-        if !ip(&format!("netns add {router}")) || !Command::new("ip").args(forward).status().is_ok_and(|s| s.success()) {
+        if !ip(&format!("netns add {router}")) || !Command::new("ip").args(forward).status().is_ok_and(|s| s.success())
+        {
             return false;
         }
         let mut steps = vec![

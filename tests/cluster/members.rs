@@ -14,6 +14,11 @@ fn peer_url(node: &Process) -> String {
 
 /// A node that waits to be added, at the position of its id.
 pub(crate) fn spare(cluster: &mut Cluster, id: usize) {
+    spare_with(cluster, id, Vec::new());
+}
+
+/// As [`spare`], with an environment of its own.
+pub(crate) fn spare_with(cluster: &mut Cluster, id: usize, environment: Vec<(&'static str, String)>) {
     assert_eq!(cluster.nodes.len(), id - 1);
     let (http, peer) = (Port::take(), Port::take());
     let known: String = cluster.nodes[..3]
@@ -40,7 +45,7 @@ pub(crate) fn spare(cluster: &mut Cluster, id: usize) {
         url,
         &text,
         vec![http, peer],
-        Vec::new(),
+        environment,
     );
     cluster.nodes.push(node);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::islands::{Islands, Place};
-use crate::members::spare;
+use crate::members::spare_with;
 use crate::support::{Cluster, Setup, until};
 
 /// Longer than a node ever holds a request.
@@ -27,7 +27,8 @@ impl Archipelago {
         };
         let mut cluster = Cluster::prepare(&Setup::new(nodes, 2));
         for id in nodes + 1..=nodes + spares {
-            spare(&mut cluster, id);
+            // Slow enough that there is a time in which it is taken in and does not vote yet.
+            spare_with(&mut cluster, id, vec![("RINGMASTER__RAFT__SYNC_DELAY", "50ms".to_owned())]);
         }
         let names: Vec<String> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
         let places: Vec<(&str, usize)> = names.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();

@@ -105,13 +105,26 @@ async fn expect_made(realm: &Archipelago, change: Change) {
     .await;
 }
 
-/// Makes a change during which some nodes are cut off from the others for a while.
+/// Waits until a node has been taken in, or its command has ended.
+async fn until_taken_in(realm: &Archipelago, id: usize, command: &JoinHandle<(i32, String)>) {
+    let node = realm.all_but(&[id - 1])[0];
+    until(&format!("node {id} is taken in"), async || {
+        members(realm, node).await.0.contains(&(id as u64)) || command.is_finished()
+    })
+    .await;
+}
+
+/// Makes a change during which a node is cut off from the others for a while.
 async fn cut_during(realm: &mut Archipelago, work: &Work, dice: &mut Dice, change: Change, stranded: usize) {
     println!("{change:?} while node {} is cut off", stranded + 1);
     work.goes_on().await;
     work.mark();
     let command = change.begin(realm).await;
-    dice.moment().await;
+    match change {
+        // In the middle of catching up.
+        Change::Add(id) if id == stranded + 1 => until_taken_in(realm, id, &command).await,
+        _ => dice.moment().await,
+    }
     realm.strand(&[stranded]);
     // The others serve meanwhile, whatever the change is at.
     work.goes_on().await;
@@ -143,7 +156,7 @@ async fn three_nodes_become_five_and_three_again_with_a_partition_during_each_ch
     for _ in 0..rounds {
         let Some(mut realm) = Archipelago::rise(3, 2).await else { return };
         let work = Work::begin(&realm.cluster, CLIENTS).await;
-        // The new node in the middle of catching up; the leader while the change is being committed.
+        // The new node is cut off in the middle of catching up, the leader at some moment of the change.
         cut_during(&mut realm, &work, &mut dice, Change::Add(4), 3).await;
         let leader = realm.cluster.leader().await;
         cut_during(&mut realm, &work, &mut dice, Change::Add(5), leader).await;
@@ -183,7 +196,7 @@ async fn a_dead_node_is_replaced_with_a_partition_during_it() {
     // With two voters the cut of the newcomer costs nothing until it votes, and then nobody is to spare either.
     let change = Change::Add(4);
     let command = change.begin(&mut realm).await;
-    dice.moment().await;
+    until_taken_in(&realm, 4, &command).await;
     realm.strand(&[3]);
     tokio::time::sleep(Duration::from_millis(1_000 + dice.below(1_500))).await;
     realm.islands.heal();
