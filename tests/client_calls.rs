@@ -172,6 +172,73 @@ async fn a_client_of_one_node_stays_with_it() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_not_ready_is_left_for_one_that_is() {
+    // As a node that is cut off from its fellows, and holds on to what it was asked.
+    let cut_off = Node::start(|_, seen| match seen.path() {
+        "/readyz" => Play::problem(Code::NoLeader),
+        _ => Play::Hang,
+    })
+    .await;
+    let ready = Node::start(|_, seen| match seen.path() {
+        "/readyz" => Play::with(200, &[], "ready"),
+        _ => Play::json(200, &stat("/a", 1, b"")),
+    })
+    .await;
+    let patient = Limits { answer: Duration::from_secs(600), retry_for: Duration::from_secs(600), ..Limits::default() };
+    // Clients begin at a random node.
+    while cut_off.seen().is_empty() {
+        let directory = with_limits(&[&cut_off.url, &ready.url], patient.clone());
+        for _ in 0..3 {
+            directory.stat(&path("/a")).await.expect("found at the other one");
+        }
+    }
+    let asked = cut_off.seen().iter().filter(|seen| seen.path() == "/stat").count();
+    assert_eq!(asked, 1, "it is asked no more");
+}
+
+#[tokio::test]
+async fn a_slow_node_is_waited_for_while_no_other_is_ready() {
+    let script = |_, seen: &scripted::Seen| match seen.path() {
+        "/readyz" => Play::problem(Code::NoLeader),
+        _ => Play::Hang,
+    };
+    let (first, second) = (Node::start(script).await, Node::start(script).await);
+    let limits =
+        Limits { answer: Duration::from_millis(2_500), retry_for: Duration::from_millis(2_500), ..Limits::default() };
+    with_limits(&[&first.url, &second.url], limits).stat(&path("/a")).await.expect_err("nobody answers");
+    let asked = |node: &Node| node.seen().iter().filter(|seen| seen.path() == "/stat").count();
+    assert_eq!(asked(&first) + asked(&second), 1, "an election is waited for where the request is");
+}
+
+#[tokio::test]
+async fn one_node_s_retry_after_does_not_keep_a_client_from_the_others() {
+    let mut fastest = Duration::MAX;
+    for _ in 0..4 {
+        let busy = Node::start(|_, _| Play::problem_after(Code::NoLeader, Some(86_400))).await;
+        let other = Node::start(|_, _| Play::json(200, &stat("/a", 1, b""))).await;
+        let mut begun = Instant::now();
+        while busy.seen().is_empty() {
+            begun = Instant::now();
+            directory(&[&busy.url, &other.url]).stat(&path("/a")).await.expect("found at the other one");
+        }
+        fastest = fastest.min(begun.elapsed());
+    }
+    assert!(fastest < Duration::from_secs(2), "{fastest:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_knows_no_leader_is_not_the_last_one_to_be_asked_for_it() {
+    let cut_off = Node::start(|_, _| made()).await;
+    let leader = Node::start(|_, _| made()).await;
+    cut_off.knows(&[(1, &cut_off.url), (2, &leader.url)], None);
+    leader.knows(&[(2, &leader.url), (1, &cut_off.url)], Some(2));
+    for _ in 0..6 {
+        directory(&[&cut_off.url, &leader.url]).mkdir(&mkdir()).await.expect("made");
+    }
+    assert_eq!((cut_off.seen().len(), leader.seen().len()), (0, 6));
+}
+
+#[tokio::test]
 async fn listings_are_fetched_page_by_page() {
     let node = Node::start(|_, seen| {
         let cursor = seen.uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("cursor="));

@@ -138,8 +138,10 @@ impl Directory {
             Ok(response) => landing.take(&node.url, response, self.wire.limits.stall).await,
             Err(failure) => Err(failure),
         };
-        if matches!(&fetched, Err(failure) if !matches!(failure, Failure::Final(_))) {
-            self.wire.nodes.failed(&node);
+        if let Err(failure) = &fetched
+            && !matches!(failure, Failure::Final(_))
+        {
+            self.wire.nodes.failed(&node, failure.is_silence());
         }
         fetched
     }

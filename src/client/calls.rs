@@ -207,7 +207,7 @@ impl Directory {
             Ok(_) => Ok(()),
             Err(Failure::Final(error)) => Err(error),
             Err(Failure::Unreachable { cause } | Failure::NotNow { cause, .. } | Failure::Unknown { cause }) => {
-                self.wire.nodes.failed(&node);
+                self.wire.nodes.failed(&node, false);
                 Err(ClientError::unavailable(cause))
             }
         }

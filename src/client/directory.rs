@@ -20,6 +20,8 @@ use crate::protocol::api::Cluster;
 
 /// How long finding the leader may take before a change goes to any node, which forwards it.
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(2);
+/// How many nodes are asked for that.
+const NODES_ASKED: usize = 3;
 
 /// A user's access to one cluster. Cheap to clone; clones share connections and what is known about the nodes.
 ///
@@ -111,12 +113,21 @@ impl Directory {
             let node = self.node_for(request, attempts.remaining()).await;
             let began = Instant::now();
             let limit = self.wire.limits.answer.min(attempts.remaining()).max(Duration::from_millis(1));
-            let failure = match self.whole_attempt(&node, request, limit, attempts.failed() > 0).await {
-                Ok(answer) => return Ok(answer),
+            let mut failure = match self.whole_attempt(&node, request, limit, attempts.failed() > 0).await {
+                Ok(answer) => {
+                    self.wire.nodes.worked(&node);
+                    return Ok(answer);
+                }
                 Err(failure) => failure,
             };
+            if let Failure::NotNow { retry_after, .. } = &mut failure
+                && self.wire.nodes.another_is_fresh(&node)
+            {
+                // The node spoke for itself alone: another one may not be cut off.
+                *retry_after = None;
+            }
             if !matches!(failure, Failure::Final(_)) {
-                self.wire.nodes.failed(&node);
+                self.wire.nodes.failed(&node, failure.is_silence());
             }
             if matches!(request.body, RequestBody::Source(_)) {
                 attempts.extend(began.elapsed());
@@ -150,18 +161,29 @@ impl Directory {
         self.wire.nodes.choose(prefer_leader)
     }
 
+    /// Asks a few nodes, one after the other, until one says who leads.
     async fn discover(&self, limit: Duration) {
-        let node = self.wire.nodes.choose(false);
-        match self.whole_attempt(&node, &Request::get("/cluster"), limit, false).await {
-            Ok(answer) => {
-                if let Ok(cluster) = answer.json::<Cluster>() {
-                    self.wire.nodes.learn(&node, &cluster);
-                }
+        let deadline = Instant::now() + limit;
+        for _ in 0..NODES_ASKED {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
             }
-            // A refusal (say, of an old token) is for the call itself to meet. A node that cannot say who leads now
-            // may still be the one that does the work.
-            Err(Failure::Final(_) | Failure::NotNow { .. }) => {}
-            Err(Failure::Unreachable { .. } | Failure::Unknown { .. }) => self.wire.nodes.failed(&node),
+            let node = self.wire.nodes.choose(false);
+            match self.whole_attempt(&node, &Request::get("/cluster"), left, false).await {
+                Ok(answer) => {
+                    let Ok(cluster) = answer.json::<Cluster>() else { return };
+                    self.wire.nodes.learn(&node, &cluster);
+                    if cluster.leader_id.is_some() || !self.wire.nodes.are_several() {
+                        return;
+                    }
+                    self.wire.nodes.pass_on(&node);
+                }
+                // A refusal (say, of an old token) is for the call itself to meet. A node that cannot say who leads now
+                // may still be the one that does the work.
+                Err(Failure::Final(_) | Failure::NotNow { .. }) => return,
+                Err(Failure::Unreachable { .. } | Failure::Unknown { .. }) => self.wire.nodes.failed(&node, true),
+            }
         }
     }
 }

@@ -140,8 +140,10 @@ impl Directory {
             Ok(response) => self.stream(&node.url, response, options, received, to).await,
             Err(failure) => Err(failure),
         };
-        if !matches!(result, Ok(()) | Err(Failure::Final(_))) {
-            self.wire.nodes.failed(&node);
+        match &result {
+            Ok(()) => self.wire.nodes.worked(&node),
+            Err(Failure::Final(_)) => {}
+            Err(failure) => self.wire.nodes.failed(&node, failure.is_silence()),
         }
         result
     }
@@ -174,12 +176,16 @@ impl Directory {
         // A node that knows no ranges sends what was received before once more.
         let mut skip = received.offset - start;
         loop {
-            let chunk = match tokio::time::timeout(self.wire.limits.stall, response.chunk()).await {
-                Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => break,
-                Ok(Err(_)) => return Err(broke_off(format!("the stream broke off at byte {}", received.offset))),
-                Err(_) => return Err(broke_off(format!("the stream stalled at byte {}", received.offset))),
+            let at = received.offset;
+            let next = async {
+                match tokio::time::timeout(self.wire.limits.stall, response.chunk()).await {
+                    Ok(Ok(chunk)) => Ok(chunk),
+                    Ok(Err(_)) => Err(broke_off(format!("the stream broke off at byte {at}"))),
+                    Err(_) => Err(broke_off(format!("the stream stalled at byte {at}"))),
+                }
             };
+            // A node that was cut off in mid-file is left long before a file server that is slow.
+            let Some(chunk) = self.wire.while_it_lives(node, true, next).await? else { break };
             let passed_by = skip.min(chunk.len() as u64);
             skip -= passed_by;
             let chunk = &chunk[usize::try_from(passed_by).expect("it is at most a chunk's length")..];

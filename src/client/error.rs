@@ -79,6 +79,14 @@ impl ClientError {
         }
     }
 
+    /// Whether a node refused for a reason of the moment, which is not remembered under the operation: it says nothing
+    /// about other attempts of the same change.
+    pub(super) fn is_of_one_attempt(&self) -> bool {
+        let momentary = [Code::TooManyRequests, Code::ChecksumMismatch];
+        self.problem().is_some_and(|problem| problem.status >= 500)
+            || self.code().is_some_and(|code| momentary.contains(&code))
+    }
+
     /// The stable code of a refusal, or of why it could not be done now. Nothing for other errors, and for codes that this
     /// build does not know.
     pub fn code(&self) -> Option<Code> {

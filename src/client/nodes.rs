@@ -11,8 +11,13 @@ use crate::protocol::api::Cluster;
 
 /// How long a node that failed is passed over while there are others. Eyeballed: an election and a half.
 const FAILURE_MEMORY: Duration = Duration::from_secs(1);
+/// It is doubled this often for a node that goes on being silent: to find that out takes most of a second each time, and
+/// the leader may be out of this client's reach alone.
+const MAX_DOUBLINGS: u32 = 4;
 /// No more nodes than this are remembered, whatever a cluster says.
 const MAX_NODES: usize = 32;
+/// How many others are asked whether they are ready.
+const MAX_OTHERS: usize = 4;
 
 /// The nodes of one cluster, shared by all calls to it. The lock is held for a few instructions, never over an await.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ struct Node {
     url: Url,
     node_id: Option<u64>,
     failed_at: Option<Duration>,
+    /// How often it was silent since it last answered.
+    silences: u32,
 }
 
 /// A node chosen for one attempt.
@@ -57,7 +64,7 @@ impl Nodes {
                 ClientError::usage(format!("{url} is no url of a directory node: write it as http://host:port"))
             })?;
             if nodes.iter().all(|node| node.url != url) {
-                nodes.push(Node { url, node_id: None, failed_at: None });
+                nodes.push(Node { url, node_id: None, failed_at: None, silences: 0 });
             }
         }
         if nodes.is_empty() || nodes.len() > MAX_NODES {
@@ -71,6 +78,39 @@ impl Nodes {
     /// Whether there is another node to go to.
     pub(super) fn are_several(&self) -> bool {
         self.lock().nodes.len() > 1
+    }
+
+    /// Whether there is another node to go to that did not fail lately.
+    pub(super) fn another_is_fresh(&self, than: &Chosen) -> bool {
+        let now = self.clock.monotonic();
+        let state = self.lock();
+        state.nodes.iter().enumerate().any(|(index, node)| index != than.index && !node.failed_lately(now))
+    }
+
+    /// A few of the others, those that come next first.
+    pub(super) fn others(&self, than: &Url) -> Vec<Url> {
+        let state = self.lock();
+        let count = state.nodes.len();
+        let from_current = (0..count).map(|step| &state.nodes[(state.current + step) % count].url);
+        let others = from_current.filter(|url| url.origin() != than.origin());
+        others.take(MAX_OTHERS).cloned().collect()
+    }
+
+    /// Calls that any node can answer go to this one from now on.
+    pub(super) fn turn_to(&self, url: &Url) {
+        let mut state = self.lock();
+        if let Some(index) = state.nodes.iter().position(|node| node.url == *url) {
+            state.current = index;
+            (state.nodes[index].failed_at, state.nodes[index].silences) = (None, 0);
+        }
+    }
+
+    /// The node knows no leader: the next call goes to another one.
+    pub(super) fn pass_on(&self, node: &Chosen) {
+        let mut state = self.lock();
+        if state.current == node.index {
+            state.current = (node.index + 1) % state.nodes.len();
+        }
     }
 
     /// The node for the next attempt: the leader where it matters and is known, else one that did not fail lately.
@@ -98,11 +138,12 @@ impl Nodes {
         state.leader.and_then(|index| state.nodes.get(index)).is_some_and(|node| !node.failed_lately(now))
     }
 
-    /// The node did not do it: the next call goes to another one.
-    pub(super) fn failed(&self, node: &Chosen) {
+    /// The node did not do it: the next call goes to another one. `silent` says that it gave no answer at all.
+    pub(super) fn failed(&self, node: &Chosen, silent: bool) {
         let now = self.clock.monotonic();
         let mut state = self.lock();
         if let Some(failed) = state.nodes.get_mut(node.index) {
+            failed.silences = if silent { failed.silences.saturating_add(1) } else { 0 };
             failed.failed_at = Some(now);
         }
         if state.leader == Some(node.index) {
@@ -110,6 +151,13 @@ impl Nodes {
         }
         if state.current == node.index {
             state.current = (node.index + 1) % state.nodes.len();
+        }
+    }
+
+    /// The node did it.
+    pub(super) fn worked(&self, node: &Chosen) {
+        if let Some(node) = self.lock().nodes.get_mut(node.index) {
+            (node.failed_at, node.silences) = (None, 0);
         }
     }
 
@@ -124,7 +172,7 @@ impl Nodes {
         if let Some(node) = state.nodes.get_mut(from.index) {
             // The url that worked stays, even where the node advertises another.
             node.node_id = Some(cluster.node_id);
-            node.failed_at = None;
+            (node.failed_at, node.silences) = (None, 0);
         }
         for info in &cluster.nodes {
             let Some(url) = Url::parse(&info.url).ok().as_ref().and_then(base) else { continue };
@@ -134,7 +182,7 @@ impl Nodes {
             if let Some(node) = state.nodes.iter_mut().find(|node| node.url == url) {
                 node.node_id = Some(info.node_id);
             } else if self.learns && state.nodes.len() < MAX_NODES {
-                state.nodes.push(Node { url, node_id: Some(info.node_id), failed_at: None });
+                state.nodes.push(Node { url, node_id: Some(info.node_id), failed_at: None, silences: 0 });
             }
         }
         state.leader =
@@ -153,7 +201,8 @@ impl Nodes {
 
 impl Node {
     fn failed_lately(&self, now: Duration) -> bool {
-        self.failed_at.is_some_and(|at| now.saturating_sub(at) < FAILURE_MEMORY)
+        let memory = FAILURE_MEMORY * (1 << self.silences.saturating_sub(1).min(MAX_DOUBLINGS));
+        self.failed_at.is_some_and(|at| now.saturating_sub(at) < memory)
     }
 }
 

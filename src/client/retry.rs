@@ -56,6 +56,13 @@ pub(super) enum Failure {
     Unknown { cause: String },
 }
 
+impl Failure {
+    /// Whether the node gave no answer of its own.
+    pub(super) const fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unknown { .. })
+    }
+}
+
 /// One call's attempts.
 pub(super) struct Attempts<'a> {
     limits: &'a Limits,
@@ -112,6 +119,13 @@ impl<'a> Attempts<'a> {
         };
         let (cause, retry_after) = match failure {
             Failure::Final(mut error) => {
+                if self.unknown
+                    && let Some(key) = &self.key
+                    && error.is_of_one_attempt()
+                {
+                    let message = format!("an attempt before may have made the change, and then: {error}");
+                    return Err(ClientError::outcome_unknown(key.clone(), message));
+                }
                 error.after_unknown = self.unknown;
                 return Err(error);
             }

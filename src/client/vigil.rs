@@ -1,12 +1,16 @@
-//! Whether a node that owes an answer is still there.
+//! Whether a node that owes an answer is still there, and still in a position to give one.
 //!
 //! A process that is frozen, and a machine that is cut off, accept a request and never answer. Its own deadline has to
 //! be long, because an honest answer may take long: a commit waits for an election, a large body for its disks. So the
 //! node is asked something that takes no time at all, and when it does not answer that either, twice, the request goes
-//! to another node under the same key. If the verdict was wrong, the request was sent twice and took effect once.
+//! to another node under the same key. A node that answers and says, twice, that it is not ready is left as well where
+//! another one says that it is: it may be on the wrong side of a cut between the nodes. If the verdict was wrong, the
+//! request was sent twice and took effect once.
 
 use std::time::Duration;
 
+use futures_util::future::select_ok;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use url::Url;
 
 use super::attempt::Wire;
@@ -19,9 +23,17 @@ const FOR_A_WORD: Duration = Duration::from_millis(300);
 const FOR_A_WORD_WITH_A_BODY: Duration = Duration::from_millis(700);
 const MISSES: u32 = 2;
 
+/// What a node says when it is asked how it is.
+enum Word {
+    Ready,
+    NotReady,
+    Nothing,
+}
+
 impl Wire {
-    /// The result of an exchange, or `Unknown` once the node is silent altogether. With one node only there is nobody
-    /// else to go to, and the exchange has the time that it has.
+    /// The result of an exchange, or `Unknown` once the request does better elsewhere. With one node only there is nobody
+    /// else to go to, and the exchange has the time that it has. `with_body` says that a large body is under way: it is
+    /// not sent again for a node's mere not being ready.
     pub(super) async fn while_it_lives<T>(
         &self,
         url: &Url,
@@ -34,31 +46,68 @@ impl Wire {
         tokio::select! {
             biased;
             result = exchange => result,
-            () = self.silence(url, if with_body { FOR_A_WORD_WITH_A_BODY } else { FOR_A_WORD }) => {
-                Err(Failure::Unknown { cause: format!("{} does not answer at all", url.origin().ascii_serialization()) })
+            why = self.better_elsewhere(url, with_body) => {
+                Err(Failure::Unknown { cause: format!("{} {why}", url.origin().ascii_serialization()) })
             }
         }
     }
 
-    /// Ends when a node says nothing any more. Never for one that lives.
-    async fn silence(&self, url: &Url, for_a_word: Duration) {
-        let mut word = url.clone();
-        word.set_path("/healthz");
-        word.set_query(None);
-        let mut missed = 0;
-        while missed < MISSES {
-            if missed == 0 {
-                tokio::time::sleep(FIRST_DOUBT).await;
+    /// Ends when a node says nothing any more, or when it cannot serve and another one can. Never for one that is as
+    /// ready as the others.
+    async fn better_elsewhere(&self, url: &Url, with_body: bool) -> &'static str {
+        let (path, patience) = if with_body { ("/healthz", FOR_A_WORD_WITH_A_BODY) } else { ("/readyz", FOR_A_WORD) };
+        let (mut silent, mut unready) = (0, 0);
+        sleep(FIRST_DOUBT).await;
+        loop {
+            let asked = Instant::now();
+            (silent, unready) = match self.word_of(url, path, patience).await {
+                Word::Ready => (0, 0),
+                Word::NotReady => (0, unready + 1),
+                // Also where it is refused at once: the exchange itself ends by that as well, where it was with the same
+                // process.
+                Word::Nothing => (silent + 1, unready),
+            };
+            if silent >= MISSES {
+                return "does not answer at all";
             }
-            match tokio::time::timeout(for_a_word, self.http.get(word.clone()).send()).await {
-                Ok(Ok(_)) => missed = 0,
-                // Refused at once: the exchange itself ends by that as well, where it was with the same process.
-                Ok(Err(_)) => {
-                    missed += 1;
-                    tokio::time::sleep(for_a_word).await;
+            if unready >= MISSES && !with_body && self.finds_a_ready_one(url, patience).await {
+                return "is not ready, and another node is";
+            }
+            sleep_until(asked + patience).await;
+        }
+    }
+
+    async fn word_of(&self, url: &Url, path: &str, patience: Duration) -> Word {
+        let mut at = url.clone();
+        at.set_path(path);
+        at.set_query(None);
+        match timeout(patience, self.http.get(at).send()).await {
+            Ok(Ok(answer)) if answer.status().is_success() => Word::Ready,
+            Ok(Ok(_)) => Word::NotReady,
+            Ok(Err(_)) | Err(_) => Word::Nothing,
+        }
+    }
+
+    /// Looks for another node that says it is ready. The next calls go there.
+    async fn finds_a_ready_one(&self, url: &Url, patience: Duration) -> bool {
+        let asked = self.nodes.others(url).into_iter().map(|other| {
+            Box::pin(async move {
+                match self.word_of(&other, "/readyz", patience).await {
+                    Word::Ready => Ok(other),
+                    Word::NotReady | Word::Nothing => Err(()),
                 }
-                Err(_) => missed += 1,
+            })
+        });
+        let asked: Vec<_> = asked.collect();
+        if asked.is_empty() {
+            return false;
+        }
+        match select_ok(asked).await {
+            Ok((ready, _)) => {
+                self.nodes.turn_to(&ready);
+                true
             }
+            Err(()) => false,
         }
     }
 }

@@ -146,6 +146,7 @@ impl Node {
             let answer = match ask(self.handle(), call.clone()).await {
                 Ok(PlacerReply::Placement(answer)) => answer,
                 Err(error) if error.code != Code::NoLeader => return Err(error),
+                Err(error) if self.handle().has_lost_leader() => return Err(error),
                 _ => {
                     tokio::time::sleep(ASK_AGAIN).await;
                     continue;

@@ -58,6 +58,17 @@ pub(crate) enum Change {
     },
 }
 
+impl Change {
+    /// The command that gives the file this content.
+    pub(crate) fn command(&self, user: UserId, content: NewContent) -> Command {
+        match self.clone() {
+            Self::Write { at } => Command::Write { user, at, content },
+            Self::Update { file, precondition, lock } => Command::Update { user, file, content, precondition, lock },
+            Self::Restore { backup, row } => Command::RestoreFile { backup, row, content },
+        }
+    }
+}
+
 /// What is known of a body before it has come.
 #[derive(Clone, Debug)]
 pub(crate) struct Incoming {
@@ -197,12 +208,7 @@ impl StoreFile<'_> {
             content_type: content.content_type.clone(),
             receipts: copies.iter().map(receipt).collect(),
         };
-        let user = self.user;
-        let command = match self.change.clone() {
-            Change::Write { at } => Command::Write { user, at, content },
-            Change::Update { file, precondition, lock } => Command::Update { user, file, content, precondition, lock },
-            Change::Restore { backup, row } => Command::RestoreFile { backup, row, content },
-        };
+        let command = self.change.command(self.user, content);
         let proposal = Proposal { operation: operation.cloned(), command };
         Ok(self.node.handle().propose(proposal).await?)
     }

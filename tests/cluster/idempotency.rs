@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, until};
+use crate::support::{Cluster, noise, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_operation_has_one_effect_and_the_same_answer() {
@@ -58,6 +58,29 @@ async fn a_refusal_is_remembered_as_well() {
     assert_eq!(cluster.put(&cluster.admin, 0, "/write?path=/not-there", "now it is", &[]).await.0, 201);
     assert_eq!(keyed(&cluster, 1, "/delete", &body, "delete-1").await.0, 404, "the same operation, the same answer");
     assert_eq!(keyed(&cluster, 1, "/delete", &body, "delete-2").await.0, 204);
+}
+
+/// An attempt that was held up on its way must not take effect after its client was refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_before_the_bytes_have_come_is_remembered_as_well() {
+    let cluster = Cluster::start(3, 2).await;
+    let admin = &cluster.admin;
+    let (write, update) = ([("Idempotency-Key", "write-1")], [("Idempotency-Key", "update-1")]);
+    assert_eq!(cluster.put(admin, 0, "/update?path=/late", "late", &update).await.0, 404);
+    assert_eq!(cluster.put(admin, 0, "/write?path=/late", "now it is", &[]).await.0, 201);
+    assert_eq!(cluster.put(admin, 1, "/write?path=/late", "late", &write).await.0, 409);
+    let large = noise(1, 3 << 20);
+    for node in 0..3 {
+        assert_eq!(cluster.put(admin, node, "/update?path=/late", "late", &update).await.0, 404);
+        assert_eq!(cluster.put(admin, node, "/update?path=/late", large.clone(), &update).await.0, 404);
+        let (status, answer) = cluster.put(admin, node, "/update?path=/other", "late", &update).await;
+        assert_eq!((status, answer["code"].as_str()), (422, Some("idempotency_key_reused")), "{answer}");
+    }
+    assert_eq!(cluster.post(admin, 0, "/delete", &json!({"path": "/late"})).await.0, 204);
+    assert_eq!(cluster.put(admin, 2, "/write?path=/late", "late", &write).await.0, 409, "the same operation");
+    assert_eq!(cluster.put(admin, 2, "/write?path=/late", "late", &[("Idempotency-Key", "write-2")]).await.0, 201);
+    // A change that is possible is not refused for the look at it.
+    assert_eq!(cluster.put(admin, 1, "/update?path=/late", large, &[("Idempotency-Key", "update-2")]).await.0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

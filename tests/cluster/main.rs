@@ -11,9 +11,12 @@ mod detection;
 mod group_commit;
 mod idempotency;
 mod integrity;
+#[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
+mod islands;
 mod kills;
 mod load;
 mod locking;
+mod members;
 mod membership;
 mod partition;
 mod placement;

@@ -1,90 +1,12 @@
 //! Nodes come and go while clients work.
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::load::{Load, percentile, report};
-use crate::support::{Cluster, Port, Process, until};
-
-/// A node that waits to be added, at the position of its id.
-fn spare(cluster: &mut Cluster, id: usize) {
-    assert_eq!(cluster.nodes.len(), id - 1);
-    let (http, peer) = (Port::take(), Port::take());
-    let known: String = cluster.nodes[..3]
-        .iter()
-        .enumerate()
-        .map(|(at, node)| {
-            let peer = node.ports[1].url();
-            format!("[[cluster.members]]\nid = {}\nurl = \"{}\"\npeer = \"{peer}\"\n", at + 1, node.url)
-        })
-        .collect();
-    let text = format!(
-        "[node]\nid = {id}\ndata_dir = \"directory-{id}\"\nlisten = \"{}\"\nadvertise = \"{}\"\npeer_listen = \"{}\"\n\
-         peer_advertise = \"{}\"\n[cluster]\nname = \"test\"\njoin = true\nsecret_file = \"cluster.secret\"\n{known}",
-        http.address(),
-        http.url(),
-        peer.address(),
-        peer.url(),
-    );
-    let url = http.url();
-    let node = Process::new(
-        cluster.dir.path(),
-        "directory",
-        format!("directory-{id}"),
-        url,
-        &text,
-        vec![http, peer],
-        Vec::new(),
-    );
-    cluster.nodes.push(node);
-}
-
-/// The command line, as the admin. Its exit code and what it said.
-fn ringmaster(cluster: &Cluster, arguments: &[&str]) -> (i32, String) {
-    let urls: Vec<&str> = cluster.nodes.iter().filter(|node| node.is_started()).map(|node| node.url.as_str()).collect();
-    let output = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
-        .args(["--url", &urls.join(",")])
-        .args(arguments)
-        .env("RINGMASTER_TOKEN", &cluster.admin.token)
-        .output()
-        .expect("the binary runs");
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
-}
-
-async fn in_background(cluster: &Cluster, arguments: &[&str]) -> (i32, String) {
-    // A test's runtime has several threads, and the clients must get on meanwhile.
-    tokio::task::block_in_place(|| ringmaster(cluster, arguments))
-}
-
-async fn add(cluster: &Cluster, id: usize) -> (i32, String) {
-    let node = &cluster.nodes[id - 1];
-    until("the new node listens", async || {
-        let answer = cluster.http.get(format!("{}/healthz", node.url)).send().await;
-        answer.is_ok_and(|answer| answer.status().is_success())
-    })
-    .await;
-    let (id, peer) = (id.to_string(), node.ports[1].url());
-    in_background(cluster, &["cluster", "add", &id, "--url", &node.url, "--peer", &peer]).await
-}
-
-async fn remove(cluster: &Cluster, id: usize) -> (i32, String) {
-    in_background(cluster, &["cluster", "remove", &id.to_string()]).await
-}
-
-/// The node ends by itself, with the reason; and ends again so when it is started again.
-async fn says_that_it_was_removed(cluster: &mut Cluster, id: usize) {
-    for _ in 0..2 {
-        let node = &mut cluster.nodes[id - 1];
-        let code = node.wait_exit().await;
-        assert!(code.is_some_and(|code| code != 0), "{code:?}");
-        assert!(node.log_tail().contains("this node was removed from the cluster"), "{}", node.log_tail());
-        node.start();
-    }
-    cluster.nodes[id - 1].kill();
-}
+use crate::members::{add, in_background, remove, says_that_it_was_removed, spare};
+use crate::support::{Cluster, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_become_five_and_three_again_under_load() {

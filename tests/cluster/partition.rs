@@ -1,96 +1,12 @@
-//! A file server that the leader alone, or that only the leader can reach. On one loopback interface nobody can be cut
-//! off from one process and not from another, so some processes get a network namespace each, and nothing forwards between
-//! the two. That needs root; without it the tests say so and prove nothing.
+//! A file server that the leader alone, or that only the leader can reach.
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::detection::quick;
+use crate::islands::Islands;
 use crate::support::{Cluster, noise, until};
-
-/// Two namespaces, each with a cable to this one. Gone when this is dropped.
-struct Islands {
-    names: [String; 2],
-    nets: [u8; 2],
-}
-
-fn ip(arguments: &str) -> bool {
-    let output = Command::new("ip").args(arguments.split(' ')).output();
-    output.is_ok_and(|output| output.status.success())
-}
-
-impl Islands {
-    fn rise() -> Option<Self> {
-        // What forwards packets would connect the two.
-        let forwards = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap_or_default();
-        if forwards.trim() != "0" {
-            return None;
-        }
-        let process = std::process::id();
-        let net = 1 + (process % 120) as u8 * 2;
-        let this = Self { names: [0, 1].map(|at| format!("rm{process}-{at}")), nets: [net, net + 1] };
-        for (name, net) in this.names.iter().zip(this.nets) {
-            let cable = format!("rm{process}v{net}");
-            let steps = [
-                format!("netns add {name}"),
-                format!("link add {cable} type veth peer name eth0 netns {name}"),
-                format!("addr add 10.213.{net}.1/24 dev {cable}"),
-                format!("link set {cable} up"),
-                format!("-n {name} link set lo up"),
-                format!("-n {name} addr add 10.213.{net}.2/24 dev eth0"),
-                format!("-n {name} link set eth0 up"),
-                format!("-n {name} route add default via 10.213.{net}.1"),
-            ];
-            if !steps.iter().all(|step| ip(step)) {
-                return None;
-            }
-        }
-        Some(this)
-    }
-
-    /// The address of an island.
-    fn address(&self, island: usize) -> String {
-        format!("10.213.{}.2", self.nets[island])
-    }
-
-    /// This namespace's address, which both islands reach.
-    fn mainland(&self) -> String {
-        format!("10.213.{}.1", self.nets[0])
-    }
-}
-
-impl Drop for Islands {
-    fn drop(&mut self) {
-        // A cable goes with its other end.
-        for name in &self.names {
-            ip(&format!("netns del {name}"));
-        }
-    }
-}
-
-/// Those whom `islanders` names each go to their island, the others stay on the mainland. The configurations were
-/// written for loopback; a port belongs to one process, so each address can be told from the others.
-fn settle(cluster: &mut Cluster, islands: &Islands, islanders: &[(&str, usize)]) {
-    let mut moves = Vec::new();
-    for process in cluster.nodes.iter_mut().chain(&mut cluster.servers) {
-        let island = islanders.iter().find(|(name, _)| process.name == *name).map(|(_, island)| *island);
-        process.namespace = island.map(|island| islands.names[island].clone());
-        let address = island.map_or_else(|| islands.mainland(), |island| islands.address(island));
-        let moved = |old: String| {
-            let new = old.replace("127.0.0.1", &address);
-            (old, new)
-        };
-        process.url = moved(process.url.clone()).1;
-        moves.extend(process.ports.iter().map(|port| moved(port.address())));
-    }
-    for process in cluster.nodes.iter().chain(&cluster.servers) {
-        let text = std::fs::read_to_string(&process.config).expect("its configuration");
-        let text = moves.iter().fold(text, |text, (old, new)| text.replace(old, new));
-        std::fs::write(&process.config, text).expect("its configuration is written");
-    }
-}
 
 /// What a node's `/ring` says of the first file server.
 async fn state(cluster: &Cluster, node: usize) -> Value {
@@ -121,12 +37,10 @@ async fn crown_the_first(cluster: &mut Cluster) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_the_leader_alone_cannot_reach_is_not_declared_down() {
-    let Some(islands) = Islands::rise() else {
-        eprintln!("SKIPPED: this test needs network namespaces (root, `ip`, and net.ipv4.ip_forward=0)");
-        return;
-    };
+    let Some(islands) = Islands::rise(2) else { return eprintln!("{}", Islands::SKIPPED) };
+    islands.part(&[0], &[1]);
     let mut cluster = Cluster::prepare(&quick(3, 3));
-    settle(&mut cluster, &islands, &[("directory-1", 0), ("fileserver-1", 1)]);
+    islands.settle(&mut cluster, &[("directory-1", 0), ("fileserver-1", 1)]);
     cluster.start_all();
     cluster.wait_ready().await;
     cluster.admin = cluster.user("admin").await;
@@ -151,12 +65,10 @@ async fn a_server_that_the_leader_alone_cannot_reach_is_not_declared_down() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_only_the_leader_reaches_serves_on() {
-    let Some(islands) = Islands::rise() else {
-        eprintln!("SKIPPED: this test needs network namespaces (root, `ip`, and net.ipv4.ip_forward=0)");
-        return;
-    };
+    let Some(islands) = Islands::rise(2) else { return eprintln!("{}", Islands::SKIPPED) };
+    islands.part(&[0], &[1]);
     let mut cluster = Cluster::prepare(&quick(3, 3));
-    settle(&mut cluster, &islands, &[("directory-2", 0), ("directory-3", 0), ("fileserver-1", 1)]);
+    islands.settle(&mut cluster, &[("directory-2", 0), ("directory-3", 0), ("fileserver-1", 1)]);
     cluster.start_all();
     cluster.wait_ready().await;
     cluster.admin = cluster.user("admin").await;

@@ -6,14 +6,22 @@
 mod agreement;
 mod catch_up;
 mod disks;
+mod archipelago;
+mod changes;
 mod frozen;
 mod full_disk;
 mod history;
+#[path = "../cluster/islands.rs"]
+mod islands;
 mod kills;
 #[path = "../cluster/load.rs"]
 #[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
 mod load;
 mod moments;
+#[path = "../cluster/members.rs"]
+#[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
+mod members;
+mod partitions;
 mod planned;
 mod planted;
 mod power;

@@ -48,6 +48,8 @@ pub(crate) enum Play {
     Answer(Response<Body>),
     /// Closes the connection without an answer.
     HangUp,
+    /// Keeps the connection and never answers.
+    Hang,
 }
 
 impl Play {
@@ -202,6 +204,7 @@ async fn answer(request: Request<hyper::body::Incoming>, state: Arc<State>) -> R
     match (state.script)(number, &seen) {
         Play::Answer(response) => Ok(response),
         Play::HangUp => Err(io::Error::other("scripted")),
+        Play::Hang => std::future::pending().await,
     }
 }
 

@@ -22,6 +22,7 @@ use super::super::change::{Attempt, Change, ChangeError, Changing, Obstacle, Pro
 use super::super::formation::{Form, Hello, MemberFile};
 use super::super::transport::{Call, CallError, Target, decode, encode};
 use super::super::types::{Membership, PeerNode, TypeConfig};
+use super::hope::Hope;
 use super::node::{Leader, Node, RaftNode};
 use super::transfer;
 use crate::domain::NodeId;
@@ -51,6 +52,7 @@ impl Node {
     pub(crate) async fn change(self: Arc<Self>, change: Change) -> Result<Progress, ChangeError> {
         let deadline = Instant::now() + DEADLINE;
         let (mut first_leader, mut uncertain) = (None, false);
+        let mut hope = Hope::default();
         loop {
             if let Some(message) = self.stopped_message() {
                 return Err(ChangeError::Stopped(message));
@@ -59,7 +61,7 @@ impl Node {
             let id = match &leader {
                 Leader::Here => Some(self.id),
                 Leader::There(target) => Some(target.id),
-                Leader::Unknown(_) => None,
+                Leader::Unknown(_) | Leader::Lost(_) => None,
             };
             // Asked again, the successor would hand over in its turn.
             match (first_leader, id) {
@@ -72,18 +74,20 @@ impl Node {
             let attempt = match leader {
                 Leader::Here => self.change_here(change.clone()).await,
                 Leader::There(target) => self.change_there(&target, &change).await,
-                Leader::Unknown(reason) => Err(Obstacle::NotLeader(reason)),
+                Leader::Unknown(reason) | Leader::Lost(reason) => Err(Obstacle::NotLeader(reason)),
             };
             uncertain |= matches!(attempt, Err(Obstacle::Unknown(_)));
             match attempt {
                 Ok(progress) => return Ok(progress),
                 Err(Obstacle::Refused(text)) => return Err(ChangeError::Refused(text)),
                 Err(Obstacle::Busy(text)) => return Err(ChangeError::Busy(text)),
-                Err(Obstacle::NotLeader(reason) | Obstacle::Unknown(reason)) if Instant::now() + PAUSE >= deadline => {
-                    let error = if uncertain { ChangeError::Unknown } else { ChangeError::NoLeader };
-                    return Err(error(reason));
+                Err(Obstacle::NotLeader(reason) | Obstacle::Unknown(reason)) => {
+                    if Instant::now() + PAUSE >= deadline || hope.given_up(&self).is_some() {
+                        let error = if uncertain { ChangeError::Unknown } else { ChangeError::NoLeader };
+                        return Err(error(reason));
+                    }
+                    sleep(PAUSE).await;
                 }
-                Err(Obstacle::NotLeader(_) | Obstacle::Unknown(_)) => sleep(PAUSE).await,
             }
         }
     }
@@ -104,6 +108,10 @@ impl Node {
         let Some(raft) = self.raft.get().cloned().filter(|_| self.office.borrow().is_some()) else {
             return Err(Obstacle::NotLeader(format!("node {} does not lead", self.id)));
         };
+        if let Leader::Lost(reason) = self.leader() {
+            // A change that runs here is told about by the next leader, which may well go on with it.
+            return Err(Obstacle::NotLeader(reason));
+        }
         // A little longer than the hand-over's own, which begins later.
         let hand_over = transfer::TIMEOUT + Duration::from_millis(500);
         let patience = if matches!(change, Change::Transfer { .. }) { hand_over } else { PATIENCE };

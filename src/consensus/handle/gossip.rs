@@ -11,7 +11,7 @@ use super::super::formation::Identity;
 use super::super::status::{MemberStatus, Metrics, Role, Status};
 use super::super::transport::{Call, decode, encode};
 use super::super::types::LogId;
-use super::node::{Leader, Node, PeerStatus, REACHABLE, RaftNode};
+use super::node::{Node, PeerStatus, REACHABLE, RaftNode};
 use super::relief::Relief;
 use crate::domain::NodeId;
 
@@ -36,6 +36,7 @@ impl Node {
             disk_free: Some(self.disk_free.load(Ordering::Relaxed)),
             sync_us: self.log.sync_pace().map(|pace| u64::try_from(pace.median.as_micros()).unwrap_or(u64::MAX)),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            hears_no_majority: metrics.is_some_and(|metrics| self.leads_without_majority(metrics)),
             you_were_removed: false,
         }
     }
@@ -43,11 +44,7 @@ impl Node {
     pub(crate) fn compute_status(&self) -> Status {
         let metrics = self.raft_metrics();
         let own = self.own_status();
-        let leader = match self.leader() {
-            Leader::Here => Some(self.id),
-            Leader::There(target) => Some(target.id),
-            Leader::Unknown(_) => None,
-        };
+        let leader = self.known_leader();
         let role = metrics.as_ref().map_or(Role::Learner, |metrics| match metrics.state {
             ServerState::Leader => Role::Leader,
             ServerState::Follower | ServerState::Candidate => Role::Follower,
@@ -170,6 +167,8 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
     let mut office = node.office.subscribe();
     let mut rounds = tokio::time::interval(INTERVAL);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looks = tokio::time::interval(node.tuning.heartbeat);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut snapshot_at = node.log.appended_bytes();
     let mut relief = Relief::default();
     loop {
@@ -191,6 +190,17 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
                 }
                 watch_health(&node, &raft);
             }
+            _ = looks.tick() => {
+                node.note_whether_led();
+                if let Some(leader) = node.cut_off_leader() {
+                    // The wait for its next word about itself would be a wait for nothing once it is back.
+                    ask(&node, leader);
+                }
+                // That somebody has been silent for too long is no event: it is seen by looking.
+                if node.status.borrow().leader == node.known_leader() {
+                    continue;
+                }
+            }
             changed = server.changed() => if changed.is_err() {
                 watch_health(&node, &raft);
                 if !node.closing.load(Ordering::Acquire) {
@@ -211,22 +221,26 @@ pub(super) fn ask_all(node: &Arc<Node>) {
     let Some(metrics) = node.raft_metrics() else { return };
     let ids: Vec<NodeId> = metrics.membership_config.nodes().map(|(id, _)| NodeId(*id)).collect();
     for id in ids.into_iter().filter(|id| *id != node.id) {
-        // Each on its own: a node that is gone must not hold up the news of the others.
-        let node = Arc::clone(node);
-        tokio::spawn(async move {
-            let Some(target) = node.target(id) else { return };
-            let answer = node.peers.call(&target, Call::Status, encode(&()), TIMEOUT).await;
-            let word = answer.map_err(|error| error.to_string()).and_then(|body| decode::<PeerStatus>(&body));
-            if let Ok(word) = word {
-                if word.you_were_removed {
-                    leave_for_good(&node).await;
-                    return;
-                }
-                let mut gossip = node.gossip.lock().unwrap_or_else(PoisonError::into_inner);
-                gossip.insert(id, (Instant::now(), word));
-            }
-        });
+        ask(node, id);
     }
+}
+
+/// Asks a member, on its own: a node that is gone must not hold up the news of the others.
+fn ask(node: &Arc<Node>, id: NodeId) {
+    let node = Arc::clone(node);
+    tokio::spawn(async move {
+        let Some(target) = node.target(id) else { return };
+        let answer = node.peers.call(&target, Call::Status, encode(&()), TIMEOUT).await;
+        let word = answer.map_err(|error| error.to_string()).and_then(|body| decode::<PeerStatus>(&body));
+        if let Ok(word) = word {
+            if word.you_were_removed {
+                leave_for_good(&node).await;
+                return;
+            }
+            let mut gossip = node.gossip.lock().unwrap_or_else(PoisonError::into_inner);
+            gossip.insert(id, (Instant::now(), word));
+        }
+    });
 }
 
 /// Ends this node, now and at each start from now on.

@@ -2,6 +2,7 @@
 
 mod change;
 mod gossip;
+mod hope;
 mod node;
 mod office;
 mod propose;
@@ -121,7 +122,8 @@ impl Handle {
     /// is certain not to be in the log.
     ///
     /// # Errors
-    /// See [`ProposeError`]. It takes no longer than `Tuning::propose_deadline`.
+    /// See [`ProposeError`]. It takes no longer than `Tuning::propose_deadline`, and ends early where this node has known
+    /// no leader for longer than an election takes.
     pub async fn propose(&self, proposal: Proposal) -> Result<Answer, ProposeError> {
         let repeatable = proposal.operation.is_some() || proposal.command.is_idempotent();
         let answer = self.propose_bytes(proposal.encode().into(), repeatable).await?;
@@ -137,7 +139,8 @@ impl Handle {
     /// query runs on one consistent state, on a thread for blocking work.
     ///
     /// # Errors
-    /// `NoLeader` after `Tuning::read_deadline`; the query's own fault.
+    /// `NoLeader` after `Tuning::read_deadline`, or soon where this node has known no leader for longer than an election
+    /// takes; the query's own fault.
     pub async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
@@ -197,6 +200,12 @@ impl Handle {
         self.node.compute_status()
     }
 
+    /// Whether there has been no leader for longer than an election takes, as far as this node can see: waiting for one
+    /// here makes little sense.
+    pub fn has_lost_leader(&self) -> bool {
+        matches!(self.node.leader(), Leader::Lost(_))
+    }
+
     /// Follows the status: a change of role or leader at once, all else about once a second.
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.node.status.subscribe()
@@ -215,7 +224,7 @@ impl Handle {
         match self.node.leader() {
             Leader::Here => self.ask(self.node.id, request).await,
             Leader::There(target) => self.ask(target.id, request).await,
-            Leader::Unknown(reason) => Err(AskError::NoLeader(reason)),
+            Leader::Unknown(reason) | Leader::Lost(reason) => Err(AskError::NoLeader(reason)),
         }
     }
 

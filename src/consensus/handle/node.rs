@@ -77,6 +77,8 @@ pub(crate) struct Node {
     pub sending: Sending,
     /// When a leader last spoke to this node.
     pub heard: Mutex<Option<Instant>>,
+    /// When this node last knew who leads, or began to look for that. Looked at once a heartbeat.
+    pub known: Mutex<Option<Instant>>,
     pub identity: Mutex<Identity>,
     /// Last, so that the lock is given back after everything in the directory is closed.
     pub data: DataDir,
@@ -87,8 +89,11 @@ pub(crate) struct Node {
 pub(crate) enum Leader {
     Here,
     There(Target),
-    /// With the reason, for people.
+    /// With the reason, for people. It is worth waiting for one.
     Unknown(String),
+    /// There has been none for longer than an election takes, as far as this node can see. It may be this node that is
+    /// cut off: whoever waits here does better elsewhere.
+    Lost(String),
 }
 
 impl Node {
@@ -123,8 +128,40 @@ impl Node {
         self.tuning.election_max * 2
     }
 
-    /// Who leads, as far as this node knows and has reason to believe: a leader that nobody hears is none.
+    /// Who leads, as far as this node knows and has reason to believe: a leader that nobody hears is none, and neither
+    /// is one that hears nobody.
     pub(crate) fn leader(&self) -> Leader {
+        match self.look_for_leader() {
+            Leader::Unknown(reason) if self.is_without_leader_for_long() => Leader::Lost(reason),
+            leader => leader,
+        }
+    }
+
+    /// Longer than the elections of a cluster that has its majority, also where the first few come to nothing.
+    fn is_without_leader_for_long(&self) -> bool {
+        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.is_some_and(|at| at.elapsed() > self.patience() * 3 / 2)
+    }
+
+    /// The id of the leader that this node knows.
+    pub(crate) fn known_leader(&self) -> Option<NodeId> {
+        match self.leader() {
+            Leader::Here => Some(self.id),
+            Leader::There(target) => Some(target.id),
+            Leader::Unknown(_) | Leader::Lost(_) => None,
+        }
+    }
+
+    /// Notes the time where a leader is known. The wait for one begins with the first call.
+    pub(crate) fn note_whether_led(&self) {
+        let led = self.known_leader().is_some();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if led || known.is_none() {
+            *known = Some(Instant::now());
+        }
+    }
+
+    fn look_for_leader(&self) -> Leader {
         let Some(raft) = self.raft.get() else {
             return Leader::Unknown(self.waiting().unwrap_or_else(|| "the cluster is forming".into()));
         };
@@ -140,6 +177,9 @@ impl Node {
         if heard.is_none_or(|at| at.elapsed() > self.patience()) {
             return Leader::Unknown(format!("node {leader} led last and is silent"));
         }
+        if self.is_cut_off(NodeId(leader)) {
+            return Leader::Lost(format!("node {leader} leads and hears no majority of the nodes"));
+        }
         match metrics.membership_config.get_node(&leader) {
             Some(node) => Leader::There(Target { id: NodeId(leader), address: node.peer.clone() }),
             None => Leader::Unknown(format!("node {leader} leads and its address is not known yet")),
@@ -152,11 +192,29 @@ impl Node {
         }
         let alone = metrics.membership_config.voter_ids().count() == 1;
         let fresh = metrics.last_quorum_acked.is_some_and(|at| at.elapsed() < self.patience());
-        if alone || fresh {
-            Leader::Here
-        } else {
-            Leader::Unknown("this node leads and hears no majority of the nodes".into())
+        let reason = || "this node leads and hears no majority of the nodes".to_owned();
+        match metrics.last_quorum_acked {
+            _ if alone || fresh => Leader::Here,
+            // Elected, and not confirmed yet.
+            None => Leader::Unknown(reason()),
+            Some(_) => Leader::Lost(reason()),
         }
+    }
+
+    pub(crate) fn leads_without_majority(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
+        metrics.current_leader == Some(self.id.0) && matches!(self.own_leadership(metrics), Leader::Lost(_))
+    }
+
+    /// The node that leads by its own word and by ours, and hears no majority.
+    pub(crate) fn cut_off_leader(&self) -> Option<NodeId> {
+        let leader = self.raft.get()?.metrics().borrow_watched().current_leader.map(NodeId)?;
+        (leader != self.id && self.is_cut_off(leader)).then_some(leader)
+    }
+
+    /// Whether a leader said of itself lately that it hears no majority.
+    fn is_cut_off(&self, leader: NodeId) -> bool {
+        let gossip = self.gossip.lock().unwrap_or_else(PoisonError::into_inner);
+        gossip.get(&leader).is_some_and(|(at, word)| word.hears_no_majority && at.elapsed() < self.patience() * 2)
     }
 
     pub(crate) fn waiting(&self) -> Option<String> {
@@ -222,6 +280,8 @@ pub(crate) struct PeerStatus {
     /// The median of its syncs of the log in the last seconds, in microseconds.
     pub sync_us: Option<u64>,
     pub version: String,
+    /// It leads, and has heard of no majority for a while.
+    pub hears_no_majority: bool,
     /// Not about itself: it has applied that whoever asks is no member any more.
     pub you_were_removed: bool,
 }

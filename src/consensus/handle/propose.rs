@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::super::status::{AskError, ProposeError};
 use super::super::transport::{Call, CallError, Target, decode};
 use super::super::types::Blob;
+use super::hope::Hope;
 use super::node::{Leader, Node, Submission, Submitted};
 
 /// The largest encoded proposal. A file of ten thousand replicas would not need as much; it bounds what one entry can
@@ -77,6 +78,7 @@ impl Node {
         }
         let deadline = Instant::now() + self.tuning.propose_deadline;
         let mut uncertain: Option<String> = None;
+        let mut hope = Hope::default();
         loop {
             if let Some(message) = self.stopped_message() {
                 return Err(uncertain.map_or(ProposeError::Stopped(message), ProposeError::OutcomeUnknown));
@@ -97,7 +99,7 @@ impl Node {
                     reason
                 }
             };
-            if Instant::now() + PAUSE >= deadline {
+            if Instant::now() + PAUSE >= deadline || hope.given_up(&self).is_some() {
                 return Err(uncertain.map_or(ProposeError::NoLeader(reason), ProposeError::OutcomeUnknown));
             }
             self.pause().await;
@@ -118,7 +120,7 @@ impl Node {
         let target = match self.leader() {
             Leader::Here => return self.propose_here(proposal).await,
             Leader::There(target) => target,
-            Leader::Unknown(reason) => return Outcome::NotLeader(reason),
+            Leader::Unknown(reason) | Leader::Lost(reason) => return Outcome::NotLeader(reason),
         };
         let left = deadline.saturating_duration_since(Instant::now());
         let call = self.peers.call(&target, Call::Propose, proposal, left);
@@ -158,7 +160,7 @@ impl Node {
         match self.leader() {
             Leader::Here => {}
             Leader::There(target) => return Outcome::NotLeader(format!("node {} leads", target.id)),
-            Leader::Unknown(reason) => return Outcome::NotLeader(reason),
+            Leader::Unknown(reason) | Leader::Lost(reason) => return Outcome::NotLeader(reason),
         }
         if self.closing.load(Ordering::Acquire) {
             return Outcome::NotLeader("the leader is shutting down".into());
@@ -173,7 +175,11 @@ impl Node {
             Ok(Submitted::Refused(text)) => return Outcome::Refused(text),
             Err(_) => return Outcome::Unknown("the leader stopped".into()),
         };
-        match receiver.await {
+        // In the log, and nobody to commit it: another node may have done so, or may yet.
+        let Ok(written) = self.unless_lost(receiver).await else {
+            return Outcome::Unknown("the leader hears no majority of the nodes any more".into());
+        };
+        match written {
             Ok(Ok(response)) => Outcome::Answer(response.data.0),
             Ok(Err(ClientWriteError::ForwardToLeader(_))) => Outcome::NotLeader("leadership has changed".into()),
             // A truncated entry may live on in another node's log and be committed by a later leader.

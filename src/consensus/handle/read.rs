@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::status::ReadError;
 use super::super::transport::{Call, decode, encode};
+use super::hope::Hope;
 use super::node::{Leader, Node, RaftNode, Waiter};
 use crate::domain::plant::{Plant, planted};
 
@@ -42,6 +43,7 @@ impl Node {
             return Ok(());
         }
         let late = |reason: String| ReadError::NoLeader(reason);
+        let mut hope = Hope::default();
         loop {
             if let Some(message) = self.stopped_message() {
                 return Err(ReadError::Stopped(message));
@@ -58,7 +60,7 @@ impl Node {
                 Ok(Err(reason)) => reason,
                 Err(_) => return Err(late("no majority answers".into())),
             };
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline || hope.given_up(&self).is_some() {
                 return Err(late(reason));
             }
             self.pause().await;
@@ -95,6 +97,6 @@ async fn round(node: &Node, raft: &RaftNode) -> Result<u64, String> {
             };
             decode(&answer.map_err(|error| format!("node {}: {error}", target.id))?)
         }
-        Leader::Unknown(reason) => Err(reason),
+        Leader::Unknown(reason) | Leader::Lost(reason) => Err(reason),
     }
 }

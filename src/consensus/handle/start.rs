@@ -201,6 +201,7 @@ impl Parts {
             waiting_for: Mutex::new(None),
             gossip: Mutex::new(BTreeMap::new()),
             heard: Mutex::new(None),
+            known: Mutex::new(None),
             disk_free: AtomicU64::new(0),
             changing: Mutex::new(None),
             sending: Sending::default(),

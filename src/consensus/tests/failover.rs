@@ -136,3 +136,55 @@ async fn a_killed_leader_is_replaced_soon() {
     outages.sort();
     assert!(outages[2] < Duration::from_secs(4), "{outages:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_without_a_majority_says_so_long_before_the_deadlines() {
+    let long = Duration::from_secs(600);
+    let tuning = Tuning { propose_deadline: long, read_deadline: long, ..Tuning::default() };
+    let mut cluster = Cluster::started(3, tuning).await;
+    let leader = cluster.leader().await;
+    let node = cluster.node(leader).clone();
+    set(&node, "a", "1").await.unwrap();
+    for id in (1..=3).filter(|id| *id != leader) {
+        cluster.kill(id);
+    }
+    // Unknown where it is in the log before the leader knows; afterwards plainly refused.
+    let caught = node.propose_bytes("a=2".into(), true).await;
+    assert!(matches!(caught, Err(ProposeError::OutcomeUnknown(_) | ProposeError::NoLeader(_))), "{caught:?}");
+    let index = node.status().last_log_index;
+    let refused = node.propose_bytes("a=3".into(), true).await;
+    assert!(matches!(refused, Err(ProposeError::NoLeader(_))), "{refused:?}");
+    assert_eq!(node.status().last_log_index, index, "what is refused is not in the log");
+    let read = node.read(|store| Ok(look(store, "a"))).await;
+    assert!(matches!(read, Err(ReadError::NoLeader(_))), "{read:?}");
+    let status = node.status();
+    assert_eq!((status.leader, status.ready), (None, false));
+    assert!(node.has_lost_leader());
+    // What was unknown may come to be; what was refused does not.
+    for id in (1..=3).filter(|id| *id != leader) {
+        cluster.start(id).await;
+    }
+    cluster.leader().await;
+    until_status(&node, |status| status.ready).await;
+    let now = get(&node, "a").await;
+    assert!(matches!(now.as_deref(), Some("1" | "2")), "{now:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_without_a_leader_says_so_long_before_the_deadlines() {
+    let long = Duration::from_secs(600);
+    let tuning = Tuning { propose_deadline: long, read_deadline: long, ..Tuning::default() };
+    let mut cluster = Cluster::started(3, tuning).await;
+    let alone = cluster.follower().await;
+    let node = cluster.node(alone).clone();
+    for id in (1..=3).filter(|id| *id != alone) {
+        cluster.kill(id);
+    }
+    let proposed = node.propose_bytes("a=1".into(), true).await;
+    assert!(matches!(proposed, Err(ProposeError::NoLeader(_) | ProposeError::OutcomeUnknown(_))), "{proposed:?}");
+    let refused = node.propose_bytes("a=1".into(), true).await;
+    assert!(matches!(refused, Err(ProposeError::NoLeader(_))), "{refused:?}");
+    let read = node.read(|store| Ok(look(store, "a"))).await;
+    assert!(matches!(read, Err(ReadError::NoLeader(_))), "{read:?}");
+    assert!(!node.status().ready);
+}

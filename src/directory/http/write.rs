@@ -2,7 +2,9 @@
 //!
 //! One linearizable read first says whether the change could happen at all, so that a client is refused before it has
 //! sent a large body. Then the bytes go to the file servers, and one log entry makes them the file's content. What
-//! decides is that entry; the early look only spares work.
+//! decides is that entry; the early look only spares work. Where the client has a name for its change, an early refusal
+//! is put in the log under it as well: an earlier attempt of the same change may still be on its way, held up by a
+//! network that was cut, and must not take effect after its client was told that nothing was done.
 
 use axum::Json as ResponseBody;
 use axum::body::Body;
@@ -27,9 +29,12 @@ use crate::directory::store_file::{Change, Incoming, StoreFile, too_large, uploa
 use crate::directory::transfer::condition::ETag;
 use crate::directory::transfer::repeat::hash_only;
 use crate::domain::answer::Stat;
-use crate::domain::command::{FileRef, LockProof, Operation, PathRef, Precondition};
+use crate::domain::command::{FileRef, LockProof, NewContent, Operation, PathRef, Precondition, Receipt};
 use crate::domain::query;
-use crate::domain::{Answer, Fault, Outcome, ReadStore, Rejection, Sha256, UserId};
+use crate::domain::{
+    Answer, BlobId, ClusterTime, CopyId, Epoch, Fault, Outcome, Proposal, ReadStore, Rejection, RejectionKind,
+    ServerId, Sha256, UserId,
+};
 use crate::protocol::api::FileName;
 use crate::protocol::problem::Code;
 
@@ -40,6 +45,9 @@ pub(crate) async fn write(State(node): State<App>, request: Request) -> ApiResul
 pub(crate) async fn update(State(node): State<App>, request: Request) -> ApiResult {
     receive(node, request, Call::Update).await
 }
+
+/// How often a file that changes under a refusal is looked at again.
+const LOOKS: u32 = 4;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Call {
@@ -113,11 +121,50 @@ async fn prepare(node: &App, parts: &Parts, caller: Caller, call: Call) -> ApiRe
         };
         Ok(allowed.map(|()| Seen::New))
     };
-    let (user, seen) = match caller {
-        Caller::Token(token) => read_for(node, &token, look).await?,
-        Caller::Ticket(user) => (user, node.handle().read(move |store| look(store, user)).await?),
+    for _ in 0..LOOKS {
+        let look = look.clone();
+        let (user, seen) = match &caller {
+            Caller::Token(token) => read_for(node, token, look).await?,
+            Caller::Ticket(user) => {
+                let user = *user;
+                (user, node.handle().read(move |store| look(store, user)).await?)
+            }
+        };
+        match seen {
+            Ok(seen) => return Ok((intent, user, seen)),
+            Err(rejection) if named && rejection.kind.is_final() => {
+                if let Some(rejection) = refuse_for_good(node, &intent, user).await? {
+                    return Err(rejection.into());
+                }
+            }
+            Err(rejection) => return Err(rejection.into()),
+        }
+    }
+    let detail = "the file kept changing during the request, and nothing was stored: send it again";
+    Err(ApiError::new(Code::NoFileServer, detail))
+}
+
+/// Has the refusal of a named operation applied and remembered, so that no other attempt of it takes effect later.
+/// Nothing where it would not be refused any more, or an attempt came to an end meanwhile.
+async fn refuse_for_good(node: &App, intent: &Intent, user: UserId) -> ApiResult<Option<Rejection>> {
+    // A receipt that no state admits: what is not refused for another reason is refused for this one, which is no
+    // final refusal and is not remembered.
+    let nowhere = Receipt { server_id: ServerId(0), epoch: Epoch(0), copy_id: CopyId(0), received_at: ClusterTime(0) };
+    let content = NewContent {
+        blob_id: BlobId(node.clock.random_u128()),
+        size: 0,
+        sha256: Sha256([0; 32]),
+        content_type: String::new(),
+        receipts: vec![nowhere],
     };
-    Ok((intent, user, seen?))
+    let id = intent.headers.operation_id(node);
+    let operation = Operation { user, id, fingerprint: intent.fingerprint_of_refusal(node) };
+    let proposal = Proposal { operation: Some(operation), command: intent.change().command(user, content) };
+    Ok(match node.handle().propose(proposal).await? {
+        Err(rejection) if rejection.kind == RejectionKind::IdempotencyKeyReused => None,
+        Err(rejection) => rejection.kind.is_final().then_some(rejection),
+        Ok(_) => None,
+    })
 }
 
 async fn read_for<T: Send + 'static>(
@@ -179,15 +226,23 @@ impl Intent {
 
     /// What makes this request this request: all that decides its effect, with the digest of its bytes.
     fn fingerprint(&self, node: &App, size: u64, sha256: &Sha256) -> Sha256 {
+        self.fingerprint_with(node, &[&size.to_be_bytes(), &sha256.0])
+    }
+
+    /// Of a request that was refused before its bytes had come.
+    fn fingerprint_of_refusal(&self, node: &App) -> Sha256 {
+        self.fingerprint_with(node, &[b"refused"])
+    }
+
+    fn fingerprint_with(&self, node: &App, bytes: &[&[u8]]) -> Sha256 {
         let (call, target) = match &self.target {
             Target::New(at) => ("write", path_text(at)),
             Target::Existing(file) => ("update", file_text(file)),
         };
         let condition = format!("{:?}", self.precondition);
         let lock = self.lock_token.as_deref().unwrap_or("");
-        let parts: [&[u8]; 6] =
-            [call.as_bytes(), target.as_bytes(), condition.as_bytes(), lock.as_bytes(), &size.to_be_bytes(), &sha256.0];
-        fingerprint(node, &parts)
+        let head: [&[u8]; 4] = [call.as_bytes(), target.as_bytes(), condition.as_bytes(), lock.as_bytes()];
+        fingerprint(node, &[&head, bytes].concat())
     }
 }
 
@@ -237,6 +292,9 @@ impl Job {
         let Self { node, intent, user, operation_id, seen } = self;
         let max_bytes = node.settings.max_file_bytes;
         if let Seen::Before { fingerprint, answer } = seen {
+            if fingerprint == intent.fingerprint_of_refusal(&node) {
+                return answer_of(&intent.target, answer?);
+            }
             let whole = hash_only(body, max_bytes).await.map_err(|error| upload_error(error, max_bytes))?;
             if fingerprint != intent.fingerprint(&node, whole.size, &whole.sha256) {
                 return Err(ApiError::new(
