@@ -82,7 +82,8 @@ impl Wire {
             let response = match &request.body {
                 RequestBody::Source(upload) => {
                     let sending = self.send_upload(url.clone(), request, headers, upload, repeated);
-                    self.while_it_lives(&url, true, sending).await?
+                    let dear = upload.source.length() > SMALL_BODY;
+                    self.while_it_lives(&url, dear, sending).await?
                 }
                 _ => {
                     let sending = self.send_small(url.clone(), request, headers, limit);

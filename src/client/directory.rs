@@ -1,5 +1,6 @@
 //! The client of the directory: whom a call goes to, and how often.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,7 +108,14 @@ impl Directory {
     /// Makes a call: attempts until one brings an answer, or none can.
     pub(super) async fn call(&self, request: &Request) -> Result<Answer, ClientError> {
         let mut attempts = Attempts::new(&self.wire.limits, &self.clock, request.key.clone());
+        let mut request = Cow::Borrowed(request);
+        let mut marked = false;
         loop {
+            if !marked && request.key.is_some() && (self.key.is_some() || attempts.is_unknown()) {
+                request.to_mut().mark_repeated();
+                marked = true;
+            }
+            let request = request.as_ref();
             let node = self.node_for(request, attempts.remaining()).await;
             let began = Instant::now();
             let limit = self.wire.limits.answer.min(attempts.remaining()).max(Duration::from_millis(1));

@@ -124,6 +124,11 @@ impl Request {
         Ok(())
     }
 
+    /// Says that an attempt under this key may be under way somewhere.
+    pub(super) fn mark_repeated(&mut self) {
+        self.headers.insert(HeaderName::from_static(api::REPEATED), HeaderValue::from_static("1"));
+    }
+
     pub(super) fn url_at(&self, node: &Url) -> Url {
         let mut url = node.clone();
         url.set_path(self.path);

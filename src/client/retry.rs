@@ -84,6 +84,11 @@ impl<'a> Attempts<'a> {
         self.failed
     }
 
+    /// Whether an attempt may have taken effect, or may yet.
+    pub(super) const fn is_unknown(&self) -> bool {
+        self.unknown
+    }
+
     /// An attempt moved a body for `spent`: that time is given back, a bounded number of times.
     pub(super) fn extend(&mut self, spent: Duration) {
         if self.extensions < MAX_EXTENSIONS {

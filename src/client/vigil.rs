@@ -14,9 +14,10 @@ use super::retry::Failure;
 
 /// How long a request may take before anybody wonders. Most are answered by then.
 const FIRST_DOUBT: Duration = Duration::from_millis(300);
-/// How long the node has for a word. For a body that is under way longer, since to send it again is dear.
-const FOR_A_WORD: Duration = Duration::from_millis(300);
-const FOR_A_WORD_WITH_A_BODY: Duration = Duration::from_millis(700);
+/// How long the node has for a word: a frozen leader is left after 800 ms, when the others have elected another one. For
+/// a large body that is under way longer, since to send it again is dear.
+const FOR_A_WORD: Duration = Duration::from_millis(250);
+const FOR_A_WORD_WITH_A_LARGE_BODY: Duration = Duration::from_millis(700);
 const MISSES: u32 = 2;
 
 impl Wire {
@@ -25,7 +26,7 @@ impl Wire {
     pub(super) async fn while_it_lives<T>(
         &self,
         url: &Url,
-        with_body: bool,
+        large_body: bool,
         exchange: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         if !self.nodes.are_several() {
@@ -34,7 +35,7 @@ impl Wire {
         tokio::select! {
             biased;
             result = exchange => result,
-            () = self.silence(url, if with_body { FOR_A_WORD_WITH_A_BODY } else { FOR_A_WORD }) => {
+            () = self.silence(url, if large_body { FOR_A_WORD_WITH_A_LARGE_BODY } else { FOR_A_WORD }) => {
                 Err(Failure::Unknown { cause: format!("{} does not answer at all", url.origin().ascii_serialization()) })
             }
         }

@@ -9,6 +9,9 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub const LOCK_TOKEN: &str = "lock-token";
 /// The request header that asks one request to be redirected or forwarded: `redirect` or `forward`.
 pub const ROUTING: &str = "ringmaster-routing";
+/// The request header by which a client says that it may have sent this change before, under the same key, and that the
+/// attempt may still be under way: `1`. A refusal is then settled in the log, where that attempt meets it.
+pub const REPEATED: &str = "ringmaster-repeated";
 /// The response header that names the request in logs.
 pub const REQUEST_ID: &str = "x-request-id";
 /// The largest JSON body, in bytes.
