@@ -86,7 +86,7 @@ impl Directory {
 
     /// Streams an answer to a file, from its start in each attempt, and syncs it.
     async fn fetch(&self, request: &Request, to: &Path) -> Result<(u64, Sha256), ClientError> {
-        let mut attempts = Attempts::new(&self.wire.limits, &self.clock, None);
+        let mut attempts = Attempts::new(&self.wire.limits, &self.clock, self.wire.nodes.count(), None);
         loop {
             let node = self.node_for(request, attempts.remaining()).await;
             let limit = self.wire.limits.answer.min(attempts.remaining()).max(std::time::Duration::from_millis(1));

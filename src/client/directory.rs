@@ -107,7 +107,8 @@ impl Directory {
 
     /// Makes a call: attempts until one brings an answer, or none can.
     pub(super) async fn call(&self, request: &Request) -> Result<Answer, ClientError> {
-        let mut attempts = Attempts::new(&self.wire.limits, &self.clock, request.key.clone());
+        let nodes = self.wire.nodes.count();
+        let mut attempts = Attempts::new(&self.wire.limits, &self.clock, nodes, request.key.clone());
         let mut request = Cow::Borrowed(request);
         let mut marked = false;
         loop {

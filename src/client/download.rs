@@ -75,7 +75,7 @@ impl Directory {
         let whole = options.from == 0 && options.to.is_none();
         let mut received =
             Received { offset: options.from, hasher: whole.then(<sha2::Sha256 as Digest>::new), head: None };
-        let mut attempts = Attempts::new(&self.wire.limits, &self.clock, None);
+        let mut attempts = Attempts::new(&self.wire.limits, &self.clock, self.wire.nodes.count(), None);
         loop {
             let before = received.offset;
             let result = self.read_on(file, options, &mut received, &attempts, to).await;

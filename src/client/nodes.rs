@@ -68,9 +68,9 @@ impl Nodes {
         Ok(Self { clock, learns, state: Mutex::new(State { nodes, current, leader: None }) })
     }
 
-    /// Whether there is another node to go to.
-    pub(super) fn are_several(&self) -> bool {
-        self.lock().nodes.len() > 1
+    /// How many are known.
+    pub(super) fn count(&self) -> usize {
+        self.lock().nodes.len()
     }
 
     /// The node for the next attempt: the leader where it matters and is known, else one that did not fail lately.

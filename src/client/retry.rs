@@ -63,6 +63,8 @@ pub(super) struct Attempts<'a> {
     deadline: Instant,
     failed: u32,
     extensions: u32,
+    /// How many nodes can be asked.
+    nodes: usize,
     /// The key of the change, nothing for a call that changes nothing.
     key: Option<String>,
     /// Whether an attempt may have taken effect.
@@ -70,10 +72,10 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(limits: &'a Limits, clock: &'a SharedClock, key: Option<String>) -> Self {
+    pub(super) fn new(limits: &'a Limits, clock: &'a SharedClock, nodes: usize, key: Option<String>) -> Self {
         let started = Instant::now();
         let deadline = started + limits.retry_for;
-        Self { limits, clock, started, deadline, failed: 0, extensions: 0, key, unknown: false }
+        Self { limits, clock, started, deadline, failed: 0, extensions: 0, nodes, key, unknown: false }
     }
 
     pub(super) fn remaining(&self) -> Duration {
@@ -114,7 +116,10 @@ impl<'a> Attempts<'a> {
                 return Err(error);
             }
             Failure::Unreachable { cause } => (cause, None),
-            Failure::NotNow { cause, retry_after } => (cause, retry_after),
+            // What one node asks to wait for, another one may do at once: it counts when all have been asked.
+            Failure::NotNow { cause, retry_after } => {
+                (cause, retry_after.filter(|_| self.failed as usize + 1 >= self.nodes))
+            }
             Failure::Unknown { cause } => {
                 self.unknown = true;
                 (cause, None)

@@ -29,7 +29,7 @@ impl Wire {
         large_body: bool,
         exchange: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        if !self.nodes.are_several() {
+        if self.nodes.count() == 1 {
             return exchange.await;
         }
         tokio::select! {
