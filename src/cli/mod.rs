@@ -14,6 +14,7 @@ mod table;
 mod walk;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -21,6 +22,9 @@ use commands::Command;
 use error::{CliError, Exit};
 use output::Output;
 use session::{Global, Session};
+
+/// How long a server's last tasks may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A distributed file system whose directory has no single point of failure.
 ///
@@ -47,9 +51,16 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&CliError::local("cannot start", &error)),
     };
+    let is_server = cli.command.is_server();
     let result = runtime.block_on(run(cli));
-    // A read of standard input cannot be called off, and is not waited for.
-    runtime.shutdown_background();
+    if is_server {
+        // Tasks that are still there hold the databases open, and RocksDB must not be closing while the process exits: it
+        // locks a mutex that C++ has destroyed by then, and aborts.
+        runtime.shutdown_timeout(END_TIMEOUT);
+    } else {
+        // A read of standard input cannot be called off, and is not waited for.
+        runtime.shutdown_background();
+    }
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),

@@ -18,9 +18,10 @@ use super::retry::Failure;
 
 /// How long a request may take before anybody wonders. Most are answered by then.
 const FIRST_DOUBT: Duration = Duration::from_millis(300);
-/// How long the node has for a word. For a body that is under way longer, since to send it again is dear.
-const FOR_A_WORD: Duration = Duration::from_millis(300);
-const FOR_A_WORD_WITH_A_BODY: Duration = Duration::from_millis(700);
+/// How long the node has for a word: a frozen leader is left after 800 ms, when the others have elected another one. For
+/// a large body that is under way longer, since to send it again is dear.
+const FOR_A_WORD: Duration = Duration::from_millis(250);
+const FOR_A_WORD_WITH_A_LARGE_BODY: Duration = Duration::from_millis(700);
 const MISSES: u32 = 2;
 
 /// What a node says when it is asked how it is.
@@ -32,21 +33,21 @@ enum Word {
 
 impl Wire {
     /// The result of an exchange, or `Unknown` once the request does better elsewhere. With one node only there is nobody
-    /// else to go to, and the exchange has the time that it has. `with_body` says that a large body is under way: it is
+    /// else to go to, and the exchange has the time that it has. `large_body` says that one is under way: it is
     /// not sent again for a node's mere not being ready.
     pub(super) async fn while_it_lives<T>(
         &self,
         url: &Url,
-        with_body: bool,
+        large_body: bool,
         exchange: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        if !self.nodes.are_several() {
+        if self.nodes.count() == 1 {
             return exchange.await;
         }
         tokio::select! {
             biased;
             result = exchange => result,
-            why = self.better_elsewhere(url, with_body) => {
+            why = self.better_elsewhere(url, large_body) => {
                 Err(Failure::Unknown { cause: format!("{} {why}", url.origin().ascii_serialization()) })
             }
         }
@@ -54,8 +55,9 @@ impl Wire {
 
     /// Ends when a node says nothing any more, or when it cannot serve and another one can. Never for one that is as
     /// ready as the others.
-    async fn better_elsewhere(&self, url: &Url, with_body: bool) -> &'static str {
-        let (path, patience) = if with_body { ("/healthz", FOR_A_WORD_WITH_A_BODY) } else { ("/readyz", FOR_A_WORD) };
+    async fn better_elsewhere(&self, url: &Url, large_body: bool) -> &'static str {
+        let (path, patience) =
+            if large_body { ("/healthz", FOR_A_WORD_WITH_A_LARGE_BODY) } else { ("/readyz", FOR_A_WORD) };
         let (mut silent, mut unready) = (0, 0);
         sleep(FIRST_DOUBT).await;
         loop {
@@ -70,7 +72,7 @@ impl Wire {
             if silent >= MISSES {
                 return "does not answer at all";
             }
-            if unready >= MISSES && !with_body && self.finds_a_ready_one(url, patience).await {
+            if unready >= MISSES && !large_body && self.finds_a_ready_one(url, patience).await {
                 return "is not ready, and another node is";
             }
             sleep_until(asked + patience).await;

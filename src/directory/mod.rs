@@ -47,14 +47,21 @@ use switchboard::{PeerCalls, Switchboard};
 /// How long a stopping node waits for the bodies in hand.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
+/// How long a node that starts again keeps its port closed until it can serve. Requests that came earlier would hang
+/// in its queue; so they are refused, and clients find another node at once.
+const CATCH_UP_LIMIT: Duration = Duration::from_secs(2);
+const CATCH_UP_POLL: Duration = Duration::from_millis(10);
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
 /// What a directory node is started with. The sockets are bound by the caller, so that a port in use is reported
-/// before anything is touched on the disk.
+/// before anything is touched on the disk; the one for clients does not listen yet.
 #[derive(Debug)]
 pub struct Options {
     pub config: DirectoryConfig,
     pub secret: ClusterSecret,
     pub clock: SharedClock,
-    pub listener: std::net::TcpListener,
+    pub socket: tokio::net::TcpSocket,
     pub peer_listener: std::net::TcpListener,
 }
 
@@ -75,7 +82,7 @@ pub struct Directory {
 /// # Errors
 /// When the data directory is in use, damaged, or of another node, cluster or role. The message says what to do.
 pub async fn start(options: Options) -> anyhow::Result<Directory> {
-    let Options { config, secret, clock, listener, peer_listener } = options;
+    let Options { config, secret, clock, socket, peer_listener } = options;
     let servers = Arc::new(ServerWatch::new(config.detection.heartbeat));
     let lookout = Arc::new(Lookout::new(servers.clone(), Prober::new()?));
     let desk = PlacementDesk::new(servers.clone(), clock.clone());
@@ -120,8 +127,8 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         stopping: false.into(),
     });
 
-    listener.set_nonblocking(true).context("cannot prepare the listening socket")?;
-    let listener = tokio::net::TcpListener::from_std(listener).context("cannot listen")?;
+    caught_up(&handle).await;
+    let listener = socket.listen(BACKLOG).context("cannot listen")?;
     let address = listener.local_addr()?;
     let (close, mut closed) = watch::channel(false);
     let quick = listener.tap_io(|connection| {
@@ -139,6 +146,19 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         tokio::spawn(vital("the detection of dead servers", handle.clone(), detection::run(node.clone(), lookout)));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
     Ok(Directory { handle, node, address, close, server, leader, detection, switchboard })
+}
+
+/// Waits until a node of a cluster that has formed before can serve, or for `CATCH_UP_LIMIT`.
+async fn caught_up(handle: &Handle) {
+    let stopped = handle.stopped();
+    let waits = || handle.status().cluster_id.is_some() && !handle.status().ready && stopped.borrow().is_none();
+    let wait = async {
+        while waits() {
+            tokio::time::sleep(CATCH_UP_POLL).await;
+        }
+    };
+    // Without a majority it listens as well, and says so to whoever asks.
+    let _ = tokio::time::timeout(CATCH_UP_LIMIT, wait).await;
 }
 
 impl Directory {

@@ -1,6 +1,7 @@
 //! One `Idempotency-Key`, one effect, one answer: also at another node and under another leader.
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::support::{Cluster, noise, until};
 
@@ -81,6 +82,35 @@ async fn a_refusal_before_the_bytes_have_come_is_remembered_as_well() {
     assert_eq!(cluster.put(admin, 2, "/write?path=/late", "late", &[("Idempotency-Key", "write-2")]).await.0, 201);
     // A change that is possible is not refused for the look at it.
     assert_eq!(cluster.put(admin, 1, "/update?path=/late", large, &[("Idempotency-Key", "update-2")]).await.0, 200);
+}
+
+/// The first attempt hangs with half of its body at one node; its client goes to another node, is refused, and is told
+/// so. The first attempt must not take effect after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_hangs_does_nothing_after_its_repeat_was_refused() {
+    let cluster = Cluster::start(3, 2).await;
+    let admin = &cluster.admin;
+    assert_eq!(cluster.put(admin, 0, "/write?path=/f", "one", &[]).await.0, 201);
+    let key = [("Idempotency-Key", "update-1"), ("Ringmaster-Routing", "forward")];
+    let (mut rest, body) = tokio::io::duplex(64);
+    let stream = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(body));
+    let hanging = cluster.put(admin, 0, "/update?path=/f", stream, &key);
+    let meanwhile = async {
+        rest.write_all(b"tw").await.expect("it is sent");
+        // Its early look at the directory is behind it once the lock cannot stop it; it needs no luck, only a moment.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let (status, held) = cluster.post(admin, 1, "/lock", &json!({"path": "/f"})).await;
+        assert_eq!(status, 200, "{held}");
+        let (status, answer) = cluster.put(admin, 1, "/update?path=/f", "two", &key).await;
+        assert_eq!(status, 423, "{answer}");
+        let unlock = json!({"lock_token": held["lock_token"]});
+        assert_eq!(cluster.post(admin, 1, "/unlock", &unlock).await.0, 204);
+        rest.write_all(b"o").await.expect("it is sent");
+        drop(rest);
+    };
+    let ((status, answer), ()) = tokio::join!(hanging, meanwhile);
+    assert_eq!(status, 423, "the answer that the operation has had: {answer}");
+    assert_eq!(cluster.read(admin, 2, "/f").await, Ok(b"one".to_vec()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,7 +93,7 @@ impl Work {
             marks: Mutex::default(),
             failed: Mutex::default(),
             wrong: Mutex::default(),
-            pause: 3_000 * (clients + impatient) as u64,
+            pause: 2_000 * (clients + impatient) as u64,
         });
         let nodes = cluster.nodes.iter().filter(|node| node.is_started());
         let urls: Vec<url::Url> = nodes.map(|node| node.url.parse().expect("a url")).collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use futures_util::future::BoxFuture;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::error::CliError;
@@ -53,10 +53,10 @@ pub(super) async fn file_server(args: Args) -> Result<(), CliError> {
 
 async fn start_directory(config: DirectoryConfig) -> anyhow::Result<Running> {
     let secret = ClusterSecret::read(&config.cluster.secret_file)?;
-    let listener = bind(config.node.listen, "node.listen").await?.into_std()?;
+    let socket = reserve(config.node.listen, "node.listen")?;
     let peer_listener = bind(config.node.peer_listen, "node.peer_listen").await?.into_std()?;
     let clock = SharedClock::system();
-    let node = directory::start(directory::Options { config, secret, clock, listener, peer_listener }).await?;
+    let node = directory::start(directory::Options { config, secret, clock, socket, peer_listener }).await?;
     let mut stopped = node.stopped();
     Ok(Running {
         stopped: Box::pin(async move {
@@ -96,12 +96,22 @@ async fn start_file_server(config: FileServerConfig) -> anyhow::Result<Running> 
 
 /// Before anything is touched on the disk.
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "cannot listen on {address}: if another process has it in use, stop that one, or set {key} to another \
-             address"
-        )
-    })
+    TcpListener::bind(address).await.with_context(|| in_use(address, key))
+}
+
+/// The same for a socket that listens only later.
+fn reserve(address: SocketAddr, key: &str) -> anyhow::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of the process before this one may linger on the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address).with_context(|| in_use(address, key))?;
+    Ok(socket)
+}
+
+fn in_use(address: SocketAddr, key: &str) -> String {
+    format!(
+        "cannot listen on {address}: if another process has it in use, stop that one, or set {key} to another address"
+    )
 }
 
 /// Runs a server until a signal ends it, or it ends by itself.
