@@ -75,9 +75,9 @@ impl Nodes {
         Ok(Self { clock, learns, state: Mutex::new(State { nodes, current, leader: None }) })
     }
 
-    /// How many are known.
-    pub(super) fn count(&self) -> usize {
-        self.lock().nodes.len()
+    /// Whether there is another node to go to.
+    pub(super) fn are_several(&self) -> bool {
+        self.lock().nodes.len() > 1
     }
 
     /// Whether there is another node to go to that did not fail lately.

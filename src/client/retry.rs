@@ -75,7 +75,7 @@ pub(super) struct Attempts<'a> {
     key: Option<String>,
     /// Whether an attempt may have taken effect.
     unknown: bool,
-    /// Why a node could not do it at the last attempt, where one said so.
+    /// Why the last node that gave a reason could not do it.
     said: Option<Code>,
 }
 
@@ -113,10 +113,10 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// When there is none: the failure is final, or the deadline is near.
     pub(super) async fn after(&mut self, failure: Failure) -> Result<(), ClientError> {
-        self.said = match &failure {
-            Failure::NotNow { code, .. } => *code,
-            _ => None,
-        };
+        // What an attempt that ran out of time says about the reason is nothing.
+        if let Failure::NotNow { code, .. } = &failure {
+            self.said = *code;
+        }
         let (cause, retry_after) = match failure {
             Failure::Final(mut error) => {
                 if self.unknown

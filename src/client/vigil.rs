@@ -41,7 +41,7 @@ impl Wire {
         large_body: bool,
         exchange: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        if self.nodes.count() == 1 {
+        if !self.nodes.are_several() {
             return exchange.await;
         }
         tokio::select! {

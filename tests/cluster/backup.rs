@@ -358,7 +358,7 @@ async fn a_backup_that_breaks_off_leaves_the_last_one_and_goes_on() {
     assert_eq!(verify(&dir).await.code, Some(0));
     // Who wants what there is takes it, and hears what is not there.
     let partial = cluster.dir.path().join("partial");
-    let partly = cli(&cluster, &["--timeout", "8s", "backup", text(&partial), "--allow-missing"]).await;
+    let partly = cli(&cluster, &["--timeout", "3s", "backup", text(&partial), "--allow-missing"]).await;
     assert_eq!(partly.code, Some(0), "{}", partly.err);
     assert_eq!(partly.out["missing"].as_array().map(Vec::len), Some(11), "{}", partly.out);
     assert!(verify(&partial).await.err.contains("11 faults"));

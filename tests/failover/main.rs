@@ -4,10 +4,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests print what they measured")]
 
 mod agreement;
-mod catch_up;
-mod disks;
 mod archipelago;
+mod catch_up;
 mod changes;
+mod disks;
 mod frozen;
 mod full_disk;
 mod history;
@@ -17,10 +17,10 @@ mod kills;
 #[path = "../cluster/load.rs"]
 #[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
 mod load;
-mod moments;
 #[path = "../cluster/members.rs"]
 #[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
 mod members;
+mod moments;
 mod partitions;
 mod planned;
 mod planted;

@@ -309,8 +309,18 @@ impl Job {
             let fingerprint = intent.fingerprint(&node, size, sha256);
             Some(Operation { user, id: operation_id.clone(), fingerprint })
         };
-        let outcome = StoreFile { node: &node, user, change: intent.change() }.run(incoming, body, name).await?;
-        answer_of(&intent.target, outcome)
+        let stored = StoreFile { node: &node, user, change: intent.change() }.run(incoming, body, name).await;
+        match stored {
+            // Another attempt of the same change was refused while the bytes came.
+            Err(error) if error.code == Code::IdempotencyKeyReused => {
+                let done = node.handle().read(move |store| query::operation(store, user, &operation_id)).await?;
+                match done.filter(|(fingerprint, _)| *fingerprint == intent.fingerprint_of_refusal(&node)) {
+                    Some((_, answer)) => answer_of(&intent.target, answer?),
+                    None => Err(error),
+                }
+            }
+            stored => answer_of(&intent.target, stored?),
+        }
     }
 }
 

@@ -46,13 +46,13 @@ impl Story {
     }
 
     #[track_caller]
-    fn is_wrong(self, what: &str) {
+    fn is_wrong(&self, what: &str) {
         let found = check(&self.0);
         assert!(found.iter().any(|message| message.contains(what)), "expected {what:?}, found {found:#?}");
     }
 
     #[track_caller]
-    fn is_right(self) {
+    fn is_right(&self) {
         assert_eq!(check(&self.0), Vec::<String>::new());
     }
 }
