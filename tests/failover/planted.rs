@@ -3,14 +3,18 @@
 #[path = "../rerun/mod.rs"]
 mod rerun;
 
+use std::time::{Duration, Instant};
+
 use ringmaster::domain::plant::Plant;
 
 use self::rerun::expect_caught;
 use crate::disks::Disks;
+use crate::signals::{freeze, thaw};
 use crate::support::{Cluster, Setup};
 use crate::work::Work;
 
 const CLIENTS: usize = 8;
+const FROZEN: Duration = Duration::from_secs(3);
 
 #[test]
 fn wall_clock_in_apply() {
@@ -44,7 +48,7 @@ fn read_without_read_index() {
 #[tokio::test(flavor = "multi_thread")]
 async fn histories_show_reads_without_read_index() {
     let setup = Setup::new(3, 2).with("RINGMASTER__TEST__PLANT", Plant::ReadWithoutReadIndex);
-    let mut cluster = Cluster::set_up(setup).await;
+    let cluster = Cluster::set_up(setup).await;
     for node in &cluster.nodes {
         let log = node.log_text();
         assert!(log.contains("a bug, for tests alone") && log.contains("read_without_read_index"), "{log}");
@@ -52,11 +56,19 @@ async fn histories_show_reads_without_read_index() {
     let work = Work::begin(&cluster, CLIENTS).await;
     for _ in 0..2 {
         work.goes_on().await;
-        // It comes back with an old state.
         let leader = cluster.leader().await;
-        cluster.nodes[leader].kill();
-        work.goes_on().await;
-        cluster.nodes[leader].start();
+        freeze(&cluster.nodes[leader]);
+        let began = Instant::now();
+        while began.elapsed() < FROZEN {
+            work.goes_on().await;
+        }
+        // These wait in its sockets, and it reads them when it wakes up, with the state that it went to sleep with.
+        let looks = work.look_through(&cluster, leader);
+        while began.elapsed() < FROZEN + FROZEN / 2 {
+            work.goes_on().await;
+        }
+        thaw(&cluster.nodes[leader]);
+        looks.await.expect("no panic");
         cluster.wait_ready().await;
     }
     let report = work.end(&cluster).await;
