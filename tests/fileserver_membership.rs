@@ -2,7 +2,7 @@
 
 mod fileserver_support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -119,6 +119,25 @@ async fn a_restart_keeps_its_name_and_its_blobs() {
         matches!(&refused, Err(BlobError::Unreachable { cause, .. }) if cause.contains("not admitted")),
         "{refused:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_waits_for_the_word_of_the_admission() {
+    /// The server's own bound.
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let directory = Directory::new();
+    directory.with_ledger(|ledger| ledger.lost_answers = 1);
+    let dir = TempDir::new().expect("a temporary directory");
+    let (server, url) = try_start(dir.path(), vec![directory.node().await]).await.expect("starts");
+    wait_until("the directory has admitted it", || directory.with_ledger(|ledger| ledger.registrations > 0)).await;
+    let address = ServerAddress { server_id: ServerId(1), epoch: Epoch(1), url };
+    // The answer got lost: it hears of its admission when it asks again.
+    let (blobs, began) = (client(), Instant::now());
+    while let Err(error) = put(&blobs, &address, BlobId(1), b"x").await {
+        assert!(began.elapsed() >= PATIENCE, "it did not wait: {error}");
+        assert!(began.elapsed() < DEADLINE, "not in time: it is admitted: {error}");
+    }
+    assert_eq!(server.epoch(), Some(Epoch(1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

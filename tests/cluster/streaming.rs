@@ -149,6 +149,7 @@ async fn an_upload_goes_on_when_a_file_server_dies() {
     // Whoever has something in its temporary folder takes part in the upload.
     let mut taking = None;
     until("a file server has begun", async || {
+        assert!(!upload.is_finished(), "the upload has ended before its body has");
         taking =
             cluster.servers.iter().position(|server| !crate::support::files_below(&server.data.join("tmp")).is_empty());
         taking.is_some()

@@ -1,13 +1,20 @@
 //! Whether a call may be made here.
 
+use std::time::Duration;
+
 use axum::http::{HeaderMap, header};
 
 use super::Context;
 use super::answer::Failure;
 use crate::domain::plant::{Plant, planted};
 use crate::domain::{BlobId, ClusterId, Epoch, ServerId};
+use crate::fileserver::view::View;
 use crate::protocol::capability::{Capability, Demand, Method};
 use crate::protocol::problem::Code;
+
+/// How long a call waits for the answer to a registration. The directory counts a server as up from its own commit on:
+/// the server learns of that later by a message and a sync of its record.
+const ADMISSION: Duration = Duration::from_secs(2);
 
 /// A call that may be made, and who this server is for it.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +38,9 @@ impl Granted {
     }
 }
 
-/// Checks the call's capability, before anything else of the request is looked at.
-pub(super) fn authorize(
+/// Checks the call's capability, before anything else of the request is looked at. One that names an admission of which
+/// this server has not heard yet waits for that, for [`ADMISSION`] at most.
+pub(super) async fn authorize(
     context: &Context,
     headers: &HeaderMap,
     method: Method,
@@ -41,12 +49,15 @@ pub(super) fn authorize(
     let text = bearer(headers).ok_or_else(|| {
         Failure::new(Code::Unauthenticated, "Every call of a blob needs a capability: send it to a directory node.")
     })?;
-    let view = context.view.borrow().clone();
     let refused = |error: crate::protocol::capability::CapabilityError| {
         let code = if error.is_unauthenticated() { Code::Unauthenticated } else { Code::Forbidden };
         Failure::new(code, error.to_string())
     };
     let capability = Capability::verify(&context.secret, text, context.clock.wall_ms()).map_err(refused)?;
+    let mut views = context.view.clone();
+    // Whether it came in time or not, what is known then decides.
+    let _ = tokio::time::timeout(ADMISSION, views.wait_for(|view| !is_behind(view, &capability))).await;
+    let view = context.view.borrow().clone();
     let (cluster_id, server_id) = view.bound.ok_or_else(not_admitted)?;
     if method.writes() && view.epoch.is_none() {
         return Err(not_admitted());
@@ -55,6 +66,14 @@ pub(super) fn authorize(
         capability.check(&Demand { method, cluster_id, server_id, epoch: view.epoch, blob_id }).map_err(refused)?;
     }
     Ok(Granted { cluster_id, server_id, epoch: view.epoch, max_bytes: capability.max_bytes })
+}
+
+/// Whether a directory node that gave `capability` knows of an admission that this server does not know.
+fn is_behind(view: &View, capability: &Capability) -> bool {
+    match view.bound {
+        None => true,
+        Some(bound) => bound == (capability.cluster_id, capability.server_id) && view.epoch < capability.epoch,
+    }
 }
 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -42,7 +42,7 @@ pub(super) async fn put(
     let mut body = body.into_data_stream();
     let stored = async {
         let blob_id = parse_blob_id(&blob_id)?;
-        let granted = authorize(&context, &headers, Method::Put, Some(blob_id))?;
+        let granted = authorize(&context, &headers, Method::Put, Some(blob_id)).await?;
         let Query(CopyQuery { copy_id }) = query.map_err(invalid_query)?;
         let new = NewCopy { blob_id, copy_id, length, replaces: None };
         let terms = Terms { max_bytes: granted.max_bytes, sha256: None, stall: STALL };
@@ -98,7 +98,7 @@ pub(super) async fn read(
     request: HeaderMap,
 ) -> Result<Response, Failure> {
     let blob_id = parse_blob_id(&blob_id)?;
-    let granted = authorize(&context, &request, Method::Get, Some(blob_id))?;
+    let granted = authorize(&context, &request, Method::Get, Some(blob_id)).await?;
     let wanted = Wanted::parse(&request);
     let whole = wanted == Wanted::Whole;
     let opened = open(Arc::clone(&context.store), blob_id, move |size| wanted.within(size)).await?;
@@ -134,7 +134,7 @@ pub(super) async fn head(
     request: HeaderMap,
 ) -> Result<Response, Failure> {
     let blob_id = parse_blob_id(&blob_id)?;
-    let granted = authorize(&context, &request, Method::Head, Some(blob_id))?;
+    let granted = authorize(&context, &request, Method::Head, Some(blob_id)).await?;
     // Without an epoch there is no receipt.
     granted.epoch()?;
     let store = Arc::clone(&context.store);
@@ -165,7 +165,7 @@ pub(super) async fn delete(
     request: HeaderMap,
 ) -> Result<Response, Failure> {
     let blob_id = parse_blob_id(&blob_id)?;
-    authorize(&context, &request, Method::Delete, Some(blob_id))?;
+    authorize(&context, &request, Method::Delete, Some(blob_id)).await?;
     let Query(CopyQuery { copy_id }) = query.map_err(invalid_query)?;
     let store = Arc::clone(&context.store);
     if blocking(move || store.delete(blob_id, copy_id)).await?? {
@@ -179,7 +179,7 @@ pub(super) async fn inventory(
     query: Result<Query<InventoryQuery>, QueryRejection>,
     request: HeaderMap,
 ) -> Result<Response, Failure> {
-    let granted = authorize(&context, &request, Method::Inventory, None)?;
+    let granted = authorize(&context, &request, Method::Inventory, None).await?;
     let Query(InventoryQuery { after, limit }) = query.map_err(invalid_query)?;
     let limit = limit.unwrap_or(MAX_INVENTORY_ITEMS).clamp(1, MAX_INVENTORY_ITEMS);
     let store = Arc::clone(&context.store);

@@ -36,7 +36,7 @@ pub(super) async fn copy(
     body: Body,
 ) -> Result<Response, Failure> {
     let blob_id = parse_blob_id(&blob_id)?;
-    let granted = authorize(&context, &headers, Method::Copy, Some(blob_id))?;
+    let granted = authorize(&context, &headers, Method::Copy, Some(blob_id)).await?;
     let request: CopyRequest = read_json(body).await?;
     if request.size > granted.max_bytes {
         let detail = format!("The capability allows {} bytes: ask for a larger one.", granted.max_bytes);

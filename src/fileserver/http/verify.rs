@@ -24,7 +24,7 @@ pub(super) async fn verify(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let blob_id = parse_blob_id(&blob_id)?;
-    let granted = authorize(&context, &headers, Method::Verify, Some(blob_id))?;
+    let granted = authorize(&context, &headers, Method::Verify, Some(blob_id)).await?;
     // Without an epoch there is no receipt.
     granted.epoch()?;
     let Query(CopyQuery { copy_id }) = query.map_err(invalid_query)?;
@@ -35,7 +35,7 @@ pub(super) async fn verify(
 
 /// Everything is to be read and checked, as fast as is allowed.
 pub(super) async fn scrub(State(context): State<Arc<Context>>, headers: HeaderMap) -> Result<Response, Failure> {
-    authorize(&context, &headers, Method::Scrub, None)?;
+    authorize(&context, &headers, Method::Scrub, None).await?;
     context.scrub.make();
     Ok(StatusCode::ACCEPTED.into_response())
 }
