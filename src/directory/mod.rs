@@ -141,9 +141,9 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         let _ = closed.wait_for(|closed| *closed).await;
     });
     let server = tokio::spawn(graceful.into_future());
-    let leader = tokio::spawn(vital("the leader's loop", handle.clone(), leader::run(node.clone())));
+    let leader = tokio::spawn(vital("the leader's loop", node.clone(), leader::run(node.clone())));
     let detection =
-        tokio::spawn(vital("the detection of dead servers", handle.clone(), detection::run(node.clone(), lookout)));
+        tokio::spawn(vital("the detection of dead servers", node.clone(), detection::run(node.clone(), lookout)));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
     Ok(Directory { handle, node, address, close, server, leader, detection, switchboard })
 }
@@ -205,20 +205,20 @@ impl Directory {
 }
 
 /// Runs a loop without which a node must not go on leading. Should it end, by a panic or otherwise, the node does, too, and
-/// another one leads.
-async fn vital(name: &'static str, handle: Handle, run: impl Future<Output = ()> + Send + 'static) {
-    struct Ends(&'static str, Handle, bool);
+/// another one leads. In a node that stops it ends first, and the bodies in hand need the node for longer.
+async fn vital(name: &'static str, node: App, run: impl Future<Output = ()> + Send + 'static) {
+    struct Ends(&'static str, App, bool);
     impl Drop for Ends {
         fn drop(&mut self) {
             // One that is aborted when the node stops is dropped without having ended.
             if self.2 || std::thread::panicking() {
-                self.1.stop(format!("{} ended unexpectedly: this is a bug, see the log for where", self.0));
+                self.1.handle().stop(format!("{} ended unexpectedly: this is a bug, see the log for where", self.0));
             }
         }
     }
-    let mut ends = Ends(name, handle, false);
+    let mut ends = Ends(name, node, false);
     run.await;
-    ends.2 = true;
+    ends.2 = !ends.1.is_stopping();
 }
 
 fn consensus_options(

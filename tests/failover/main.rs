@@ -10,6 +10,7 @@ mod changes;
 mod disks;
 mod frozen;
 mod full_disk;
+mod goodbye;
 mod history;
 #[path = "../cluster/islands.rs"]
 mod islands;

@@ -18,8 +18,13 @@ pub(crate) fn thaw(process: &Process) {
     send(process, "-CONT");
 }
 
+/// SIGTERM: it ends when it has finished what it has in hand.
+pub(crate) fn terminate(process: &Process) {
+    send(process, "-TERM");
+}
+
 /// SIGTERM, and its end.
 pub(crate) async fn stop(process: &mut Process) {
-    send(process, "-TERM");
+    terminate(process);
     assert_eq!(process.wait_exit().await, Some(0), "{}", process.log_tail());
 }
