@@ -31,8 +31,8 @@ impl Answer {
         let headers = response.headers().clone();
         match tokio::time::timeout(limit, body_of(&mut response, MAX_ANSWER_BYTES)).await {
             Ok(Some(body)) => Ok(Self { headers, body }),
-            Ok(None) => Err(Failure::Unknown { cause: format!("{node}: the answer broke off") }),
-            Err(_) => Err(Failure::Unknown { cause: format!("{node}: the answer stalled") }),
+            Ok(None) => Err(Failure::Unknown { cause: format!("{node}: the answer broke off"), silent: true }),
+            Err(_) => Err(Failure::Unknown { cause: format!("{node}: the answer stalled"), silent: true }),
         }
     }
 
@@ -66,7 +66,7 @@ fn meaning(node: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
             Failure::NotNow { cause, code, retry_after: retry_after(headers) }
         }
         // 502 comes from a proxy, which knows no more than we do.
-        StatusCode::GATEWAY_TIMEOUT | StatusCode::BAD_GATEWAY => Failure::Unknown { cause },
+        StatusCode::GATEWAY_TIMEOUT | StatusCode::BAD_GATEWAY => Failure::Unknown { cause, silent: false },
         _ => Failure::Final(ClientError::refused(problem.unwrap_or_else(|| unexplained(node, status, headers)))),
     }
 }

@@ -56,6 +56,27 @@ struct Transfer {
 }
 
 impl Wire {
+    /// Remembers how an attempt ended, for the choice of the next node.
+    pub(super) fn noted<T>(&self, node: &Chosen, attempt: Result<T, Failure>) -> Result<T, Failure> {
+        let mut failure = match attempt {
+            Ok(done) => {
+                self.nodes.worked(node);
+                return Ok(done);
+            }
+            Err(failure) => failure,
+        };
+        if let Failure::NotNow { retry_after, .. } = &mut failure
+            && self.nodes.another_is_fresh(node)
+        {
+            // The node spoke for itself alone: another one may not be cut off.
+            *retry_after = None;
+        }
+        if !matches!(failure, Failure::Final(_)) {
+            self.nodes.failed(node, failure.is_silence());
+        }
+        Err(failure)
+    }
+
     /// One attempt at one node, with its redirects followed: the head of a 2xx answer. `repeated` says that an
     /// attempt before broke off. Takes as long as `limit`, or for an upload as long as it moves.
     pub(super) async fn attempt(
@@ -133,7 +154,7 @@ impl Wire {
         match tokio::time::timeout(limit, builder.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(broken(&node, error)),
-            Err(_) => Err(Failure::Unknown { cause: format!("{node} did not answer in time") }),
+            Err(_) => Err(Failure::Unknown { cause: format!("{node} did not answer in time"), silent: true }),
         }
     }
 
@@ -188,7 +209,7 @@ impl Wire {
                     if moved_at.elapsed() > allowed {
                         let cause = format!("{node} took no more bytes and did not answer");
                         return Err(if finished {
-                            Failure::Unknown { cause }
+                            Failure::Unknown { cause, silent: true }
                         } else {
                             Failure::Unreachable { cause }
                         });
@@ -253,7 +274,7 @@ fn broken(node: &str, error: reqwest::Error) -> Failure {
     if error.is_connect() {
         Failure::Unreachable { cause: text(node, error) }
     } else {
-        Failure::Unknown { cause: text(node, error) }
+        Failure::Unknown { cause: text(node, error), silent: true }
     }
 }
 

@@ -138,12 +138,7 @@ impl Directory {
             Ok(response) => landing.take(&node.url, response, self.wire.limits.stall).await,
             Err(failure) => Err(failure),
         };
-        if let Err(failure) = &fetched
-            && !matches!(failure, Failure::Final(_))
-        {
-            self.wire.nodes.failed(&node, failure.is_silence());
-        }
-        fetched
+        self.wire.noted(&node, fetched)
     }
 }
 

@@ -206,7 +206,7 @@ impl Directory {
         match self.whole_attempt(&node, &Request::get(path).anonymous(), self.wire.limits.answer, false).await {
             Ok(_) => Ok(()),
             Err(Failure::Final(error)) => Err(error),
-            Err(Failure::Unreachable { cause } | Failure::NotNow { cause, .. } | Failure::Unknown { cause }) => {
+            Err(Failure::Unreachable { cause } | Failure::NotNow { cause, .. } | Failure::Unknown { cause, .. }) => {
                 self.wire.nodes.failed(&node, false);
                 Err(ClientError::unavailable(cause))
             }

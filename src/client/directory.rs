@@ -113,22 +113,11 @@ impl Directory {
             let node = self.node_for(request, attempts.remaining()).await;
             let began = Instant::now();
             let limit = self.wire.limits.answer.min(attempts.remaining()).max(Duration::from_millis(1));
-            let mut failure = match self.whole_attempt(&node, request, limit, attempts.failed() > 0).await {
-                Ok(answer) => {
-                    self.wire.nodes.worked(&node);
-                    return Ok(answer);
-                }
+            let attempt = self.whole_attempt(&node, request, limit, attempts.failed() > 0).await;
+            let failure = match self.wire.noted(&node, attempt) {
+                Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            if let Failure::NotNow { retry_after, .. } = &mut failure
-                && self.wire.nodes.another_is_fresh(&node)
-            {
-                // The node spoke for itself alone: another one may not be cut off.
-                *retry_after = None;
-            }
-            if !matches!(failure, Failure::Final(_)) {
-                self.wire.nodes.failed(&node, failure.is_silence());
-            }
             if matches!(request.body, RequestBody::Source(_)) {
                 attempts.extend(began.elapsed());
             }
@@ -182,7 +171,9 @@ impl Directory {
                 // A refusal (say, of an old token) is for the call itself to meet. A node that cannot say who leads now
                 // may still be the one that does the work.
                 Err(Failure::Final(_) | Failure::NotNow { .. }) => return,
-                Err(Failure::Unreachable { .. } | Failure::Unknown { .. }) => self.wire.nodes.failed(&node, true),
+                Err(failure @ (Failure::Unreachable { .. } | Failure::Unknown { .. })) => {
+                    self.wire.nodes.failed(&node, failure.is_silence());
+                }
             }
         }
     }

@@ -140,12 +140,7 @@ impl Directory {
             Ok(response) => self.stream(&node.url, response, options, received, to).await,
             Err(failure) => Err(failure),
         };
-        match &result {
-            Ok(()) => self.wire.nodes.worked(&node),
-            Err(Failure::Final(_)) => {}
-            Err(failure) => self.wire.nodes.failed(&node, failure.is_silence()),
-        }
-        result
+        self.wire.noted(&node, result)
     }
 
     /// Writes the body of one answer to `to`, until its end.
@@ -157,7 +152,7 @@ impl Directory {
         received: &mut Received,
         to: &mut W,
     ) -> Result<(), Failure> {
-        let broke_off = |cause: String| Failure::Unknown { cause: format!("{node}: {cause}") };
+        let broke_off = |cause: String| Failure::Unknown { cause: format!("{node}: {cause}"), silent: true };
         let head = ReadHead::of(response.headers());
         let start = start_of(&response).map_err(broke_off)?;
         if start > received.offset {

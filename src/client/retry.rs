@@ -52,14 +52,15 @@ pub(super) enum Failure {
     Unreachable { cause: String },
     /// The node says that it cannot do it now. Nothing was done.
     NotNow { cause: String, code: Option<Code>, retry_after: Option<Duration> },
-    /// It may have been done; the next attempt under the same key tells.
-    Unknown { cause: String },
+    /// It may have been done; the next attempt under the same key tells. `silent` says that the node gave no answer of
+    /// its own.
+    Unknown { cause: String, silent: bool },
 }
 
 impl Failure {
     /// Whether the node gave no answer of its own.
     pub(super) const fn is_silence(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Unknown { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Unknown { silent: true, .. })
     }
 }
 
@@ -131,7 +132,7 @@ impl<'a> Attempts<'a> {
             }
             Failure::Unreachable { cause } => (cause, None),
             Failure::NotNow { cause, retry_after, .. } => (cause, retry_after),
-            Failure::Unknown { cause } => {
+            Failure::Unknown { cause, .. } => {
                 self.unknown = true;
                 (cause, None)
             }

@@ -22,7 +22,15 @@ const FIRST_DOUBT: Duration = Duration::from_millis(300);
 /// a large body that is under way longer, since to send it again is dear.
 const FOR_A_WORD: Duration = Duration::from_millis(250);
 const FOR_A_WORD_WITH_A_LARGE_BODY: Duration = Duration::from_millis(700);
+/// One that says that it is not ready is soon asked again: an election does not last longer.
+const AFTER_NOT_READY: Duration = Duration::from_millis(125);
 const MISSES: u32 = 2;
+
+/// Why a request does better at another node.
+enum Elsewhere {
+    Silent,
+    NotReady,
+}
 
 /// What a node says when it is asked how it is.
 enum Word {
@@ -48,14 +56,18 @@ impl Wire {
             biased;
             result = exchange => result,
             why = self.better_elsewhere(url, large_body) => {
-                Err(Failure::Unknown { cause: format!("{} {why}", url.origin().ascii_serialization()) })
+                let (why, silent) = match why {
+                    Elsewhere::Silent => ("does not answer at all", true),
+                    Elsewhere::NotReady => ("is not ready, and another node is", false),
+                };
+                Err(Failure::Unknown { cause: format!("{} {why}", url.origin().ascii_serialization()), silent })
             }
         }
     }
 
     /// Ends when a node says nothing any more, or when it cannot serve and another one can. Never for one that is as
     /// ready as the others.
-    async fn better_elsewhere(&self, url: &Url, large_body: bool) -> &'static str {
+    async fn better_elsewhere(&self, url: &Url, large_body: bool) -> Elsewhere {
         let (path, patience) =
             if large_body { ("/healthz", FOR_A_WORD_WITH_A_LARGE_BODY) } else { ("/readyz", FOR_A_WORD) };
         let (mut silent, mut unready) = (0, 0);
@@ -70,12 +82,12 @@ impl Wire {
                 Word::Nothing => (silent + 1, unready),
             };
             if silent >= MISSES {
-                return "does not answer at all";
+                return Elsewhere::Silent;
             }
             if unready >= MISSES && !large_body && self.finds_a_ready_one(url, patience).await {
-                return "is not ready, and another node is";
+                return Elsewhere::NotReady;
             }
-            sleep_until(asked + patience).await;
+            sleep_until(asked + if unready > 0 { AFTER_NOT_READY } else { patience }).await;
         }
     }
 

@@ -57,7 +57,8 @@ impl Node {
         // Once and for all: under load there is always a batch that is committed and not applied yet.
         let recovered = self.recovered.fetch_or(caught_up, Ordering::Relaxed) || caught_up;
         let lag = lag(own.committed_index, own.applied_index);
-        let in_office = leader != Some(self.id) || self.office.borrow().is_some();
+        let doubts = metrics.as_ref().is_some_and(|metrics| self.doubts_its_majority(metrics));
+        let in_office = leader != Some(self.id) || (self.office.borrow().is_some() && !doubts);
         Status {
             node_id: self.id,
             cluster_id: self.cluster_id(),
@@ -138,7 +139,7 @@ impl Node {
         Metrics {
             log_syncs: self.log.syncs(),
             commits: self.commits.load(Ordering::Relaxed),
-            is_leader: self.office.borrow().is_some(),
+            is_leader: self.office.borrow().is_some() && self.known_leader() == Some(self.id),
             term: metrics.as_ref().map_or(0, |metrics| metrics.current_term),
             applied_index: self.state.applied().index.unwrap_or(0),
             last_log_index: metrics.as_ref().and_then(|metrics| metrics.last_log_index).unwrap_or(0),
@@ -192,8 +193,8 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
             }
             _ = looks.tick() => {
                 node.note_whether_led();
-                if let Some(leader) = node.cut_off_leader() {
-                    // The wait for its next word about itself would be a wait for nothing once it is back.
+                if let Some(leader) = node.doubtful_leader() {
+                    // It knows sooner than we can whether it is cut off, and also when it is back.
                     ask(&node, leader);
                 }
                 // That somebody has been silent for too long is no event: it is seen by looking.
@@ -245,17 +246,17 @@ fn ask(node: &Arc<Node>, id: NodeId) {
 
 /// Ends this node, now and at each start from now on.
 async fn leave_for_good(node: &Arc<Node>) {
-    let identity = Identity { removed: true, ..node.identity() };
-    let farewell = identity.farewell();
+    let farewell = node.identity().farewell();
     let saver = Arc::clone(node);
+    let save = move || saver.change_identity(|identity| Ok(Identity { removed: true, ..identity.clone() }));
     // What cannot be written down is said again by the others after the next start.
-    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || saver.save_identity(&identity)).await {
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
         tracing::warn!(%error, "that this node was removed could not be written down");
     }
     node.stopper.stop(farewell);
 }
 
-fn measure_disk(node: &Node) {
+pub(super) fn measure_disk(node: &Node) {
     if let Ok(stat) = rustix::fs::statvfs(node.data_dir()) {
         node.disk_free.store(stat.f_bavail.saturating_mul(stat.f_frsize), Ordering::Relaxed);
     }

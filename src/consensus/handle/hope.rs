@@ -35,10 +35,9 @@ impl Hope {
 }
 
 impl Node {
-    /// The end of a piece of work, or of the hope that it has one on this node.
-    pub(super) async fn unless_lost<T>(&self, work: impl Future<Output = T>) -> Result<T, String> {
+    /// The end of a piece of work, or of its caller's hope that it has one on this node.
+    pub(super) async fn unless_lost<T>(&self, hope: &mut Hope, work: impl Future<Output = T>) -> Result<T, String> {
         let mut work = std::pin::pin!(work);
-        let mut hope = Hope::default();
         loop {
             tokio::select! {
                 biased;

@@ -105,13 +105,20 @@ impl Node {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Writes the cluster down before anybody hears of it.
-    pub(crate) fn save_identity(&self, identity: &Identity) -> anyhow::Result<()> {
+    /// Changes what this node is part of, and writes it down before anybody hears of it. One change at a time: each is
+    /// made from what the one before has left.
+    pub(crate) fn change_identity(
+        &self,
+        change: impl FnOnce(&Identity) -> Result<Identity, String>,
+    ) -> Result<(), String> {
         let mut current = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
-        self.data.save(identity)?;
-        *current = identity.clone();
-        *self.cluster.write().unwrap_or_else(PoisonError::into_inner) =
-            identity.cluster.as_ref().map(|formed| formed.id);
+        let next = change(&current)?;
+        if next == *current {
+            return Ok(());
+        }
+        self.data.save(&next).map_err(|error| format!("{error:#}"))?;
+        *self.cluster.write().unwrap_or_else(PoisonError::into_inner) = next.cluster.as_ref().map(|formed| formed.id);
+        *current = next;
         Ok(())
     }
 
@@ -173,8 +180,7 @@ impl Node {
         if leader == self.id.0 {
             return self.own_leadership(&metrics);
         }
-        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.is_none_or(|at| at.elapsed() > self.patience()) {
+        if self.silence().is_none_or(|silence| silence > self.patience()) {
             return Leader::Unknown(format!("node {leader} led last and is silent"));
         }
         if self.is_cut_off(NodeId(leader)) {
@@ -201,14 +207,28 @@ impl Node {
         }
     }
 
+    /// It leads, and has heard no majority for as long as the others wait before they elect another leader. Too early to
+    /// give up what waits here, since it may be a stall, and time to send clients elsewhere.
+    pub(crate) fn doubts_its_majority(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
+        let alone = metrics.membership_config.voter_ids().count() == 1;
+        let silent = metrics.last_quorum_acked.is_some_and(|at| at.elapsed() > self.tuning.election_max);
+        metrics.state == ServerState::Leader && silent && !alone
+    }
+
     pub(crate) fn leads_without_majority(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
         metrics.current_leader == Some(self.id.0) && matches!(self.own_leadership(metrics), Leader::Lost(_))
     }
 
-    /// The node that leads by its own word and by ours, and hears no majority.
-    pub(crate) fn cut_off_leader(&self) -> Option<NodeId> {
+    /// Another node that leads by its own word and by ours, but was silent for a while or hears no majority.
+    pub(crate) fn doubtful_leader(&self) -> Option<NodeId> {
         let leader = self.raft.get()?.metrics().borrow_watched().current_leader.map(NodeId)?;
-        (leader != self.id && self.is_cut_off(leader)).then_some(leader)
+        let silent = self.silence().is_none_or(|silence| silence > self.tuning.heartbeat * 3);
+        (leader != self.id && (silent || self.is_cut_off(leader))).then_some(leader)
+    }
+
+    /// For how long no leader has spoken to this node.
+    fn silence(&self) -> Option<Duration> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
     }
 
     /// Whether a leader said of itself lately that it hears no majority.

@@ -83,7 +83,8 @@ impl Node {
             if let Some(message) = self.stopped_message() {
                 return Err(uncertain.map_or(ProposeError::Stopped(message), ProposeError::OutcomeUnknown));
             }
-            let outcome = match timeout_at(deadline, self.propose_once(proposal.clone(), deadline)).await {
+            let attempt = self.propose_once(proposal.clone(), deadline, &mut hope);
+            let outcome = match timeout_at(deadline, attempt).await {
                 Ok(outcome) => outcome,
                 Err(_) => Outcome::Unknown("no answer in time".into()),
             };
@@ -116,9 +117,9 @@ impl Node {
         }
     }
 
-    async fn propose_once(&self, proposal: Bytes, deadline: Instant) -> Outcome {
+    async fn propose_once(&self, proposal: Bytes, deadline: Instant, hope: &mut Hope) -> Outcome {
         let target = match self.leader() {
-            Leader::Here => return self.propose_here(proposal).await,
+            Leader::Here => return self.propose_here(proposal, hope).await,
             Leader::There(target) => target,
             Leader::Unknown(reason) | Leader::Lost(reason) => return Outcome::NotLeader(reason),
         };
@@ -152,8 +153,8 @@ impl Node {
         }
     }
 
-    /// Proposes on this node, which must lead.
-    pub(crate) async fn propose_here(&self, proposal: Bytes) -> Outcome {
+    /// Proposes on this node, which must lead, for a caller with some hope left.
+    pub(super) async fn propose_here(&self, proposal: Bytes, hope: &mut Hope) -> Outcome {
         if proposal.len() > MAX_PROPOSAL_BYTES {
             return Outcome::Refused("the proposal is too large".into());
         }
@@ -176,7 +177,7 @@ impl Node {
             Err(_) => return Outcome::Unknown("the leader stopped".into()),
         };
         // In the log, and nobody to commit it: another node may have done so, or may yet.
-        let Ok(written) = self.unless_lost(receiver).await else {
+        let Ok(written) = self.unless_lost(hope, receiver).await else {
             return Outcome::Unknown("the leader hears no majority of the nodes any more".into());
         };
         match written {

@@ -48,7 +48,8 @@ impl Node {
             if let Some(message) = self.stopped_message() {
                 return Err(ReadError::Stopped(message));
             }
-            let reason = match timeout_at(deadline, self.read_round()).await {
+            let round = self.unless_lost(&mut hope, self.read_round());
+            let reason = match timeout_at(deadline, round).await.map(Result::flatten) {
                 Ok(Ok(index)) => {
                     let mut applied = self.state.watch_applied();
                     let there = applied.wait_for(|applied| applied.index.is_some_and(|at| at >= index));
