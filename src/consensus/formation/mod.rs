@@ -123,7 +123,21 @@ impl Forming {
                      new id; or, if the disk is only not mounted, mount it"
                 );
             }
-            return Ok(Some(format!("node {} is part of cluster {cluster} already", member.id)));
+            return Ok(Some(if hello.begun {
+                format!(
+                    "node {} is part of cluster {cluster}, of which this node is no member: join it (set cluster.join = \
+                     true here and say `ringmaster cluster add {own} …` at one of its nodes), or correct the \
+                     [[cluster.members]]",
+                    member.id
+                )
+            } else {
+                format!(
+                    "node {} was told of cluster {cluster}, which this node does not know. If this node lost its disk \
+                     while the cluster formed, nothing is in it yet: stop all members, empty their data_dir and start them \
+                     again",
+                    member.id
+                )
+            }));
         }
         if hello.listed != self.listed() {
             return Ok(Some(format!(

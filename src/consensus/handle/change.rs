@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
-use openraft::{ChangeMembers, Instant as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -223,8 +223,14 @@ impl Task<'_> {
                 Ok(Progress::at(*node, Stage::Removed))
             }
             Change::Transfer { to } => {
-                let to = transfer::hand_over(self.node, self.raft, *to).await;
-                to.map(|to| Progress::at(to, Stage::Leads)).map_err(|error| Obstacle::Refused(format!("{error:#}")))
+                let leader = transfer::hand_over(self.node, self.raft, *to).await;
+                let leader = leader.map_err(|error| Obstacle::Refused(format!("{error:#}")))?;
+                match to {
+                    Some(to) if *to != leader => {
+                        refused(format!("node {leader} was elected before node {to} could take over: ask again"))
+                    }
+                    _ => Ok(Progress::at(leader, Stage::Leads)),
+                }
             }
         }
     }
@@ -400,13 +406,9 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Whether a member has answered this leader of late.
+    /// Whether a member is this leader or has answered it of late.
     fn is_up(&self, member: u64) -> bool {
-        let receiver = self.raft.metrics();
-        let metrics = receiver.borrow_watched();
-        let heard = metrics.heartbeat.as_ref().and_then(|all| all.iter().find(|(id, _)| **id == member));
-        let fresh = heard.and_then(|(_, at)| at.as_ref()).is_some_and(|at| at.elapsed() < self.node.patience());
-        member == self.node.id.0 || fresh
+        member == self.node.id.0 || transfer::hears(self.node, self.raft, member)
     }
 
     /// Writes a change to the log and waits until it is committed.

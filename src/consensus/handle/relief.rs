@@ -26,8 +26,6 @@ const HANGS: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(60);
 /// The successor's syncs take this part of ours at most.
 const CLEARLY: u32 = 4;
-/// A successor that lacks more entries would first have to get them.
-const CAUGHT_UP: u64 = 1_000;
 
 /// What the leader has seen of its own disk.
 #[derive(Default)]
@@ -88,13 +86,11 @@ fn successor(node: &Node, raft: &RaftNode, ours: Duration) -> Option<(u64, Durat
     let gossip = node.gossip.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let receiver = raft.metrics();
     let metrics = receiver.borrow_watched().clone();
-    let last = metrics.last_log_index?;
-    let replication = metrics.replication.as_ref()?;
     let candidate = |id: u64| {
-        let matched = replication.iter().find(|(other, _)| **other == id).and_then(|(_, at)| *at)?;
         let (_, word) = gossip.iter().find(|(other, (at, _))| other.0 == id && at.elapsed() < REACHABLE)?.1;
         let sync = Duration::from_micros(word.sync_us?);
-        (last.saturating_sub(matched.index) <= CAUGHT_UP && sync * CLEARLY <= ours).then_some((id, sync))
+        let caught_up = transfer::lacks(raft, id)? <= transfer::CAUGHT_UP;
+        (caught_up && sync * CLEARLY <= ours).then_some((id, sync))
     };
     let voters = metrics.membership_config.voter_ids().filter(|id| *id != node.id.0);
     voters.filter_map(candidate).min_by_key(|(_, sync)| *sync)

@@ -15,6 +15,7 @@ use super::super::snapshot::Snapshot;
 use super::super::transport::{Arrived, Call, Finish, Inbound, decode, encode};
 use super::super::types::Blob;
 use super::gossip;
+use super::hope::Hope;
 use super::node::{Leader, Node, PeerStatus, RaftNode};
 use super::propose::ProposeReply;
 use crate::domain::NodeId;
@@ -46,12 +47,7 @@ impl Node {
     }
 
     fn accept_form(&self, form: Form) -> Result<(), String> {
-        let identity = self.identity();
-        let accepted = formation::accept(&identity, form)?;
-        if accepted != identity {
-            self.save_identity(&accepted).map_err(|error| format!("{error:#}"))?;
-        }
-        Ok(())
+        self.change_identity(|identity| formation::accept(identity, form))
     }
 
     /// The answer to a piece of a snapshot that was not taken in. A disk that refuses it ends this node: it would be sent
@@ -134,7 +130,7 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
             Ok(encode(&()))
         }
         Call::SnapshotFinish => finish_snapshot(node, raft, from, &body).await,
-        Call::Propose => Ok(encode(&ProposeReply::from(node.propose_here(body).await))),
+        Call::Propose => Ok(encode(&ProposeReply::from(node.propose_here(body, &mut Hope::default()).await))),
         Call::Ask => {
             let answer = node.service_runtime.spawn(node.service.serve(from, body)).await;
             let answer: Result<Blob, String> = match answer {

@@ -50,7 +50,8 @@ struct Disk {
     identity: Identity,
     log: LogStore,
     state: StateStore,
-    snapshots: Snapshots,
+    snapshots: Arc<Snapshots>,
+    receiver: Receiver,
 }
 
 pub(super) async fn start(
@@ -147,7 +148,9 @@ fn open_disk(options: &Options, machine: &dyn Machine, stopper: Stopper) -> anyh
         "{} has a Raft log, but its node.json names no cluster: bring that file back from a backup of this directory",
         data.path().display()
     );
-    Ok(Disk { data, identity, log, state, snapshots })
+    let snapshots = Arc::new(snapshots);
+    let receiver = Receiver::new(Arc::clone(&snapshots));
+    Ok(Disk { data, identity, log, state, snapshots, receiver })
 }
 
 struct Parts {
@@ -168,7 +171,6 @@ impl Parts {
         let (proposals, proposals_rx) = mpsc::channel(office::MAX_WAITING);
         let (rounds, rounds_rx) = mpsc::channel(read::MAX_WAITING);
         let disk = self.disk;
-        let snapshots = Arc::new(disk.snapshots);
         let node = Node {
             id: options.node_id,
             status: watch::Sender::new(first_status(&options, &disk.identity)),
@@ -187,8 +189,8 @@ impl Parts {
             peers: self.peers,
             log: disk.log,
             state: Arc::new(disk.state),
-            receiver: Arc::new(Receiver::new(Arc::clone(&snapshots))),
-            snapshots,
+            receiver: Arc::new(disk.receiver),
+            snapshots: disk.snapshots,
             raft: OnceLock::new(),
             commits: Arc::new(AtomicU64::new(0)),
             read_rounds: AtomicU64::new(0),
@@ -238,6 +240,8 @@ async fn run(node: Arc<Node>, queues: Queues) -> anyhow::Result<()> {
         members: node.members.clone(),
         peers: Arc::clone(&node.peers),
     };
+    // It may wait for long, and is seen meanwhile.
+    gossip::measure_disk(&node);
     node.publish_status();
     wait_for_cluster(&node, &forming).await?;
     let raft = open_raft(&node).await?;
@@ -264,12 +268,17 @@ async fn wait_for_cluster(node: &Arc<Node>, forming: &Forming) -> anyhow::Result
         }
         let reason = match asked? {
             Round::AllEmpty if forming.is_first() && !node.join => {
-                let id = ClusterId(node.clock.random_u128());
-                let formed = Formed { id, members: node.members.clone() };
-                let identity = Identity { cluster: Some(formed), ..node.identity() };
-                let saver = Arc::clone(node);
-                let save = move || saver.save_identity(&identity);
-                tokio::task::spawn_blocking(save).await.context("writing the identity failed")??;
+                let (id, saver) = (ClusterId(node.clock.random_u128()), Arc::clone(node));
+                let save = move || {
+                    saver.change_identity(|identity| {
+                        // Another cluster may have added this node in the meantime.
+                        let formed = Formed { id, members: saver.members.clone() };
+                        let cluster = identity.cluster.clone().or(Some(formed));
+                        Ok(Identity { cluster, ..identity.clone() })
+                    })
+                };
+                let saved = tokio::task::spawn_blocking(save).await.context("writing the identity failed")?;
+                saved.map_err(anyhow::Error::msg)?;
                 break;
             }
             _ if node.join => "waiting to be added: `ringmaster cluster add` on a running node".to_owned(),
