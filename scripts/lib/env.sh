@@ -1,8 +1,15 @@
 # Sourced by the scripts beside this folder: where things are, and how they speak. Not a program.
 # shellcheck shell=bash
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 export ROOT
+
+# The folder of the local cluster: its data, logs and secret. Absolute, since scripts change directory and since the
+# nodes take a path in a configuration as relative to that file.
+LOCAL_CLUSTER=$(realpath -m -- "$ROOT/cluster/local")
+CLUSTER_DIR=$(realpath -m -- "${RINGMASTER_CLUSTER_DIR:-$LOCAL_CLUSTER}")
+# A script that calls another one means the same cluster.
+export RINGMASTER_CLUSTER_DIR=$CLUSTER_DIR
 
 # One target directory for the quickstart, the tests and the local cluster, so that RocksDB, which takes minutes, is
 # compiled once. A build cache outside the working copy is used where there is one.
@@ -14,10 +21,15 @@ if [ -z "${CARGO_TARGET_DIR:-}" ]; then
         CARGO_TARGET_DIR=$ROOT/target
     fi
 fi
+# Cargo is always called in $ROOT.
+case $CARGO_TARGET_DIR in /*) ;; *) CARGO_TARGET_DIR=$ROOT/$CARGO_TARGET_DIR ;; esac
 export CARGO_TARGET_DIR
 # Used by the scripts that source this file.
 # shellcheck disable=SC2034
 RINGMASTER=$CARGO_TARGET_DIR/release/ringmaster
+
+# The local cluster is never behind a proxy.
+export no_proxy=127.0.0.1${no_proxy:+,$no_proxy} NO_PROXY=127.0.0.1${NO_PROXY:+,$NO_PROXY}
 
 # rustup puts cargo where only login shells look.
 if ! command -v cargo >/dev/null 2>&1 && [ -x "$HOME/.cargo/bin/cargo" ]; then
