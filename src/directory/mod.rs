@@ -161,6 +161,12 @@ async fn caught_up(handle: &Handle) {
     let _ = tokio::time::timeout(CATCH_UP_LIMIT, wait).await;
 }
 
+/// Every path that clients, admins, file servers and the lock service may call, with the methods that it takes (those
+/// of its `Allow` header): what `docs/API.md` and `docs/openapi.json` have to describe.
+pub fn calls() -> Vec<(&'static str, &'static str)> {
+    http::calls()
+}
+
 impl Directory {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {

@@ -22,6 +22,7 @@ mod partition;
 mod placement;
 mod planted;
 mod privacy;
+mod reference;
 mod repair;
 mod reports;
 mod streaming;

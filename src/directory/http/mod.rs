@@ -23,6 +23,7 @@ pub(crate) mod view;
 pub(crate) mod write;
 
 use axum::Router;
+use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -32,70 +33,107 @@ use super::error::ApiError;
 pub(crate) use super::node::{App, Node};
 use crate::protocol::problem::Code;
 
-/// All endpoints.
+/// All endpoints. `docs/openapi.json` and `docs/API.md` describe them, and a test compares them with this table.
+fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/signup", accounts::signup),
+        Route::post("/login", accounts::login),
+        Route::post("/logout", accounts::logout),
+        Route::put_or_post("/write", write::write),
+        Route::put_or_post("/update", write::update),
+        Route::get("/read", read::read),
+        Route::post("/share", sharing::share),
+        Route::post("/unshare", sharing::unshare),
+        Route::get("/all", entries::all),
+        Route::get("/list", entries::list),
+        Route::get("/stat", entries::stat),
+        Route::post("/mkdir", entries::mkdir),
+        Route::post("/move", entries::r#move),
+        Route::post("/delete", entries::delete),
+        Route::post("/lock", locks::lock),
+        Route::post("/renew", locks::renew),
+        Route::post("/unlock", locks::unlock),
+        Route::get("/locks", locks::locks),
+        Route::post("/register", servers::register),
+        Route::post("/heartbeat", servers::heartbeat),
+        Route::post("/inventory", inventory::inventory),
+        Route::post("/access", locks::access),
+        Route::get("/cluster", cluster::cluster),
+        Route::get("/ring", cluster::ring),
+        Route::get("/replication", upkeep::replication),
+        Route::get_and_post("/admin/policy", admin::policy, admin::set_policy),
+        Route::post("/admin/drain", admin::drain),
+        Route::post("/admin/remove", admin::remove),
+        Route::post("/admin/rebalance", admin::rebalance),
+        Route::post("/admin/scrub", admin::scrub),
+        Route::post("/admin/backup/hold", backup::hold),
+        Route::post("/admin/backup/release", backup::release),
+        Route::get("/admin/backup/index", backup::index),
+        Route::get("/admin/backup/blob", backup::blob),
+        Route::get("/restore", restore::status),
+        Route::post("/restore/rows", restore::rows),
+        Route::post("/restore/missing", restore::missing),
+        Route::put("/restore/file", restore::file),
+        Route::post("/restore/done", restore::done),
+        Route::post("/admin/members", members::add),
+        Route::post("/admin/members/remove", members::remove),
+        Route::post("/admin/transfer", members::transfer),
+        Route::get("/healthz", cluster::healthz),
+        Route::get("/readyz", cluster::readyz),
+        Route::get("/metrics", cluster::metrics),
+        Route::get("/", cluster::root),
+    ]
+}
+
+/// Every path that a directory node answers, with the methods that it takes: those of its `Allow` header.
+pub(crate) fn calls() -> Vec<(&'static str, &'static str)> {
+    routes().iter().map(|route| (route.path, route.allow)).collect()
+}
+
+/// One path and what answers there.
+struct Route {
+    path: &'static str,
+    /// The methods that it takes, as `Allow` has them.
+    allow: &'static str,
+    answer: MethodRouter<App>,
+}
+
+impl Route {
+    fn get<T: 'static>(path: &'static str, answer: impl Handler<T, App>) -> Self {
+        Self { path, allow: "GET, HEAD", answer: get(answer) }
+    }
+
+    fn post<T: 'static>(path: &'static str, answer: impl Handler<T, App>) -> Self {
+        Self { path, allow: "POST", answer: post(answer) }
+    }
+
+    fn put<T: 'static>(path: &'static str, answer: impl Handler<T, App>) -> Self {
+        Self { path, allow: "PUT", answer: put(answer) }
+    }
+
+    fn put_or_post<T: 'static>(path: &'static str, answer: impl Handler<T, App>) -> Self {
+        Self { path, allow: "PUT, POST", answer: put(answer.clone()).post(answer) }
+    }
+
+    fn get_and_post<T: 'static, U: 'static>(
+        path: &'static str,
+        shows: impl Handler<T, App>,
+        changes: impl Handler<U, App>,
+    ) -> Self {
+        Self { path, allow: "GET, HEAD, POST", answer: get(shows).post(changes) }
+    }
+}
+
 pub(crate) fn router(node: App) -> Router {
-    let bytes_in = |handler: MethodRouter<App>| handler.fallback(|| refuse_method("PUT, POST"));
-    Router::new()
-        .route("/signup", only_post(post(accounts::signup)))
-        .route("/login", only_post(post(accounts::login)))
-        .route("/logout", only_post(post(accounts::logout)))
-        .route("/write", bytes_in(put(write::write).post(write::write)))
-        .route("/update", bytes_in(put(write::update).post(write::update)))
-        .route("/read", only_get(get(read::read)))
-        .route("/share", only_post(post(sharing::share)))
-        .route("/unshare", only_post(post(sharing::unshare)))
-        .route("/all", only_get(get(entries::all)))
-        .route("/list", only_get(get(entries::list)))
-        .route("/stat", only_get(get(entries::stat)))
-        .route("/mkdir", only_post(post(entries::mkdir)))
-        .route("/move", only_post(post(entries::r#move)))
-        .route("/delete", only_post(post(entries::delete)))
-        .route("/lock", only_post(post(locks::lock)))
-        .route("/renew", only_post(post(locks::renew)))
-        .route("/unlock", only_post(post(locks::unlock)))
-        .route("/locks", only_get(get(locks::locks)))
-        .route("/register", only_post(post(servers::register)))
-        .route("/heartbeat", only_post(post(servers::heartbeat)))
-        .route("/inventory", only_post(post(inventory::inventory)))
-        .route("/access", only_post(post(locks::access)))
-        .route("/cluster", only_get(get(cluster::cluster)))
-        .route("/ring", only_get(get(cluster::ring)))
-        .route("/replication", only_get(get(upkeep::replication)))
-        .route(
-            "/admin/policy",
-            get(admin::policy).post(admin::set_policy).fallback(|| refuse_method("GET, HEAD, POST")),
-        )
-        .route("/admin/drain", only_post(post(admin::drain)))
-        .route("/admin/remove", only_post(post(admin::remove)))
-        .route("/admin/rebalance", only_post(post(admin::rebalance)))
-        .route("/admin/scrub", only_post(post(admin::scrub)))
-        .route("/admin/backup/hold", only_post(post(backup::hold)))
-        .route("/admin/backup/release", only_post(post(backup::release)))
-        .route("/admin/backup/index", only_get(get(backup::index)))
-        .route("/admin/backup/blob", only_get(get(backup::blob)))
-        .route("/restore", only_get(get(restore::status)))
-        .route("/restore/rows", only_post(post(restore::rows)))
-        .route("/restore/missing", only_post(post(restore::missing)))
-        .route("/restore/file", put(restore::file).fallback(|| refuse_method("PUT")))
-        .route("/restore/done", only_post(post(restore::done)))
-        .route("/admin/members", only_post(post(members::add)))
-        .route("/admin/members/remove", only_post(post(members::remove)))
-        .route("/admin/transfer", only_post(post(members::transfer)))
-        .route("/healthz", only_get(get(cluster::healthz)))
-        .route("/readyz", only_get(get(cluster::readyz)))
-        .route("/metrics", only_get(get(cluster::metrics)))
-        .route("/", only_get(get(cluster::root)))
+    let add = |router: Router<App>, Route { path, allow, answer }| {
+        router.route(path, answer.fallback(move || refuse_method(allow)))
+    };
+    routes()
+        .into_iter()
+        .fold(Router::new(), add)
         .fallback(no_such_call)
         .layer(middleware::from_fn_with_state(node.clone(), finish::finish))
         .with_state(node)
-}
-
-fn only_post(handler: MethodRouter<App>) -> MethodRouter<App> {
-    handler.fallback(|| refuse_method("POST"))
-}
-
-fn only_get(handler: MethodRouter<App>) -> MethodRouter<App> {
-    handler.fallback(|| refuse_method("GET, HEAD"))
 }
 
 async fn refuse_method(allowed: &'static str) -> Response {
@@ -106,5 +144,5 @@ async fn refuse_method(allowed: &'static str) -> Response {
 }
 
 async fn no_such_call(method: Method) -> ApiError {
-    ApiError::new(Code::NotFound, format!("there is no such call ({method}): see the README for the list"))
+    ApiError::new(Code::NotFound, format!("there is no such call ({method}): docs/API.md lists them all"))
 }

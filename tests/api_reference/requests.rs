@@ -1,0 +1,81 @@
+//! What the program reads, each with all of its fields. They are written out, so that a new field does not compile
+//! before it is here, and is not accepted here before it is in the document.
+
+use ringmaster::protocol::{admin, api, restore};
+
+use super::schema::Shapes;
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+fn file() -> api::FileName {
+    api::FileName { file_id: Some(2), path: some("/a"), owner: some("ann") }
+}
+
+pub(crate) fn check(shapes: &mut Shapes<'_>) {
+    let username = "ann".to_owned();
+    shapes.request("Credentials", &api::Credentials { username: username.clone(), password: "12345678".to_owned() });
+    shapes.request("Mkdir", &api::Mkdir { path: "/a".to_owned(), owner: some("ann") });
+    shapes.request(
+        "Move",
+        &api::Move { from: "/a".to_owned(), to: "/b".to_owned(), owner: some("ann"), lock_token: some("1.00") },
+    );
+    shapes.request("Delete", &api::Delete { file: file(), recursive: true, lock_token: some("1.00") });
+    let permission = api::SharePermission::Read;
+    shapes.request("Share", &api::Share { file: file(), username: username.clone(), permission });
+    shapes.request("Unshare", &api::Unshare { file: file(), username });
+    shapes.request("Lock", &api::Lock { file: file(), ttl_ms: Some(1000) });
+    shapes.request("Renew", &api::Renew { lock_token: some("1.00"), ttl_ms: Some(1000) });
+    shapes.request("Unlock", &api::Unlock { lock_token: some("1.00") });
+    let mode = api::AccessMode::Read;
+    shapes.request("AccessRequest", &api::AccessRequest { user_id: 1, file_id: 2, mode, lock_token: some("1.00") });
+    shapes.words::<api::SharePermission>("SharePermission");
+    shapes.words::<api::AccessMode>("AccessMode");
+    for (path, method) in
+        [("/read", "get"), ("/read", "head"), ("/stat", "get"), ("/update", "put"), ("/update", "post")]
+    {
+        shapes.query(path, method, &file());
+    }
+    of_admins(shapes);
+    of_restores(shapes);
+}
+
+fn of_admins(shapes: &mut Shapes<'_>) {
+    shapes.request(
+        "PolicyChange",
+        &admin::PolicyChange {
+            copies: Some(2),
+            garbage_linger_ms: Some(1),
+            garbage_grace_ms: Some(1),
+            operation_ttl_ms: Some(1),
+            session_ttl_ms: Some(1),
+            receipt_ttl_ms: Some(1),
+            rebalance_percent: Some(1),
+        },
+    );
+    shapes.request("Drain", &admin::Drain { server_id: 1, cancel: true });
+    shapes.request("Remove", &admin::Remove { server_id: 1 });
+    shapes.request("Rebalance", &admin::Rebalance { stop: true });
+    shapes.request("Scrub", &admin::Scrub { server_id: Some(1) });
+    let hold_id = "00".repeat(16);
+    shapes.request("Hold", &admin::Hold { hold_id: hold_id.clone(), ttl_ms: 1000, renew: true });
+    shapes.request("Release", &admin::Release { hold_id: hold_id.clone() });
+    shapes.request(
+        "AddMember",
+        &admin::AddMember { node_id: 4, url: "http://a".to_owned(), peer: "http://b".to_owned() },
+    );
+    shapes.request("RemoveMember", &admin::RemoveMember { node_id: 4, force: true });
+    shapes.request("Transfer", &admin::Transfer { node_id: Some(2) });
+    shapes.query("/admin/backup/blob", "get", &admin::BlobOfBackup { blob_id: hold_id, size: 1, offset: 1 });
+}
+
+fn of_restores(shapes: &mut Shapes<'_>) {
+    let backup = "00".repeat(32);
+    let row = || restore::Row { table: "entries".to_owned(), key: String::new(), value: String::new() };
+    shapes.request("RestoreRow", &row());
+    shapes.request("RestoreRows", &restore::Rows { backup: backup.clone(), rows: vec![row()] });
+    shapes.request("RestoreFiles", &restore::Files { file_ids: vec![2] });
+    shapes.request("RestoreDone", &restore::Done { backup: backup.clone(), entries: 1, users: 1, grants: 1 });
+    shapes.query("/restore/file", "put", &restore::File { backup, row: String::new() });
+}

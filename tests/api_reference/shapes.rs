@@ -1,0 +1,206 @@
+//! What the program answers, each with all of its fields and with as few as there can be: written out as in `requests`.
+
+use ringmaster::protocol::problem::{Code, Problem};
+use ringmaster::protocol::{admin, api, restore};
+
+use super::schema::Shapes;
+
+const TIME: &str = "2026-11-23T05:00:00.000Z";
+
+fn time() -> String {
+    TIME.to_owned()
+}
+
+fn text() -> String {
+    "text".to_owned()
+}
+
+pub(crate) fn check(shapes: &mut Shapes<'_>) {
+    let problem = Problem::new(Code::Locked, "wait", "1");
+    shapes.answer("Problem", &problem, &problem);
+    of_files(shapes);
+    of_locks(shapes);
+    of_nodes(shapes);
+    of_servers(shapes);
+    of_replication(shapes);
+    of_admins(shapes);
+}
+
+fn of_files(shapes: &mut Shapes<'_>) {
+    let account = api::Account { user_id: 1, username: text() };
+    shapes.answer("Account", &account, &account);
+    let login = api::Login { token: text(), user_id: 1, expires_at: time() };
+    shapes.answer("Login", &login, &login);
+    let replica = api::ReplicaInfo { server_id: 1, role: api::ReplicaRole::Primary, counts: true };
+    shapes.answer("ReplicaInfo", &replica, &replica);
+    let lock = api::LockInfo { owner: text(), fence: 7, expires_at: time() };
+    shapes.answer("LockInfo", &lock, &lock);
+    let file = api::Stat {
+        file_id: 2,
+        path: text(),
+        kind: api::Kind::File,
+        owner: text(),
+        owner_id: 1,
+        permission: api::PermissionName::Owner,
+        version: Some(1),
+        size: Some(0),
+        sha256: Some("00".repeat(32)),
+        content_type: Some(text()),
+        created_at: time(),
+        modified_at: time(),
+        replicas: Some(vec![replica]),
+        lock: Some(lock),
+    };
+    let directory = api::Stat {
+        kind: api::Kind::Directory,
+        version: None,
+        size: None,
+        sha256: None,
+        content_type: None,
+        replicas: None,
+        lock: None,
+        ..file.clone()
+    };
+    shapes.answer("Stat", &file, &directory);
+    let listing = api::Listing { files: vec![directory], next_cursor: Some(text()) };
+    shapes.answer("Listing", &listing, &api::Listing { files: Vec::new(), next_cursor: None });
+    let granted = api::Granted { file_id: 2, username: text(), permission: api::SharePermission::Write };
+    shapes.answer("Granted", &granted, &granted);
+    shapes.words::<api::Kind>("Kind");
+    shapes.words::<api::PermissionName>("PermissionName");
+    shapes.words::<api::ReplicaRole>("ReplicaRole");
+}
+
+fn of_locks(shapes: &mut Shapes<'_>) {
+    let locked = api::Locked { lock_token: text(), fence: 7, expires_at: time() };
+    shapes.answer("Locked", &locked, &locked);
+    let held = api::HeldLock { file_id: 2, path: text(), fence: 7, expires_at: time() };
+    shapes.answer("HeldLock", &held, &held);
+    shapes.answer("HeldLocks", &api::HeldLocks { locks: vec![held] }, &api::HeldLocks { locks: Vec::new() });
+    let access = |version| api::AccessAnswer { allowed: true, reason: text(), version, fence: 7 };
+    shapes.answer("AccessAnswer", &access(Some(1)), &access(None));
+}
+
+fn of_nodes(shapes: &mut Shapes<'_>) {
+    let node = api::NodeInfo {
+        node_id: 1,
+        role: api::NodeRole::Leader,
+        url: text(),
+        peer: text(),
+        reachable: false,
+        last_seen: Some(time()),
+        last_log_index: Some(1),
+        applied_index: Some(1),
+        lag: Some(0),
+        snapshot_index: Some(1),
+        disk_free: Some(1),
+        sync_ms: Some(1),
+        version: text(),
+    };
+    let silent = api::NodeInfo {
+        last_seen: None,
+        last_log_index: None,
+        applied_index: None,
+        lag: None,
+        snapshot_index: None,
+        disk_free: None,
+        sync_ms: None,
+        version: String::new(),
+        ..node.clone()
+    };
+    shapes.answer("NodeInfo", &node, &silent);
+    let cluster =
+        api::Cluster { cluster_id: text(), name: text(), node_id: 1, leader_id: Some(1), term: 1, nodes: vec![node] };
+    shapes.answer("Cluster", &cluster, &api::Cluster { leader_id: None, nodes: Vec::new(), ..cluster.clone() });
+    shapes.words::<api::NodeRole>("NodeRole");
+}
+
+fn of_servers(shapes: &mut Shapes<'_>) {
+    let server = api::ServerInfo {
+        server_id: 1,
+        url: text(),
+        state: api::ServerState::Down,
+        epoch: 1,
+        successor: Some(2),
+        primaries: 1,
+        backups: 1,
+        bytes: 1,
+        capacity: 1,
+        zone: text(),
+        down_since: Some(time()),
+        stale: 0,
+        leaving: false,
+        drained: false,
+        moving: 0,
+    };
+    let alone = api::ServerInfo { successor: None, down_since: None, ..server.clone() };
+    shapes.answer("ServerInfo", &server, &alone);
+    let ring = |servers| api::Ring { copies: 2, order: vec![1], servers };
+    shapes.answer("Ring", &ring(vec![server]), &ring(Vec::new()));
+    shapes.words::<api::ServerState>("ServerState");
+}
+
+fn of_replication(shapes: &mut Shapes<'_>) {
+    let sweep = |through_file_id| api::SweepInfo {
+        kind: api::SweepName::Copies,
+        state: api::SweepState::Running,
+        through_file_id,
+    };
+    shapes.answer("SweepInfo", &sweep(Some(2)), &sweep(None));
+    let file = |name: Option<String>| api::FileAtRisk { file_id: 2, copies: 1, owner: name.clone(), path: name };
+    shapes.answer("FileAtRisk", &file(Some(text())), &file(None));
+    let replication = api::Replication {
+        pending: 1,
+        in_flight: 1,
+        bytes_per_second: 1,
+        seconds_left: Some(1),
+        oldest_age_ms: Some(1),
+        last_run_at: Some(time()),
+        by_copies: vec![0, 1],
+        servers_down: 1,
+        to_verify: 1,
+        to_move: 1,
+        sweeps: vec![sweep(None)],
+        garbage: 1,
+        at_risk: vec![file(None)],
+    };
+    shapes.answer("Replication", &replication, &api::Replication::default());
+    shapes.words::<api::SweepName>("SweepName");
+    shapes.words::<api::SweepState>("SweepState");
+}
+
+fn of_admins(shapes: &mut Shapes<'_>) {
+    let policy = admin::Policy {
+        copies: 2,
+        garbage_linger_ms: 1,
+        garbage_grace_ms: 1,
+        operation_ttl_ms: 1,
+        session_ttl_ms: 1,
+        receipt_ttl_ms: 1,
+        rebalance_percent: 1,
+    };
+    shapes.answer("Policy", &policy, &policy);
+    let failure = admin::ScrubFailure { server_id: 1, reason: text() };
+    shapes.answer("ScrubFailure", &failure, &failure);
+    let scrubbing = admin::Scrubbing { started: vec![1], failed: vec![failure] };
+    shapes.answer("Scrubbing", &scrubbing, &admin::Scrubbing::default());
+    let progress = |number| admin::MemberProgress {
+        node_id: 4,
+        stage: admin::MemberStage::CatchingUp,
+        done: false,
+        lag: number,
+        snapshot_sent: number,
+        snapshot_bytes: number,
+    };
+    shapes.answer("MemberProgress", &progress(Some(1)), &progress(None));
+    shapes.words::<admin::MemberStage>("MemberStage");
+    let status = |backup| restore::Status {
+        state: restore::State::New,
+        backup,
+        cluster_id: text(),
+        cluster_name: text(),
+        schema_version: 1,
+    };
+    shapes.answer("RestoreStatus", &status(Some("00".repeat(32))), &status(None));
+    shapes.words::<restore::State>("RestoreState");
+}
