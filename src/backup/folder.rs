@@ -21,7 +21,7 @@ const WHOLE: &str = "whole";
 /// Ids of blobs that a sweep holds in memory at once: 64 MiB or so.
 const SWEPT_AT_ONCE: u64 = 2_000_000;
 
-/// What lies in a folder of backups, and what a broken-off one may have left.
+/// What lies in a folder of backups, and what a broken-off one may have left. A disk of its own has `lost+found`, too.
 const NAMES: [&str; 7] = ["backup.json", "blobs", "indexes", "latest", LOCK, READERS, "tmp"];
 /// Locked by the one process that writes.
 const LOCK: &str = "lock";
@@ -56,6 +56,10 @@ pub struct Swept {
     pub indexes: u64,
     pub blobs: u64,
     pub bytes: u64,
+    /// Indexes that are left.
+    pub kept: u64,
+    /// Of these, the ones that lack bytes of some files.
+    pub kept_incomplete: u64,
 }
 
 impl Folder {
@@ -93,8 +97,10 @@ impl Folder {
         match fs::read_dir(root) {
             Ok(entries) => {
                 for entry in entries {
-                    let name = entry.with_context(cannot)?.file_name();
-                    if !NAMES.iter().any(|ours| name == *ours) {
+                    let entry = entry.with_context(cannot)?;
+                    let name = entry.file_name();
+                    let of_the_disk = name == "lost+found" && entry.file_type().is_ok_and(|kind| kind.is_dir());
+                    if !of_the_disk && !NAMES.iter().any(|ours| name == *ours) {
                         bail!(
                             "{} holds something else than backups ({}): name an empty folder, or one that is not there yet",
                             root.display(),
@@ -181,7 +187,7 @@ impl Folder {
 
     pub fn blob_path(&self, blob: BlobId) -> PathBuf {
         let name = blob.to_string();
-        self.root.join("blobs").join(&name[..2]).join(name)
+        self.blobs().join(&name[..2]).join(name)
     }
 
     /// # Errors
@@ -213,10 +219,10 @@ impl Folder {
     /// # Errors
     /// When the disk fails.
     pub fn land_index(&self, temporary: &Path, applied_index: u64) -> anyhow::Result<PathBuf> {
-        for entry in fs::read_dir(self.root.join("blobs"))? {
-            sync_dir(&entry?.path())?;
+        for dir in self.blob_dirs()? {
+            sync_dir(&dir)?;
         }
-        sync_dir(&self.root.join("blobs"))?;
+        sync_dir(&self.blobs())?;
         let name = format!("{applied_index:020}.idx");
         let path = self.indexes().join(&name);
         fs::rename(temporary, &path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -286,9 +292,12 @@ impl Folder {
         })
     }
 
-    /// Removes all indexes but the newest `keep`, and the blobs that none of these names.
+    /// Removes all indexes but the newest `keep` and the newest `keep` of those whose blobs are all there, and the blobs
+    /// that none of these names.
     ///
-    /// The ids of the blobs to be kept are collected in as many rounds as keep them within bounded memory.
+    /// Were whole and incomplete ones counted alike, a file server that is away for a week would cost the last whole
+    /// backup, and were only whole ones counted, one file that is lost for good would keep everything for ever. The ids
+    /// of the blobs to be kept are collected in as many rounds as keep them within bounded memory.
     ///
     /// # Errors
     /// When somebody reads in the folder, or an index to be kept is damaged: then nothing more is removed.
@@ -303,10 +312,27 @@ impl Folder {
             );
         }
         let mut swept = Swept::default();
-        let mut indexes = self.list()?;
-        let kept = indexes.split_off(indexes.len().saturating_sub(keep.max(1)));
-        let kept: Vec<Index> = kept.iter().map(|path| Index::open(path)).collect::<anyhow::Result<_>>()?;
-        for path in indexes {
+        let keep = keep.max(1);
+        let (mut kept, mut gone, mut whole) = (Vec::new(), Vec::new(), 0);
+        let mut there = HashSet::new();
+        for (newer, path) in self.list()?.into_iter().rev().enumerate() {
+            if newer >= keep && whole >= keep {
+                gone.push(path);
+                continue;
+            }
+            let index = Index::open(&path)?;
+            let is_whole = self.has_all(&index, &mut there)?;
+            if newer >= keep && !is_whole {
+                gone.push(path);
+                continue;
+            }
+            whole += usize::from(is_whole);
+            swept.kept += 1;
+            swept.kept_incomplete += u64::from(!is_whole);
+            kept.push(index);
+        }
+        drop(there);
+        for path in gone {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
             swept.indexes += 1;
         }
@@ -338,16 +364,54 @@ impl Folder {
         Ok(swept)
     }
 
+    /// Whether every blob that an index names is there with its size. `there` has those that were found, so that
+    /// indexes with the same blobs ask once.
+    fn has_all(&self, index: &Index, there: &mut HashSet<BlobId>) -> anyhow::Result<bool> {
+        let mut all = true;
+        index.each(Table::Entries, |_, value| {
+            let Some((_, content)) = backup::file(value)?.filter(|_| all) else { return Ok(()) };
+            let blob = content.blob_id;
+            if there.contains(&blob) {
+                return Ok(());
+            }
+            all = self.look(blob, content.size)? == Fetched::Already;
+            if all && (there.len() as u64) < SWEPT_AT_ONCE {
+                there.insert(blob);
+            }
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
     fn each_blob(&self, mut visit: impl FnMut(BlobId, &Path, u64) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        for dir in fs::read_dir(self.root.join("blobs"))? {
-            for entry in fs::read_dir(dir?.path())? {
-                let entry = entry?;
-                if let Some(blob) = entry.file_name().to_str().and_then(BlobId::parse) {
-                    visit(blob, &entry.path(), entry.metadata()?.len())?;
+        for dir in self.blob_dirs()? {
+            let cannot = || format!("cannot read {}", dir.display());
+            for entry in fs::read_dir(&dir).with_context(cannot)? {
+                let entry = entry.with_context(cannot)?;
+                let Some(blob) = entry.file_name().to_str().and_then(BlobId::parse) else { continue };
+                let metadata = entry.metadata().with_context(cannot)?;
+                if metadata.is_file() {
+                    visit(blob, &entry.path(), metadata.len())?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The folders that blobs lie in. What else somebody has put beside them is passed over.
+    fn blob_dirs(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let blobs = self.blobs();
+        let cannot = || format!("cannot read {}", blobs.display());
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&blobs).with_context(cannot)? {
+            let entry = entry.with_context(cannot)?;
+            let name = entry.file_name();
+            let ours = name.len() == 2 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit);
+            if ours && entry.path().is_dir() {
+                found.push(entry.path());
+            }
+        }
+        Ok(found)
     }
 
     fn write_whole(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
@@ -360,6 +424,10 @@ impl Folder {
         };
         write().with_context(|| format!("cannot write {}", path.display()))?;
         sync_dir(&self.root)
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
     }
 
     fn indexes(&self) -> PathBuf {

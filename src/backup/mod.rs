@@ -24,7 +24,7 @@ mod walk;
 pub use folder::{Fetched, Folder, Swept};
 pub use format::{Head, write_index};
 pub use index::Index;
-pub use verify::{Named, Verified, file_sha256, verify_index};
+pub use verify::{FileFault, MAX_NAMED, Named, Seen, Verified, file_sha256, verify_index};
 pub use walk::{NamedFile, files};
 
 use anyhow::Context;

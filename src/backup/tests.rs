@@ -120,6 +120,33 @@ fn a_folder_with_other_things_in_it_is_left_alone() {
 }
 
 #[test]
+fn a_disk_of_its_own_and_stray_files_are_in_nobodys_way() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::create_dir(dir.path().join("lost+found")).expect("it is made");
+    let folder = Folder::create(dir.path()).expect("every new disk has one");
+    folder.claim(&head()).expect("it is free");
+    let blobs = dir.path().join("blobs");
+    for dir in ["lost+found", "ab"] {
+        fs::create_dir(blobs.join(dir)).expect("it is made");
+    }
+    let strays = [blobs.join("notes.txt"), blobs.join("cd"), blobs.join("ab/notes.txt")];
+    for stray in &strays {
+        fs::write(stray, "x").expect("it is written");
+    }
+    let temporary = folder.temporary_index();
+    fs::write(&temporary, bytes()).expect("it is written");
+    folder.land_index(&temporary, 7).expect("it lands");
+    fs::write(blobs.join("ab").join("ab".repeat(16)), "x").expect("it is written");
+    assert_eq!(folder.sweep(1).expect("it sweeps").blobs, 1);
+    assert!(strays.iter().all(|stray| stray.is_file()));
+    drop(folder);
+
+    fs::remove_dir(dir.path().join("lost+found")).expect("it is empty");
+    fs::write(dir.path().join("lost+found"), "x").expect("it is written");
+    assert!(Folder::create(dir.path()).is_err(), "a file of that name is somebody's");
+}
+
+#[test]
 fn what_is_being_read_is_not_swept() {
     let dir = tempfile::tempdir().expect("a directory");
     let folder = Folder::create(dir.path()).expect("it is made");

@@ -5,8 +5,10 @@ mod commands;
 mod credentials;
 mod error;
 mod landing;
+mod lost;
 mod output;
 mod password;
+mod progress;
 mod remote;
 mod session;
 mod spool;
@@ -16,7 +18,8 @@ mod walk;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use commands::Command;
 use error::{CliError, Exit};
@@ -46,7 +49,9 @@ struct Cli {
 /// Runs the command of this process's arguments.
 pub fn main() -> ExitCode {
     // Wrong usage and --help end the process here, with 2 and 0.
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    cli.global.urls_named = matches.value_source("urls") == Some(ValueSource::CommandLine);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&CliError::local("cannot start", &error)),
@@ -77,6 +82,7 @@ async fn run(cli: Cli) -> Result<(), CliError> {
         // Whatever was begun is dropped, and so removes its temporary files.
         _ = tokio::signal::ctrl_c() => {
             password::restore_terminal();
+            session.take_leave().await;
             Err(CliError::new(Exit::Interrupted, "interrupted: what was sent last may have been done"))
         }
     }

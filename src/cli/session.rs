@@ -1,8 +1,11 @@
 //! What all commands share: the options that come before or after any verb, and the client made from them.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use url::Url;
 
 use super::credentials::CredentialsFile;
@@ -38,19 +41,40 @@ pub(super) struct Global {
     /// How long to try, while nothing moves
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub(super) timeout: Duration,
+
+    /// Whether `--url` itself was given, rather than the variable or nothing.
+    #[arg(skip)]
+    pub(super) urls_named: bool,
 }
 
+/// How long an interrupted command may take to undo what would be left behind.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// One run of a command.
-#[derive(Debug)]
 pub(super) struct Session {
     global: Global,
     pub(super) out: Output,
+    leave: Mutex<Option<BoxFuture<'static, ()>>>,
 }
 
 impl Session {
     pub(super) const fn new(global: Global) -> Self {
         let out = Output::new(global.json);
-        Self { global, out }
+        Self { global, out, leave: Mutex::new(None) }
+    }
+
+    /// What is to be done should the command be interrupted from here on.
+    pub(super) fn on_interrupt(&self, leave: impl Future<Output = ()> + Send + 'static) {
+        *self.leave.lock().unwrap_or_else(PoisonError::into_inner) = Some(leave.boxed());
+    }
+
+    /// Does it, for as long as somebody who wants to be gone waits.
+    pub(super) async fn take_leave(&self) {
+        let leave = self.leave.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(leave) = leave {
+            // What is not done by then ends by itself; whoever asked for it has said so.
+            let _ = tokio::time::timeout(LEAVE_TIMEOUT, leave).await;
+        }
     }
 
     pub(super) fn urls(&self) -> &[Url] {
@@ -76,22 +100,30 @@ impl Session {
 
     /// The token of `RINGMASTER_TOKEN`, else the one that `login` saved.
     pub(super) fn token(&self) -> Result<Option<String>, CliError> {
-        match std::env::var(TOKEN_VARIABLE) {
-            Ok(token) if !token.trim().is_empty() => Ok(Some(token.trim().to_owned())),
-            _ => Ok(CredentialsFile::of_user()?.find(self.urls())?.map(|credential| credential.token)),
+        match token_of_environment() {
+            Some(token) => Ok(Some(token)),
+            None => Ok(CredentialsFile::of_user()?.find(self.urls())?.map(|credential| credential.token)),
         }
     }
 
-    /// A client that knows the cluster secret, of these nodes or of those of `--url`.
+    /// A client that knows the cluster secret, of the nodes of `--url` where that is given, else of these, else of those
+    /// that every command asks.
     pub(super) fn member(&self, urls: Option<Vec<Url>>, secret: String) -> Result<Directory, CliError> {
         let limits = Limits { retry_for: self.global.timeout, ..Limits::default() };
-        Ok(Directory::with_limits(urls.unwrap_or_else(|| self.global.urls.clone()), Some(secret), limits)?)
+        let urls = urls.filter(|_| !self.global.urls_named).unwrap_or_else(|| self.global.urls.clone());
+        Ok(Directory::with_limits(urls, Some(secret), limits)?)
     }
 
     fn client(&self, token: Option<String>) -> Result<Directory, CliError> {
         let limits = Limits { retry_for: self.global.timeout, ..Limits::default() };
         Ok(Directory::with_limits(self.global.urls.clone(), token, limits)?)
     }
+}
+
+/// The token that takes the place of a saved login, where there is one.
+pub(super) fn token_of_environment() -> Option<String> {
+    let token = std::env::var(TOKEN_VARIABLE).ok()?;
+    Some(token.trim().to_owned()).filter(|token| !token.is_empty())
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {

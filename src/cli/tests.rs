@@ -45,6 +45,8 @@ fn every_verb_takes_what_it_needs() {
         "ringmaster replication status",
         "ringmaster policy show",
         "ringmaster policy set copies=3 garbage_grace=30m session_ttl_ms=1000",
+        "ringmaster backup d --hold 1h --prune 7",
+        "ringmaster restore d --config f --url http://a:1",
         "ringmaster directory --config f --set a=b",
         "ringmaster fileserver --config f",
     ] {
@@ -68,6 +70,8 @@ fn wrong_usage_is_seen_before_anything_is_sent() {
         "ringmaster --url a:1 ls",
         "ringmaster --url http://a:1/files ls",
         "ringmaster login ann --password x --password-stdin",
+        "ringmaster backup d --hold 2h",
+        "ringmaster backup d --hold 999ms",
         "ringmaster directory",
         "ringmaster ring drain",
         "ringmaster ring drain three",

@@ -157,7 +157,8 @@ impl Identity {
             ),
             Some((_, own)) if own != server_id => bail!(
                 "the data directory {} is that of file server {own}, but the directory knows it as {server_id}: \
-                 the directory has lost its state; restore it from a backup, or start with an empty data directory",
+                 the directory has lost its state. Put this data directory aside and start with an empty one. A backup \
+                 is restored into a new cluster with empty data directories, also of its file servers",
                 self.dir.display()
             ),
             _ => Ok(()),

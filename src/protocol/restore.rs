@@ -13,6 +13,16 @@ pub struct Status {
     pub cluster_name: String,
     /// The version of the cluster's tables: rows of a newer one cannot be restored into it.
     pub schema_version: u64,
+    /// What came of the backup so far; nothing where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came: Option<Came>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Came {
+    pub entries: u64,
+    pub users: u64,
+    pub grants: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,19 +12,19 @@ use serde_json::{Value, json};
 use crate::support::{Cluster, PASSWORD, Setup, User, files_below, noise, sha256, until};
 
 /// What a run of the command line came to.
-struct Run {
-    code: Option<i32>,
-    out: Value,
-    err: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: Value,
+    pub(crate) err: String,
 }
 
 /// Runs `ringmaster` with these arguments against a cluster.
-async fn cli(cluster: &Cluster, args: &[&str]) -> Run {
+pub(crate) async fn cli(cluster: &Cluster, args: &[&str]) -> Run {
     let urls: Vec<&str> = cluster.nodes.iter().map(|node| node.url.as_str()).collect();
     run(&urls.join(","), &cluster.admin.token, args).await
 }
 
-async fn run(urls: &str, token: &str, args: &[&str]) -> Run {
+pub(crate) async fn run(urls: &str, token: &str, args: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringmaster"));
     command.arg("--json").args(args).env("RINGMASTER_URL", urls).env("RINGMASTER_TOKEN", token);
     let output: Output =
@@ -36,38 +36,38 @@ async fn run(urls: &str, token: &str, args: &[&str]) -> Run {
     }
 }
 
-async fn back_up(cluster: &Cluster, dir: &Path) -> Value {
+pub(crate) async fn back_up(cluster: &Cluster, dir: &Path) -> Value {
     let done = cli(cluster, &["backup", text(dir)]).await;
     assert_eq!(done.code, Some(0), "{}", done.err);
     done.out
 }
 
-async fn verify(dir: &Path) -> Run {
+pub(crate) async fn verify(dir: &Path) -> Run {
     run("http://127.0.0.1:1", "none", &["verify", text(dir)]).await
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
-fn quick(nodes: usize, servers: usize) -> Setup {
+pub(crate) fn quick(nodes: usize, servers: usize) -> Setup {
     Setup::new(nodes, servers).with("RINGMASTER__REPLICATION__INTERVAL", "1s").with("RINGMASTER__GARBAGE__LINGER", "1s")
 }
 
 /// A cluster that nobody has signed up to.
-async fn unused(nodes: usize, servers: usize) -> Cluster {
+pub(crate) async fn unused(nodes: usize, servers: usize) -> Cluster {
     let mut cluster = Cluster::prepare(&quick(nodes, servers));
     cluster.start_all();
     cluster.wait_ready().await;
     cluster
 }
 
-async fn restore(dir: &Path, into: &Cluster) -> Run {
+pub(crate) async fn restore(dir: &Path, into: &Cluster) -> Run {
     let config = into.nodes[0].config.clone();
     run("http://127.0.0.1:1", "none", &["restore", text(dir), "--config", text(&config)]).await
 }
 
-async fn login(cluster: &Cluster, name: &str) -> User {
+pub(crate) async fn login(cluster: &Cluster, name: &str) -> User {
     let body = json!({"username": name, "password": PASSWORD});
     let answer = cluster.http.post(format!("{}/login", cluster.url(0))).json(&body).send().await.expect("an answer");
     assert_eq!(answer.status().as_u16(), 200, "{name} logs in");
@@ -90,7 +90,7 @@ async fn all(cluster: &Cluster, user: &User) -> Vec<Value> {
 }
 
 /// Reads every file of a user and compares it with what its record says. How many there are.
-async fn read_all(cluster: &Cluster, user: &User) -> usize {
+pub(crate) async fn read_all(cluster: &Cluster, user: &User) -> usize {
     let mut files = 0;
     for stat in all(cluster, user).await.iter().filter(|stat| stat["kind"] == "file") {
         let call = format!("{}/read?file_id={}", cluster.url(0), stat["file_id"]);
@@ -103,7 +103,7 @@ async fn read_all(cluster: &Cluster, user: &User) -> usize {
     files
 }
 
-async fn write(cluster: &Cluster, path: &str, bytes: Vec<u8>) -> Value {
+pub(crate) async fn write(cluster: &Cluster, path: &str, bytes: Vec<u8>) -> Value {
     let (status, stat) = cluster.put(&cluster.admin, 0, &format!("/write?path={path}"), bytes, &[]).await;
     assert_eq!(status, 201, "{stat}");
     stat

@@ -16,6 +16,7 @@ mod islands;
 mod kills;
 mod load;
 mod locking;
+mod lost;
 mod members;
 mod membership;
 mod partition;

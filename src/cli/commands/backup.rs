@@ -6,9 +6,11 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use crate::backup::{Fetched, Folder, Index, NamedFile, Swept, file_sha256, files};
+use crate::backup::{Fetched, FileFault, Folder, Index, MAX_NAMED, NamedFile, Swept, file_sha256, files};
 use crate::cli::error::{CliError, Exit};
+use crate::cli::lost;
 use crate::cli::output::Output;
+use crate::cli::progress::Progress;
 use crate::cli::session::{Session, parse_duration};
 use crate::client::Directory;
 use crate::clock::SharedClock;
@@ -28,22 +30,29 @@ pub(in crate::cli) struct Args {
     /// Read the bytes that the folder has already, too, and fetch again what is damaged
     #[arg(long)]
     check: bool,
-    /// Afterwards remove all backups but the newest N, and the bytes that none of these needs
+    /// Afterwards remove all backups but the newest N and the newest N that lack no file, and the bytes that none of
+    /// these needs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     prune: Option<u32>,
-    /// Let the backup count even where the bytes of some files cannot be had now; `verify` names them
+    /// Let the backup count even where the bytes of some files cannot be had now; it names them, and so does `verify`
     #[arg(long)]
     allow_missing: bool,
     /// How many files are fetched at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     parallel: u32,
-    /// For how long the cluster keeps deleted bytes should this command die
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
+    /// For how long the cluster keeps deleted bytes should this command die: 1s to 1h
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_hold)]
     hold: Duration,
 }
 
-/// Files that are named when their bytes cannot be had.
-const TOLD: usize = 100;
+/// What a cluster takes; renewed every third of it.
+const HOLDS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+fn parse_hold(text: &str) -> Result<Duration, String> {
+    let hold = parse_duration(text)?;
+    let bounded = HOLDS.contains(&hold).then_some(hold);
+    bounded.ok_or_else(|| "give 1s to 1h: it is renewed for as long as the backup runs".to_owned())
+}
 
 #[derive(Default, Serialize)]
 struct Report {
@@ -53,34 +62,55 @@ struct Report {
     bytes: u64,
     fetched: u64,
     fetched_bytes: u64,
-    /// Files whose bytes could not be had, why, and what that means; the first hundred.
-    missing: Vec<String>,
+    /// How many files' bytes could not be had.
+    missing_files: u64,
+    /// These files, and why; the first `MAX_NAMED`.
+    missing: Vec<FileFault>,
     swept: Option<Swept>,
 }
 
 pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
+    let progress = Progress::new(&session.out);
+    progress.beside(hold_and_back_up(args, session, &progress)).await
+}
+
+async fn hold_and_back_up(args: Args, session: &Session, progress: &Progress) -> Result<(), CliError> {
     let directory = session.directory()?;
     let folder = Arc::new(Folder::create(&args.dir)?);
     let hold_id = format!("{:032x}", SharedClock::system().random_u128());
     let hold = Hold { hold_id, ttl_ms: u64::try_from(args.hold.as_millis()).unwrap_or(u64::MAX), renew: false };
+    session.on_interrupt(release(directory.clone(), hold.clone()));
     directory.hold(&hold).await?;
     let report = tokio::select! {
-        report = back_up(&args, &directory, &folder) => report,
+        report = back_up(&args, &directory, &folder, progress) => report,
         error = keep(&directory, &hold, args.hold) => Err(error),
     };
-    if let Err(error) = directory.release(&hold.hold_id).await {
-        Output::note(format_args!("note: the cluster keeps deleted bytes for {:?} more ({error})", args.hold));
-    }
+    release(directory, hold).await;
     let mut report = report?;
     if let Some(keep) = args.prune {
+        progress.begin("removing old backups", 0);
         report.swept = Some(blocking(move || folder.sweep(keep as usize)).await?);
     }
     session.out.answer(&report, describe);
     Ok(())
 }
 
-async fn back_up(args: &Args, directory: &Directory, folder: &Arc<Folder>) -> Result<Report, CliError> {
+/// Lets the cluster delete again what is deleted.
+async fn release(directory: Directory, hold: Hold) {
+    if let Err(error) = directory.release(&hold.hold_id).await {
+        let left = Duration::from_millis(hold.ttl_ms);
+        Output::note(format_args!("note: the cluster keeps deleted bytes for {left:?} more ({error})"));
+    }
+}
+
+async fn back_up(
+    args: &Args,
+    directory: &Directory,
+    folder: &Arc<Folder>,
+    progress: &Progress,
+) -> Result<Report, CliError> {
     let temporary = folder.temporary_index();
+    progress.begin("fetching the index", 0);
     directory.backup_index(&temporary).await?;
     let (opening, claimed) = (temporary.clone(), folder.clone());
     let index = blocking(move || {
@@ -90,31 +120,29 @@ async fn back_up(args: &Args, directory: &Directory, folder: &Arc<Folder>) -> Re
     });
     let index = Arc::new(index.await?);
     let (applied_index, wanted) = (index.head.applied_index, index.files);
+    let seen = progress.begin("backing up", wanted);
     let mut report = Report { applied_index, sha256: index.sha256.to_string(), ..Report::default() };
 
     let parallel = args.parallel as usize;
-    let named =
-        stream::unfold(files(index, parallel), |mut files| async { files.recv().await.map(|file| (file, files)) });
+    let named = stream::unfold(files(index.clone(), parallel), |mut files| async {
+        files.recv().await.map(|file| (file, files))
+    });
     // Once one file's servers were waited for in vain, the others' are not.
     let patient = &AtomicBool::new(true);
     let mut fetching = named
         .map(|file| async move {
             let file = file?;
-            match fetch(directory, folder, &file, args.check, patient.load(Ordering::Relaxed)).await {
-                // One file that is lost must not keep all the others out of the backup.
-                Err(error) if error.is(Code::NoReplicaAvailable) || error.is(Code::DataCorrupt) => {
-                    patient.store(false, Ordering::Relaxed);
-                    Ok((file.content.size, Came::Missing(error.to_string())))
-                }
-                fetched => Ok::<_, CliError>((file.content.size, fetched?)),
-            }
+            let came = fetch(directory, folder, &file, args.check, patient).await?;
+            Ok::<_, CliError>((file, came))
         })
         .buffer_unordered(parallel)
         .boxed();
-    let mut missing = 0_u64;
-    while let Some((size, came)) = fetching.try_next().await? {
+    while let Some((file, came)) = fetching.try_next().await? {
+        let size = file.content.size;
         report.files += 1;
         report.bytes += size;
+        seen.files.fetch_add(1, Ordering::Relaxed);
+        seen.bytes.fetch_add(size, Ordering::Relaxed);
         match came {
             Came::Already => {}
             Came::Fetched => {
@@ -122,9 +150,10 @@ async fn back_up(args: &Args, directory: &Directory, folder: &Arc<Folder>) -> Re
                 report.fetched_bytes += size;
             }
             Came::Missing(why) => {
-                missing += 1;
-                if report.missing.len() < TOLD {
-                    report.missing.push(why);
+                report.missing_files += 1;
+                if report.missing.len() < MAX_NAMED {
+                    let index = index.clone();
+                    report.missing.push(blocking(move || FileFault::new(&index, file.file_id, why)).await?);
                 }
             }
         }
@@ -136,10 +165,9 @@ async fn back_up(args: &Args, directory: &Directory, folder: &Arc<Folder>) -> Re
             "this is a defect: please report it; nothing was changed in the folder but for bytes that were added",
         ));
     }
+    let missing = report.missing_files;
     if missing > 0 {
-        for why in &report.missing {
-            Output::note(format_args!("{why}"));
-        }
+        lost::note("missing", &report.missing, missing, "`--allow-missing --json` names them");
         if !args.allow_missing {
             return Err(CliError::unavailable(format!(
                 "the bytes of {missing} of {wanted} files cannot be had now; those of the others are in the folder, but \
@@ -167,7 +195,7 @@ async fn fetch(
     folder: &Arc<Folder>,
     file: &NamedFile,
     check: bool,
-    patient: bool,
+    patient: &AtomicBool,
 ) -> Result<Came, CliError> {
     let content = &file.content;
     let (blob, size) = (content.blob_id, content.size);
@@ -185,17 +213,29 @@ async fn fetch(
         Output::note(format_args!("note: {shown} is damaged and is fetched again"));
     }
     let temporary = folder.temporary_blob(blob);
-    let came = directory.backup_blob(blob, size, &temporary, patient).await.map_err(|error| {
-        CliError::from(error)
-            .about(format_args!("file {}", file.file_id))
-            .hint("run the same backup again: it goes on where it stopped")
-    })?;
-    if came != wanted {
-        return Err(CliError::refused(format!(
-            "the bytes that the cluster sent for file {} are not the file's: its SHA-256 is {}, and {} came",
-            file.file_id, wanted.1, came.1
-        ))
-        .hint("have the file servers checked with: ringmaster ring scrub; then back up again"));
+    // One file that is lost must not keep all the others out of the backup.
+    let lost = match directory.backup_blob(blob, size, &temporary, patient.load(Ordering::Relaxed)).await {
+        Ok(came) if came == wanted => None,
+        Ok(came) => Some(format!(
+            "the bytes that the cluster sent are not the file's: its {size} bytes have the SHA-256 {}, and {} bytes with \
+             {} came. Have the file servers checked with: ringmaster ring scrub",
+            wanted.1, came.0, came.1
+        )),
+        Err(error) if error.code() == Some(Code::NoReplicaAvailable) => {
+            patient.store(false, Ordering::Relaxed);
+            Some(error.to_string())
+        }
+        Err(error) if error.code() == Some(Code::DataCorrupt) => Some(error.to_string()),
+        Err(error) => {
+            return Err(CliError::from(error)
+                .about(format_args!("file {}", file.file_id))
+                .hint("run the same backup again: it goes on where it stopped"));
+        }
+    };
+    if let Some(why) = lost {
+        // The next backup would remove it, too.
+        let _ = tokio::fs::remove_file(&temporary).await;
+        return Ok(Came::Missing(why));
     }
     let folder = folder.clone();
     blocking(move || folder.land_blob(&temporary, blob)).await?;
@@ -229,13 +269,16 @@ fn describe(report: &Report) -> String {
         "log entry: {}\nindex:     {}\nfiles:     {} with {} bytes\nfetched:   {} with {} bytes\n",
         report.applied_index, report.sha256, report.files, report.bytes, report.fetched, report.fetched_bytes
     );
-    if !report.missing.is_empty() {
-        text.push_str("missing:   the files named above: restore with --without-damaged, or back up again\n");
+    if report.missing_files > 0 {
+        text.push_str(&format!(
+            "missing:   {} files, as named above: back up again, or restore with --without-damaged\n",
+            report.missing_files
+        ));
     }
     if let Some(swept) = report.swept {
         text.push_str(&format!(
-            "removed:   {} backups, {} files with {} bytes\n",
-            swept.indexes, swept.blobs, swept.bytes
+            "removed:   {} backups, {} files with {} bytes\nkept:      {} backups, of which {} lack files\n",
+            swept.indexes, swept.blobs, swept.bytes, swept.kept, swept.kept_incomplete
         ));
     }
     text

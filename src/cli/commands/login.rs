@@ -1,7 +1,8 @@
 use crate::cli::credentials::{Credential, CredentialsFile};
 use crate::cli::error::CliError;
+use crate::cli::output::Output;
 use crate::cli::password::PasswordArgs;
-use crate::cli::session::Session;
+use crate::cli::session::{Session, token_of_environment};
 use crate::protocol::problem::Code;
 
 /// Open a session, and keep it for the commands to come
@@ -38,6 +39,9 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     } else {
         let shown = serde_json::json!({ "user_id": login.user_id, "expires_at": login.expires_at });
         session.out.answer(&shown, |_| format!("logged in as {} until {}\n", args.username, login.expires_at));
+    }
+    if token_of_environment().is_some() {
+        Output::note("note: commands use RINGMASTER_TOKEN; unset it to use this login");
     }
     Ok(())
 }

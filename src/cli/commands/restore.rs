@@ -1,22 +1,25 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use url::Url;
 
 use super::backup::blocking;
-use crate::backup::{ADVICE, Folder, Index, Named, NamedFile, files, verify_index};
+use crate::backup::{ADVICE, FileFault, Folder, Index, Named, NamedFile, Seen, files, verify_index};
 use crate::cli::error::CliError;
+use crate::cli::lost;
 use crate::cli::output::Output;
+use crate::cli::progress::Progress;
 use crate::cli::session::Session;
 use crate::client::{Directory, Source, restored_row};
 use crate::config::{self, DirectoryConfig};
 use crate::domain::backup::{Piece, piece};
 use crate::domain::{Sha256, Table};
 use crate::protocol::problem::Code;
-use crate::protocol::restore::{Done, Row, Rows, State};
+use crate::protocol::restore::{Done, Row, Rows, State, Status};
 use crate::protocol::secret::ClusterSecret;
 
 /// Make a new cluster from a backup
@@ -30,7 +33,8 @@ use crate::protocol::secret::ClusterSecret;
 pub(in crate::cli) struct Args {
     /// The folder with the backup
     dir: PathBuf,
-    /// The configuration of one of the new cluster's directory nodes: it names the nodes and the cluster secret
+    /// The configuration of one of the new cluster's directory nodes: it names the cluster secret, and the nodes where
+    /// --url does not
     #[arg(short, long, value_name = "FILE", required_unless_present = "secret_file")]
     config: Option<PathBuf>,
     /// The file with the cluster secret; the nodes are those of --url
@@ -59,48 +63,117 @@ struct Report {
     cluster_id: String,
     backup: String,
     applied_index: u64,
+    /// An earlier run had ended it, and this one sent nothing.
+    restored_before: bool,
     entries: u64,
     users: u64,
     grants: u64,
     files: u64,
     /// Of the files, those that were sent by this run.
     sent: u64,
-    bytes: u64,
+    /// Of the files; nothing where an earlier run left out some, and only it knew which.
+    bytes: Option<u64>,
+    /// How many files were left out, since the backup has not their bytes.
+    left_out: u64,
+    /// These, and why; the first `MAX_NAMED`.
+    left_out_files: Vec<FileFault>,
 }
 
 pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
-    let directory = member(&args, session)?;
+    let progress = Progress::new(&session.out);
+    let report = progress.beside(restore(&args, session, &progress)).await?;
+    session.out.answer(&report, describe);
+    Ok(())
+}
+
+async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Result<Report, CliError> {
+    let directory = member(args, session)?;
     let folder = Folder::open(&args.dir)?;
     let path = match args.index {
         None => folder.latest()?,
         Some(wanted) => folder.of_entry(wanted).map_err(|error| CliError::usage(error.to_string()))?,
     };
-    let (folder, index, verified) = blocking(move || {
-        let verified = verify_index(&folder, &path, &mut Named::default())?;
-        // They were in the cluster that was backed up. What can be had of it is not withheld.
-        if let Some(first) = verified.violations.first() {
-            let count = verified.violations.len();
-            Output::note(format_args!("note: {count} broken invariants were backed up with it, the first is {first}"));
-        }
-        Ok((folder, Index::open(&path)?, verified))
+    // Before the backup is read for hours.
+    let status = directory.restore_status().await.map_err(secret_hint)?;
+    admit(&status)?;
+    progress.begin(format!("reading {}", path.display()), 0);
+    let index = Arc::new(blocking(move || Index::open(&path)).await?);
+    admit_backup(&status, &index)?;
+    let backup = index.sha256.to_string();
+    let mut report = Report {
+        cluster_id: status.cluster_id.clone(),
+        backup: backup.clone(),
+        applied_index: index.head.applied_index,
+        ..Report::default()
+    };
+    if status.state == State::Restored {
+        return blocking(move || tell_before(report, &status, &index)).await;
+    }
+
+    let seen = progress.begin("checking the backup", index.files);
+    let reading = index.clone();
+    let (folder, verified) = blocking(move || {
+        let verified = verify_index(&folder, &reading, &mut Named::default(), &seen)?;
+        Ok((folder, verified))
     })
     .await?;
-    let damaged = Arc::new(verified.damaged);
-    if let Some(first) = verified.faults.first() {
-        let count = damaged.len();
-        if !args.without_damaged {
-            return Err(CliError::refused(format!("{count} files of the backup are damaged, the first: {first}"))
-                .hint("nothing was sent")
-                .hint(ADVICE));
-        }
-        for fault in &verified.faults {
-            Output::note(format_args!("left out: {fault}"));
+    // They were in the cluster that was backed up. What can be had of it is not withheld.
+    if let Some(first) = verified.violations.first() {
+        let count = verified.violations.len();
+        Output::note(format_args!("note: {count} broken invariants were backed up with it, the first is {first}"));
+    }
+    let (mut damaged, mut faults) = (verified.damaged, verified.faults);
+    if status.state == State::Restoring && !damaged.is_empty() {
+        // What an earlier run has sent is there, and counts, whatever became of the backup's bytes since.
+        let all = damaged.len();
+        damaged = missing(&directory, damaged).await?;
+        faults.retain(|fault| damaged.contains(&fault.file_id));
+        if damaged.len() < all {
+            let there = all - damaged.len();
+            Output::note(format_args!("note: {there} damaged files are not needed: an earlier run has sent them"));
         }
     }
-    let index = Arc::new(index);
-    let backup = index.sha256;
+    report.left_out = damaged.len() as u64;
+    if report.left_out > 0 {
+        let what = if args.without_damaged { "left out" } else { "damaged" };
+        lost::note(what, &faults, report.left_out, "`ringmaster verify DIR --json` names them");
+        if !args.without_damaged {
+            let first = faults.first().map(ToString::to_string).unwrap_or_default();
+            return Err(CliError::refused(format!(
+                "{} files of the backup are damaged, the first: {first}",
+                report.left_out
+            ))
+            .hint("nothing was sent")
+            .hint(ADVICE));
+        }
+    }
+    report.left_out_files = faults;
+    let damaged = Arc::new(damaged);
 
-    let status = directory.restore_status().await.map_err(secret_hint)?;
+    // Grants come last. One of a file that is not there yet could be of a file whose bytes are lost before the next
+    // run, which would leave out the file and could not take back the grant.
+    progress.begin("sending users and directories", 0);
+    send_rows(&directory, &index, &damaged, &FIRST, &mut report).await?;
+    let seen = progress.begin("sending", index.files - report.left_out);
+    send_files(args, &directory, &folder, &index, &damaged, &seen, &mut report).await?;
+    progress.begin("sending grants", 0);
+    send_rows(&directory, &index, &damaged, &[Table::Grants], &mut report).await?;
+    let entries = report.entries + report.files;
+    report.entries = entries;
+    directory.restore_done(&Done { backup, entries, users: report.users, grants: report.grants }).await?;
+    Ok(report)
+}
+
+/// Whether the cluster can take any backup, or has taken one.
+fn admit(status: &Status) -> Result<(), CliError> {
+    if status.state == State::InUse {
+        return Err(elsewhere("this cluster is in use: somebody has signed up"));
+    }
+    Ok(())
+}
+
+/// Whether it can take this one, or has.
+fn admit_backup(status: &Status, index: &Index) -> Result<(), CliError> {
     if status.cluster_id == index.head.cluster_id {
         return Err(CliError::refused("this is the very cluster that the backup was taken of")
             .hint("restore into a new cluster"));
@@ -109,32 +182,47 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
         return Err(CliError::refused("the backup is of a newer release than the new cluster")
             .hint(format!("run the new cluster with release {} or a newer one", index.head.release)));
     }
-    let ours = status.backup.as_deref() == Some(&backup.to_string());
-    let refused = match status.state {
-        State::New => None,
-        State::Restoring | State::Restored if ours => None,
-        State::Restoring => Some("another backup is being restored into this cluster"),
-        State::Restored => Some("this cluster was restored from another backup before"),
-        State::InUse => Some("this cluster is in use: somebody has signed up"),
-    };
-    if let Some(refused) = refused {
-        return Err(CliError::refused(refused)
-            .hint("start a new cluster with empty data directories, and restore before the first signup"));
+    let ours = status.backup.as_deref() == Some(&index.sha256.to_string());
+    match status.state {
+        State::Restoring if !ours => Err(elsewhere("another backup is being restored into this cluster")),
+        State::Restored if !ours => Err(elsewhere("this cluster was restored from another backup before")),
+        _ => Ok(()),
     }
-    let mut report = Report {
-        cluster_id: status.cluster_id,
-        backup: backup.to_string(),
-        applied_index: index.head.applied_index,
-        ..Report::default()
+}
+
+fn elsewhere(refused: &str) -> CliError {
+    CliError::refused(refused)
+        .hint("start a new cluster with empty data directories, and restore before the first signup")
+}
+
+/// What came in the runs before, where all did.
+fn tell_before(mut report: Report, status: &Status, index: &Index) -> anyhow::Result<Report> {
+    report.restored_before = true;
+    let mut bytes = 0_u64;
+    let counts = read_rows(index, &BTreeSet::new(), &ALL, &mut |_| Ok(()))?;
+    index.each(Table::Entries, |_, value| {
+        bytes += crate::domain::backup::file(value)?.map_or(0, |(_, content)| content.size);
+        Ok(())
+    })?;
+    let of_backup = counts.entries + index.files;
+    (report.entries, report.users, report.grants) = match status.came {
+        Some(came) => (came.entries, came.users, came.grants),
+        None => (of_backup, counts.users, counts.grants),
     };
-    if status.state != State::Restored {
-        send_rows(&directory, &index, &damaged, &mut report).await?;
-        send_files(&args, &directory, &folder, &index, &damaged, &mut report).await?;
-        let (entries, users, grants) = (report.entries, report.users, report.grants);
-        directory.restore_done(&Done { backup: backup.to_string(), entries, users, grants }).await?;
+    report.left_out = of_backup.saturating_sub(report.entries);
+    report.files = index.files.saturating_sub(report.left_out);
+    report.bytes = (report.left_out == 0).then_some(bytes);
+    Ok(report)
+}
+
+/// Those of the files that the cluster has not yet.
+async fn missing(directory: &Directory, files: BTreeSet<u64>) -> Result<BTreeSet<u64>, CliError> {
+    let files: Vec<u64> = files.into_iter().collect();
+    let mut missing = BTreeSet::new();
+    for asked in files.chunks(ASKED_AT_ONCE) {
+        missing.extend(directory.restore_missing(asked.to_vec()).await?);
     }
-    session.out.answer(&report, describe);
-    Ok(())
+    Ok(missing)
 }
 
 fn member(args: &Args, session: &Session) -> Result<Directory, CliError> {
@@ -161,49 +249,62 @@ fn secret_hint(error: crate::client::ClientError) -> CliError {
     error
 }
 
-/// Everything but the files: counters, policy, users, directories, grants.
+/// What a restore sends before the files: counters, policy, users and directories.
+const FIRST: [Table; 4] = [Table::Meta, Table::Policy, Table::Users, Table::Entries];
+/// And with what comes after them.
+const ALL: [Table; 5] = [Table::Meta, Table::Policy, Table::Users, Table::Entries, Table::Grants];
+
+/// Sends the rows of some tables, but for the files.
 async fn send_rows(
     directory: &Directory,
     index: &Arc<Index>,
     damaged: &Arc<BTreeSet<u64>>,
+    tables: &'static [Table],
     report: &mut Report,
 ) -> Result<(), CliError> {
     let (sender, mut batches) = tokio::sync::mpsc::channel::<anyhow::Result<Vec<Row>>>(2);
     let (reading, damaged) = (index.clone(), damaged.clone());
     let counting = tokio::task::spawn_blocking(move || {
-        let counted = read_rows(&reading, &damaged, &mut |batch| Ok(sender.blocking_send(Ok(batch))?));
+        let counted = read_rows(&reading, &damaged, tables, &mut |batch| Ok(sender.blocking_send(Ok(batch))?));
         counted.map_err(|error| drop(sender.blocking_send(Err(error))))
     });
     while let Some(batch) = batches.recv().await {
         directory.restore_rows(&Rows { backup: index.sha256.to_string(), rows: batch? }).await?;
     }
     let counted = counting.await.map_err(|error| CliError::refused(error.to_string()))?;
-    (report.entries, report.users, report.grants) =
-        counted.map_err(|()| CliError::refused("the index could not be read to its end"))?;
+    let counted = counted.map_err(|()| CliError::refused("the index could not be read to its end"))?;
+    report.entries += counted.entries;
+    report.users += counted.users;
+    report.grants += counted.grants;
     Ok(())
 }
 
-/// Gives the rows to `send` in bounded batches, and counts entries, users and grants. What belongs to files that are
-/// left out is left out, too.
+/// Rows that were read, but for the files.
+#[derive(Default)]
+struct Counts {
+    entries: u64,
+    users: u64,
+    grants: u64,
+}
+
+/// Gives the rows to `send` in bounded batches, and counts them. What belongs to files that are left out is left out,
+/// too.
 fn read_rows(
     index: &Index,
     damaged: &BTreeSet<u64>,
+    tables: &[Table],
     send: &mut dyn FnMut(Vec<Row>) -> anyhow::Result<()>,
-) -> anyhow::Result<(u64, u64, u64)> {
-    let (mut entries, mut users, mut grants) = (0, 0, 0);
+) -> anyhow::Result<Counts> {
+    let mut counts = Counts::default();
     let (mut batch, mut size) = (Vec::new(), 0);
-    for table in [Table::Meta, Table::Policy, Table::Users, Table::Entries, Table::Grants] {
+    for table in tables.iter().copied() {
         index.each(table, |key, value| {
             match piece(table, key, value)? {
-                Piece::File(file) => {
-                    entries += u64::from(!damaged.contains(&file.file_id.0));
-                    return Ok(());
-                }
+                Piece::File(_) | Piece::Left => return Ok(()),
                 Piece::Grant(_, file, _) if damaged.contains(&file.0) => return Ok(()),
-                Piece::Left => return Ok(()),
-                Piece::Directory(_) => entries += 1,
-                Piece::User(_) => users += 1,
-                Piece::Grant(..) => grants += 1,
+                Piece::Directory(_) => counts.entries += 1,
+                Piece::User(_) => counts.users += 1,
+                Piece::Grant(..) => counts.grants += 1,
                 _ => {}
             }
             let row = restored_row(table.name(), key, value);
@@ -219,7 +320,7 @@ fn read_rows(
     if !batch.is_empty() {
         send(batch)?;
     }
-    Ok((entries, users, grants))
+    Ok(counts)
 }
 
 async fn send_files(
@@ -228,10 +329,12 @@ async fn send_files(
     folder: &Folder,
     index: &Arc<Index>,
     damaged: &BTreeSet<u64>,
+    seen: &Seen,
     report: &mut Report,
 ) -> Result<(), CliError> {
     let (backup, parallel) = (index.sha256, args.parallel as usize);
     let mut named = files(index.clone(), ASKED_AT_ONCE);
+    let mut bytes = 0;
     loop {
         let mut batch = Vec::new();
         while batch.len() < ASKED_AT_ONCE
@@ -243,23 +346,31 @@ async fn send_files(
             }
         }
         if batch.is_empty() {
+            report.bytes = Some(bytes);
             return Ok(());
         }
         report.files += batch.len() as u64;
-        report.bytes += batch.iter().map(|file| file.content.size).sum::<u64>();
+        bytes += batch.iter().map(|file| file.content.size).sum::<u64>();
         let missing = directory.restore_missing(batch.iter().map(|file| file.file_id.0).collect()).await?;
-        let wanted = batch.into_iter().filter(|file| missing.contains(&file.file_id.0));
+        let (wanted, there): (Vec<_>, Vec<_>) = batch.into_iter().partition(|file| missing.contains(&file.file_id.0));
+        let done = |size: u64| {
+            seen.files.fetch_add(1, Ordering::Relaxed);
+            seen.bytes.fetch_add(size, Ordering::Relaxed);
+        };
+        there.iter().for_each(|file| done(file.content.size));
         let mut sending = stream::iter(wanted)
             .map(|file| send_file(directory, folder, &backup, file))
             .buffer_unordered(parallel)
             .boxed();
-        while sending.try_next().await?.is_some() {
+        while let Some(size) = sending.try_next().await? {
             report.sent += 1;
+            done(size);
         }
     }
 }
 
-async fn send_file(directory: &Directory, folder: &Folder, backup: &Sha256, file: NamedFile) -> Result<(), CliError> {
+/// Its size.
+async fn send_file(directory: &Directory, folder: &Folder, backup: &Sha256, file: NamedFile) -> Result<u64, CliError> {
     let path = folder.blob_path(file.content.blob_id);
     let shown = path.display().to_string();
     let sent = directory.restore_file(backup, &file.row, Source::file(path).await?).await;
@@ -267,19 +378,26 @@ async fn send_file(directory: &Directory, folder: &Folder, backup: &Sha256, file
         let error = CliError::from(error).about(&shown);
         // It was right a moment ago.
         if error.is(Code::ChecksumMismatch) { error.hint(ADVICE) } else { error }
-    })
+    })?;
+    Ok(file.content.size)
 }
 
 fn describe(report: &Report) -> String {
-    format!(
-        "cluster:   {}\nlog entry: {} of the old cluster\nfiles:     {} with {} bytes, {} sent now\nentries:   {}\nusers:     {}\ngrants:    {}\n",
-        report.cluster_id,
-        report.applied_index,
-        report.files,
-        report.bytes,
-        report.sent,
-        report.entries,
-        report.users,
-        report.grants
-    )
+    let mut text = String::new();
+    if report.restored_before {
+        text.push_str("this cluster was restored from this backup already; nothing was sent\n");
+    }
+    text.push_str(&format!("cluster:   {}\n", report.cluster_id));
+    text.push_str(&format!("log entry: {} of the old cluster\n", report.applied_index));
+    let bytes = report.bytes.map_or_else(String::new, |bytes| format!(" with {bytes} bytes"));
+    text.push_str(&format!("files:     {}{bytes}, {} sent now\n", report.files, report.sent));
+    if report.left_out > 0 {
+        let named = if report.restored_before { "" } else { ", as named above" };
+        text.push_str(&format!("left out:  {} damaged files{named}\n", report.left_out));
+    }
+    text.push_str(&format!(
+        "entries:   {}\nusers:     {}\ngrants:    {}\n",
+        report.entries, report.users, report.grants
+    ));
+    text
 }

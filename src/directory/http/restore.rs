@@ -20,7 +20,7 @@ use crate::domain::backup;
 use crate::domain::command::{MAX_RESTORED, RestoredRow};
 use crate::domain::query;
 use crate::domain::{Command, FileId, Sha256, Table, UserId};
-use crate::protocol::restore::{Done, File, Files, Rows, State as Stage, Status};
+use crate::protocol::restore::{Came, Done, File, Files, Rows, State as Stage, Status};
 
 /// Files that are asked about at once.
 const MAX_ASKED: usize = 1000;
@@ -38,9 +38,11 @@ pub(crate) async fn status(State(node): State<App>, _: ClusterMember) -> ApiResu
         None if unused => Stage::New,
         None => Stage::InUse,
     };
+    let came =
+        restore.as_ref().map(|restore| Came { entries: restore.entries, users: restore.users, grants: restore.grants });
     let backup = restore.map(|restore| restore.backup.to_string());
     let (cluster_id, cluster_name) = (cluster.cluster_id.to_string(), cluster.name);
-    Ok(ResponseBody(Status { state, backup, cluster_id, cluster_name, schema_version }))
+    Ok(ResponseBody(Status { state, backup, cluster_id, cluster_name, schema_version, came }))
 }
 
 pub(crate) async fn rows(State(node): State<App>, _: ClusterMember, Json(asked): Json<Rows>) -> ApiResult<StatusCode> {

@@ -1,6 +1,7 @@
 //! What backup and restore ask.
 
-use crate::domain::rows::{FIRST_FILE_ID, Restore, Server};
+use crate::domain::path::MAX_COMPONENTS;
+use crate::domain::rows::{FIRST_FILE_ID, NO_PARENT, Restore, Server, TRASH};
 use crate::domain::tables::{self, Counter};
 use crate::domain::{BlobId, Fault, FileId, ReadStore};
 
@@ -42,6 +43,39 @@ pub fn missing_files(store: &dyn ReadStore, files: &[FileId]) -> Result<Vec<File
         }
     }
     Ok(missing)
+}
+
+/// Where a file is, as people write it: `OWNER:/PATH`. For people alone: what cannot be told, as where an invariant is
+/// broken, is a `?`.
+///
+/// # Errors
+/// When the storage fails.
+pub fn full_path(store: &dyn ReadStore, file: FileId) -> Result<String, Fault> {
+    let Some(entry) = tables::entry(store, file)? else { return Ok("?".to_owned()) };
+    let owner = match tables::user(store, entry.owner)? {
+        Some(user) => user.username,
+        None => "?".to_owned(),
+    };
+    let (mut names, mut parent) = (vec![entry.name], entry.parent);
+    while parent != NO_PARENT {
+        if parent == TRASH {
+            // Its own name there is a number, and its path is nobody's any more.
+            names.pop();
+            names.push("(deleted)".to_owned());
+            break;
+        }
+        let above = if names.len() <= MAX_COMPONENTS { tables::entry(store, parent)? } else { None };
+        let Some(above) = above else {
+            names.push("?".to_owned());
+            break;
+        };
+        if above.parent != NO_PARENT {
+            names.push(above.name);
+        }
+        parent = above.parent;
+    }
+    names.reverse();
+    Ok(format!("{owner}:/{}", names.join("/")))
 }
 
 /// The servers that may have bytes of a blob: first those where a record names it, then those where it is garbage that

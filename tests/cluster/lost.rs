@@ -1,0 +1,231 @@
+//! Backups that lack files, and restores that break off: what can be had is had, and nobody has to guess what is lost.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::backup::{back_up, cli, login, quick, read_all, restore, run, text, unused, verify, write};
+use crate::support::{Cluster, PASSWORD, Process, files_below, noise, sha256, until};
+
+/// Where a backup has the bytes with this digest.
+fn blob_of(dir: &Path, bytes: &[u8]) -> PathBuf {
+    let wanted = sha256(bytes);
+    let of_file = |path: &PathBuf| sha256(&fs::read(path).expect("it is there")) == wanted;
+    files_below(&dir.join("blobs")).into_iter().find(of_file).expect("it was backed up")
+}
+
+/// The command line as a person has it, without --json: what stands on standard output and on standard error.
+async fn words(cluster: &Cluster, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringmaster"));
+    command
+        .args(args)
+        .env("RINGMASTER_URL", cluster.url(0))
+        .env("RINGMASTER_TOKEN", &cluster.admin.token)
+        .env("XDG_CONFIG_HOME", cluster.dir.path().join("config"));
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs").expect("it starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_broke_off_needs_only_the_bytes_that_did_not_come() {
+    let old = Cluster::set_up(quick(1, 2)).await;
+    let bob = old.user("bob").await;
+    let (first, last) = (noise(1, 1_000), noise(2, 2_000));
+    let sent = write(&old, "/sent", first.clone()).await;
+    for at in 10..70 {
+        write(&old, &format!("/{at}"), noise(at, 1 << 20)).await;
+    }
+    write(&old, "/last", last.clone()).await;
+    for path in ["/sent", "/last"] {
+        let share = json!({"path": path, "username": "bob", "permission": "read"});
+        assert_eq!(old.post(&old.admin, 0, "/share", &share).await.0, 200);
+    }
+    let dir = old.dir.path().join("backup");
+    back_up(&old, &dir).await;
+
+    // The cluster is asked before anything is read, and --url has the last word.
+    let new = unused(1, 2).await;
+    let config = text(&new.nodes[0].config).to_owned();
+    let nowhere = "http://127.0.0.1:1";
+    let args = ["restore", text(&dir), "--config", &config, "--timeout", "1s", "--url", nowhere];
+    let gone = run(new.url(0), "none", &args).await;
+    assert_eq!(gone.code, Some(3), "{}", gone.err);
+    let secret = old.dir.path().join("another.secret");
+    fs::write(&secret, "0123456789abcdef".repeat(4)).expect("it is written");
+    let (blob, moved) = (blob_of(&dir, &last), dir.join("moved"));
+    fs::rename(&blob, &moved).expect("it is moved");
+    let foreign = run(new.url(0), "none", &["restore", text(&dir), "--secret-file", text(&secret)]).await;
+    assert!(foreign.code == Some(1) && foreign.err.contains("secret of the new cluster"), "{}", foreign.err);
+    fs::rename(&moved, &blob).expect("it is moved back");
+
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
+        .args(["restore", text(&dir), "--parallel", "1", "--config", &config])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    until("the first file has come", async || {
+        let asked = json!({"file_ids": [sent["file_id"]]});
+        let url = format!("{}/restore/missing", new.url(0));
+        let answer = new.http.post(url).bearer_auth(&new.secret).json(&asked).send().await.expect("an answer");
+        let missing: Value = answer.json().await.expect("JSON");
+        missing["file_ids"].as_array().is_some_and(Vec::is_empty)
+    })
+    .await;
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+    let answer = new.http.get(format!("{}/restore", new.url(0))).bearer_auth(&new.secret).send().await;
+    let status: Value = answer.expect("an answer").json().await.expect("JSON");
+    assert_eq!(status["state"], "restoring", "it broke off: {status}");
+
+    // What has come is not needed any more; what has not is left out, with the grant on it.
+    for bytes in [&first, &last] {
+        fs::remove_file(blob_of(&dir, bytes)).expect("it is lost");
+    }
+    let refused = restore(&dir, &new).await;
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    assert!(refused.err.contains("1 files of the backup are damaged") && refused.err.contains("admin:/last"));
+    assert!(!refused.err.contains("admin:/sent"), "{}", refused.err);
+    let args = ["restore", text(&dir), "--config", &config, "--without-damaged"];
+    let restored = run("http://127.0.0.1:1", "none", &args).await;
+    assert_eq!(restored.code, Some(0), "{}", restored.err);
+    assert_eq!((&restored.out["files"], &restored.out["left_out"]), (&json!(61), &json!(1)), "{}", restored.out);
+    assert_eq!(restored.out["left_out_files"][0]["path"], "admin:/last");
+
+    // Once more: it says that it was done, and what came.
+    let again = run("http://127.0.0.1:1", "none", &args).await;
+    assert_eq!((again.code, &again.out["restored_before"]), (Some(0), &json!(true)), "{} {}", again.out, again.err);
+    for count in ["files", "entries", "users", "grants", "left_out"] {
+        assert_eq!(again.out[count], restored.out[count], "{count} of {}", again.out);
+    }
+    assert_eq!(again.out["sent"], 0);
+    let admin = login(&new, "admin").await;
+    assert_eq!(read_all(&new, &admin).await, 61);
+    let bob_now = login(&new, "bob").await;
+    assert_eq!((bob_now.id, read_all(&new, &bob_now).await), (bob.id, 1));
+    let mut new = new;
+    new.nodes[0].kill();
+    let sound = verify(&new.nodes[0].data).await;
+    assert_eq!(sound.code, Some(0), "{} {}", sound.out, sound.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_that_is_lost_is_counted_and_named() {
+    let mut cluster = Cluster::set_up(quick(1, 2)).await;
+    for at in 0..105 {
+        write(&cluster, &format!("/docs/{at}"), noise(at, 500)).await;
+    }
+    let dir = cluster.dir.path().join("backup");
+    back_up(&cluster, &dir).await;
+    for blob in files_below(&dir.join("blobs")) {
+        fs::remove_file(blob).expect("it is lost");
+    }
+    let report = verify(&dir).await;
+    assert!(report.code == Some(1) && report.err.contains("105 faults"), "{}", report.err);
+    let faults = report.out["backups"][0]["faults"].as_array().expect("a list").clone();
+    assert_eq!((faults.len(), faults[104]["path"].as_str()), (105, Some("admin:/docs/104")));
+    let (_, told, _) = words(&cluster, &["verify", text(&dir)]).await;
+    assert!(told.contains("admin:/docs/99 ") && told.contains("… and 5 more"), "{told}");
+
+    let poor = unused(1, 2).await;
+    let args = ["restore", text(&dir), "--without-damaged", "--config", text(&poor.nodes[0].config)];
+    let restored = run("http://127.0.0.1:1", "none", &args).await;
+    assert_eq!((restored.code, &restored.out["left_out"]), (Some(0), &json!(105)), "{} {}", restored.out, restored.err);
+    assert_eq!(restored.out["left_out_files"].as_array().map(Vec::len), Some(105));
+    assert!(restored.err.contains("left out: admin:/docs/0 ") && restored.err.contains("… and 5 more"));
+
+    // The same of a running cluster. A backup that lacks files is kept, but not in place of one that lacks none.
+    let dir = cluster.dir.path().join("another");
+    back_up(&cluster, &dir).await;
+    for at in 0..105 {
+        write(&cluster, &format!("/new/{at}"), noise(1_000 + at, 500)).await;
+    }
+    cluster.servers.iter_mut().for_each(Process::kill);
+    let indexes = || files_below(&dir.join("indexes")).len();
+    let args = ["--timeout", "2s", "backup", text(&dir), "--allow-missing", "--prune", "1"];
+    for swept in [0, 1] {
+        let partly = cli(&cluster, &args).await;
+        assert_eq!(
+            (partly.code, &partly.out["missing_files"]),
+            (Some(0), &json!(105)),
+            "{} {}",
+            partly.out,
+            partly.err
+        );
+        assert_eq!(partly.out["missing"].as_array().map(Vec::len), Some(105));
+        assert!(partly.err.contains("missing: admin:/new/") && partly.err.contains("… and 5 more"), "{}", partly.err);
+        assert_eq!((&partly.out["swept"]["indexes"], indexes()), (&json!(swept), 2), "{}", partly.out);
+    }
+    let (code, told, _) = words(&cluster, &args).await;
+    assert!(code == Some(0) && told.contains("missing:   105 files") && told.contains("1 lack files"), "{told}");
+    cluster.servers.iter_mut().for_each(Process::start);
+    cluster.wait_for_servers(2).await;
+    let whole = cli(&cluster, &["backup", text(&dir), "--prune", "1"]).await;
+    assert_eq!((&whole.out["swept"]["kept"], indexes()), (&json!(1), 1), "{} {}", whole.out, whole.err);
+    assert_eq!(verify(&dir).await.code, Some(0));
+}
+
+/// Gives a copy other bytes, in one chunk, and sums that fit them: what a file server cannot tell from what was written.
+fn forge(data: &Path, bytes: &[u8]) {
+    let path = data.with_extension("sum");
+    let header = fs::read(&path).expect("a sidecar")[..96].to_vec();
+    let (copy_id, entry) = (&header[28..44], crc32c::crc32c(bytes).to_be_bytes());
+    let page = crc32c::crc32c(&[copy_id, &0_u64.to_be_bytes(), &entry].concat()).to_be_bytes();
+    fs::write(&path, [&header[..], &entry, &page].concat()).expect("it is written");
+    fs::write(data, bytes).expect("it is written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_file_of_other_bytes_keeps_no_other_out_of_a_backup() {
+    let cluster = Cluster::set_up(quick(1, 2)).await;
+    let right = noise(1, 5_000);
+    for (path, bytes) in [("/a", noise(2, 4_000)), ("/forged", right.clone()), ("/z", noise(3, 6_000))] {
+        write(&cluster, path, bytes).await;
+    }
+    for server in &cluster.servers {
+        forge(&blob_of(&server.data, &right), &noise(4, 5_000));
+    }
+    let dir = cluster.dir.path().join("backup");
+    let refused = cli(&cluster, &["backup", text(&dir)]).await;
+    assert_eq!(refused.code, Some(3), "{}", refused.err);
+    assert!(refused.err.contains("missing: admin:/forged") && refused.err.contains("ring scrub"), "{}", refused.err);
+    let partly = cli(&cluster, &["backup", text(&dir), "--allow-missing"]).await;
+    assert_eq!((partly.code, &partly.out["missing_files"]), (Some(0), &json!(1)), "{} {}", partly.out, partly.err);
+    assert_eq!(files_below(&dir.join("blobs")).len(), 2);
+    assert!(files_below(&dir.join("tmp")).is_empty(), "wrong bytes are not kept");
+    // An update is the way out of it.
+    let (status, stat) = cluster.put(&cluster.admin, 0, "/update?path=/forged", noise(5, 5_000), &[]).await;
+    assert_eq!(status, 200, "{stat}");
+    back_up(&cluster, &dir).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_backup_lets_the_cluster_delete_again() {
+    let mut cluster = Cluster::set_up(quick(1, 2)).await;
+    write(&cluster, "/a", noise(1, 10_000)).await;
+    cluster.servers.iter_mut().for_each(Process::kill);
+    let dir = cluster.dir.path().join("backup");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
+        .args(["backup", text(&dir), "--hold", "1h", "--timeout", "60s"])
+        .env("RINGMASTER_URL", cluster.url(0))
+        .env("RINGMASTER_TOKEN", &cluster.admin.token)
+        .spawn()
+        .expect("it starts");
+    until("it waits for bytes", async || dir.join("backup.json").exists()).await;
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+    let ended = tokio::task::spawn_blocking(move || child.wait()).await.expect("it runs").expect("it ends");
+    assert_eq!(ended.code(), Some(130));
+    cluster.servers.iter_mut().for_each(Process::start);
+    cluster.wait_for_servers(2).await;
+    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/a"})).await.0, 204);
+    until("the bytes are gone", async || cluster.blobs_on_disks().is_empty()).await;
+
+    // Whoever logs in with the variable set is told what commands go by.
+    let (code, _, told) = words(&cluster, &["login", "admin", "--password", PASSWORD]).await;
+    assert!(code == Some(0) && told.contains("unset it"), "{told}");
+    let (code, _, told) = words(&cluster, &["logout"]).await;
+    assert!(code == Some(0) && told.contains("RINGMASTER_TOKEN"), "{told}");
+}
