@@ -47,8 +47,8 @@ pub(super) struct Global {
     pub(super) urls_named: bool,
 }
 
-/// How long an interrupted command may take to undo what would be left behind.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an interrupted command may take to undo what would be left behind: somebody waits to be gone.
+pub(super) const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One run of a command.
 pub(super) struct Session {
@@ -63,17 +63,16 @@ impl Session {
         Self { global, out, leave: Mutex::new(None) }
     }
 
-    /// What is to be done should the command be interrupted from here on.
+    /// What is to be done should the command be interrupted from here on. It bounds itself to [`LEAVE_TIMEOUT`], so that it
+    /// can say what it leaves behind.
     pub(super) fn on_interrupt(&self, leave: impl Future<Output = ()> + Send + 'static) {
         *self.leave.lock().unwrap_or_else(PoisonError::into_inner) = Some(leave.boxed());
     }
 
-    /// Does it, for as long as somebody who wants to be gone waits.
     pub(super) async fn take_leave(&self) {
         let leave = self.leave.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(leave) = leave {
-            // What is not done by then ends by itself; whoever asked for it has said so.
-            let _ = tokio::time::timeout(LEAVE_TIMEOUT, leave).await;
+            leave.await;
         }
     }
 

@@ -11,7 +11,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::lost;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::session::{Session, parse_duration};
+use crate::cli::session::{LEAVE_TIMEOUT, Session, parse_duration};
 use crate::client::Directory;
 use crate::clock::SharedClock;
 use crate::protocol::admin::Hold;
@@ -79,13 +79,14 @@ async fn hold_and_back_up(args: Args, session: &Session, progress: &Progress) ->
     let folder = Arc::new(Folder::create(&args.dir)?);
     let hold_id = format!("{:032x}", SharedClock::system().random_u128());
     let hold = Hold { hold_id, ttl_ms: u64::try_from(args.hold.as_millis()).unwrap_or(u64::MAX), renew: false };
-    session.on_interrupt(release(directory.clone(), hold.clone()));
+    session.on_interrupt(release(directory.clone(), hold.clone(), LEAVE_TIMEOUT));
     directory.hold(&hold).await?;
     let report = tokio::select! {
         report = back_up(&args, &directory, &folder, progress) => report,
         error = keep(&directory, &hold, args.hold) => Err(error),
     };
-    release(directory, hold).await;
+    // It need not be told for longer than it lasts.
+    release(directory, hold, args.hold).await;
     let mut report = report?;
     if let Some(keep) = args.prune {
         progress.begin("removing old backups", 0);
@@ -96,11 +97,14 @@ async fn hold_and_back_up(args: Args, session: &Session, progress: &Progress) ->
 }
 
 /// Lets the cluster delete again what is deleted.
-async fn release(directory: Directory, hold: Hold) {
-    if let Err(error) = directory.release(&hold.hold_id).await {
-        let left = Duration::from_millis(hold.ttl_ms);
-        Output::note(format_args!("note: the cluster keeps deleted bytes for {left:?} more ({error})"));
-    }
+async fn release(directory: Directory, hold: Hold, within: Duration) {
+    let failed = match tokio::time::timeout(within, directory.release(&hold.hold_id)).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it did not answer in time".to_owned(),
+    };
+    let left = Duration::from_millis(hold.ttl_ms);
+    Output::note(format_args!("note: the cluster keeps deleted bytes for {left:?} more ({failed})"));
 }
 
 async fn back_up(

@@ -95,10 +95,9 @@ async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Re
     };
     // Before the backup is read for hours.
     let status = directory.restore_status().await.map_err(secret_hint)?;
-    admit(&status)?;
     progress.begin(format!("reading {}", path.display()), 0);
     let index = Arc::new(blocking(move || Index::open(&path)).await?);
-    admit_backup(&status, &index)?;
+    admit(&status, &index)?;
     let backup = index.sha256.to_string();
     let mut report = Report {
         cluster_id: status.cluster_id.clone(),
@@ -164,16 +163,8 @@ async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Re
     Ok(report)
 }
 
-/// Whether the cluster can take any backup, or has taken one.
-fn admit(status: &Status) -> Result<(), CliError> {
-    if status.state == State::InUse {
-        return Err(elsewhere("this cluster is in use: somebody has signed up"));
-    }
-    Ok(())
-}
-
-/// Whether it can take this one, or has.
-fn admit_backup(status: &Status, index: &Index) -> Result<(), CliError> {
+/// Whether the cluster can take this backup, or has taken it.
+fn admit(status: &Status, index: &Index) -> Result<(), CliError> {
     if status.cluster_id == index.head.cluster_id {
         return Err(CliError::refused("this is the very cluster that the backup was taken of")
             .hint("restore into a new cluster"));
@@ -184,6 +175,7 @@ fn admit_backup(status: &Status, index: &Index) -> Result<(), CliError> {
     }
     let ours = status.backup.as_deref() == Some(&index.sha256.to_string());
     match status.state {
+        State::InUse => Err(elsewhere("this cluster is in use: somebody has signed up")),
         State::Restoring if !ours => Err(elsewhere("another backup is being restored into this cluster")),
         State::Restored if !ours => Err(elsewhere("this cluster was restored from another backup before")),
         _ => Ok(()),
