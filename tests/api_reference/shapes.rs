@@ -194,7 +194,9 @@ fn of_admins(shapes: &mut Shapes<'_>) {
     };
     shapes.answer("MemberProgress", &progress(Some(1)), &progress(None));
     shapes.words::<admin::MemberStage>("MemberStage");
-    let status = |backup| restore::Status {
+    let came = restore::Came { entries: 1, users: 1, grants: 1 };
+    let status = |backup: Option<String>| restore::Status {
+        came: backup.as_ref().map(|_| came),
         state: restore::State::New,
         backup,
         cluster_id: text(),
