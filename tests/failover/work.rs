@@ -122,7 +122,7 @@ impl Work {
         .await;
     }
 
-    /// An event happens now: outages are measured around it.
+    /// An event happens now: outages are measured from it to the next one.
     pub(crate) fn mark(&self) {
         lock(&self.shared.marks).push(self.shared.record.now());
     }
@@ -210,7 +210,8 @@ impl Shared {
         for patient in &self.patient {
             let mut moments = lock(&patient.moments).clone();
             moments.push(end.max(moments.last().copied().unwrap_or(0)));
-            outages.extend(marks.iter().filter_map(|mark| report::outage(&moments, *mark)));
+            let nexts = marks.iter().skip(1).chain([&Moment::MAX]);
+            outages.extend(marks.iter().zip(nexts).filter_map(|(mark, next)| report::outage(&moments, *mark, *next)));
         }
         outages.sort_unstable();
         outages

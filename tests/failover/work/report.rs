@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use crate::history::Moment;
 
-/// A pause that begins later than this after an event, in microseconds, is not its consequence.
-const SETTLED: Moment = 1_000_000;
-
 pub(crate) struct Report {
     pub(crate) violations: Vec<String>,
     /// Requests that failed with the client of the command line, other than by design.
@@ -33,6 +30,15 @@ impl Report {
         assert!(self.failed.is_empty(), "{} requests failed:\n{}", self.failed.len(), self.failed.join("\n"));
     }
 
+    /// Of a run of full size.
+    #[track_caller]
+    pub(crate) fn expect_outages(&self, median: Duration, p99: Duration) {
+        for (percent, most) in [(50, median), (99, p99)] {
+            let found = self.percentile(percent);
+            assert!(found <= most, "p{percent} of the outages is {found:?}, and at most {most:?} is wanted");
+        }
+    }
+
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let last = self.outages.len().saturating_sub(1);
         self.outages.get((self.outages.len() * percent / 100).min(last)).copied().unwrap_or_default()
@@ -53,19 +59,34 @@ impl Report {
     }
 }
 
-/// The outage of one client at one event: from the last success before to the first after. What was under way at the
-/// event may still be answered, so it is the longest pause that ends after the event and begins before it has settled.
-pub(super) fn outage(successes: &[Moment], mark: Moment) -> Option<Duration> {
+/// The outage of one client at one event: from the last success before to the first after. What was under way at the event
+/// may still be answered, and a node that comes back may do harm as well, so it is the longest pause that ends after the
+/// event and begins before the next one.
+pub(super) fn outage(successes: &[Moment], mark: Moment, next: Moment) -> Option<Duration> {
     let pauses = successes.windows(2).map(|pair| (pair[0], pair[1]));
-    let near = pauses.filter(|(from, to)| *to > mark && *from < mark + SETTLED);
+    let near = pauses.filter(|(from, to)| *to > mark && *from < next);
     near.map(|(from, to)| Duration::from_micros(to - from)).max()
 }
 
 #[test]
-fn an_outage_is_the_longest_pause_at_an_event() {
+fn an_outage_is_the_longest_pause_from_an_event_to_the_next() {
     let seconds = |list: &[Moment]| -> Vec<Moment> { list.iter().map(|second| second * 1_000_000).collect() };
-    let millis = Duration::from_millis;
-    assert_eq!(outage(&seconds(&[0, 10, 11, 30, 99]), 10_500_000), Some(millis(19_000)), "it begins after the event");
-    assert_eq!(outage(&seconds(&[0, 10, 11, 12, 99]), 10_500_000), Some(millis(1_000)), "a later one is another's");
-    assert_eq!(outage(&seconds(&[0, 10]), 10_500_000), None);
+    let outage = |list: &[Moment], mark, next| outage(&seconds(list), mark, next);
+    let (mark, never) = (10_500_000, Moment::MAX);
+    assert_eq!(
+        outage(&[0, 10, 11, 30, 99], mark, 50_000_000),
+        Some(Duration::from_secs(69)),
+        "it begins before the next"
+    );
+    assert_eq!(
+        outage(&[0, 10, 11, 30, 99], mark, 20_000_000),
+        Some(Duration::from_secs(19)),
+        "it begins after the event"
+    );
+    assert_eq!(
+        outage(&[0, 10, 11, 12, 99], mark, 11_500_000),
+        Some(Duration::from_secs(1)),
+        "a later one is another's"
+    );
+    assert_eq!(outage(&[0, 10], mark, never), None);
 }
