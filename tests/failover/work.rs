@@ -16,6 +16,7 @@ use crate::history::{Moment, NAMES, Outcome, Record, check};
 use crate::support::{Cluster, until};
 
 use self::client::Client;
+use self::report::Outage;
 pub(crate) use self::report::Report;
 
 /// Clients that share the files of one place.
@@ -204,7 +205,7 @@ impl Shared {
     }
 
     /// The outage of each patient client at each mark, sorted.
-    fn outages(&self, end: Moment) -> Vec<Duration> {
+    fn outages(&self, end: Moment) -> Vec<Outage> {
         let marks = lock(&self.marks).clone();
         let mut outages = Vec::new();
         for patient in &self.patient {
