@@ -53,7 +53,7 @@ impl Change {
             // It has been taken in by then.
             Self::Add(id) if id == victim + 1 => 30,
             Self::Add(_) => 250,
-            Self::Remove(_) => 60,
+            Self::Remove(_) => 25,
         }
     }
 

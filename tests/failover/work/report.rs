@@ -78,7 +78,7 @@ impl Report {
 /// event and the next one. A pause from before an event to after it is that event's: clients get on before the next.
 pub(super) fn outage(successes: &[Moment], mark: Moment, next: Moment) -> Option<Outage> {
     let pauses = successes.windows(2).map(|pair| (pair[0], pair[1]));
-    let near = pauses.filter(|(from, to)| *to > mark && *to <= next);
+    let near = pauses.filter(|(_, to)| *to > mark && *to <= next);
     let outage = |(from, to): (Moment, Moment)| {
         let after = from.cast_signed() - mark.cast_signed();
         Outage { length: Duration::from_micros(to - from), from, after }
