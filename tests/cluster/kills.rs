@@ -7,31 +7,13 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::dice::Dice;
 use crate::support::{Cluster, Setup, files_below, noise, until};
 
 const BLOCK: usize = 1 << 20;
 const ROUNDS: usize = 20;
 /// `RINGMASTER_TEST_TRANSFER_BYTES=1073741824` is the full size.
 const DEFAULT_BYTES: usize = 64 << 20;
-
-struct Dice(u64);
-
-impl Dice {
-    /// `RINGMASTER_TEST_SEED` repeats a run.
-    fn new() -> Self {
-        let given = std::env::var("RINGMASTER_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or_else(|| u64::from(std::process::id()) ^ 0x5EED);
-        println!("RINGMASTER_TEST_SEED={seed}");
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % bound
-    }
-}
 
 fn blocks() -> usize {
     let asked = std::env::var("RINGMASTER_TEST_TRANSFER_BYTES").ok().and_then(|bytes| bytes.parse().ok());
@@ -58,9 +40,9 @@ async fn servers_are_killed_in_twenty_uploads_and_twenty_downloads() {
     let mut cluster = Cluster::set_up(setup).await;
     let (status, policy) = cluster.post(&cluster.admin, 0, "/admin/policy", &json!({"receipt_ttl_ms": 60_000})).await;
     assert_eq!(status, 200, "{policy}");
-    let (mut dice, count) = (Dice::new(), blocks());
+    let (mut dice, count) = (Dice::of_this_run("kills of file servers"), blocks());
     for round in 0..ROUNDS {
-        let node = dice.below(3);
+        let node = dice.pick(3);
         let (stat, digest) = upload(&mut cluster, &mut dice, (round, node), count).await;
         assert_eq!(stat["sha256"], digest.as_str(), "round {round}: {stat}");
         assert_eq!(
@@ -95,7 +77,7 @@ async fn upload(
     (round, node): (usize, usize),
     count: usize,
 ) -> (Value, String) {
-    let moment = 2 + dice.below(count - 2);
+    let moment = 2 + dice.pick(count - 2);
     let base = noise(7, BLOCK);
     let mut hasher = Sha256::new();
     (0..count).for_each(|at| hasher.update(block(&base, round, at)));
@@ -123,11 +105,11 @@ async fn upload(
         taking.len() >= 2 || upload.is_finished()
     })
     .await;
-    let victim = taking[dice.below(taking.len())];
+    let victim = taking[dice.pick(taking.len())];
     // Half of the time while bytes flow, half of the time while they do not.
-    if dice.below(2) == 0 {
+    if dice.pick(2) == 0 {
         let _ = resume.send(true);
-        tokio::time::sleep(Duration::from_millis(dice.below(40) as u64)).await;
+        tokio::time::sleep(Duration::from_millis(dice.below(40))).await;
     }
     cluster.servers[victim].kill();
     let _ = resume.send(true);
@@ -149,7 +131,7 @@ async fn download(
     count: usize,
     digest: &str,
 ) {
-    let moment = dice.below(count * BLOCK);
+    let moment = dice.pick(count * BLOCK);
     let ring = cluster.get(node, "/ring").await.1;
     let rows = ring["servers"].as_array().expect("servers");
     let primary = rows.iter().find(|row| row["server_id"] == stat["replicas"][0]["server_id"]).expect("it is known");

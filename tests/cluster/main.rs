@@ -8,6 +8,8 @@ mod backup;
 mod bad_input;
 mod crash;
 mod detection;
+#[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
+mod dice;
 mod group_commit;
 mod idempotency;
 mod integrity;

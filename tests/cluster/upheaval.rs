@@ -6,25 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::dice::Dice;
 use crate::repair::{brisk, fill};
 use crate::support::{Cluster, noise, until};
 
 /// `RINGMASTER_TEST_LEADER_KILLS=50` is the full number.
 fn kills() -> u64 {
     std::env::var("RINGMASTER_TEST_LEADER_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(10)
-}
-
-fn dice() -> impl FnMut(u64) -> u64 {
-    let given = std::env::var("RINGMASTER_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed: u64 = given.unwrap_or_else(|| u64::from(std::process::id()) ^ 0xCAFE);
-    println!("RINGMASTER_TEST_SEED={seed}");
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    move |bound| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) % bound
-    }
 }
 
 /// An admin's call, repeated until some node takes it.
@@ -43,24 +31,24 @@ async fn insist(cluster: &Cluster, call: &str, body: Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_leader_is_killed_at_random_moments_of_detection_repair_garbage_drain_and_rebalance() {
-    let mut roll = dice();
+    let mut dice = Dice::of_this_run("upheaval");
     let mut cluster = Cluster::set_up(brisk(3, 5).with("RINGMASTER__REPLICATION__BANDWIDTH", "2MiB")).await;
     fill(&cluster, "f", 60).await;
     let mut dead: Option<usize> = None;
     let mut written = 0_u64;
     for kill in 0..kills() {
-        match roll(5) {
+        match dice.below(5) {
             0 | 1 => match dead.take() {
                 Some(server) => cluster.servers[server].start(),
                 None => {
-                    let server = roll(5) as usize;
+                    let server = dice.pick(5);
                     cluster.servers[server].kill();
                     dead = Some(server);
                 }
             },
             2 => {
                 // One at a time: two that leave and one that is dead would leave no room for anybody.
-                let row = cluster.ring_row(roll(5) as usize).await;
+                let row = cluster.ring_row(dice.pick(5)).await;
                 let ring = cluster.get(cluster.leader().await, "/ring").await.1;
                 let draining =
                     ring["servers"].as_array().is_some_and(|rows| rows.iter().any(|row| row["state"] == "draining"));
@@ -74,17 +62,17 @@ async fn the_leader_is_killed_at_random_moments_of_detection_repair_garbage_drai
             3 => insist(&cluster, "/admin/rebalance", json!({})).await,
             _ => {
                 for _ in 0..10 {
-                    let call = format!("/update?path=/f{}", roll(60));
+                    let call = format!("/update?path=/f{}", dice.below(60));
                     written += 1;
                     let at = cluster.leader().await;
                     let _ = cluster.put(&cluster.admin, at, &call, noise(100_000 + written, 20_000), &[]).await;
                 }
             }
         }
-        tokio::time::sleep(Duration::from_millis(roll(2500))).await;
+        tokio::time::sleep(Duration::from_millis(dice.below(2500))).await;
         let leader = cluster.leader().await;
         cluster.nodes[leader].kill();
-        tokio::time::sleep(Duration::from_millis(roll(800))).await;
+        tokio::time::sleep(Duration::from_millis(dice.below(800))).await;
         cluster.nodes[leader].start();
         println!("kill {} of node {}", kill + 1, leader + 1);
     }

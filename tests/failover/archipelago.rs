@@ -1,16 +1,20 @@
 //! A cluster whose directory nodes each have an island of their own, and what is asked of it while it is cut apart.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::agreement::expect_same_state;
 use crate::islands::{Islands, Place};
 use crate::members::spare_with;
 use crate::support::{Cluster, Setup, until};
+use crate::work::{Report, Work};
 
 /// Longer than a node ever holds a request.
 const ANSWER: Duration = Duration::from_secs(11);
+
+/// Of the nodes of a cluster that gets more. Elections still have the time that they need.
+const SYNC_DELAY: (&str, &str) = ("RINGMASTER__RAFT__SYNC_DELAY", "50ms");
 
 /// File servers and clients are on the mainland and reach every node, unless that is cut as well.
 pub(crate) struct Archipelago {
@@ -19,16 +23,18 @@ pub(crate) struct Archipelago {
 }
 
 impl Archipelago {
-    /// `nodes` of them form the cluster; `spares` have their island and configuration, and are not started.
+    /// `nodes` of them form the cluster; `spares` have their island and configuration, and are not started. With spares
+    /// all disks are slow, so that a change of who takes part lasts long enough for an accident in its middle.
     pub(crate) async fn rise(nodes: usize, spares: usize) -> Option<Self> {
         let Some(islands) = Islands::rise(nodes + spares) else {
             eprintln!("{}", Islands::SKIPPED);
             return None;
         };
-        let mut cluster = Cluster::prepare(&Setup::new(nodes, 2));
+        let setup = Setup::new(nodes, 2);
+        let setup = if spares > 0 { setup.with(SYNC_DELAY.0, SYNC_DELAY.1) } else { setup };
+        let mut cluster = Cluster::prepare(&setup);
         for id in nodes + 1..=nodes + spares {
-            // Slow enough that there is a time in which it is taken in and does not vote yet.
-            spare_with(&mut cluster, id, vec![("RINGMASTER__RAFT__SYNC_DELAY", "50ms".to_owned())]);
+            spare_with(&mut cluster, id, vec![(SYNC_DELAY.0, SYNC_DELAY.1.to_owned())]);
         }
         let names: Vec<String> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
         let places: Vec<(&str, usize)> = names.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
@@ -147,46 +153,14 @@ impl Archipelago {
         slowest
     }
 
-    /// Every node that runs has the same state at the same index, without a broken invariant. They are stopped for it.
-    pub(crate) async fn expect_agreement(&mut self) {
-        let running = self.all_but(&[]);
-        for _ in 0..10 {
-            let cluster = &self.cluster;
-            until("all have applied the same", async || {
-                let mut applied = Vec::new();
-                for node in &running {
-                    applied.push(cluster.metric(*node, "ringmaster_raft_applied_index").await);
-                }
-                applied.iter().all(|index| *index == applied[0])
-            })
-            .await;
-            self.cluster.kill_all();
-            let found: Vec<Value> = running.iter().map(|node| verify(&self.cluster, *node)).collect();
-            for report in &found {
-                assert_eq!(report["violations"], json!([]), "{found:?}");
-            }
-            if found.iter().all(|report| report["applied_index"] == found[0]["applied_index"]) {
-                assert!(found.iter().all(|report| report["state_sha256"] == found[0]["state_sha256"]), "{found:?}");
-                println!("{} nodes have one state: {}", found.len(), found[0]);
-                return;
-            }
-            // One of them was stopped in the middle of something.
-            for node in &running {
-                self.cluster.nodes[*node].start();
-            }
-            for server in &mut self.cluster.servers {
-                server.start();
-            }
-            self.cluster.wait_ready().await;
-        }
-        panic!("the nodes never came to rest at one index");
+    /// The clients get on and stop, what they were told can be explained, and the nodes have one state.
+    pub(crate) async fn end_well(mut self, work: Work, label: &str) -> Report {
+        work.goes_on().await;
+        let report = work.end(&self.cluster).await;
+        report.print(label);
+        report.expect_clean();
+        report.expect_no_failed_request();
+        expect_same_state(&mut self.cluster).await;
+        report
     }
-}
-
-fn verify(cluster: &Cluster, node: usize) -> Value {
-    let data = &cluster.nodes[node].data;
-    let output = Command::new(env!("CARGO_BIN_EXE_ringmaster")).args(["--json", "verify"]).arg(data).output();
-    let output = output.expect("the binary runs");
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|_| panic!("{}: {}", data.display(), String::from_utf8_lossy(&output.stderr)))
 }

@@ -5,15 +5,16 @@
 //! all nodes have the same state to the byte.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::support::{Cluster, Setup, files_below, until};
+use crate::agreement::{expect_same_state, expect_sound};
+use crate::dice::Dice;
+use crate::support::{Cluster, DEADLINE, Setup, files_below, until};
 use crate::work::{Work, from_environment};
 
 const CLIENTS: usize = 4;
@@ -35,15 +36,24 @@ impl Size {
     }
 }
 
-fn dice() -> impl FnMut(u64) -> u64 {
-    let seed = from_environment("RINGMASTER_TEST_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ 0xD15C);
-    println!("RINGMASTER_TEST_SEED={seed} for the moments of the kills");
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    move |bound| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) % bound
+/// Fails where nothing has moved for a long time, however slow the machine is.
+struct Movement {
+    what: &'static str,
+    last: Option<u64>,
+    since: Instant,
+}
+
+impl Movement {
+    fn of(what: &'static str) -> Self {
+        Self { what, last: None, since: Instant::now() }
+    }
+
+    #[track_caller]
+    fn is_at(&mut self, now: u64) {
+        if self.last != Some(now) {
+            (self.last, self.since) = (Some(now), Instant::now());
+        }
+        assert!(self.since.elapsed() < DEADLINE, "{}: nothing moves for {DEADLINE:?}, at {now}", self.what);
     }
 }
 
@@ -70,6 +80,7 @@ async fn make_entries(cluster: &Cluster, count: u64) {
         .collect();
     let applied = async || cluster.metric(leader, "ringmaster_raft_applied_index").await;
     let (from, start) = (applied().await, Instant::now());
+    let mut movement = Movement::of("entries that are made");
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let made = applied().await - from;
@@ -77,7 +88,7 @@ async fn make_entries(cluster: &Cluster, count: u64) {
             println!("{made} entries in {:?}", start.elapsed());
             break;
         }
-        assert!(start.elapsed() < Duration::from_secs(60 + count / 200), "{made} of {count} entries");
+        movement.is_at(made);
     }
     stop.store(true, Ordering::Relaxed);
     for writer in writers {
@@ -103,16 +114,6 @@ fn snapshot_bytes(data: &Path) -> u64 {
     let whole = |name: &String| name.starts_with(|first: char| first.is_ascii_digit());
     let newest = names(&data.join("snapshots")).into_iter().filter(whole).max();
     newest.map_or(0, |name| bytes_below(&data.join("snapshots").join(name).join("db")))
-}
-
-fn verify(data: &Path) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_ringmaster")).args(["--json", "verify"]).arg(data).output();
-    let output = output.expect("the binary runs");
-    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}: {out}{error}", data.display());
-    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(report["violations"], json!([]), "{}: {report}", data.display());
-    report
 }
 
 /// Polls so often that a moment of a transfer is not missed. False where it did not come in time.
@@ -166,26 +167,42 @@ impl Trial {
     async fn wait_for(&self, share: u64, leader: usize) -> bool {
         let (from, to) = (self.cluster.nodes[leader].data.clone(), self.cluster.nodes[self.away].data.clone());
         let before = names(&to.join("state"));
-        moment(Duration::from_secs(20), async || {
-            let all = snapshot_bytes(&from).max(1);
-            let arrived = bytes_below(&incoming(&to));
-            let installs = !incoming(&to).exists()
-                && names(&to.join("snapshots")).iter().any(|name| name.starts_with("new-"))
-                || names(&to.join("state")).iter().any(|name| !before.contains(name) && name != "current.new");
-            if share > 100 { installs } else { arrived > 0 && arrived * 100 >= all * share || installs }
-        })
-        .await
+        let installs = || {
+            !incoming(&to).exists() && names(&to.join("snapshots")).iter().any(|name| name.starts_with("new-"))
+                || names(&to.join("state")).iter().any(|name| !before.contains(name) && name != "current.new")
+        };
+        let target = self.applied(leader).await;
+        let mut movement = Movement::of("a snapshot on its way");
+        for poll in 1_u64.. {
+            let (arrived, installing) = (bytes_below(&incoming(&to)), installs());
+            if installing || share <= 100 && arrived > 0 && arrived * 100 >= snapshot_bytes(&from).max(1) * share {
+                return share > 100 || !installing;
+            }
+            if poll.is_multiple_of(200) {
+                if !self.behind(target).await {
+                    return false;
+                }
+                movement.is_at(bytes_below(&to));
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        false
+    }
+
+    /// Of a transfer that broke off, how much is there and how much there would have been. Nothing where it is over.
+    fn broken_off(&self, leader: usize) -> Option<(u64, u64)> {
+        let (from, to) = (&self.cluster.nodes[leader].data, &self.cluster.nodes[self.away].data);
+        let (there, all) = (bytes_below(&incoming(to)), snapshot_bytes(from));
+        (0 < there && there < all).then_some((there, all))
     }
 
     async fn caught_up(&self) {
         let target = self.applied(self.leader().await).await;
-        let start = Instant::now();
-        while self.cluster.nodes[self.away].is_started() && self.behind(target).await {
-            assert!(
-                start.elapsed() < Duration::from_secs(180),
-                "it does not catch up\n{}",
-                self.cluster.nodes[self.away].log_tail()
-            );
+        let data = &self.cluster.nodes[self.away].data;
+        let mut movement = Movement::of("a node that catches up");
+        while self.behind(target).await {
+            let log = self.cluster.nodes[self.away].log_text().len() as u64;
+            movement.is_at(bytes_below(data).wrapping_add(log));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -196,34 +213,49 @@ impl Trial {
         !ready || self.applied(self.away).await < target
     }
 
-    /// Stops everything at one index, and compares. Again where an entry of the cluster's own came in between.
-    async fn expect_one_state(&mut self) {
-        for _ in 0..5 {
-            until("all have applied the same", async || {
-                let first = self.applied(0).await;
-                first == self.applied(1).await && first == self.applied(2).await
-            })
-            .await;
-            self.cluster.kill_all();
-            let reports: Vec<Value> = self.cluster.nodes.iter().map(|node| verify(&node.data)).collect();
-            if reports.iter().all(|report| report["applied_index"] == reports[0]["applied_index"]) {
-                println!("{}", reports[0]);
-                assert!(
-                    reports.iter().all(|report| *report == reports[0]),
-                    "one index, and other states: {reports:#?}"
-                );
-                return;
-            }
-            self.cluster.start_all();
-            self.cluster.wait_ready().await;
+    /// What is not in use any more goes from the disks.
+    async fn expect_no_rest(&self) {
+        let nodes = &self.cluster.nodes;
+        until("old snapshots are gone", async || {
+            let (snapshots, state) = ("snapshots", "state");
+            nodes
+                .iter()
+                .all(|node| names(&node.data.join(snapshots)).len() == 1 && names(&node.data.join(state)).len() == 2)
+        })
+        .await;
+        for node in nodes {
+            let (log, state) = (bytes_below(&node.data.join("raft")), bytes_below(&node.data.join("state")));
+            let snapshots = bytes_below(&node.data.join("snapshots"));
+            println!("{}: log {log} bytes, state {state}, snapshot {snapshots}", node.name);
+            // Twice its memtables of closed write-ahead logs, and what follows the last snapshot.
+            let most = (96 << 20) + (self.size.snapshot_after + self.size.keep) * 1_000;
+            assert!(log < most, "{} keeps {log} bytes", node.name);
         }
-        panic!("the nodes were never killed at one index");
+    }
+
+    /// The receiver is found in one whole state, the old or the new, and goes on from there: bytes that came since its
+    /// start, and bytes that did not come again.
+    async fn receive_again(&mut self) -> (u64, u64) {
+        let away = self.away;
+        expect_sound(&self.cluster.nodes[away].data);
+        self.cluster.nodes[away].start();
+        // Counters begin anew with the process.
+        let metric = async |name: &str| self.cluster.metric(away, name).await;
+        until("it answers", async || {
+            let url = format!("{}/healthz", self.cluster.url(away));
+            self.cluster.http.get(url).send().await.is_ok()
+        })
+        .await;
+        moment(Duration::from_secs(5), async || metric("ringmaster_raft_snapshot_received_bytes_total").await > 0)
+            .await;
+        let again = metric("ringmaster_raft_snapshot_resumed_bytes_total").await;
+        (metric("ringmaster_raft_snapshot_received_bytes_total").await, again)
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_away_for_long_catches_up_by_snapshot_whatever_is_killed() {
-    let (size, mut roll) = (Size::of_this_run(), dice());
+    let (size, mut dice) = (Size::of_this_run(), Dice::of_this_run("the moments of the kills"));
     let setup = Setup::new(3, 2)
         .with("RINGMASTER__RAFT__SNAPSHOT_AFTER", size.snapshot_after)
         .with("RINGMASTER__RAFT__KEEP_ENTRIES", size.keep)
@@ -237,51 +269,44 @@ async fn a_node_that_was_away_for_long_catches_up_by_snapshot_whatever_is_killed
     let entries = trial.size.entries;
     trial.send_away(entries).await;
     trial.cluster.nodes[away].start();
-    let (mut kills, mut receivers, mut resumed, mut received) = (0, 0, 0, 0);
+    let (mut kills, mut late, mut resumed, mut received) = (0, 0, 0, 0);
     while kills < trial.size.kills {
-        let share = 1 + roll(115);
+        assert!(late <= 10 + 2 * trial.size.kills, "{late} times it was too late for a kill, and {kills} were in time");
+        let share = 1 + dice.below(115);
         let leader = trial.leader().await;
         if !trial.wait_for(share, leader).await || trial.leader().await != leader {
             // It came through: away with it again, for as long as it takes.
             println!("it came through");
+            late += 1;
             trial.caught_up().await;
             let entries = trial.size.snapshot_after * 2;
             trial.send_away(entries).await;
             trial.cluster.nodes[away].start();
             continue;
         }
-        let there = bytes_below(&incoming(&trial.cluster.nodes[away].data));
-        kills += 1;
+        let receiver = kills % 2 == 0;
         work.mark();
-        if kills % 2 == 1 {
-            trial.cluster.nodes[away].kill();
-            receivers += 1;
-            println!("kill {kills}: the receiver, {share} % wanted, {there} bytes there");
-            // In the state in which it is found: one whole one, the old or the new.
-            if receivers % 2 == 0 {
-                verify(&trial.cluster.nodes[away].data);
-            }
-            trial.cluster.nodes[away].start();
-            // Counters begin anew with the process.
-            let metric = async |name: &str| trial.cluster.metric(away, name).await;
-            until("it answers", async || {
-                let url = format!("{}/healthz", trial.cluster.url(away));
-                trial.cluster.http.get(url).send().await.is_ok()
-            })
-            .await;
-            moment(Duration::from_secs(5), async || metric("ringmaster_raft_snapshot_received_bytes_total").await > 0)
-                .await;
-            let again = metric("ringmaster_raft_snapshot_resumed_bytes_total").await;
-            println!("  {again} of {there} bytes did not come again");
-            resumed += again;
-            received += metric("ringmaster_raft_snapshot_received_bytes_total").await;
+        trial.cluster.nodes[if receiver { away } else { leader }].kill();
+        let broken_off = trial.broken_off(leader);
+        // What was wanted while bytes came, and was too late for that, is another kind of kill.
+        let counts = share > 100 || broken_off.is_some();
+        if counts {
+            kills += 1
         } else {
-            trial.cluster.nodes[leader].kill();
-            println!("kill {kills}: the sender, {share} % wanted, {there} bytes there");
+            late += 1
+        }
+        let (who, number) = (if receiver { "receiver" } else { "sender" }, if counts { kills } else { 0 });
+        println!("kill {number}: the {who}, {share} % wanted; there, of all: {broken_off:?}");
+        if receiver {
+            let (came, again) = trial.receive_again().await;
+            println!("  {again} bytes did not come again");
+            (received, resumed) = (received + came, resumed + again);
+        } else {
             let next = trial.leader().await;
             assert_ne!(next, leader);
             trial.cluster.nodes[leader].start();
         }
+        work.goes_on().await;
     }
     trial.caught_up().await;
     trial.cluster.wait_ready().await;
@@ -290,25 +315,7 @@ async fn a_node_that_was_away_for_long_catches_up_by_snapshot_whatever_is_killed
     let report = work.end(&trial.cluster).await;
     report.print("killed senders and receivers of snapshots");
     report.expect_clean();
-    // What is not in use any more is gone from the disks.
-    until("old snapshots are gone", async || {
-        trial
-            .cluster
-            .nodes
-            .iter()
-            .all(|node| names(&node.data.join("snapshots")).len() == 1 && names(&node.data.join("state")).len() == 2)
-    })
-    .await;
-    for node in &trial.cluster.nodes {
-        let (log, state) = (bytes_below(&node.data.join("raft")), bytes_below(&node.data.join("state")));
-        let snapshots = bytes_below(&node.data.join("snapshots"));
-        println!("{}: log {log} bytes, state {state}, snapshot {snapshots}", node.name);
-        // Twice its memtables of closed write-ahead logs, and what follows the last snapshot.
-        assert!(
-            log < (96 << 20) + (trial.size.snapshot_after + trial.size.keep) * 1_000,
-            "{} keeps {log} bytes",
-            node.name
-        );
-    }
-    trial.expect_one_state().await;
+    report.expect_no_failed_request();
+    trial.expect_no_rest().await;
+    expect_same_state(&mut trial.cluster).await;
 }

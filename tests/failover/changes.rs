@@ -1,20 +1,30 @@
 //! Nodes are added, removed and replaced while a cut or a kill falls into the middle of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::archipelago::Archipelago;
+use crate::dice::Dice;
 use crate::members::{begin_to_add, begun, says_that_it_was_removed};
-use crate::support::until;
+use crate::signals::{freeze, thaw};
+use crate::support::{DEADLINE, until};
 use crate::work::{Work, from_environment};
 
 const CLIENTS: usize = 4;
-/// `RINGMASTER_TEST_ROUNDS` says otherwise.
-const ROUNDS: u64 = 1;
-/// No accident comes later than this after the command, in milliseconds: most changes are done by then.
-const LATEST: u64 = 300;
+/// In this time the news that a change is made reaches whoever asked for it.
+const SAYS_SO: Duration = Duration::from_millis(50);
+/// So many more rounds at most, where accidents came too late.
+const MORE_ROUNDS: u64 = 4;
+
+/// `RINGMASTER_TEST_ROUNDS=10` for more of them.
+fn rounds() -> u64 {
+    from_environment("RINGMASTER_TEST_ROUNDS").unwrap_or(1)
+}
+
+/// A command under way: its exit code and what it said.
+type Command = JoinHandle<(i32, String)>;
 
 /// An operator's change of who takes part.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +35,7 @@ enum Change {
 
 impl Change {
     /// Starts the new node, and sends the command.
-    async fn begin(self, realm: &mut Archipelago) -> JoinHandle<(i32, String)> {
+    async fn begin(self, realm: &mut Archipelago) -> Command {
         if let Self::Add(id) = self
             && !realm.cluster.nodes[id - 1].is_started()
         {
@@ -34,6 +44,16 @@ impl Change {
         match self {
             Self::Add(id) => begin_to_add(&realm.cluster, id).await,
             Self::Remove(id) => begun(&realm.cluster, &["cluster", "remove", &id.to_string()]),
+        }
+    }
+
+    /// No accident comes later than this after a change has begun, in milliseconds: most are done soon after.
+    fn latest(self, victim: usize) -> u64 {
+        match self {
+            // It has been taken in by then.
+            Self::Add(id) if id == victim + 1 => 30,
+            Self::Add(_) => 250,
+            Self::Remove(_) => 25,
         }
     }
 
@@ -56,29 +76,6 @@ impl Change {
             (code, said) = self.begin(realm).await.await.expect("no panic");
         }
         panic!("{self:?} is never done: {said}");
-    }
-}
-
-/// Moments that differ from run to run, and not for one seed.
-struct Dice(u64);
-
-impl Dice {
-    fn new() -> Self {
-        let seed = from_environment("RINGMASTER_TEST_SEED").unwrap_or_else(|| u64::from(std::process::id()));
-        println!("RINGMASTER_TEST_SEED={seed}");
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-
-    /// Some time after a command was sent.
-    async fn moment(&mut self) {
-        tokio::time::sleep(Duration::from_millis(self.below(LATEST))).await;
     }
 }
 
@@ -105,32 +102,68 @@ async fn expect_made(realm: &Archipelago, change: Change) {
     .await;
 }
 
-/// Waits until a node has been taken in, or its command has ended.
-async fn until_taken_in(realm: &Archipelago, id: usize, command: &JoinHandle<(i32, String)>) {
-    let node = realm.all_but(&[id - 1])[0];
-    until(&format!("node {id} is taken in"), async || {
-        members(realm, node).await.0.contains(&(id as u64)) || command.is_finished()
-    })
-    .await;
+/// Whether a change runs, by what the leader tells an admin who asks for another one: none is begun for a node that is
+/// not there.
+async fn is_under_way(realm: &Archipelago, leader: usize) -> bool {
+    let other = json!({"node_id": 99});
+    let (_, answer) = realm.cluster.post(&realm.cluster.admin, leader, "/admin/members/remove", &other).await;
+    answer["code"] == "change_under_way"
 }
 
-/// Makes a change during which a node is cut off from the others for a while.
-async fn cut_during(realm: &mut Archipelago, work: &Work, dice: &mut Dice, change: Change, stranded: usize) {
-    println!("{change:?} while node {} is cut off", stranded + 1);
+/// What befalls a node while a change is made.
+#[derive(Clone, Copy)]
+enum Accident {
+    /// It stands still for as long as it takes to cut it off, so that this happens at one moment.
+    Cut,
+    Kill,
+}
+
+impl Accident {
+    /// Makes a change and befalls a node in its middle. The command, and whether it was the middle.
+    async fn befall(self, realm: &mut Archipelago, dice: &mut Dice, change: Change, victim: usize) -> (Command, bool) {
+        let leader = realm.cluster.leader().await;
+        let command = change.begin(realm).await;
+        let begun = async || match change {
+            // In the middle of catching up.
+            Change::Add(id) if id == victim + 1 => members(realm, leader).await.0.contains(&(id as u64)),
+            _ => is_under_way(realm, leader).await,
+        };
+        let start = Instant::now();
+        while !begun().await && !command.is_finished() {
+            assert!(start.elapsed() < DEADLINE, "{change:?} never begins");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(dice.below(change.latest(victim)))).await;
+        match self {
+            Self::Cut => freeze(&realm.cluster.nodes[victim]),
+            Self::Kill => realm.cluster.nodes[victim].kill(),
+        }
+        // Whoever has made a change says so at once.
+        tokio::time::sleep(SAYS_SO).await;
+        let within = !command.is_finished();
+        if let Self::Cut = self {
+            realm.strand(&[victim]);
+            thaw(&realm.cluster.nodes[victim]);
+        }
+        let when = if within { "in the middle of" } else { "beside" };
+        println!(
+            "node {} is {} {when} {change:?}",
+            victim + 1,
+            if let Self::Cut = self { "cut off" } else { "killed" }
+        );
+        (command, within)
+    }
+}
+
+/// Makes a change during which a node is cut off from the others for a while. Whether the change was at its middle.
+async fn cut_during(realm: &mut Archipelago, work: &Work, dice: &mut Dice, change: Change, stranded: usize) -> bool {
     work.goes_on().await;
     work.mark();
-    let command = change.begin(realm).await;
-    match change {
-        // In the middle of catching up.
-        Change::Add(id) if id == stranded + 1 => until_taken_in(realm, id, &command).await,
-        _ => dice.moment().await,
-    }
-    realm.strand(&[stranded]);
+    let (command, within) = Accident::Cut.befall(realm, dice, change, stranded).await;
     // The others serve meanwhile, whatever the change is at.
     work.goes_on().await;
     tokio::time::sleep(Duration::from_millis(1_000 + dice.below(1_500))).await;
     work.goes_on().await;
-    work.mark();
     realm.islands.heal();
     change.repeat(realm, command.await.expect("no panic")).await;
     if let Change::Remove(id) = change {
@@ -139,99 +172,114 @@ async fn cut_during(realm: &mut Archipelago, work: &Work, dice: &mut Dice, chang
     realm.cluster.wait_ready().await;
     expect_made(realm, change).await;
     work.goes_on().await;
+    within
 }
 
-async fn expect_all_well(mut realm: Archipelago, work: Work, label: &str) {
-    let report = work.end(&realm.cluster).await;
-    report.print(label);
-    report.expect_clean();
-    report.expect_no_failed_request();
-    realm.expect_agreement().await;
+/// Has a story happen, and happen again for each kind of accident in it that came too late.
+async fn until_all_hit<const KINDS: usize>(rounds: u64, mut story: impl AsyncFnMut() -> Option<[bool; KINDS]>) {
+    let mut hit = [false; KINDS];
+    for round in 1..=rounds + MORE_ROUNDS {
+        let Some(now) = story().await else { return };
+        hit.iter_mut().zip(now).for_each(|(hit, now)| *hit |= now);
+        if round >= rounds && hit.iter().all(|hit| *hit) {
+            return;
+        }
+    }
+    panic!("of the accidents {hit:?} were in the middle of their change");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_become_five_and_three_again_with_a_partition_during_each_change() {
-    let rounds = from_environment("RINGMASTER_TEST_ROUNDS").unwrap_or(ROUNDS) as usize;
-    let mut dice = Dice::new();
-    for _ in 0..rounds {
-        let Some(mut realm) = Archipelago::rise(3, 2).await else { return };
+    let mut dice = Dice::of_this_run("cuts during changes");
+    until_all_hit(rounds(), async || {
+        let mut realm = Archipelago::rise(3, 2).await?;
         let work = Work::begin(&realm.cluster, CLIENTS).await;
         // The new node is cut off in the middle of catching up, the leader at some moment of the change.
-        cut_during(&mut realm, &work, &mut dice, Change::Add(4), 3).await;
+        let newcomer = cut_during(&mut realm, &work, &mut dice, Change::Add(4), 3).await;
         let leader = realm.cluster.leader().await;
-        cut_during(&mut realm, &work, &mut dice, Change::Add(5), leader).await;
-        // The leader is removed and cut off; another one is removed while a third one is away.
+        let adding = cut_during(&mut realm, &work, &mut dice, Change::Add(5), leader).await;
+        // The leader is removed and cut off; another one is removed while the leader of then is cut off.
         let leader = realm.cluster.leader().await;
-        cut_during(&mut realm, &work, &mut dice, Change::Remove(leader + 1), leader).await;
+        let removed = cut_during(&mut realm, &work, &mut dice, Change::Remove(leader + 1), leader).await;
         let away = realm.cluster.leader().await;
         let gone = realm.all_but(&[away])[0];
-        cut_during(&mut realm, &work, &mut dice, Change::Remove(gone + 1), away).await;
-        expect_all_well(realm, work, "3 to 5 to 3 with cuts").await;
-    }
+        let removing = cut_during(&mut realm, &work, &mut dice, Change::Remove(gone + 1), away).await;
+        realm.end_well(work, "3 to 5 to 3 with cuts").await;
+        Some([newcomer, adding, removed, removing])
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_node_is_replaced_with_a_partition_during_it() {
-    let mut dice = Dice::new();
-    let Some(mut realm) = Archipelago::rise(3, 1).await else { return };
-    let work = Work::begin(&realm.cluster, CLIENTS).await;
-    work.goes_on().await;
-    let dead = realm.cluster.leader().await;
-    work.mark();
-    realm.cluster.nodes[dead].kill();
-    std::fs::remove_dir_all(&realm.cluster.nodes[dead].data).expect("its disk is lost");
-    work.goes_on().await;
-    // Of the two that are left neither can do without the other, so the cut stops everything for its time, and no more.
-    let change = Change::Remove(dead + 1);
-    let command = change.begin(&mut realm).await;
-    dice.moment().await;
-    let leader = realm.leader_of(&realm.all_but(&[])).await;
-    realm.strand(&[leader]);
-    tokio::time::sleep(Duration::from_millis(1_000 + dice.below(1_500))).await;
-    work.mark();
-    realm.islands.heal();
-    change.repeat(&mut realm, command.await.expect("no panic")).await;
-    expect_made(&realm, change).await;
-    work.goes_on().await;
-    // With two voters the cut of the newcomer costs nothing until it votes, and then nobody is to spare either.
-    let change = Change::Add(4);
-    let command = change.begin(&mut realm).await;
-    until_taken_in(&realm, 4, &command).await;
-    realm.strand(&[3]);
-    tokio::time::sleep(Duration::from_millis(1_000 + dice.below(1_500))).await;
-    realm.islands.heal();
-    change.repeat(&mut realm, command.await.expect("no panic")).await;
-    realm.cluster.wait_ready().await;
-    expect_made(&realm, change).await;
-    work.goes_on().await;
-    expect_all_well(realm, work, "a dead node replaced with cuts").await;
+    let mut dice = Dice::of_this_run("cuts during a replacement");
+    until_all_hit(1, async || {
+        let mut realm = Archipelago::rise(3, 1).await?;
+        let work = Work::begin(&realm.cluster, CLIENTS).await;
+        work.goes_on().await;
+        let dead = realm.cluster.leader().await;
+        work.mark();
+        realm.cluster.nodes[dead].kill();
+        std::fs::remove_dir_all(&realm.cluster.nodes[dead].data).expect("its disk is lost");
+        work.goes_on().await;
+        // Of the two that are left neither can do without the other: the cut stops everything for its time, no more.
+        let change = Change::Remove(dead + 1);
+        let leader = realm.cluster.leader().await;
+        work.mark();
+        let (command, removing) = Accident::Cut.befall(&mut realm, &mut dice, change, leader).await;
+        tokio::time::sleep(Duration::from_millis(1_000 + dice.below(1_500))).await;
+        realm.islands.heal();
+        change.repeat(&mut realm, command.await.expect("no panic")).await;
+        expect_made(&realm, change).await;
+        work.goes_on().await;
+        // With two voters the cut of the newcomer costs nothing until it votes, and then nobody is to spare either.
+        let change = Change::Add(4);
+        let (command, adding) = Accident::Cut.befall(&mut realm, &mut dice, change, 3).await;
+        tokio::time::sleep(Duration::from_millis(1_000 + dice.below(1_500))).await;
+        realm.islands.heal();
+        change.repeat(&mut realm, command.await.expect("no panic")).await;
+        realm.cluster.wait_ready().await;
+        expect_made(&realm, change).await;
+        work.goes_on().await;
+        realm.end_well(work, "a dead node replaced with cuts").await;
+        Some([removing, adding])
+    })
+    .await;
 }
 
-/// `RINGMASTER_TEST_ROUNDS=10` for more of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn leader_and_newcomer_are_killed_in_the_middle_of_cluster_add() {
-    let rounds = from_environment("RINGMASTER_TEST_ROUNDS").unwrap_or(ROUNDS) as usize;
-    let mut dice = Dice::new();
-    for _ in 0..rounds {
-        let Some(mut realm) = Archipelago::rise(3, 2).await else { return };
+    let mut dice = Dice::of_this_run("kills during cluster add");
+    until_all_hit(rounds(), async || {
+        let mut realm = Archipelago::rise(3, 2).await?;
         let work = Work::begin(&realm.cluster, CLIENTS).await;
-        for (id, newcomer) in [(4, false), (5, true)] {
+        let mut within = [false; 2];
+        for (within, id) in within.iter_mut().zip([4, 5]) {
             work.goes_on().await;
             let change = Change::Add(id);
-            let victim = if newcomer { id - 1 } else { realm.cluster.leader().await };
-            println!("{change:?} while node {} is killed", victim + 1);
-            let command = change.begin(&mut realm).await;
-            dice.moment().await;
+            // The leader, and then the newcomer.
+            let victim = if id == 4 { realm.cluster.leader().await } else { id - 1 };
             work.mark();
-            realm.cluster.nodes[victim].kill();
+            let command;
+            (command, *within) = Accident::Kill.befall(&mut realm, &mut dice, change, victim).await;
             work.goes_on().await;
             realm.cluster.nodes[victim].start();
             change.repeat(&mut realm, command.await.expect("no panic")).await;
             realm.cluster.wait_ready().await;
             expect_made(&realm, change).await;
-            // They are voters in earnest: five can do without two.
             work.goes_on().await;
         }
-        expect_all_well(realm, work, "kills during cluster add").await;
-    }
+        // They are voters in earnest: five can do without two, and these two are needed then.
+        let leader = realm.cluster.leader().await;
+        let away: Vec<usize> = (0..3).filter(|node| *node != leader).take(2).collect();
+        work.mark();
+        away.iter().for_each(|node| realm.cluster.nodes[*node].kill());
+        work.goes_on().await;
+        work.goes_on().await;
+        away.iter().for_each(|node| realm.cluster.nodes[*node].start());
+        realm.cluster.wait_ready().await;
+        realm.end_well(work, "kills during cluster add").await;
+        Some(within)
+    })
+    .await;
 }

@@ -1,12 +1,10 @@
 //! One node's disk fills up, or fails: the node ends with a message that says what to do, the others go on, and it comes
 //! back when the disk is well again.
 
-use std::path::Path;
-use std::process::Command;
-
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinHandle;
 
+use crate::agreement::expect_sound;
 use crate::disks::Disks;
 use crate::load::client;
 use crate::support::{Cluster, Setup, until};
@@ -38,13 +36,6 @@ async fn crown(cluster: &Cluster, leads: bool) {
         cluster.leader().await == wanted
     })
     .await;
-}
-
-fn verify(data: &Path) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_ringmaster")).args(["--json", "verify"]).arg(data).output();
-    let output = output.expect("the binary runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 /// Waits until the first node has ended by itself, and looks at its last words.
@@ -115,8 +106,7 @@ async fn a_full_disk_ends_its_node_with_advice_and_the_others_go_on() {
         cluster.nodes[VICTIM].start();
         ended_with(&mut cluster, before, &advice).await;
         disks.empty(0);
-        let report = verify(&disks.data(0));
-        assert_eq!(report["violations"], json!([]), "{report}");
+        expect_sound(&disks.data(0));
         cluster.nodes[VICTIM].start();
         caught_up(&cluster).await;
         work.goes_on().await;

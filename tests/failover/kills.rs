@@ -34,7 +34,6 @@ async fn leaders_are_killed_under_clients_and_nothing_acknowledged_is_lost_or_do
     report.expect_clean();
     report.expect_no_failed_request();
     if kills >= FULL {
-        assert!(report.percentile(50) <= Duration::from_secs(1), "median outage {:?}", report.percentile(50));
-        assert!(report.percentile(99) <= Duration::from_secs(2), "p99 of the outages {:?}", report.percentile(99));
+        report.expect_outages(Duration::from_secs(1), Duration::from_secs(2));
     }
 }

@@ -7,6 +7,8 @@ mod agreement;
 mod archipelago;
 mod catch_up;
 mod changes;
+#[path = "../cluster/dice.rs"]
+mod dice;
 mod disks;
 mod frozen;
 mod full_disk;

@@ -8,7 +8,7 @@ const NODES: usize = 3;
 const SERVERS: usize = 3;
 const CLIENTS: usize = 6;
 /// Sparse, so that they cost what is written.
-const MEBIBYTES: u64 = 512;
+const MEBIBYTES: u64 = 2048;
 
 /// `RINGMASTER_TEST_POWER_CUTS=20` for a long run.
 fn rounds() -> u64 {

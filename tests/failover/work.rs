@@ -16,6 +16,7 @@ use crate::history::{Moment, NAMES, Outcome, Record, check};
 use crate::support::{Cluster, until};
 
 use self::client::Client;
+use self::report::Outage;
 pub(crate) use self::report::Report;
 
 /// Clients that share the files of one place.
@@ -122,7 +123,7 @@ impl Work {
         .await;
     }
 
-    /// An event happens now: outages are measured around it.
+    /// An event happens now: outages are measured from it to the next one.
     pub(crate) fn mark(&self) {
         lock(&self.shared.marks).push(self.shared.record.now());
     }
@@ -204,13 +205,14 @@ impl Shared {
     }
 
     /// The outage of each patient client at each mark, sorted.
-    fn outages(&self, end: Moment) -> Vec<Duration> {
+    fn outages(&self, end: Moment) -> Vec<Outage> {
         let marks = lock(&self.marks).clone();
         let mut outages = Vec::new();
         for patient in &self.patient {
             let mut moments = lock(&patient.moments).clone();
             moments.push(end.max(moments.last().copied().unwrap_or(0)));
-            outages.extend(marks.iter().filter_map(|mark| report::outage(&moments, *mark)));
+            let nexts = marks.iter().skip(1).chain([&Moment::MAX]);
+            outages.extend(marks.iter().zip(nexts).filter_map(|(mark, next)| report::outage(&moments, *mark, *next)));
         }
         outages.sort_unstable();
         outages

@@ -1,6 +1,7 @@
 //! The check is checked: what is wrong is found, and what is right is not found wrong.
 
 use super::{Act, Moment, Op, Outcome, Refusal, SLOTS, Seen, Tag, check};
+use crate::dice::Dice;
 
 /// A history under construction; moments in milliseconds.
 #[derive(Default)]
@@ -127,6 +128,19 @@ fn bytes_that_nobody_wrote_are_found() {
 }
 
 #[test]
+fn a_change_that_was_not_done_and_took_effect_is_found() {
+    let deleted = Story::one_file().delete(0, 20, 30, Outcome::NotDone);
+    deleted.read(1, 40, 50, GONE).is_wrong("an acknowledged file is gone");
+    let locked = || Story::one_file().lock(0, 20, 30, 1000, Outcome::NotDone);
+    locked().update(1, 40, 50, 2, LOCKED).is_wrong("nobody can hold a lock");
+    let shown = Outcome::Stat(seen(7, 1, 1), Some(4));
+    locked().op(1, 40, 50, Act::Stat { slot: 0 }, shown).is_wrong("a lock is shown that nobody holds");
+    let moved = || Story::one_file().op(0, 20, 30, Act::Move { from: 0, to: 1, token: None }, Outcome::NotDone);
+    moved().read(1, 40, 50, GONE).is_wrong("an acknowledged file is gone");
+    moved().op(1, 40, 50, Act::Read { slot: 1 }, file(7, 1, 1)).is_wrong("a deleted file is still there");
+}
+
+#[test]
 fn a_deleted_file_that_is_still_there_is_found() {
     let deleted = || Story::one_file().delete(0, 20, 30, Outcome::Done);
     deleted().read(1, 40, 50, file(7, 1, 1)).is_wrong("a deleted file is still there");
@@ -235,33 +249,21 @@ fn unknown_outcomes_may_have_happened_or_not_at_any_later_time() {
     moved.read(1, 40, 50, file(7, 1, 1)).op(1, 60, 70, Act::Read { slot: 2 }, file(7, 1, 1)).is_right();
 }
 
-/// xorshift
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-}
-
 /// A history that is right: each request has its effect at one moment between its sending and its answer, in a world of
 /// one copy; those whose answer is lost at any moment after their sending, or never.
 fn right_history(seed: u64, count: usize) -> Vec<Op> {
     const CLIENTS: u32 = 4;
-    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut dice = Dice::new(seed);
     let mut world = World::default();
     let mut free_at = [0; CLIENTS as usize];
     let mut planned: Vec<(Moment, Op)> = Vec::new();
     for number in 0..count as u64 {
-        let client = dice.roll(u64::from(CLIENTS)) as usize;
-        let invoked = free_at[client] + 1 + dice.roll(2_000);
-        let effect = invoked + dice.roll(3_000);
-        let returned = effect + dice.roll(3_000);
-        let lost = dice.roll(12) == 0;
-        let effect = if lost { invoked + dice.roll(60_000) } else { effect };
+        let client = dice.pick(CLIENTS as usize);
+        let invoked = free_at[client] + 1 + dice.below(2_000);
+        let effect = invoked + dice.below(3_000);
+        let returned = effect + dice.below(3_000);
+        let lost = dice.below(12) == 0;
+        let effect = if lost { invoked + dice.below(60_000) } else { effect };
         free_at[client] = returned;
         let act = random_act(&mut dice, number + 1, &world);
         let outcome = if lost { Outcome::Unknown } else { Outcome::Done };
@@ -284,11 +286,11 @@ fn right_history(seed: u64, count: usize) -> Vec<Op> {
 }
 
 fn random_act(dice: &mut Dice, tag: Tag, world: &World) -> Act {
-    let slot = dice.roll(SLOTS as u64) as usize;
+    let slot = dice.pick(SLOTS);
     // What a client may know from the past, some of it outdated.
-    let token = (dice.roll(3) == 0 && world.fences > 0).then(|| 1 + dice.roll(world.fences));
-    let if_match = (dice.roll(3) == 0 && world.ids > 0).then(|| (1 + dice.roll(world.ids), 1 + dice.roll(4)));
-    match dice.roll(20) {
+    let token = (dice.below(3) == 0 && world.fences > 0).then(|| 1 + dice.below(world.fences));
+    let if_match = (dice.below(3) == 0 && world.ids > 0).then(|| (1 + dice.below(world.ids), 1 + dice.below(4)));
+    match dice.below(20) {
         0..=3 => Act::Read { slot },
         4 | 5 => Act::Stat { slot },
         6 | 7 => Act::List,
@@ -296,9 +298,9 @@ fn random_act(dice: &mut Dice, tag: Tag, world: &World) -> Act {
         11..=14 => Act::Update { slot, tag, if_match, token },
         15 => Act::Delete { slot, token },
         16 => Act::Move { from: slot, to: (slot + 1) % SLOTS, token },
-        17 => Act::Lock { slot, ttl: 1 + dice.roll(20_000) },
+        17 => Act::Lock { slot, ttl: 1 + dice.below(20_000) },
         _ => match token {
-            Some(token) if dice.roll(2) == 0 => Act::Renew { token, ttl: 1 + dice.roll(20_000) },
+            Some(token) if dice.below(2) == 0 => Act::Renew { token, ttl: 1 + dice.below(20_000) },
             Some(token) => Act::Unlock { token },
             None => Act::Read { slot },
         },
@@ -429,9 +431,9 @@ fn a_history_that_was_tampered_with_is_mostly_found() {
     let mut swapped_found = 0;
     for seed in 1..=100 {
         let right = right_history(seed, 120);
-        let mut dice = Dice(seed | 1 << 40);
+        let mut dice = Dice::new(seed | 1 << 40);
         let known: Vec<usize> = (0..right.len()).filter(|at| matches!(right[*at].outcome, Outcome::File(_))).collect();
-        let one = known[dice.roll(known.len() as u64) as usize];
+        let one = known[dice.pick(known.len())];
         let change = |edit: fn(&mut Seen)| {
             let mut ops = right.clone();
             if let Outcome::File(seen) = &mut ops[one].outcome {

@@ -12,6 +12,7 @@ use ringmaster::client::{
 use ringmaster::protocol::api::{Delete, FileName, Locked, Move, Stat};
 use ringmaster::protocol::problem::Code;
 
+use crate::dice::Dice;
 use crate::history::{Act, Moment, NAMES, Op, Outcome, Refusal, SLOTS, Seen, Tag};
 use crate::support::{noise, sha256};
 
@@ -22,7 +23,14 @@ const TTLS: [u64; 4] = [1_000, 1_000, 1_500, 3_000];
 /// How often an impatient client repeats a change of unknown outcome under its key, where it does.
 const REPEATS: usize = 10;
 const BETWEEN_REPEATS: Duration = Duration::from_millis(200);
-const MOST_BYTES: u64 = 3_000;
+/// In what the client says of a refusal that came after an attempt of unknown outcome.
+const AND_THEN: &str = "may have made the change, and then:";
+/// Contents are shorter than this.
+const SMALL: usize = 3_000;
+/// One in so many is large: its body is streamed through followers, and held back where it is sent again.
+const SMALL_TO_LARGE: u64 = 20;
+const LEAST_LARGE: usize = 200_000;
+const MOST_LARGE: usize = 400_000;
 
 pub(super) struct Client {
     number: usize,
@@ -60,31 +68,17 @@ pub(super) struct Answered {
     pub(super) failure: Option<String>,
 }
 
-/// xorshift; the same choices for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-}
-
 impl Client {
     pub(super) fn new(number: usize, shared: &Arc<Shared>, directories: Vec<Directory>) -> Self {
         let patient = number < shared.patient.len();
         let group = if patient { number / CLIENTS_IN_A_GROUP } else { number - shared.patient.len() };
-        let mut dice = Dice((shared.seed ^ (number as u64) << 40).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        dice.roll(2);
         Self {
             number,
             group: group % shared.groups.len(),
             shared: Arc::clone(shared),
             directories,
             patient,
-            dice,
+            dice: Dice::new(shared.seed ^ (number as u64) << 40),
             made: 0,
             seen: HashMap::new(),
             held: HashMap::new(),
@@ -95,7 +89,7 @@ impl Client {
         self.succeeded();
         while !self.shared.stop.load(Ordering::Relaxed) {
             self.one_request().await;
-            tokio::time::sleep(Duration::from_micros(self.dice.roll(self.shared.pause))).await;
+            tokio::time::sleep(Duration::from_micros(self.dice.below(self.shared.pause))).await;
         }
     }
 
@@ -115,8 +109,8 @@ impl Client {
     fn place(&mut self) -> u32 {
         let place = self.shared.place(self.group);
         let number = place % MOST_PLACES;
-        if number > 0 && self.dice.roll(40) == 0 {
-            return place - 1 - self.dice.roll(u64::from(number.min(5))) as u32;
+        if number > 0 && self.dice.below(40) == 0 {
+            return place - 1 - self.dice.below(u64::from(number.min(5))) as u32;
         }
         place
     }
@@ -128,7 +122,7 @@ impl Client {
         }
         let key = format!("{}-{}-{}", self.shared.root, self.number, self.made);
         let mut answered = self.ask_somebody(place, act, load, &key).await;
-        if answered.outcome == Outcome::Unknown && act.changes() && self.dice.roll(2) == 0 {
+        if answered.outcome == Outcome::Unknown && act.changes() && self.dice.below(2) == 0 {
             for _ in 0..REPEATS {
                 tokio::time::sleep(BETWEEN_REPEATS).await;
                 let again = self.ask_somebody(place, act, load, &key).await;
@@ -138,7 +132,7 @@ impl Client {
                     break;
                 }
             }
-        } else if matches!(answered.outcome, Outcome::File(_)) && act.changes() && self.dice.roll(10) == 0 {
+        } else if matches!(answered.outcome, Outcome::File(_)) && act.changes() && self.dice.below(10) == 0 {
             let again = self.ask_somebody(place, act, load, &key).await;
             if !matches!(again.outcome, Outcome::Unknown | Outcome::NotDone) && again.outcome != answered.outcome {
                 lock(&self.shared.wrong).push(format!(
@@ -151,7 +145,7 @@ impl Client {
     }
 
     async fn ask_somebody(&mut self, place: u32, act: &Act, load: &Load, key: &str) -> Answered {
-        let node = self.dice.roll(self.directories.len() as u64) as usize;
+        let node = self.dice.pick(self.directories.len());
         let directory = self.directories[node].clone().with_key(key);
         ask(&self.shared, &directory, place, act, Some(load)).await
     }
@@ -216,15 +210,15 @@ impl Client {
 
     fn choose(&mut self, place: u32) -> (Act, Load) {
         self.made += 1;
-        let mut slot = self.dice.roll(SLOTS as u64) as usize;
-        if self.dice.roll(2) == 0
+        let mut slot = self.dice.pick(SLOTS);
+        if self.dice.below(2) == 0
             && let Some((_, locked)) = self.held.keys().find(|(at, _)| *at == place)
         {
             slot = *locked;
         }
         let seen = self.seen.get(&(place, slot)).copied();
         let held = self.held.get(&(place, slot)).cloned();
-        let kind = self.dice.roll(100);
+        let kind = self.dice.below(100);
         let act = match (kind, &held) {
             (0..22, _) => Act::Read { slot },
             (22..34, _) => Act::Stat { slot },
@@ -245,27 +239,31 @@ impl Client {
     }
 
     fn ttl(&mut self) -> Moment {
-        TTLS[self.dice.roll(TTLS.len() as u64) as usize] * 1_000
+        TTLS[self.dice.pick(TTLS.len())] * 1_000
     }
 
     /// A file where none is believed to be, a new version where one is; and at times the other way round.
     fn store(&mut self, slot: usize, seen: Option<Seen>, held: Option<Token>) -> (Act, Load) {
         let (bytes, tag) = self.content();
-        let surprise = self.dice.roll(8) == 0;
+        let surprise = self.dice.below(8) == 0;
         if seen.is_none() != surprise {
             return (Act::Write { slot, tag }, Load { bytes, token: None });
         }
-        let named = seen.filter(|seen| seen.id > 0 && self.dice.roll(3) == 0);
-        let held = held.filter(|_| self.dice.roll(10) > 0);
+        let named = seen.filter(|seen| seen.id > 0 && self.dice.below(3) == 0);
+        let held = held.filter(|_| self.dice.below(10) > 0);
         let if_match = named.map(|seen| (seen.id, seen.version));
         let token = held.as_ref().map(|token| token.fence);
         (Act::Update { slot, tag, if_match, token }, Load { bytes, token: held.map(|token| token.text) })
     }
 
-    /// Bytes that no other change stores.
+    /// Bytes that no other change stores. They are kept for as long as the request takes.
     fn content(&mut self) -> (Bytes, Tag) {
         let mut bytes = format!("{} {} {}\n", self.shared.root, self.number, self.made).into_bytes();
-        bytes.extend(noise(self.made, self.dice.roll(MOST_BYTES) as usize));
+        let length = match self.dice.below(SMALL_TO_LARGE) {
+            0 => LEAST_LARGE + self.dice.pick(MOST_LARGE - LEAST_LARGE),
+            _ => self.dice.pick(SMALL),
+        };
+        bytes.extend(noise(self.made, length));
         let tag = tag_of(&sha256(&bytes));
         (bytes.into(), tag)
     }
@@ -360,6 +358,7 @@ async fn perform(
 /// What a failure says of the change, and whether it was none by design.
 fn failed(shared: &Shared, place: u32, act: &Act, error: &ClientError) -> (Outcome, Option<String>) {
     let told = Some(error.to_string());
+    let not_foreseen = |why: &str| lock(&shared.wrong).push(format!("{act:?} in place {place} got {why}"));
     match error.kind() {
         ErrorKind::Refused(problem) => match error.code() {
             Some(Code::NotFound) => (Outcome::Refused(Refusal::NotFound), None),
@@ -368,14 +367,23 @@ fn failed(shared: &Shared, place: u32, act: &Act, error: &ClientError) -> (Outco
             // Of a read: the file was replaced while it was read.
             Some(Code::VersionConflict) if act.changes() => (Outcome::Refused(Refusal::Conflict), None),
             Some(Code::VersionConflict) => (Outcome::NotDone, None),
-            _ if problem.status >= 500 => (Outcome::Unknown, told),
-            _ => (Outcome::NotDone, told),
+            // No request of ours is to be refused in another way, whatever dies meanwhile.
+            _ => {
+                not_foreseen(&format!("{} {}: {error}", problem.status, problem.code));
+                (if problem.status >= 500 { Outcome::Unknown } else { Outcome::NotDone }, told)
+            }
         },
         ErrorKind::Unavailable => (Outcome::NotDone, told),
-        ErrorKind::OutcomeUnknown { .. } => (Outcome::Unknown, told),
+        ErrorKind::OutcomeUnknown { .. } => {
+            // Such a refusal after an attempt of unknown outcome.
+            if error.to_string().contains(AND_THEN) {
+                not_foreseen(&error.to_string());
+            }
+            (Outcome::Unknown, told)
+        }
         ErrorKind::Local(_) if error.to_string().contains("replaced while it was read") => (Outcome::NotDone, None),
         ErrorKind::Usage | ErrorKind::Local(_) => {
-            lock(&shared.wrong).push(format!("{act:?} in place {place}: {error}"));
+            not_foreseen(&error.to_string());
             (Outcome::Unknown, told)
         }
     }
