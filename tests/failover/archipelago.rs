@@ -21,10 +21,7 @@ pub(crate) struct Archipelago {
 impl Archipelago {
     /// `nodes` of them form the cluster; `spares` have their island and configuration, and are not started.
     pub(crate) async fn rise(nodes: usize, spares: usize) -> Option<Self> {
-        let Some(islands) = Islands::rise(nodes + spares) else {
-            eprintln!("{}", Islands::SKIPPED);
-            return None;
-        };
+        let islands = Islands::rise(nodes + spares)?;
         let mut cluster = Cluster::prepare(&Setup::new(nodes, 2));
         for id in nodes + 1..=nodes + spares {
             // Slow enough that there is a time in which it is taken in and does not vote yet.
