@@ -14,10 +14,7 @@ mod integrity;
 #[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod islands;
 mod kills;
-mod load;
 mod locking;
-mod members;
-mod membership;
 mod partition;
 mod placement;
 mod planted;
@@ -25,7 +22,10 @@ mod privacy;
 mod reference;
 mod repair;
 mod reports;
+#[path = "../skip/mod.rs"]
+mod skip;
 mod streaming;
+#[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod support;
 mod upheaval;
 mod wholeness;
