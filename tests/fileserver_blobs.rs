@@ -12,7 +12,6 @@ use ringmaster::protocol::blob::CopyRequest;
 use ringmaster::protocol::capability::{Capability, Method};
 use ringmaster::protocol::problem::Problem;
 use ringmaster::protocol::secret::ClusterSecret;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const BLOB: BlobId = BlobId(0xb10b);

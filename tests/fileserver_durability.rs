@@ -1,6 +1,8 @@
 //! What a file server keeps through a `kill -9`, on a full disk, and with a blob far larger than its memory.
 
 mod fileserver_support;
+#[path = "skip/mod.rs"]
+mod skip;
 
 use std::io::Write;
 use std::path::Path;
@@ -12,7 +14,6 @@ use futures_util::{StreamExt, stream};
 use ringmaster::client::blobs::{BlobError, Blobs, ServerAddress};
 use ringmaster::domain::{BlobId, CopyId};
 use sha2::Digest;
-use tempfile::TempDir;
 
 const DATA_DIR: &str = "RINGMASTER_TEST_DATA_DIR";
 const NODE: &str = "RINGMASTER_TEST_NODE";
@@ -199,15 +200,21 @@ async fn a_gibibyte_goes_through_in_constant_memory() {
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    /// Nothing where this user may not mount.
+    /// Nothing where this user may not mount, which it says.
     fn mount() -> Option<Self> {
         let dir = TempDir::new().expect("a temporary directory");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=4m", "ringmaster-test"])
             .arg(dir.path())
-            .stderr(Stdio::null())
-            .status();
-        mounted.is_ok_and(|status| status.success()).then_some(Self(dir))
+            .stdin(Stdio::null())
+            .output();
+        let why = match mounted {
+            Ok(output) if output.status.success() => return Some(Self(dir)),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => format!("mount: {error}"),
+        };
+        skip::skip("a small file system (root, mount)", &why);
+        None
     }
 }
 
@@ -219,12 +226,7 @@ impl Drop for SmallDisk {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_and_leaves_nothing() {
-    let Some(disk) = SmallDisk::mount() else {
-        note(
-            "SKIPPED a_full_disk_is_told_and_leaves_nothing: it needs the right to mount a small file system; run it as root",
-        );
-        return;
-    };
+    let Some(disk) = SmallDisk::mount() else { return };
     let directory = Directory::new();
     let node = directory.node().await;
     let server = Server::start(disk.0.path(), vec![node.clone()]).await;

@@ -8,7 +8,6 @@ use fileserver_support::*;
 use ringmaster::domain::{Epoch, ServerId};
 use ringmaster::protocol::api::ServerState;
 use ringmaster::protocol::registration::RegisterRequest;
-use tempfile::TempDir;
 
 fn requests(directory: &Directory) -> Vec<RegisterRequest> {
     directory.with_ledger(|ledger| ledger.requests.clone())

@@ -9,7 +9,6 @@ use fileserver_support::*;
 use ringmaster::client::blobs::{BlobError, Blobs, CopyOrder};
 use ringmaster::domain::{BlobId, CopyId, Epoch};
 use ringmaster::fileserver::Scrubbing;
-use tempfile::TempDir;
 
 const COPY: CopyId = CopyId(1);
 const CHUNK: usize = 64 * 1024;
@@ -156,21 +155,23 @@ async fn a_scrub_finds_what_nobody_reads() {
     let server = Server::start_scrubbing(dir.path(), vec![node.clone()], never).await;
     let blob = |number: u128| BlobId(number << 112);
     for number in 1..=40 {
-        put(&client(), &server.address(), blob(number), &content(CHUNK)).await.expect("stored");
+        put(&client(), &server.address(), blob(number), &content(16 * CHUNK)).await.expect("stored");
     }
     flip(&server.data_file(blob(33)), 5);
-    // About three seconds' work. Whoever asks again meanwhile changes nothing, and a restart goes on where it was.
+    // Forty seconds' work, so that there is time to stop it in the middle. Whoever asks again meanwhile changes nothing, and
+    // a restart, at full speed, goes on where it was.
     client().scrub(&server.address()).await.expect("taken");
-    wait_for_metric(&server.url, "scrubbed_blobs_total", 5).await;
+    wait_for_metric(&server.url, "scrubbed_blobs_total", 2).await;
     client().scrub(&server.address()).await.expect("taken");
-    wait_for_metric(&server.url, "scrubbed_blobs_total", 10).await;
+    wait_for_metric(&server.url, "scrubbed_blobs_total", 4).await;
     assert_eq!(metric(&server.url, "scrub_last_completed").await, 0);
     assert_eq!(damage_reports(&directory, blob(33)), []);
     server.server.shutdown().await.expect("stopped");
 
-    let server = Server::start_scrubbing(dir.path(), vec![node.clone()], never).await;
+    let at_once = Scrubbing { max_rate: 1024 * 1024 * 1024, ..never };
+    let server = Server::start_scrubbing(dir.path(), vec![node.clone()], at_once).await;
     wait_for_metric(&server.url, "scrub_last_completed", 1).await;
-    assert!(metric(&server.url, "scrubbed_blobs_total").await <= 30);
+    assert!(metric(&server.url, "scrubbed_blobs_total").await <= 36);
     assert_eq!(metric(&server.url, "scrub_damaged_total").await, 1);
     wait_until("it is told", || !damage_reports(&directory, blob(33)).is_empty()).await;
     let before = metric(&server.url, "scrubbed_blobs_total").await;

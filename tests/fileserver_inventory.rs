@@ -91,7 +91,7 @@ async fn everything_is_told_again_every_so_often_and_at_each_start() {
     directory.with_ledger(|ledger| ledger.inventory_ms = Some(100));
     // The first node is not there: the other gets the reports.
     let nodes = vec![bind().await.1, directory.node().await];
-    let dir = tempfile::TempDir::new().expect("a temporary directory");
+    let dir = TempDir::new().expect("a temporary directory");
     let server = Server::start(dir.path(), nodes.clone()).await;
     wait_until("three rounds are told", || reports(&directory, 1).len() >= 3).await;
     put(&client(), &server.address(), BlobId(7), b"new").await.expect("stored");

@@ -12,8 +12,7 @@ use ringmaster::client::blobs::{BlobError, ServerAddress};
 use ringmaster::domain::{BlobId, ClusterId, Epoch, ServerId};
 use ringmaster::protocol::api::ServerState;
 use ringmaster::protocol::secret::ClusterSecret;
-use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// Takes connections and never answers: what a node looks like whose process hangs.
 async fn hanging_node() -> String {
@@ -27,9 +26,12 @@ async fn hanging_node() -> String {
     url
 }
 
-/// Nobody listens there.
-async fn dead_node() -> String {
-    bind().await.1
+/// Nobody listens there, and nobody else can as long as the socket lives.
+fn dead_node() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = socket.local_addr().expect("bound");
+    (socket, format!("http://{address}"))
 }
 
 /// Sends whoever asks somewhere else.
@@ -52,7 +54,8 @@ async fn every_node_hears_of_it_however_slow_another_is() {
     let (one, two, three) = (directory.node().await, directory.node().await, directory.node().await);
     let dir = TempDir::new().expect("a temporary directory");
     // The third node is named by nobody but the directory itself.
-    let configured = vec![dead_node().await, hanging_node().await, one.clone(), two.clone()];
+    let (_dead, dead) = dead_node();
+    let configured = vec![dead, hanging_node().await, one.clone(), two.clone()];
     let server = Server::start(dir.path(), configured).await;
     put(&client(), &server.address(), BlobId(1), b"12345").await.expect("stored");
     for node in [&one, &two, &three] {
@@ -110,7 +113,8 @@ async fn a_restart_keeps_its_name_and_its_blobs() {
     second.server.shutdown().await.expect("stopped");
 
     // Without a directory it serves what it holds, and takes nothing.
-    let (server, url) = try_start(dir.path(), vec![dead_node().await]).await.expect("starts");
+    let (_dead, dead) = dead_node();
+    let (server, url) = try_start(dir.path(), vec![dead]).await.expect("starts");
     let address = ServerAddress { server_id, epoch: Epoch(1), url };
     assert_eq!((server.server_id(), server.epoch()), (Some(server_id), None));
     assert!(get(&client(), &address, BlobId(1), None).await.expect("read") == bytes);

@@ -1,11 +1,12 @@
 //! Backups of running clusters, and clusters made from them: by the command line, as an operator would.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -68,11 +69,7 @@ pub(crate) async fn restore(dir: &Path, into: &Cluster) -> Run {
 }
 
 pub(crate) async fn login(cluster: &Cluster, name: &str) -> User {
-    let body = json!({"username": name, "password": PASSWORD});
-    let answer = cluster.http.post(format!("{}/login", cluster.url(0))).json(&body).send().await.expect("an answer");
-    assert_eq!(answer.status().as_u16(), 200, "{name} logs in");
-    let login: Value = answer.json().await.expect("JSON");
-    User { id: login["user_id"].as_u64().expect("an id"), token: login["token"].as_str().expect("a token").to_owned() }
+    cluster.log_in(name).await
 }
 
 /// Everything that a user can reach, page by page.
@@ -104,7 +101,7 @@ pub(crate) async fn read_all(cluster: &Cluster, user: &User) -> usize {
 }
 
 pub(crate) async fn write(cluster: &Cluster, path: &str, bytes: Vec<u8>) -> Value {
-    let (status, stat) = cluster.put(&cluster.admin, 0, &format!("/write?path={path}"), bytes, &[]).await;
+    let (status, stat) = cluster.insist_put(&cluster.admin, 0, &format!("/write?path={path}"), &bytes).await;
     assert_eq!(status, 201, "{stat}");
     stat
 }
@@ -113,25 +110,80 @@ fn size_of(at: u64) -> usize {
     match at {
         0 => 0,
         39 => 3 << 20,
+        100.. => 5_000,
         _ => (at * 7_001) as usize,
     }
 }
 
-/// Writes, updates and deletes until it is told to stop. How many changes it made.
-async fn load(cluster: Arc<Cluster>, writer: u64, stop: Arc<AtomicBool>) -> u64 {
-    let mut changes = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let path = format!("/load/{writer}-{}", changes % 7);
-        let bytes = noise(writer * 100_000 + changes, 20_000);
-        let node = (changes % 3) as usize;
-        match changes % 3 {
-            0 => drop(cluster.put(&cluster.admin, node, &format!("/write?path={path}"), bytes, &[]).await),
-            1 => drop(cluster.put(&cluster.admin, node, &format!("/update?path={path}"), bytes, &[]).await),
-            _ => drop(cluster.post(&cluster.admin, node, "/delete", &json!({"path": path})).await),
+/// A change that was acknowledged.
+struct Change {
+    path: String,
+    /// Of the file's bytes since then, nothing where it is gone.
+    digest: Option<String>,
+    asked: Instant,
+    acknowledged: Instant,
+}
+
+/// Writes, updates and deletes files of its own until it is told to stop. What was acknowledged, in that order.
+async fn load(cluster: Arc<Cluster>, writer: u64, stop: Arc<AtomicBool>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
         }
-        changes += 1;
+        let path = format!("/load/{writer}-{}", number % 7);
+        let bytes = noise(writer * 100_000 + number, 20_000);
+        let (admin, node, asked) = (&cluster.admin, (number % 3) as usize, Instant::now());
+        let (status, answer) = match number % 3 {
+            0 => cluster.insist_put(admin, node, &format!("/write?path={path}"), &bytes).await,
+            1 => cluster.insist_put(admin, node, &format!("/update?path={path}"), &bytes).await,
+            _ => cluster.insist(admin, node, "/delete", &json!({"path": path})).await,
+        };
+        if status < 300 {
+            let digest = (number % 3 < 2).then(|| sha256(&bytes));
+            changes.push(Change { path, digest, asked, acknowledged: Instant::now() });
+        } else {
+            // There was no such file, or there was one.
+            assert!(matches!(status, 404 | 409), "{status} {answer}");
+        }
     }
     changes
+}
+
+/// What is in a backup that was made between two moments: of each file the last change that was acknowledged before, or a
+/// later one that was asked for in time.
+fn expect_one_moment(changes: &[Change], restored: &[Value], (began, ended): (Instant, Instant)) {
+    let mut possible: BTreeMap<&str, Vec<Option<&str>>> = BTreeMap::new();
+    for change in changes.iter().filter(|change| change.asked < ended) {
+        let states = possible.entry(&change.path).or_insert_with(|| vec![None]);
+        if change.acknowledged < began {
+            states.clear();
+        }
+        states.push(change.digest.as_deref());
+    }
+    for (path, states) in &possible {
+        let found = restored.iter().find(|stat| stat["path"] == *path).and_then(|stat| stat["sha256"].as_str());
+        assert!(states.contains(&found), "{path} has {found:?}, and was {states:?} during the backup");
+    }
+    let unknown = |stat: &&Value| {
+        let path = stat["path"].as_str().expect("a path");
+        path.starts_with("/load/") && !possible.contains_key(path)
+    };
+    assert_eq!(restored.iter().find(unknown), None);
+}
+
+/// Every file is there with what was written and what was answered then.
+async fn expect_stable(cluster: &Cluster, admin: &User, written: &[(Value, u64)]) {
+    for (stat, at) in written {
+        let path = stat["path"].as_str().expect("a path");
+        let bytes = noise(*at, size_of(*at));
+        assert_eq!(cluster.read(admin, *at as usize % cluster.nodes.len(), path).await, Ok(bytes), "{path}");
+        let now = cluster.get_as(admin, 0, &format!("/stat?path={path}")).await.1;
+        for field in ["file_id", "version", "owner_id", "created_at", "modified_at", "content_type"] {
+            assert_eq!(now[field], stat[field], "{field} of {path}");
+        }
+        assert_eq!(now["replicas"].as_array().map(Vec::len), Some(2), "{now}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,22 +196,26 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
         written.push((write(&old, &path, noise(at, size_of(at))).await, at));
     }
     let share = json!({"path": "/stable/7", "username": "bob", "permission": "write"});
-    assert_eq!(old.post(&old.admin, 1, "/share", &share).await.0, 200);
-    let (status, lock) = old.post(&old.admin, 0, "/lock", &json!({"path": "/stable/8", "ttl_ms": 3_600_000})).await;
+    assert_eq!(old.insist(&old.admin, 1, "/share", &share).await.0, 200);
+    let (status, lock) = old.insist(&old.admin, 0, "/lock", &json!({"path": "/stable/8", "ttl_ms": 3_600_000})).await;
     assert_eq!(status, 200, "{lock}");
 
     let dir = old.dir.path().join("backup");
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (1..=4).map(|writer| tokio::spawn(load(old.clone(), writer, stop.clone()))).collect();
     until("the load is under way", async || all(&old, &old.admin).await.len() > 45).await;
+    let began = Instant::now();
     let first = back_up(&old, &dir).await;
+    let ended = Instant::now();
     assert!(first["files"].as_u64() >= Some(40) && first["fetched"] == first["files"], "{first}");
     stop.store(true, Ordering::Relaxed);
-    let mut changes = 0;
+    let mut changes = Vec::new();
     for writer in writers {
-        changes += writer.await.expect("a writer ends");
+        changes.extend(writer.await.expect("a writer ends"));
     }
-    println!("{changes} changes were made during the backup: {first}");
+    let during = changes.iter().filter(|change| change.asked > began && change.acknowledged < ended).count();
+    println!("{during} of {} changes were made during the backup: {first}", changes.len());
+    assert!(during >= 4, "{during} changes were made during the backup: it stands in the way of the service");
 
     // What was there already is not fetched again.
     back_up(&old, &dir).await;
@@ -181,6 +237,9 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
     assert_eq!(restored.code, Some(0), "{}", restored.err);
     let admin = login(&under_load, "admin").await;
     assert_eq!(read_all(&under_load, &admin).await as u64, first["files"].as_u64().expect("a number"));
+    expect_stable(&under_load, &admin, &written[..40]).await;
+    let files = all(&under_load, &admin).await.into_iter().filter(|stat| stat["kind"] == "file");
+    expect_one_moment(&changes, &files.collect::<Vec<_>>(), (began, ended));
 
     let mut under_load = under_load;
     under_load.nodes[0].kill();
@@ -208,29 +267,20 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
     let admin = login(&new, "admin").await;
     assert_eq!(new.get_as(&old.admin, 0, "/all").await.0, 401, "logins are not restored");
     assert_eq!(read_all(&new, &admin).await as u64, third["files"].as_u64().expect("a number"));
-    for (stat, at) in &written {
-        let path = stat["path"].as_str().expect("a path");
-        let bytes = noise(*at, if *at < 100 { size_of(*at) } else { 5_000 });
-        assert_eq!(new.read(&admin, (*at % 3) as usize, path).await, Ok(bytes), "{path}");
-        let now = new.get_as(&admin, 0, &format!("/stat?path={path}")).await.1;
-        for field in ["file_id", "version", "owner_id", "created_at", "modified_at", "content_type"] {
-            assert_eq!(now[field], stat[field], "{field} of {path}");
-        }
-        assert_eq!(now["replicas"].as_array().map(Vec::len), Some(2), "{now}");
-    }
+    expect_stable(&new, &admin, &written).await;
 
     // Grants hold, locks do not, fences and ids go on.
     let bob_now = login(&new, "bob").await;
     assert_eq!(bob_now.id, bob.id);
     let shared = all(&new, &bob_now).await;
     assert_eq!(shared.iter().filter(|stat| stat["kind"] == "file").count(), 1, "{shared:?}");
-    let (status, now) = new.put(&bob_now, 1, "/update?owner=admin&path=/stable/7", "bob's".to_owned(), &[]).await;
+    let (status, now) = new.insist_put(&bob_now, 1, "/update?owner=admin&path=/stable/7", b"bob's").await;
     assert_eq!(status, 200, "{now}");
     assert_eq!(now["version"], 2);
-    let (status, locked) = new.post(&admin, 2, "/lock", &json!({"path": "/stable/8"})).await;
+    let (status, locked) = new.insist(&admin, 2, "/lock", &json!({"path": "/stable/8"})).await;
     assert_eq!(status, 200, "{locked}");
     assert!(locked["fence"].as_u64() > lock["fence"].as_u64(), "{locked}");
-    let (status, fresh) = new.put(&admin, 0, "/write?path=/fresh", "fresh".to_owned(), &[]).await;
+    let (status, fresh) = new.insist_put(&admin, 0, "/write?path=/fresh", b"fresh").await;
     assert_eq!(status, 201, "{fresh}");
     assert!(written.iter().all(|(stat, _)| fresh["file_id"].as_u64() > stat["file_id"].as_u64()), "{fresh}");
     let eve = new.user("eve").await;
@@ -358,7 +408,7 @@ async fn a_backup_that_breaks_off_leaves_the_last_one_and_goes_on() {
     assert_eq!(verify(&dir).await.code, Some(0));
     // Who wants what there is takes it, and hears what is not there.
     let partial = cluster.dir.path().join("partial");
-    let partly = cli(&cluster, &["--timeout", "3s", "backup", text(&partial), "--allow-missing"]).await;
+    let partly = cli(&cluster, &["--timeout", "10s", "backup", text(&partial), "--allow-missing"]).await;
     assert_eq!(partly.code, Some(0), "{}", partly.err);
     assert_eq!(partly.out["missing"].as_array().map(Vec::len), Some(11), "{}", partly.out);
     assert!(verify(&partial).await.err.contains("11 faults"));
@@ -397,17 +447,24 @@ async fn a_backup_that_breaks_off_leaves_the_last_one_and_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_keeps_deleted_bytes_until_it_ends() {
     let cluster = Cluster::set_up(quick(1, 2)).await;
+    // How long garbage takes to go where nothing holds it.
+    write(&cluster, "/unheld", noise(9, 10_000)).await;
+    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/unheld"})).await.0, 204);
+    let deleted = Instant::now();
+    until("the bytes are gone", async || cluster.blobs_on_disks().is_empty()).await;
+    let linger = deleted.elapsed();
+
     write(&cluster, "/a", noise(1, 10_000)).await;
     let blob = cluster.blobs_on_disks().pop().expect("a copy").1;
-    let hold = json!({"hold_id": "0".repeat(32), "ttl_ms": 60_000});
+    let hold = json!({"hold_id": "0".repeat(32), "ttl_ms": 600_000});
     assert_eq!(cluster.post(&cluster.admin, 0, "/admin/backup/hold", &hold).await.0, 204);
-    let renew = json!({"hold_id": "0".repeat(32), "ttl_ms": 60_000, "renew": true});
+    let renew = json!({"hold_id": "0".repeat(32), "ttl_ms": 600_000, "renew": true});
     let eve = cluster.user("eve").await;
     assert_eq!(cluster.post(&eve, 0, "/admin/backup/hold", &renew).await.0, 403, "for admins");
     assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/a"})).await.0, 204);
 
-    // Another file's garbage would be gone after such a time: several rounds of the job.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    // Another file's garbage is gone after half of such a time.
+    tokio::time::sleep(linger * 2).await;
     assert_eq!(cluster.blobs_on_disks().len(), 2);
     let url = format!("{}/admin/backup/blob?blob_id={blob}&size=10000", cluster.url(0));
     let answer = cluster.http.get(&url).bearer_auth(&cluster.admin.token).send().await.expect("an answer");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{Cluster, noise, until};
+use crate::support::{Cluster, files_below, noise, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_operation_has_one_effect_and_the_same_answer() {
@@ -97,8 +97,11 @@ async fn an_attempt_that_hangs_does_nothing_after_its_repeat_was_refused() {
     let hanging = cluster.put(admin, 0, "/update?path=/f", stream, &key);
     let meanwhile = async {
         rest.write_all(b"tw").await.expect("it is sent");
-        // Its early look at the directory is behind it once the lock cannot stop it; it needs no luck, only a moment.
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        // Its early look at the directory is behind it, so the lock cannot stop it.
+        until("the first bytes are on a file server", async || {
+            cluster.servers.iter().any(|server| !files_below(&server.data.join("tmp")).is_empty())
+        })
+        .await;
         let (status, held) = cluster.post(admin, 1, "/lock", &json!({"path": "/f"})).await;
         assert_eq!(status, 200, "{held}");
         let (status, answer) = cluster.put(admin, 1, "/update?path=/f", "two", &key).await;

@@ -10,14 +10,15 @@
 //!
 //! A cut is a rule of the router's that throws the packets from one address to another away, without a word to the
 //! sender, as a broken switch would. The router is a namespace of its own, so nothing of the machine's own network is
-//! changed. It needs root and `ip`; where these are missing, `rise` gives nothing and the test says that it was skipped.
+//! changed. It needs root and `ip`; where these are missing, `rise` says so and gives nothing.
 //!
 //! A cut in one direction loses packets, not messages: TCP's acknowledgements are lost as well, so the other direction
 //! carries what goes over connections that are there, for a while, and no new connection.
 
 use std::fs::File;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use crate::skip::skip;
 use crate::support::Cluster;
 
 const MAX_ISLANDS: usize = 8;
@@ -38,15 +39,19 @@ pub(crate) struct Islands {
     _lock: File,
 }
 
-fn ip(arguments: &str) -> bool {
-    let output = Command::new("ip").args(arguments.split(' ')).output();
-    output.is_ok_and(|output| output.status.success())
+fn ip(arguments: &str) -> Result<(), String> {
+    ip_with(&arguments.split(' ').collect::<Vec<_>>())
+}
+
+fn ip_with(arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new("ip").args(arguments).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("ip: {error} (package iproute2)"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("ip {}: {}", arguments.join(" "), said.trim())) }
 }
 
 impl Islands {
-    pub(crate) const SKIPPED: &str = "SKIPPED: this test needs network namespaces (root and `ip`)";
-
-    /// Islands that all reach one another and the mainland. Nothing where that is not permitted.
+    /// Islands that all reach one another and the mainland. Where that is not permitted it says so, and gives none.
     pub(crate) fn rise(count: usize) -> Option<Self> {
         assert!(count <= MAX_ISLANDS, "a net has four addresses for each");
         let locks = std::env::temp_dir().join("ringmaster-test-nets");
@@ -56,20 +61,24 @@ impl Islands {
             if lock.try_lock().is_ok() {
                 let this = Self { name: format!("rm{net}"), net, count, _lock: lock };
                 this.sink(MAX_ISLANDS); // What a test left that was killed.
-                return this.connect().then_some(this);
+                return match this.connect() {
+                    Ok(()) => Some(this),
+                    Err(why) => {
+                        skip("a network of its own (root, ip)", &why);
+                        None
+                    }
+                };
             }
         }
-        None
+        panic!("every net is in use: wait until other tests are done, then try again");
     }
 
-    fn connect(&self) -> bool {
+    fn connect(&self) -> Result<(), String> {
         let (name, net) = (&self.name, self.net);
         let router = format!("{name}r");
         let forward = ["netns", "exec", &router, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"];
-        if !ip(&format!("netns add {router}")) || !Command::new("ip").args(forward).status().is_ok_and(|s| s.success())
-        {
-            return false;
-        }
+        ip(&format!("netns add {router}"))?;
+        ip_with(&forward)?;
         let mut steps = vec![
             format!("-n {router} link set lo up"),
             format!("link add {name}m type veth peer name main0 netns {router}"),
@@ -93,7 +102,7 @@ impl Islands {
                 format!("route add 10.213.{net}.{}/30 via 10.213.{net}.2", 4 * (island + 1)),
             ]);
         }
-        steps.iter().all(|step| ip(step))
+        steps.iter().try_for_each(|step| ip(step))
     }
 
     pub(crate) fn namespace(&self, island: usize) -> String {
@@ -112,8 +121,8 @@ impl Islands {
     pub(crate) fn mute(&self, from: Place, to: Place) {
         let rule = self.rule(from, to);
         // Once, however often it is said.
-        ip(&format!("-n {}r rule del {rule}", self.name));
-        assert!(ip(&format!("-n {}r rule add {rule}", self.name)), "{from:?} is muted for {to:?}");
+        drop(ip(&format!("-n {}r rule del {rule}", self.name)));
+        ip(&format!("-n {}r rule add {rule}", self.name)).expect("nothing arrives any more");
     }
 
     fn rule(&self, from: Place, to: Place) -> String {
@@ -137,7 +146,7 @@ impl Islands {
 
     /// All reach all.
     pub(crate) fn heal(&self) {
-        while ip(&format!("-n {}r rule del pref 100", self.name)) {}
+        while ip(&format!("-n {}r rule del pref 100", self.name)).is_ok() {}
     }
 
     /// Those whom `islanders` names each go to their island, the others stay on the mainland. The configurations were
@@ -164,10 +173,10 @@ impl Islands {
 impl Islands {
     fn sink(&self, count: usize) {
         // A cable goes with its other end, and a route with its cable.
-        ip(&format!("link del {}m", self.name));
-        ip(&format!("netns del {}r", self.name));
+        drop(ip(&format!("link del {}m", self.name)));
+        drop(ip(&format!("netns del {}r", self.name)));
         for island in 0..count {
-            ip(&format!("netns del {}", self.namespace(island)));
+            drop(ip(&format!("netns del {}", self.namespace(island))));
         }
     }
 }

@@ -16,11 +16,8 @@ mod integrity;
 #[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod islands;
 mod kills;
-mod load;
 mod locking;
 mod lost;
-mod members;
-mod membership;
 mod partition;
 mod placement;
 mod planted;
@@ -28,7 +25,10 @@ mod privacy;
 mod reference;
 mod repair;
 mod reports;
+#[path = "../skip/mod.rs"]
+mod skip;
 mod streaming;
+#[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod support;
 mod upheaval;
 mod wholeness;

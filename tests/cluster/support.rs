@@ -1,22 +1,28 @@
 //! A cluster of real processes on ports and in directories of its own.
-//!
-//! Ports come from below the kernel's ephemeral range, so that no outgoing connection takes one, and each is held by a
-//! file lock for as long as its cluster lives, so that no other test does, in this process or another. A process that
-//! is killed comes back on its old port.
 
-use std::fs::{self, File};
-use std::io::Read as _;
-use std::net::TcpListener;
+// Named, since this file stands in two test binaries, in one of them under another path.
+#[path = "process.rs"]
+mod process;
+
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use reqwest::RequestBuilder;
+use ringmaster::client::Directory;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub(crate) use self::process::{Port, Process};
+
 /// How long a condition may take to come true. Generous: machines are shared.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+/// Longer than a node ever takes for an answer without a file's bytes: whoever asks in a loop asks again.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Longer than a gibibyte takes on a busy machine: no test hangs for ever.
+const TRANSFER: Duration = Duration::from_secs(1_200);
+const KEY: &str = "Idempotency-Key";
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// What a cluster is made of.
@@ -48,21 +54,6 @@ pub(crate) struct Cluster {
     pub(crate) admin: User,
 }
 
-/// One directory node or file server, running or not.
-pub(crate) struct Process {
-    pub(crate) name: String,
-    pub(crate) url: String,
-    pub(crate) config: PathBuf,
-    pub(crate) data: PathBuf,
-    verb: &'static str,
-    log: PathBuf,
-    environment: Vec<(&'static str, String)>,
-    child: Option<Child>,
-    pub(crate) ports: Vec<Port>,
-    /// The network namespace that it runs in, where it is not this one.
-    pub(crate) namespace: Option<String>,
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     pub(crate) id: u64,
@@ -89,7 +80,7 @@ impl Cluster {
         let secret = format!("{:064x}", std::process::id() as u128 + u128::from(dir.path().as_os_str().len() as u64));
         fs::write(dir.path().join("cluster.secret"), &secret).expect("the secret is written");
         let (nodes, servers) = configure(dir.path(), setup);
-        let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
+        let http = reqwest::Client::builder().no_proxy().timeout(TRANSFER).build().expect("an HTTP client");
         let admin = User { id: 0, token: String::new() };
         Self { dir, nodes, servers, http, secret, admin }
     }
@@ -104,9 +95,14 @@ impl Cluster {
 
     /// Every directory node that runs is ready.
     pub(crate) async fn wait_ready(&self) {
+        self.wait_ready_after("its start").await;
+    }
+
+    /// As [`Self::wait_ready`], with a word of what came before.
+    pub(crate) async fn wait_ready_after(&self, what: &str) {
         for node in self.nodes.iter().filter(|node| node.is_started()) {
             let url = format!("{}/readyz", node.url);
-            until(&format!("{} is ready\n{}", node.name, node.log_tail()), async || {
+            until(&format!("{} is ready after {what}", node.name), async || {
                 self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success())
             })
             .await;
@@ -152,15 +148,28 @@ impl Cluster {
         &self.nodes[node].url
     }
 
+    /// A client with the deadlines of the command line, that is told of all nodes.
+    pub(crate) fn client(&self) -> Directory {
+        let urls = self.nodes.iter().map(|node| node.url.parse().expect("a url")).collect();
+        Directory::new(urls, Some(self.admin.token.clone())).expect("a client")
+    }
+
     /// Signs up and logs in.
     pub(crate) async fn user(&self, name: &str) -> User {
-        let body = json!({"username": name, "password": PASSWORD});
-        let (status, account) = self.send_as(None, 0, "/signup", &body).await;
+        let (body, key) = (json!({"username": name, "password": PASSWORD}), fresh_key());
+        let (status, account) =
+            self.insisted(0, |node| self.call(None, node, "/signup", &body).header(KEY, &key)).await;
         assert_eq!(status, 201, "{account}");
-        let (status, login) = self.send_as(None, 0, "/login", &body).await;
-        assert_eq!(status, 200, "{login}");
+        self.log_in(name).await
+    }
+
+    pub(crate) async fn log_in(&self, name: &str) -> User {
+        let body = json!({"username": name, "password": PASSWORD});
+        // Another session does no harm.
+        let (status, login) = self.insisted(0, |node| self.call(None, node, "/login", &body)).await;
+        assert_eq!(status, 200, "{name} logs in: {login}");
         let token = login["token"].as_str().expect("a token").to_owned();
-        User { id: account["user_id"].as_u64().expect("an id"), token }
+        User { id: login["user_id"].as_u64().expect("an id"), token }
     }
 
     /// `GET` as the admin.
@@ -170,25 +179,49 @@ impl Cluster {
 
     pub(crate) async fn get_as(&self, user: &User, node: usize, call: &str) -> (u16, Value) {
         let request = self.http.get(format!("{}{call}", self.url(node))).bearer_auth(&user.token);
-        match request.send().await {
-            Ok(answer) => (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null)),
-            Err(_) => (0, Value::Null),
-        }
+        answer(request.timeout(ANSWER)).await
     }
 
     /// `POST` of JSON as a user. Status 0 says that there was no answer.
     pub(crate) async fn post(&self, user: &User, node: usize, call: &str, body: &Value) -> (u16, Value) {
-        self.send_as(Some(user), node, call, body).await
+        answer(self.call(Some(user), node, call, body)).await
     }
 
-    async fn send_as(&self, user: Option<&User>, node: usize, call: &str, body: &Value) -> (u16, Value) {
-        let mut request = self.http.post(format!("{}{call}", self.url(node))).json(body);
-        if let Some(user) = user {
-            request = request.bearer_auth(&user.token);
+    /// As [`Self::post`], but a change whose outcome nobody can tell is asked for again, at the next node, as the command
+    /// line's client does: an election is no failure.
+    pub(crate) async fn insist(&self, user: &User, node: usize, call: &str, body: &Value) -> (u16, Value) {
+        let key = fresh_key();
+        self.insisted(node, |node| self.call(Some(user), node, call, body).header(KEY, &key)).await
+    }
+
+    /// As [`Self::put`] without headers, and as [`Self::insist`].
+    pub(crate) async fn insist_put(&self, user: &User, node: usize, call: &str, bytes: &[u8]) -> (u16, Value) {
+        let key = fresh_key();
+        self.insisted(node, |node| self.upload(user, node, call, bytes.to_vec()).header(KEY, &key).timeout(DEADLINE))
+            .await
+    }
+
+    async fn insisted(&self, node: usize, request: impl Fn(usize) -> RequestBuilder) -> (u16, Value) {
+        let (begun, mut at) = (Instant::now(), node);
+        loop {
+            if self.nodes[at].is_started() {
+                let (status, said) = answer(request(at)).await;
+                if !matches!(status, 0 | 503 | 504) {
+                    return (status, said);
+                }
+                eprintln!("node {} answered {status} {said}", at + 1);
+            }
+            assert!(begun.elapsed() < DEADLINE, "not in {DEADLINE:?}: a request has an outcome");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+            at = (at + 1) % self.nodes.len();
         }
-        match request.send().await {
-            Ok(answer) => (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null)),
-            Err(_) => (0, Value::Null),
+    }
+
+    fn call(&self, user: Option<&User>, node: usize, call: &str, body: &Value) -> RequestBuilder {
+        let request = self.http.post(format!("{}{call}", self.url(node))).json(body).timeout(ANSWER);
+        match user {
+            Some(user) => request.bearer_auth(&user.token),
+            None => request,
         }
     }
 
@@ -201,14 +234,12 @@ impl Cluster {
         bytes: impl Into<reqwest::Body>,
         headers: &[(&str, &str)],
     ) -> (u16, Value) {
-        let mut request = self.http.put(format!("{}{call}", self.url(node))).bearer_auth(&user.token).body(bytes);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        match request.send().await {
-            Ok(answer) => (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null)),
-            Err(_) => (0, Value::Null),
-        }
+        let request = self.upload(user, node, call, bytes);
+        answer(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
+    fn upload(&self, user: &User, node: usize, call: &str, bytes: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.http.put(format!("{}{call}", self.url(node))).bearer_auth(&user.token).body(bytes)
     }
 
     /// The bytes of a file, or the status that was answered instead.
@@ -246,88 +277,6 @@ impl Cluster {
             }
         }
         found
-    }
-}
-
-impl Process {
-    pub(crate) fn start(&mut self) {
-        assert!(self.child.is_none(), "{} runs already", self.name);
-        let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
-        let binary = env!("CARGO_BIN_EXE_ringmaster");
-        let mut command = Command::new(if self.namespace.is_some() { "ip" } else { binary });
-        if let Some(namespace) = &self.namespace {
-            command.args(["netns", "exec", namespace, binary]); // It becomes the binary, under the same process id.
-        }
-        let child = command
-            .arg(self.verb)
-            .arg("--config")
-            .arg(&self.config)
-            .envs(self.environment.iter().map(|(key, value)| (*key, value.as_str())))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a log handle"))
-            .stderr(log)
-            .spawn()
-            .expect("the binary starts");
-        self.child = Some(child);
-    }
-
-    /// `kill -9`, and wait until it is gone.
-    pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-
-    /// Waits until it ends by itself; its exit code.
-    pub(crate) async fn wait_exit(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("it runs");
-        let start = Instant::now();
-        loop {
-            if let Some(status) = child.try_wait().expect("its status is known") {
-                return status.code();
-            }
-            if start.elapsed() > DEADLINE {
-                let _ = child.kill();
-                panic!("{} did not end\n{}", self.name, self.log_tail());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    pub(crate) fn is_started(&self) -> bool {
-        self.child.is_some()
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.as_ref().expect("it runs").id()
-    }
-
-    /// The largest resident memory so far, in bytes.
-    pub(crate) fn peak_memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process is there");
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux tells it");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
-    }
-
-    pub(crate) fn log_text(&self) -> String {
-        let mut text = String::new();
-        if let Ok(mut file) = File::open(&self.log) {
-            let _ = file.read_to_string(&mut text);
-        }
-        text
-    }
-
-    pub(crate) fn log_tail(&self) -> String {
-        let text = self.log_text();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(25)..].join("\n")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
@@ -391,64 +340,32 @@ fn configure(dir: &Path, setup: &Setup) -> (Vec<Process>, Vec<Process>) {
     (nodes, servers)
 }
 
-impl Process {
-    pub(crate) fn new(
-        dir: &Path,
-        verb: &'static str,
-        name: String,
-        url: String,
-        config: &str,
-        ports: Vec<Port>,
-        environment: Vec<(&'static str, String)>,
-    ) -> Self {
-        let file = dir.join(format!("{name}.toml"));
-        fs::write(&file, config).expect("the configuration is written");
-        let (data, log) = (dir.join(&name), dir.join(format!("{name}.log")));
-        Self { name, url, config: file, data, verb, log, environment, child: None, ports, namespace: None }
+/// The status and what came with it. Status 0 says that there was no answer.
+async fn answer(request: RequestBuilder) -> (u16, Value) {
+    match request.send().await {
+        Ok(answer) => (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null)),
+        Err(_) => (0, Value::Null),
     }
 }
 
-/// A port that nobody else uses while this lives.
-pub(crate) struct Port {
-    number: u16,
-    _lock: File,
-}
-
-impl Port {
-    const FIRST: u16 = 11_000;
-    const COUNT: u16 = 20_000;
-
-    pub(crate) fn take() -> Self {
-        static NEXT: AtomicU16 = AtomicU16::new(0);
-        let locks = std::env::temp_dir().join("ringmaster-test-ports");
-        fs::create_dir_all(&locks).expect("a directory for the locks of ports");
-        let start = (std::process::id() as u16).wrapping_mul(37);
-        for _ in 0..Self::COUNT {
-            let number = Self::FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % Self::COUNT;
-            let lock = File::create(locks.join(number.to_string())).expect("a lock file");
-            if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok() {
-                return Self { number, _lock: lock };
-            }
-        }
-        panic!("no port is free");
-    }
-
-    pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.number)
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address())
-    }
+fn fresh_key() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Waits until a condition holds.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let start = Instant::now();
-    while !holds().await {
-        assert!(start.elapsed() < DEADLINE, "not in {DEADLINE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
+pub(crate) async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
+    within(DEADLINE, what, holds).await;
+}
+
+/// Waits until a condition holds, for so long at most. A look at it that hangs is given up then as well.
+pub(crate) async fn within(limit: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(limit, async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "not in {limit:?}: {what}");
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {

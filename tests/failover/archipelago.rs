@@ -26,10 +26,7 @@ impl Archipelago {
     /// `nodes` of them form the cluster; `spares` have their island and configuration, and are not started. With spares
     /// all disks are slow, so that a change of who takes part lasts long enough for an accident in its middle.
     pub(crate) async fn rise(nodes: usize, spares: usize) -> Option<Self> {
-        let Some(islands) = Islands::rise(nodes + spares) else {
-            eprintln!("{}", Islands::SKIPPED);
-            return None;
-        };
+        let islands = Islands::rise(nodes + spares)?;
         let setup = Setup::new(nodes, 2);
         let setup = if spares > 0 { setup.with(SYNC_DELAY.0, SYNC_DELAY.1) } else { setup };
         let mut cluster = Cluster::prepare(&setup);

@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
+use crate::skip::skip;
 use crate::support::Process;
 
 /// `EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`, on all disks named, one right after the other.
@@ -29,8 +28,9 @@ const OPTIONS: &str = "loop,commit=300";
 
 pub(crate) struct Disks {
     disks: Vec<Disk>,
-    // Last, so that nothing is mounted below it any more when it goes.
-    _dir: TempDir,
+    dir: PathBuf,
+    /// No other test has this directory. It goes with its process, however that ends.
+    _lock: File,
 }
 
 struct Disk {
@@ -54,20 +54,45 @@ fn text(path: &Path) -> &str {
 impl Disks {
     /// Makes disks of so many MiB each. Where that is not permitted it says so, and gives none.
     pub(crate) fn make(count: usize, mebibytes: u64) -> Option<Self> {
-        let mut this = Self { disks: Vec::new(), _dir: TempDir::new().expect("a temporary directory") };
+        let mut this = Self::none();
         for number in 1..=count {
             if let Err(why) = this.add(number, mebibytes) {
-                eprintln!(
-                    "SKIPPED: disks of their own cannot be made here (root, mkfs.ext4, loop devices, python3): {why}"
-                );
+                skip("disks of its own (root, mkfs.ext4, loop devices, python3)", &why);
                 return None;
             }
         }
         Some(this)
     }
 
+    /// A directory for disks, that nobody else has.
+    fn none() -> Self {
+        let locks = std::env::temp_dir().join("ringmaster-test-disks");
+        fs::create_dir_all(&locks).expect("a directory for the locks of disks");
+        for number in 1..1_000 {
+            let lock = File::create(locks.join(number.to_string())).expect("a lock file");
+            if lock.try_lock().is_ok() {
+                let this = Self { disks: Vec::new(), dir: locks.join(format!("{number}.d")), _lock: lock };
+                this.sweep(); // What a test left that was killed.
+                fs::create_dir(&this.dir).expect("a directory for the disks");
+                return this;
+            }
+        }
+        panic!("every directory for disks is in use: wait until other tests are done, then try again");
+    }
+
+    /// Nothing is mounted below the directory any more, and it is gone.
+    fn sweep(&self) {
+        for mount in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if mount.path().is_dir() {
+                // Lazily: whatever still has it open, it is out of the way, and its loop device goes with the last user.
+                drop(run("umount", &["-l", text(&mount.path())]));
+            }
+        }
+        drop(fs::remove_dir_all(&self.dir));
+    }
+
     fn add(&mut self, number: usize, mebibytes: u64) -> Result<(), String> {
-        let at = |name: &str| self._dir.path().join(format!("{name}-{number}"));
+        let at = |name: &str| self.dir.join(format!("{name}-{number}"));
         let disk = Disk { image: at("image"), lives: 0, mount: at("mount") };
         let made = File::create(&disk.image).and_then(|file| file.set_len(mebibytes << 20));
         made.and_then(|()| fs::create_dir(&disk.mount)).map_err(|error| error.to_string())?;
@@ -158,9 +183,6 @@ impl Disk {
 
 impl Drop for Disks {
     fn drop(&mut self) {
-        for disk in &self.disks {
-            // Lazily: whatever still has it open, it is out of the way, and its loop device goes with the last user.
-            drop(run("umount", &["-l", text(&disk.mount)]));
-        }
+        self.sweep();
     }
 }

@@ -17,18 +17,16 @@ mod history;
 #[path = "../cluster/islands.rs"]
 mod islands;
 mod kills;
-#[path = "../cluster/load.rs"]
-#[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
-mod load;
-#[path = "../cluster/members.rs"]
-#[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
 mod members;
+mod membership;
 mod moments;
 mod partitions;
 mod planned;
 mod planted;
 mod power;
 mod signals;
+#[path = "../skip/mod.rs"]
+mod skip;
 mod slow_disk;
 #[path = "../cluster/support.rs"]
 #[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]

@@ -5,7 +5,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::Cluster;
+use crate::support::{Cluster, until};
+
+/// Looks at what was acknowledged, through one node. That has no older state, and may have no answer: then it is asked
+/// again.
+async fn look(cluster: &Cluster, node: usize, path: &str) {
+    let (mut status, mut stat) = (0, Value::Null);
+    until("a node answers", async || {
+        (status, stat) = cluster.get(node, &format!("/stat?path={path}")).await;
+        !matches!(status, 0 | 503 | 504)
+    })
+    .await;
+    assert_ne!(status, 404, "{path} was acknowledged, and then a node read an older state: {stat}");
+    assert_eq!(status, 200, "{path}: {stat}");
+}
 
 /// Every follower is asked at once for what the leader has just acknowledged.
 #[tokio::test(flavor = "multi_thread")]
@@ -16,13 +29,10 @@ async fn what_was_acknowledged_is_seen_at_every_node() {
     let leader = cluster.leader().await;
     for round in 0..ROUNDS {
         let path = format!("/{round}");
-        let (status, made) = cluster.post(admin, leader, "/mkdir", &json!({"path": path})).await;
+        let (status, made) = cluster.insist(admin, leader, "/mkdir", &json!({"path": path})).await;
         assert_eq!(status, 201, "{made}");
-        let look = async |node: usize| cluster.get(node, &format!("/stat?path={path}")).await;
-        let (one, other) = tokio::join!(look((leader + 1) % 3), look((leader + 2) % 3));
-        for (status, stat) in [one, other] {
-            assert_eq!(status, 200, "{path} was acknowledged, and then a node read an older state: {stat}");
-        }
+        let (one, other) = ((leader + 1) % 3, (leader + 2) % 3);
+        tokio::join!(look(&cluster, one, &path), look(&cluster, other, &path));
     }
 }
 
@@ -39,20 +49,21 @@ async fn a_listing_is_of_one_moment() {
     let admin = &cluster.admin;
     let between = (0..BETWEEN).map(|at| format!("/m{at:03}"));
     let made = between.chain(["/a".to_owned(), "/z".to_owned()]).map(async |path| {
-        let (status, made) = cluster.post(admin, 0, "/mkdir", &json!({"path": path})).await;
+        let (status, made) = cluster.insist(admin, 0, "/mkdir", &json!({"path": path})).await;
         assert_eq!(status, 201, "{made}");
     });
     join_all(made).await;
     let names: Vec<String> = (0..MOVERS).map(|mover| mover.to_string()).collect();
     for name in &names {
-        assert_eq!(cluster.put(admin, 0, &format!("/write?path=/a/{name}"), "x", &[]).await.0, 201);
+        let (status, made) = cluster.insist_put(admin, 0, &format!("/write?path=/a/{name}"), b"x").await;
+        assert_eq!(status, 201, "{made}");
     }
 
     let (done, moves) = (AtomicBool::new(false), AtomicUsize::new(0));
     let movers = names.iter().map(async |name| {
         let mut ends = [format!("/a/{name}"), format!("/z/{name}")];
         while !done.load(Ordering::Relaxed) {
-            let (status, moved) = cluster.post(admin, 0, "/move", &json!({"from": ends[0], "to": ends[1]})).await;
+            let (status, moved) = cluster.insist(admin, 0, "/move", &json!({"from": ends[0], "to": ends[1]})).await;
             assert_eq!(status, 200, "{moved}");
             ends.reverse();
             moves.fetch_add(1, Ordering::Relaxed);

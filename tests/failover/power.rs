@@ -39,7 +39,7 @@ async fn the_power_of_all_machines_is_cut_at_once_and_nothing_acknowledged_is_lo
             disks.remount(*disk);
         }
         cluster.start_all();
-        cluster.wait_ready().await;
+        cluster.wait_ready_after("a power cut").await;
         // The account and its token were acknowledged before all else. Without them no client would get on.
         let (status, answer) = cluster.get(0, "/all?limit=1").await;
         assert_ne!(status, 401, "what was acknowledged is gone, the first account: {answer}");

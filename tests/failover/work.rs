@@ -153,14 +153,16 @@ impl Work {
         };
         println!("{} requests checked in {} ms", ops.len(), checked.as_millis());
         violations.extend(std::mem::take(&mut *lock(&shared.wrong)));
-        if !violations.is_empty() {
-            let mut text = format!("seed {}: the history is kept in {}", shared.seed, shared.record.keep().display());
+        let kept = (!violations.is_empty()).then(|| shared.record.keep());
+        if let Some(kept) = &kept {
+            let mut text = format!("seed {}: the history is kept in {}", shared.seed, kept.display());
             let _ = write!(text, " (places are {}/GROUP-NUMBER)", shared.root);
             violations.push(text);
         }
         let acknowledged = |outcome: &Outcome| outcome.is_success();
         Report {
             violations,
+            kept,
             failed: std::mem::take(&mut *lock(&shared.failed)),
             outages: shared.outages(stopped_at),
             acknowledged: ops.iter().filter(|op| op.act.changes() && acknowledged(&op.outcome)).count(),

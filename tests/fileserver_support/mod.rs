@@ -32,11 +32,11 @@ use ringmaster::protocol::registration::{
 };
 use ringmaster::protocol::secret::ClusterSecret;
 use sha2::Digest;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 pub const CLUSTER: ClusterId = ClusterId(0xc1);
-pub const DEADLINE: Duration = Duration::from_secs(20);
+/// How long a condition may take to come true. Generous: machines are shared.
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub fn secret() -> ClusterSecret {
     ClusterSecret::from_bytes([42; 32])
@@ -303,6 +303,29 @@ pub fn temporary_files(data_dir: &Path) -> usize {
     std::fs::read_dir(data_dir.join("tmp")).expect("the directory is there").count()
 }
 
+/// A temporary directory. A server that is dropped, and not stopped, writes where it was into it at that moment, and would
+/// leave it behind.
+pub struct TempDir(tempfile::TempDir);
+
+impl TempDir {
+    pub fn new() -> std::io::Result<Self> {
+        tempfile::TempDir::new().map(Self)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + DEADLINE;
+        while std::fs::remove_dir_all(self.path()).is_err() && self.path().exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 /// A directory and one server.
 pub struct Single {
     pub directory: Directory,
@@ -419,8 +442,8 @@ pub fn damage_reports(directory: &Directory, blob_id: BlobId) -> Vec<InventoryRe
 
 /// A number that a server tells Prometheus.
 pub async fn metric(url: &str, name: &str) -> u64 {
-    let answer = reqwest::get(format!("{url}/metrics")).await.expect("an answer");
-    let text = answer.text().await.expect("text");
+    let asked = async { reqwest::get(format!("{url}/metrics")).await?.text().await };
+    let text = tokio::time::timeout(DEADLINE, asked).await.expect("in time").expect("an answer");
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("ringmaster_fileserver_{name} ")));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
 }

@@ -15,8 +15,11 @@ use ringmaster::domain::plant::{self, Plant};
 
 /// How directory nodes and file servers are told.
 const VARIABLE: &str = "RINGMASTER__TEST__PLANT";
-/// Far more than any of these tests takes.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// How sizes of tests are given. A planted bug is caught at the smallest.
+const SIZES: &str = "RINGMASTER_TEST_";
+const SEED: &str = "RINGMASTER_TEST_SEED";
+/// Far more than any of these tests takes, which may wait several times for as long as they wait for one condition.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Of what a failed test printed, as much as is shown.
 const SHOWN: usize = 4_000;
 
@@ -51,7 +54,13 @@ pub fn expect_caught(bug: Plant, name: &str, complaints: &[&str]) {
 
 fn run(bug: Plant, name: &str, output: &File) -> ExitStatus {
     let handle = || Stdio::from(output.try_clone().expect("a handle of it"));
-    let mut child = Command::new(std::env::current_exe().expect("this binary has a path"))
+    let mut command = Command::new(std::env::current_exe().expect("this binary has a path"));
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with(SIZES) && variable != SEED {
+            command.env_remove(variable);
+        }
+    }
+    let mut child = command
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(VARIABLE, bug.name())
         .env_remove("PROPTEST_CASES")

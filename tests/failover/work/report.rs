@@ -1,12 +1,15 @@
 //! What came of a run.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::history::Moment;
 
 pub(crate) struct Report {
     pub(crate) violations: Vec<String>,
+    /// Where the history is, if there are any.
+    pub(crate) kept: Option<PathBuf>,
     /// Requests that failed with the client of the command line, other than by design.
     pub(crate) failed: Vec<String>,
     /// Sorted, the shortest first.
