@@ -134,7 +134,7 @@ impl Directory {
     ) -> Result<(), Failure> {
         let node = self.node_for(request, attempts.remaining()).await;
         let limit = self.wire.limits.answer.min(attempts.remaining()).max(Duration::from_millis(1));
-        let fetched = match self.wire.attempt(&node, request, limit, false).await {
+        let fetched = match self.wire.attempt(&node, request, limit, 0).await {
             Ok(response) => landing.take(&node.url, response, self.wire.limits.stall).await,
             Err(failure) => Err(failure),
         };

@@ -203,7 +203,7 @@ impl Directory {
 
     async fn probe(&self, path: &'static str) -> Result<(), ClientError> {
         let node = self.wire.nodes.choose(false);
-        match self.whole_attempt(&node, &Request::get(path).anonymous(), self.wire.limits.answer, false).await {
+        match self.whole_attempt(&node, &Request::get(path).anonymous(), self.wire.limits.answer, 0).await {
             Ok(_) => Ok(()),
             Err(Failure::Final(error)) => Err(error),
             Err(Failure::Unreachable { cause } | Failure::NotNow { cause, .. } | Failure::Unknown { cause, .. }) => {

@@ -113,7 +113,7 @@ impl Directory {
             let node = self.node_for(request, attempts.remaining()).await;
             let began = Instant::now();
             let limit = self.wire.limits.answer.min(attempts.remaining()).max(Duration::from_millis(1));
-            let attempt = self.whole_attempt(&node, request, limit, attempts.failed() > 0).await;
+            let attempt = self.whole_attempt(&node, request, limit, attempts.broken()).await;
             let failure = match self.wire.noted(&node, attempt) {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
@@ -135,9 +135,9 @@ impl Directory {
         node: &Chosen,
         request: &Request,
         limit: Duration,
-        repeated: bool,
+        breaks: u32,
     ) -> Result<Answer, Failure> {
-        let response = self.wire.attempt(node, request, limit, repeated).await?;
+        let response = self.wire.attempt(node, request, limit, breaks).await?;
         Answer::read(&node.url, response, limit).await
     }
 
@@ -159,7 +159,7 @@ impl Directory {
                 return;
             }
             let node = self.wire.nodes.choose(false);
-            match self.whole_attempt(&node, &Request::get("/cluster"), left, false).await {
+            match self.whole_attempt(&node, &Request::get("/cluster"), left, 0).await {
                 Ok(answer) => {
                     let Ok(cluster) = answer.json::<Cluster>() else { return };
                     self.wire.nodes.learn(&node, &cluster);

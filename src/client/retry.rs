@@ -71,6 +71,7 @@ pub(super) struct Attempts<'a> {
     started: Instant,
     deadline: Instant,
     failed: u32,
+    broken: u32,
     extensions: u32,
     /// The key of the change, nothing for a call that changes nothing.
     key: Option<String>,
@@ -84,15 +85,16 @@ impl<'a> Attempts<'a> {
     pub(super) fn new(limits: &'a Limits, clock: &'a SharedClock, key: Option<String>) -> Self {
         let started = Instant::now();
         let deadline = started + limits.retry_for;
-        Self { limits, clock, started, deadline, failed: 0, extensions: 0, key, unknown: false, said: None }
+        Self { limits, clock, started, deadline, failed: 0, broken: 0, extensions: 0, key, unknown: false, said: None }
     }
 
     pub(super) fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    pub(super) const fn failed(&self) -> u32 {
-        self.failed
+    /// How many attempts ended without an answer of the node.
+    pub(super) const fn broken(&self) -> u32 {
+        self.broken
     }
 
     /// An attempt moved a body for `spent`: that time is given back, a bounded number of times.
@@ -114,6 +116,7 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// When there is none: the failure is final, or the deadline is near.
     pub(super) async fn after(&mut self, failure: Failure) -> Result<(), ClientError> {
+        self.broken += u32::from(failure.is_silence());
         // What an attempt that ran out of time says about the reason is nothing.
         if let Failure::NotNow { code, .. } = &failure {
             self.said = *code;
