@@ -109,6 +109,36 @@ async fn the_others_went_on(work: Work, cluster: &Cluster, label: &str) {
     report.expect_no_failed_request();
 }
 
+/// Has the fault happen to the first node while it follows, and while it leads. `fault` lasts until the disk is well
+/// again, and says whether the node led when it ended: where leadership went elsewhere before that, it happens again.
+async fn happens_in_both_roles(
+    cluster: &mut Cluster,
+    work: &Work,
+    mut fault: impl AsyncFnMut(&mut Cluster, bool) -> bool,
+) {
+    for leads in [false, true] {
+        for attempt in 1.. {
+            work.goes_on().await;
+            crown(cluster, leads).await;
+            work.mark();
+            let led = fault(cluster, leads).await;
+            it_is_back(cluster, work).await;
+            if led == leads {
+                break;
+            }
+            assert!(attempt < ATTEMPTS, "leadership never stays where it is wanted");
+        }
+    }
+}
+
+/// Without the first node.
+async fn the_others_go_on(work: &Work) {
+    work.mark();
+    for _ in 0..3 {
+        work.goes_on().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_ends_its_node_with_advice_and_the_others_go_on() {
     let Some(disks) = Disks::make(1, 64) else { return };
@@ -117,34 +147,23 @@ async fn a_full_disk_ends_its_node_with_advice_and_the_others_go_on() {
     let data = cluster.nodes[VICTIM].data.display().to_string();
     let full = "No space left on device";
     let advice = [&*data, full, "The disk is full: make room on it (`df -h`", "start this node"];
-    for leads in [false, true] {
-        for attempt in 1.. {
-            work.goes_on().await;
-            crown(&cluster, leads).await;
-            work.mark();
-            let before = cluster.nodes[VICTIM].log_text().len();
-            disks.fill(0, 64 << 10);
-            let swelling = swell(&cluster);
-            let led = dies_as_leader(&cluster, leads, before, full).await;
-            ended_with(&mut cluster, before, &advice).await;
-            swelling.iter().for_each(JoinHandle::abort);
-            work.mark();
-            for _ in 0..3 {
-                work.goes_on().await;
-            }
-            // As long as nothing has changed it says the same again, and does no harm.
-            let before = cluster.nodes[VICTIM].log_text().len();
-            cluster.nodes[VICTIM].start();
-            ended_with(&mut cluster, before, &advice).await;
-            disks.empty(0);
-            expect_sound(&disks.data(0));
-            it_is_back(&mut cluster, &work).await;
-            if led == leads {
-                break;
-            }
-            assert!(attempt < ATTEMPTS, "leadership never stays where it is wanted");
-        }
-    }
+    happens_in_both_roles(&mut cluster, &work, async |cluster, leads| {
+        let before = cluster.nodes[VICTIM].log_text().len();
+        disks.fill(0, 64 << 10);
+        let swelling = swell(cluster);
+        let led = dies_as_leader(cluster, leads, before, full).await;
+        ended_with(cluster, before, &advice).await;
+        swelling.iter().for_each(JoinHandle::abort);
+        the_others_go_on(&work).await;
+        // As long as nothing has changed it says the same again, and does no harm.
+        let before = cluster.nodes[VICTIM].log_text().len();
+        cluster.nodes[VICTIM].start();
+        ended_with(cluster, before, &advice).await;
+        disks.empty(0);
+        expect_sound(&disks.data(0));
+        led
+    })
+    .await;
     the_others_went_on(work, &cluster, "a disk of 64 MiB that fills up").await;
     drop(cluster); // Before its disk.
 }
@@ -156,27 +175,16 @@ async fn a_disk_that_fails_ends_its_node_with_advice_and_the_others_go_on() {
     let work = Work::begin(&cluster, CLIENTS).await;
     let data = cluster.nodes[VICTIM].data.display().to_string();
     let fails = "Input/output error";
-    for leads in [false, true] {
-        for attempt in 1.. {
-            work.goes_on().await;
-            crown(&cluster, leads).await;
-            work.mark();
-            let before = cluster.nodes[VICTIM].log_text().len();
-            disks.cut(&[0]); // To those that use it: every write and sync fails with EIO from now on.
-            let led = dies_as_leader(&cluster, leads, before, fails).await;
-            ended_with(&mut cluster, before, &[&data, fails, "check it (dmesg, df)"]).await;
-            work.mark();
-            for _ in 0..3 {
-                work.goes_on().await;
-            }
-            disks.remount(0);
-            it_is_back(&mut cluster, &work).await;
-            if led == leads {
-                break;
-            }
-            assert!(attempt < ATTEMPTS, "leadership never stays where it is wanted");
-        }
-    }
+    happens_in_both_roles(&mut cluster, &work, async |cluster, leads| {
+        let before = cluster.nodes[VICTIM].log_text().len();
+        disks.cut(&[0]); // To those that use it: every write and sync fails with EIO from now on.
+        let led = dies_as_leader(cluster, leads, before, fails).await;
+        ended_with(cluster, before, &[&data, fails, "check it (dmesg, df)"]).await;
+        the_others_go_on(&work).await;
+        disks.remount(0);
+        led
+    })
+    .await;
     the_others_went_on(work, &cluster, "a disk that fails").await;
     drop(cluster); // Before its disk.
 }

@@ -270,11 +270,17 @@ async fn wait_for_cluster(node: &Arc<Node>, forming: &Forming) -> anyhow::Result
             Round::AllEmpty if forming.is_first() && !node.join => {
                 let (id, saver) = (ClusterId(node.clock.random_u128()), Arc::clone(node));
                 let save = move || {
-                    saver.change_identity(|identity| {
-                        // Another cluster may have added this node in the meantime.
-                        let formed = Formed { id, members: saver.members.clone() };
-                        let cluster = identity.cluster.clone().or(Some(formed));
-                        Ok(Identity { cluster, ..identity.clone() })
+                    saver.change_identity(|identity| match &identity.cluster {
+                        // It must not form that one a second time.
+                        Some(formed) => Err(format!(
+                            "node {} was told of cluster {} while it formed its own: write the same [[cluster.members]] in \
+                             the configurations of all members, empty its data_dir and start it again",
+                            identity.node_id, formed.id
+                        )),
+                        None => {
+                            let formed = Formed { id, members: saver.members.clone() };
+                            Ok(Identity { cluster: Some(formed), ..identity.clone() })
+                        }
                     })
                 };
                 let saved = tokio::task::spawn_blocking(save).await.context("writing the identity failed")?;
