@@ -133,7 +133,7 @@ impl Directory {
         landing: &mut Landing<'_>,
     ) -> Result<(), Failure> {
         let node = self.node_for(request, attempts.remaining()).await;
-        let limit = self.wire.limits.answer.min(attempts.remaining()).max(Duration::from_millis(1));
+        let limit = attempts.limit();
         let fetched = match self.wire.attempt(&node, request, limit, 0).await {
             Ok(response) => landing.take(&node.url, response, self.wire.limits.stall).await,
             Err(failure) => Err(failure),

@@ -112,7 +112,7 @@ impl Directory {
         loop {
             let node = self.node_for(request, attempts.remaining()).await;
             let began = Instant::now();
-            let limit = self.wire.limits.answer.min(attempts.remaining()).max(Duration::from_millis(1));
+            let limit = attempts.limit();
             let attempt = self.whole_attempt(&node, request, limit, attempts.broken()).await;
             let failure = match self.wire.noted(&node, attempt) {
                 Ok(answer) => return Ok(answer),

@@ -135,7 +135,7 @@ impl Directory {
         }
 
         let node = self.node_for(&request, attempts.remaining()).await;
-        let limit = self.wire.limits.answer.min(attempts.remaining()).max(std::time::Duration::from_millis(1));
+        let limit = attempts.limit();
         let result = match self.wire.attempt(&node, &request, limit, 0).await {
             Ok(response) => self.stream(&node.url, response, options, received, to).await,
             Err(failure) => Err(failure),

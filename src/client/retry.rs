@@ -92,6 +92,11 @@ impl<'a> Attempts<'a> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
+    /// How long the next attempt may take, where it moves no bytes.
+    pub(super) fn limit(&self) -> Duration {
+        self.limits.answer.min(self.remaining()).max(Duration::from_millis(1))
+    }
+
     /// How many attempts ended without an answer of the node.
     pub(super) const fn broken(&self) -> u32 {
         self.broken
