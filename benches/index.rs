@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use ringmaster::clock::SharedClock;
 use ringmaster::consensus::{Handle, Member, Options, PeerService, Tuning};
-use ringmaster::domain::command::{NewContent, PathRef, Policy, Receipt};
+use ringmaster::domain::terms::{NewContent, PathRef, Policy, Receipt};
 use ringmaster::domain::{BlobId, Command as Change, CopyId, FilePath, NodeId, Outcome, Proposal, ServerUuid, Sha256};
 use ringmaster::protocol::secret::ClusterSecret;
 

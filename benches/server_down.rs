@@ -20,10 +20,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use ringmaster::clock::SharedClock;
 use ringmaster::consensus::{Handle, Member, Options, PeerService, Tuning};
-use ringmaster::domain::command::{NewContent, PathRef, Policy, Receipt};
+use ringmaster::domain::terms::{NewContent, PathRef, Policy, Receipt};
 use ringmaster::domain::{
     BlobId, ClusterTime, Command, CopyId, Epoch, FilePath, NodeId, Outcome, Overlay, Proposal, ReadStore, ServerId,
-    ServerUuid, Sha256, Stamped, UserId, WallTime, apply, query,
+    ServerUuid, Sha256, Stamped, UserId, WallTime, apply, command, query,
 };
 use ringmaster::protocol::secret::ClusterSecret;
 
@@ -122,7 +122,7 @@ impl Subject {
     /// Applies the death and the return of server 1 to the state on the disk, and throws both away.
     async fn rehearse(&mut self, counts: bool) {
         let measured = self.handle.read_local(|store| {
-            let death = Command::ServerDown { server_id: ServerId(1), epoch: Epoch(1) };
+            let death = Command::ServerDown(command::ServerDown { server_id: ServerId(1), epoch: Epoch(1) });
             let now = query::cluster_time(store)?.plus_ms(1);
             let mut overlay = Overlay::new(store);
             let down = timed(&mut overlay, now, death)?;
@@ -141,7 +141,8 @@ impl Subject {
     /// In earnest, once.
     async fn die(&mut self) {
         let start = Instant::now();
-        propose(&self.handle, Command::ServerDown { server_id: ServerId(1), epoch: Epoch(1) }).await;
+        propose(&self.handle, Command::ServerDown(command::ServerDown { server_id: ServerId(1), epoch: Epoch(1) }))
+            .await;
         self.committed = start.elapsed();
         let known = self.handle.read_local(|store: &dyn ReadStore| query::server(store, ServerId(1))).await;
         let server = known.expect("the state can be read").expect("it is known");
@@ -159,14 +160,14 @@ fn timed(overlay: &mut Overlay<'_>, at: ClusterTime, command: Command) -> Result
 }
 
 fn registration(server: u64) -> Command {
-    Command::RegisterServer {
+    Command::RegisterServer(command::RegisterServer {
         uuid: ServerUuid(server.into()),
         url: format!("http://127.0.0.1:{server}"),
         zone: "a".to_owned(),
         capacity: u64::MAX / 8,
         last: None,
         next: None,
-    }
+    })
 }
 
 struct NoCalls;
@@ -200,7 +201,7 @@ async fn fill(dir: &Path, files: u64) -> Handle {
     let handle = Handle::start(options, Arc::new(NoCalls)).await.expect("the node starts");
     let mut status = handle.watch();
     status.wait_for(|status| status.ready && status.leader.is_some()).await.expect("the node leads");
-    let signup = Command::Signup { username: "bench".to_owned(), password_hash: "none".to_owned() };
+    let signup = Command::Signup(command::Signup { username: "bench".to_owned(), password_hash: "none".to_owned() });
     let Outcome::User { user_id: user, .. } = propose(&handle, signup).await else { panic!("no account") };
     for server in 1..=SERVERS {
         propose(&handle, registration(server)).await;
@@ -242,7 +243,11 @@ fn write(user: UserId, file: u64, received_at: ClusterTime) -> Command {
         content_type: "application/octet-stream".to_owned(),
         receipts: vec![receipt(1), receipt(2)],
     };
-    Command::Write { user, at: PathRef { owner: None, path: FilePath::parse(&path).expect("a path") }, content }
+    Command::Write(command::Write {
+        user,
+        at: PathRef { owner: None, path: FilePath::parse(&path).expect("a path") },
+        content,
+    })
 }
 
 async fn propose(handle: &Handle, command: Command) -> Outcome {

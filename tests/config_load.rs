@@ -103,7 +103,7 @@ fn the_files_of_the_design_load() {
     assert_eq!(config.http.write_routing, WriteRouting::Redirect);
     assert_eq!(config.limits.max_file_bytes, 5 << 40);
     assert_eq!(config.raft.sync_delay, Duration::ZERO);
-    assert_eq!(config.bootstrap_policy(), ringmaster::domain::command::Policy::default());
+    assert_eq!(config.bootstrap_policy(), ringmaster::domain::terms::Policy::default());
 
     let file = File::new(FILE_SERVER);
     let config = file.file_server(&[], &[]).expect("valid");

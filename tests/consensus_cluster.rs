@@ -10,10 +10,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ringmaster::clock::SharedClock;
 use ringmaster::consensus::{Handle, Member, Options, PeerService, ProposeError, Tuning};
-use ringmaster::domain::command::{Operation, PathRef, Policy};
+use ringmaster::domain::terms::{Operation, PathRef, Policy};
 use ringmaster::domain::{
     Answer, Command, FilePath, MemoryStore, NodeId, Outcome, Proposal, RejectionKind, Sha256, Store, Table, UserId,
-    check, query,
+    check, command, query,
 };
 use ringmaster::protocol::secret::ClusterSecret;
 
@@ -72,7 +72,7 @@ async fn leader<'a>(nodes: impl Iterator<Item = &'a Handle> + Clone) -> NodeId {
 }
 
 fn signup(name: &str) -> Proposal {
-    let command = Command::Signup { username: name.into(), password_hash: "$argon2id$".into() };
+    let command = Command::Signup(command::Signup { username: name.into(), password_hash: "$argon2id$".into() });
     Proposal { operation: None, command }
 }
 
@@ -81,7 +81,10 @@ fn mkdir(user: UserId, path: &str) -> Proposal {
     fingerprint[..8].copy_from_slice(&(path.len() as u64).to_be_bytes());
     Proposal {
         operation: Some(Operation { user, id: format!("make {path}"), fingerprint: Sha256(fingerprint) }),
-        command: Command::Mkdir { user, at: PathRef { owner: None, path: FilePath::parse(path).unwrap() } },
+        command: Command::Mkdir(command::Mkdir {
+            user,
+            at: PathRef { owner: None, path: FilePath::parse(path).unwrap() },
+        }),
     }
 }
 

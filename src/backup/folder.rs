@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::format::Head;
 use super::index::Index;
 use super::{damaged, sync_dir};
-use crate::domain::{BlobId, Table, backup};
+use crate::domain::{BlobId, Table, restored};
 
 /// Names in `tmp/`; the others there are of blobs.
 const INDEX: &str = "index";
@@ -344,7 +344,7 @@ impl Folder {
             let mut wanted = HashSet::new();
             for index in &kept {
                 index.each(Table::Entries, |_, value| {
-                    if let Some((_, content)) = backup::file(value)?
+                    if let Some((_, content)) = restored::file(value)?
                         && mine(content.blob_id)
                     {
                         wanted.insert(content.blob_id);
@@ -369,7 +369,7 @@ impl Folder {
     fn has_all(&self, index: &Index, there: &mut HashSet<BlobId>) -> anyhow::Result<bool> {
         let mut all = true;
         index.each(Table::Entries, |_, value| {
-            let Some((_, content)) = backup::file(value)?.filter(|_| all) else { return Ok(()) };
+            let Some((_, content)) = restored::file(value)?.filter(|_| all) else { return Ok(()) };
             let blob = content.blob_id;
             if there.contains(&blob) {
                 return Ok(());

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
 use crate::domain::store::Row;
-use crate::domain::{Fault, ReadStore, SCHEMA_VERSION, Sha256, Table, backup};
+use crate::domain::{Fault, ReadStore, Schema, Sha256, Table, restored};
 
 pub(super) const MAGIC: &[u8; 8] = b"RMindex1";
 pub(super) const HEAD: u8 = 1;
@@ -132,7 +132,7 @@ impl Writer<'_> {
                     continue;
                 }
                 self.rows += 1;
-                if table == Table::Entries && backup::file(value)?.is_some() {
+                if table == Table::Entries && restored::file(value)?.is_some() {
                     self.files += 1;
                 }
                 for part in [key, value] {
@@ -235,11 +235,13 @@ pub(super) fn read_head(frame: &Frame) -> Result<Head, String> {
     if head.format != FORMAT {
         return Err(format!("its format is {}, this release reads {FORMAT}: use a newer one", head.format));
     }
-    if head.schema_version > SCHEMA_VERSION {
+    if head.schema_version > Schema::NEWEST.0 {
         // Fields that are not known here would be lost without a word.
         return Err(format!(
-            "its rows are of schema {}, this release knows {SCHEMA_VERSION}: use release {} or a newer one",
-            head.schema_version, head.release
+            "its rows are of schema {}, this release knows {}: use release {} or a newer one",
+            head.schema_version,
+            Schema::NEWEST,
+            head.release
         ));
     }
     Ok(head)

@@ -167,7 +167,7 @@ fn an_index_of_a_newer_schema_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("7.idx");
     let mut bytes = Vec::new();
-    let newer = Head { schema_version: crate::domain::SCHEMA_VERSION + 1, ..head() };
+    let newer = Head { schema_version: crate::domain::Schema::NEWEST.0 + 1, ..head() };
     write_index(&store(), &newer, &mut |piece| {
         bytes.extend(piece);
         Ok(())

@@ -14,7 +14,7 @@ use super::damaged;
 use super::folder::{Folder, log_entry};
 use super::index::Index;
 use crate::domain::check::Violation;
-use crate::domain::{BlobId, FileId, Sha256, Table, backup, check, query};
+use crate::domain::{BlobId, FileId, Sha256, Table, check, query, restored};
 
 /// Ids of blobs that are known to be right: beyond so many a blob that several indexes name is read again.
 const REMEMBERED: usize = 4_000_000;
@@ -90,7 +90,7 @@ pub fn verify_index(folder: &Folder, index: &Index, known: &mut Named, seen: &Se
     let (mut bytes, mut files) = (0_u64, 0);
     let (mut faults, mut damaged_files) = (Vec::new(), BTreeSet::new());
     index.each(Table::Entries, |_, value| {
-        let Some((file_id, content)) = backup::file(value).map_err(|fault| damaged(path, fault.0))? else {
+        let Some((file_id, content)) = restored::file(value).map_err(|fault| damaged(path, fault.0))? else {
             return Ok(());
         };
         files += 1;

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::index::Index;
 use crate::domain::rows::Content;
-use crate::domain::{FileId, Table, backup};
+use crate::domain::{FileId, Table, restored};
 
 /// A file as an index has it.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub fn files(index: Arc<Index>, ahead: usize) -> mpsc::Receiver<anyhow::Result<N
     let (sender, receiver) = mpsc::channel(ahead);
     tokio::task::spawn_blocking(move || {
         let walked = index.each(Table::Entries, |_, value| {
-            if let Some((file_id, content)) = backup::file(value)? {
+            if let Some((file_id, content)) = restored::file(value)? {
                 let file = NamedFile { file_id, content, row: value.to_vec() };
                 sender.blocking_send(Ok(file)).map_err(|_| anyhow::anyhow!("nobody asks for files any more"))?;
             }

@@ -20,8 +20,8 @@ pub use sources::environment;
 pub use values::BaseUrl;
 
 use crate::domain::NodeId;
-use crate::domain::command::Policy;
 use crate::domain::plant::Plant;
+use crate::domain::terms::Policy;
 
 /// Everything that is wrong with a configuration, one line each; a line names the key, where it was set, and what
 /// to do.

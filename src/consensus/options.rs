@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::SharedClock;
 use crate::domain::NodeId;
-use crate::domain::command::Policy;
+use crate::domain::terms::Policy;
 use crate::protocol::secret::ClusterSecret;
 
 /// What a directory node's consensus is started with.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::error::ApiResult;
 use super::node::{App, Node};
 use crate::client::blobs::{BlobError, ServerAddress};
-use crate::domain::command::MAX_COPIES_LISTED;
-use crate::domain::{Command, CopyAt, Outcome, Proposal};
+use crate::domain::terms::MAX_COPIES_LISTED;
+use crate::domain::{Command, CopyAt, Outcome, Proposal, command};
 
 /// How a copy showed that something is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Node {
     pub(crate) async fn report_copies(&self, copies: &[CopyAt]) -> ApiResult<u32> {
         let mut rows = 0;
         for batch in copies.chunks(MAX_COPIES_LISTED) {
-            let reported = self.propose_rows(Command::Report { copies: batch.to_vec() }).await?;
+            let reported = self.propose_rows(Command::Report(command::Report { copies: batch.to_vec() })).await?;
             self.counters.damaged_copies.inc_by(u64::from(reported));
             if reported > 0 {
                 let (server_id, first) = (batch[0].server_id, batch[0].blob_id);
@@ -83,7 +83,7 @@ impl Node {
     pub(crate) async fn condemn_copies(&self, copies: &[CopyAt]) -> ApiResult<u32> {
         let mut rows = 0;
         for batch in copies.chunks(MAX_COPIES_LISTED) {
-            let condemned = self.propose_rows(Command::Condemn { copies: batch.to_vec() }).await?;
+            let condemned = self.propose_rows(Command::Condemn(command::Condemn { copies: batch.to_vec() })).await?;
             self.counters.orphans.inc_by(u64::from(condemned));
             if condemned > 0 {
                 let (server_id, first) = (batch[0].server_id, batch[0].blob_id);

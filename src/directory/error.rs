@@ -65,6 +65,7 @@ impl From<Rejection> for ApiError {
             RejectionKind::NoFileServer => Code::NoFileServer,
             RejectionKind::StorageFull => Code::StorageFull,
             RejectionKind::Restoring => Code::Restoring,
+            RejectionKind::Astray => Code::DataCorrupt,
             RejectionKind::StaleReceipt | RejectionKind::StaleState => {
                 return Self::new(Code::NoFileServer, "the file servers changed during the request: send it again")
                     .because(rejection.detail);

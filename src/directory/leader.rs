@@ -16,7 +16,7 @@ use super::node::App;
 use super::replication::Shift;
 use crate::domain::query;
 use crate::domain::rows::ServerState;
-use crate::domain::{Command, Proposal, ServerId};
+use crate::domain::{Command, Proposal, ServerId, command};
 
 /// How often the state is looked at. Locks and sessions end this much late at the most, on top of their time.
 const TICK: Duration = Duration::from_millis(250);
@@ -77,7 +77,8 @@ async fn note_full_servers(node: &App) -> anyhow::Result<()> {
     for server in servers.iter().filter(|server| server.state == ServerState::Up) {
         let Some(full) = node.fullness(server.server_id, server.full) else { continue };
         if full != server.full {
-            let command = Command::ServerFull { server_id: server.server_id, epoch: server.epoch, full };
+            let command =
+                Command::ServerFull(command::ServerFull { server_id: server.server_id, epoch: server.epoch, full });
             tracing::info!(server_id = %server.server_id, full, "file server crossed its limit of free space");
             if let Err(rejection) = node.handle().propose(Proposal { operation: None, command }).await? {
                 tracing::debug!(server_id = %server.server_id, reason = rejection.detail, "it has changed meanwhile");

@@ -22,10 +22,11 @@ use super::placement::Placed;
 use super::transfer::replay::Replay;
 use super::transfer::upload::{Upload, UploadError, discard, upload};
 use crate::client::blobs::{BlobError, ServerAddress, StoredCopy};
-use crate::domain::command::{FileRef, LockProof, NewContent, Operation, PathRef, Precondition, Receipt};
 use crate::domain::query;
+use crate::domain::terms::{FileRef, LockProof, NewContent, Operation, PathRef, Precondition, Receipt};
 use crate::domain::{
-    Answer, BlobId, ClusterTime, Command, CopyId, Outcome, Proposal, Rejection, RejectionKind, ServerId, Sha256, UserId,
+    Answer, BlobId, ClusterTime, Command, CopyId, Outcome, Proposal, Rejection, RejectionKind, ServerId, Sha256,
+    UserId, command,
 };
 use crate::protocol::problem::Code;
 
@@ -62,9 +63,11 @@ impl Change {
     /// The command that gives the file this content.
     pub(crate) fn command(&self, user: UserId, content: NewContent) -> Command {
         match self.clone() {
-            Self::Write { at } => Command::Write { user, at, content },
-            Self::Update { file, precondition, lock } => Command::Update { user, file, content, precondition, lock },
-            Self::Restore { backup, row } => Command::RestoreFile { backup, row, content },
+            Self::Write { at } => Command::Write(command::Write { user, at, content }),
+            Self::Update { file, precondition, lock } => {
+                Command::Update(command::Update { user, file, content, precondition, lock })
+            }
+            Self::Restore { backup, row } => Command::RestoreFile(command::RestoreFile { backup, row, content }),
         }
     }
 }

@@ -1,81 +1,102 @@
 //! What `apply` and the queries answer. A rejection is a normal, replicated answer; a fault (`store::Fault`) is none.
 
+use super::record::Record;
+use super::record::declare::{choice, numbered, record};
 use super::{
-    BlobId, ClusterTime, CopyId, Epoch, Fence, FileId, FilePath, Permission, ServerId, Sha256, UserId, Version,
+    BlobId, ClusterTime, CopyId, Epoch, Fault, Fence, FileId, FilePath, Permission, ServerId, Sha256, UserId, Version,
     WallTime,
 };
 
 /// What a proposal came to.
 pub type Answer = Result<Outcome, Rejection>;
 
-/// What a command did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Done,
-    User {
-        user_id: UserId,
-        username: String,
-        admin: bool,
-    },
-    Session {
-        expires_at: WallTime,
-    },
-    Stat(Box<Stat>),
-    Granted {
-        file_id: FileId,
-        username: String,
-        permission: Permission,
-    },
-    Locked {
-        file_id: FileId,
-        fence: Fence,
-        expires_at: WallTime,
-    },
-    Server {
-        server_id: ServerId,
-        epoch: Epoch,
-    },
-    /// How many rows were worked off, and whether more are due.
-    Progress {
-        rows: u32,
-        more: bool,
-    },
-    /// Which changes of a `Rehome` took no effect, by their position.
-    Rehomed {
-        refused: Vec<u32>,
-    },
+/// The bytes in which a leader sends an answer to the follower that forwarded the proposal.
+pub fn encode_answer(answer: &Answer) -> Vec<u8> {
+    answer.to_bytes()
 }
 
-/// Why a command changed nothing, or a query shows nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    pub kind: RejectionKind,
-    /// One sentence for the user that says what to do next. Never a secret.
-    pub detail: String,
+/// # Errors
+/// When the bytes are none of ours.
+pub fn decode_answer(bytes: &[u8]) -> Result<Answer, Fault> {
+    Answer::from_bytes(bytes)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RejectionKind {
-    InvalidRequest,
-    InvalidPath,
-    Unauthenticated,
-    Forbidden,
-    NotFound,
-    AlreadyExists,
-    NotEmpty,
-    VersionConflict,
-    IdempotencyKeyReused,
-    Locked,
-    TooManyRequests,
-    NoFileServer,
-    StorageFull,
-    /// A receipt names a copy that does not count (any more): the node heals this by itself (renews the
-    /// receipt or copies anew) and proposes again. Never stored under an operation, never shown to a user.
-    StaleReceipt,
-    /// A conditional change of the leader's own job met another state. Never stored, never shown.
-    StaleState,
-    /// The cluster is being restored from a backup. Never stored: the same request is right afterwards.
-    Restoring,
+choice! {
+    /// What a command did.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum Outcome as "outcome" {
+        Done = 2,
+        User {
+            user_id: UserId = 1,
+            username: String = 2,
+            admin: bool = 3,
+        } = 3,
+        Session {
+            expires_at: WallTime = 1,
+        } = 4,
+        Stat(Box<Stat>) = 5,
+        Granted {
+            file_id: FileId = 1,
+            username: String = 2,
+            permission: Permission = 3,
+        } = 6,
+        Locked {
+            file_id: FileId = 1,
+            fence: Fence = 2,
+            expires_at: WallTime = 3,
+        } = 7,
+        Server {
+            server_id: ServerId = 1,
+            epoch: Epoch = 2,
+        } = 8,
+        /// How many rows were worked off, and whether more are due.
+        Progress {
+            rows: u32 = 1,
+            more: bool = 2,
+        } = 9,
+        /// Which changes of a `Rehome` took no effect, by their position.
+        Rehomed {
+            refused: Vec<u32> = 1,
+        } = 10,
+    }
+}
+
+record! {
+    /// Why a command changed nothing, or a query shows nothing.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Rejection as "rejection" {
+        pub kind: RejectionKind = 1,
+        /// One sentence for the user that says what to do next. Never a secret.
+        pub detail: String = 2,
+    }
+}
+
+numbered! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum RejectionKind as "rejection" {
+        InvalidRequest = 1,
+        InvalidPath = 2,
+        Unauthenticated = 3,
+        Forbidden = 4,
+        NotFound = 5,
+        AlreadyExists = 6,
+        NotEmpty = 7,
+        VersionConflict = 8,
+        IdempotencyKeyReused = 9,
+        Locked = 10,
+        TooManyRequests = 11,
+        NoFileServer = 12,
+        StorageFull = 13,
+        /// A receipt names a copy that does not count (any more): the node heals this by itself (renews the
+        /// receipt or copies anew) and proposes again. Never stored under an operation, never shown to a user.
+        StaleReceipt = 14,
+        /// A conditional change of the leader's own job met another state. Never stored, never shown.
+        StaleState = 15,
+        /// The cluster is being restored from a backup. Never stored: the same request is right afterwards.
+        Restoring = 20,
+        /// Rows lead nowhere. Never stored: it is no answer to what was asked.
+        Astray = 21,
+    }
 }
 
 impl RejectionKind {
@@ -83,58 +104,73 @@ impl RejectionKind {
     pub const fn is_final(self) -> bool {
         !matches!(
             self,
-            Self::StaleReceipt | Self::StaleState | Self::NoFileServer | Self::StorageFull | Self::Restoring
+            Self::StaleReceipt
+                | Self::StaleState
+                | Self::NoFileServer
+                | Self::StorageFull
+                | Self::Restoring
+                | Self::Astray
         )
     }
 }
 
-/// What a user may do with an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Access {
-    Read,
-    Write,
-    Owner,
+numbered! {
+    /// What a user may do with an entry.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Access as "access" {
+        Read = 1,
+        Write = 2,
+        Owner = 3,
+    }
 }
 
-/// An entry as its user sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stat {
-    pub file_id: FileId,
-    pub path: FilePath,
-    pub owner: String,
-    pub owner_id: UserId,
-    pub access: Access,
-    pub created_at: WallTime,
-    pub modified_at: WallTime,
-    /// Nothing for a directory.
-    pub content: Option<ContentStat>,
-    pub lock: Option<LockStat>,
+record! {
+    /// An entry as its user sees it.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Stat as "stat" {
+        pub file_id: FileId = 1,
+        pub path: FilePath = 2,
+        pub owner: String = 3,
+        pub owner_id: UserId = 4,
+        pub access: Access = 5,
+        pub created_at: WallTime = 6,
+        pub modified_at: WallTime = 7,
+        /// Nothing for a directory.
+        pub content: Option<ContentStat> = 8,
+        pub lock: Option<LockStat> = 9,
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContentStat {
-    pub version: Version,
-    pub size: u64,
-    pub sha256: Sha256,
-    pub content_type: String,
-    pub blob_id: BlobId,
-    /// In the record's order; the first that counts is the primary.
-    pub replicas: Vec<ReplicaStat>,
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct ContentStat as "content" {
+        pub version: Version = 1,
+        pub size: u64 = 2,
+        pub sha256: Sha256 = 3,
+        pub content_type: String = 4,
+        pub blob_id: BlobId = 5,
+        /// In the record's order; the first that counts is the primary.
+        pub replicas: Vec<ReplicaStat> = 6,
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplicaStat {
-    pub server_id: ServerId,
-    pub epoch: Epoch,
-    pub copy_id: CopyId,
-    pub counts: bool,
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct ReplicaStat as "replica" {
+        pub server_id: ServerId = 1,
+        pub epoch: Epoch = 2,
+        pub copy_id: CopyId = 3,
+        pub counts: bool = 4,
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LockStat {
-    pub owner: String,
-    pub fence: Fence,
-    pub expires_at: WallTime,
-    /// The deadline that decides.
-    pub deadline: ClusterTime,
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct LockStat as "lock" {
+        pub owner: String = 1,
+        pub fence: Fence = 2,
+        pub expires_at: WallTime = 3,
+        /// The deadline that decides.
+        pub deadline: ClusterTime = 4,
+    }
 }

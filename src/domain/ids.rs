@@ -2,6 +2,13 @@
 
 use std::fmt;
 
+use super::Fault;
+use super::record::declare::{numbered, record, transparent};
+use super::record::{Payload, Value, Wire, Writer, bad};
+
+/// The largest id, version or fence that a backup may bring: what a JSON number holds.
+pub(crate) const MAX_ID: u64 = (1 << 53) - 1;
+
 macro_rules! number {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
@@ -13,6 +20,8 @@ macro_rules! number {
                 self.0.fmt(f)
             }
         }
+
+        transparent!($name, u64);
     };
 }
 
@@ -40,6 +49,20 @@ macro_rules! wide {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{}({:032x})", stringify!($name), self.0)
+            }
+        }
+
+        /// 16 big-endian bytes.
+        impl Value for $name {
+            const WIRE: Wire = Wire::Bytes;
+
+            fn put(&self, out: &mut Writer) {
+                out.bytes(&self.0.to_be_bytes());
+            }
+
+            fn take(payload: Payload<'_>) -> Result<Self, Fault> {
+                let bytes = payload.bytes()?.try_into().map_err(|_| bad(stringify!($name)))?;
+                Ok(Self(u128::from_be_bytes(bytes)))
             }
         }
     };
@@ -122,6 +145,18 @@ impl ClusterTime {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(pub [u8; 32]);
 
+impl Value for Sha256 {
+    const WIRE: Wire = Wire::Bytes;
+
+    fn put(&self, out: &mut Writer) {
+        out.bytes(&self.0);
+    }
+
+    fn take(payload: Payload<'_>) -> Result<Self, Fault> {
+        payload.bytes()?.try_into().map(Self).map_err(|_| bad("SHA-256"))
+    }
+}
+
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -134,28 +169,34 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// One finished copy of a blob. It *counts* only while its server is up or draining, `epoch` is that server's current
-/// one, and nobody has found it damaged or missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Replica {
-    pub server_id: ServerId,
-    pub epoch: Epoch,
-    pub copy_id: CopyId,
-    /// Reported as damaged or missing, and not verified since.
-    pub damaged: bool,
+record! {
+    /// One finished copy of a blob. It *counts* only while its server is up or draining, `epoch` is that server's current
+    /// one, and nobody has found it damaged or missing.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub struct Replica as "replica" {
+        pub server_id: ServerId = 1,
+        pub epoch: Epoch = 2,
+        pub copy_id: CopyId = 3,
+        /// Reported as damaged or missing, and not verified since.
+        pub damaged: bool = 4,
+    }
 }
 
-/// One copy of a blob on one file server, whether or not a record names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CopyAt {
-    pub server_id: ServerId,
-    pub blob_id: BlobId,
-    pub copy_id: CopyId,
+record! {
+    /// One copy of a blob on one file server, whether or not a record names it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub struct CopyAt as "copy" {
+        pub server_id: ServerId = 1,
+        pub blob_id: BlobId = 2,
+        pub copy_id: CopyId = 3,
+    }
 }
 
-/// What a grant gives. `Write` includes `Read`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Permission {
-    Read,
-    Write,
+numbered! {
+    /// What a grant gives. `Write` includes `Read`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Permission as "permission" {
+        Read = 1,
+        Write = 2,
+    }
 }

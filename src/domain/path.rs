@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::Fault;
+use super::record::{Payload, Value, Wire, Writer, bad};
+
 /// The longest component, in bytes.
 pub const MAX_COMPONENT_BYTES: usize = 255;
 /// The longest path, in bytes, with its leading slash.
@@ -69,10 +72,31 @@ impl FilePath {
         self.components.split_last().map(|(last, parents)| (parents, last.as_str()))
     }
 
-    /// Builds a path from components that were checked before, as those are that the store names. Outside of `domain`
-    /// every path comes from `parse`: one that does not read back as itself would stop every node that reads the log.
-    pub(in crate::domain) fn from_components(components: Vec<String>) -> Self {
-        Self { components }
+    /// Builds a path from components that were checked before, as those are that the store names. Nothing where they are
+    /// too many or too long together: a path that does not read back as itself would stop every node that reads the log.
+    pub(in crate::domain) fn from_components(components: Vec<String>) -> Option<Self> {
+        let bytes: usize = components.iter().map(|component| component.len() + 1).sum();
+        (components.len() <= MAX_COMPONENTS && bytes <= MAX_PATH_BYTES).then_some(Self { components })
+    }
+}
+
+/// Whether it can be one component of a path.
+pub(crate) fn is_component(name: &str) -> bool {
+    !name.contains('/') && check_component(name).is_ok()
+}
+
+/// In the one spelling that it is written in.
+impl Value for FilePath {
+    const WIRE: Wire = Wire::Bytes;
+
+    fn put(&self, out: &mut Writer) {
+        out.bytes(self.to_string().as_bytes());
+    }
+
+    fn take(payload: Payload<'_>) -> Result<Self, Fault> {
+        let text = std::str::from_utf8(payload.bytes()?).map_err(|_| bad("path"))?;
+        let path = Self::parse(text).map_err(|_| bad("path"))?;
+        if path.to_string() == text { Ok(path) } else { Err(bad("path")) }
     }
 }
 

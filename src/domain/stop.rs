@@ -21,6 +21,17 @@ pub(crate) fn reject(kind: RejectionKind, detail: impl Into<String>) -> Stop {
     Stop::Rejected(Rejection { kind, detail: detail.into() })
 }
 
+/// The refusal to go by rows that lead nowhere. The disk is well, since the rows were read, and each node has the same;
+/// so the one who asks is refused and the cluster goes on.
+pub(crate) fn astray(what: impl std::fmt::Display) -> Stop {
+    reject(
+        RejectionKind::Astray,
+        format!(
+            "{what}: the index does not fit together there; have the admin run `ringmaster verify` on a stopped node"
+        ),
+    )
+}
+
 /// Refuses unless `holds`.
 pub(crate) fn require(holds: bool, kind: RejectionKind, detail: &str) -> Result<(), Stop> {
     if holds { Ok(()) } else { Err(reject(kind, detail)) }

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::record::{Payload, Value, Wire, Writer, bad};
+
 /// The tables of the state machine; one column family each in RocksDB. Integer parts of keys are big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
@@ -103,6 +105,20 @@ impl Table {
     /// The table of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.name() == name)
+    }
+}
+
+/// A table by its name on disk.
+impl Value for Table {
+    const WIRE: Wire = Wire::Bytes;
+
+    fn put(&self, out: &mut Writer) {
+        out.bytes(self.name().as_bytes());
+    }
+
+    fn take(payload: Payload<'_>) -> Result<Self, Fault> {
+        let name = std::str::from_utf8(payload.bytes()?).map_err(|_| bad("table"))?;
+        Self::named(name).ok_or_else(|| bad("table"))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Holds, and a cluster that is made from another one's rows.
 
-use ringmaster::domain::backup::{GAP, Piece, file as file_of, piece};
-use ringmaster::domain::command::{LockProof, NewContent, RestoredRow};
 use ringmaster::domain::plan::{Observed, Task};
+use ringmaster::domain::restored::{GAP, Piece, file as file_of, piece};
+use ringmaster::domain::terms::{LockProof, NewContent, RestoredRow};
 use ringmaster::domain::{
-    ClusterTime, Command, CopyAt, HoldId, MemoryStore, Outcome, ReadStore, RejectionKind, Sha256, Table, plan, query,
+    ClusterTime, Command, CopyAt, HoldId, MemoryStore, Outcome, ReadStore, RejectionKind, Sha256, Table, command, plan,
+    query,
 };
 
 use crate::cluster::{ADA, BOB, Cluster, file};
@@ -12,7 +13,7 @@ use crate::cluster::{ADA, BOB, Cluster, file};
 const HOUR: u64 = 60 * 60 * 1000;
 
 fn hold(id: u128, ttl_ms: u64, renew: bool) -> Command {
-    Command::Hold { hold_id: HoldId(id), ttl_ms, renew }
+    Command::Hold(command::Hold { hold_id: HoldId(id), ttl_ms, renew })
 }
 
 fn refused(cluster: &mut Cluster, command: Command) -> RejectionKind {
@@ -45,14 +46,14 @@ fn while_a_hold_stands_nothing_is_erased() {
     cluster.now -= HOUR - 50_000;
     cluster.must(hold(2, HOUR, true));
     cluster.now += 30_000;
-    cluster.must(Command::Expire { limit: 250 });
+    cluster.must(Command::Expire(command::Expire { limit: 250 }));
     assert!(erasures(&cluster).is_empty());
     assert_eq!(refused(&mut cluster, hold(1, 60_000, true)), RejectionKind::NotFound);
     cluster.now += HOUR - 60_000;
     assert!(erasures(&cluster).is_empty());
     cluster.sound();
-    cluster.must(Command::Release { hold_id: HoldId(2) });
-    cluster.must(Command::Release { hold_id: HoldId(2) });
+    cluster.must(Command::Release(command::Release { hold_id: HoldId(2) }));
+    cluster.must(Command::Release(command::Release { hold_id: HoldId(2) }));
     assert_eq!(erasures(&cluster).len(), 2);
     cluster.sound();
 }
@@ -69,7 +70,7 @@ fn holds_are_bounded_in_time_and_number() {
     assert_eq!(refused(&mut cluster, hold(16, 1000, false)), RejectionKind::TooManyRequests);
     cluster.must(hold(3, 2000, false));
     cluster.now += 1000;
-    cluster.must(Command::Expire { limit: 250 });
+    cluster.must(Command::Expire(command::Expire { limit: 250 }));
     cluster.must(hold(16, 1000, false));
     cluster.sound();
 }
@@ -102,8 +103,19 @@ fn old_cluster() -> Cluster {
         old.write(path);
     }
     let content = old.content();
-    old.must(Command::Update { user: ADA, file: file("/docs/a"), content, precondition: None, lock: None });
-    old.must(Command::Lock { user: ADA, file: file("/docs/b"), ttl_ms: 60_000, mac_hash: Sha256([9; 32]) });
+    old.must(Command::Update(command::Update {
+        user: ADA,
+        file: file("/docs/a"),
+        content,
+        precondition: None,
+        lock: None,
+    }));
+    old.must(Command::Lock(command::Lock {
+        user: ADA,
+        file: file("/docs/b"),
+        ttl_ms: 60_000,
+        mac_hash: Sha256([9; 32]),
+    }));
     old.share("/docs", "bob");
     old.delete("/gone").expect("it goes to the trash");
     old.sound();
@@ -122,27 +134,27 @@ fn a_cluster_is_made_from_another_ones_rows() {
     let (old, mut new) = (old_cluster(), new_cluster());
     let (rows, files) = rows_of(&old.store);
     let backup = Sha256([5; 32]);
-    new.must(Command::Restore { backup, rows: rows.clone() });
-    new.must(Command::Restore { backup, rows });
+    new.must(Command::Restore(command::Restore { backup, rows: rows.clone() }));
+    new.must(Command::Restore(command::Restore { backup, rows }));
 
-    let signup = || Command::Signup { username: "eve".to_owned(), password_hash: "hash".to_owned() };
+    let signup = || Command::Signup(command::Signup { username: "eve".to_owned(), password_hash: "hash".to_owned() });
     assert_eq!(refused(&mut new, signup()), RejectionKind::Restoring);
-    let early = Command::RestoreDone { backup, entries: 9, users: 2, grants: 1 };
+    let early = Command::RestoreDone(command::RestoreDone { backup, entries: 9, users: 2, grants: 1 });
     assert_eq!(refused(&mut new, early.clone()), RejectionKind::InvalidRequest);
-    let other = Command::Restore { backup: Sha256([6; 32]), rows: Vec::new() };
+    let other = Command::Restore(command::Restore { backup: Sha256([6; 32]), rows: Vec::new() });
     assert_eq!(refused(&mut new, other), RejectionKind::AlreadyExists);
 
     for row in &files {
         let wrong = NewContent { sha256: Sha256([7; 32]), ..stored(&mut new, row) };
-        let command = Command::RestoreFile { backup, row: row.clone(), content: wrong };
+        let command = Command::RestoreFile(command::RestoreFile { backup, row: row.clone(), content: wrong });
         assert_eq!(refused(&mut new, command), RejectionKind::InvalidRequest);
         let content = stored(&mut new, row);
         for content in [content.clone(), content] {
-            let first = Command::RestoreFile { backup, row: row.clone(), content };
+            let first = Command::RestoreFile(command::RestoreFile { backup, row: row.clone(), content });
             assert_eq!(new.must(first), Outcome::Progress { rows: 1, more: false });
         }
         let content = stored(&mut new, row);
-        let again = Command::RestoreFile { backup, row: row.clone(), content };
+        let again = Command::RestoreFile(command::RestoreFile { backup, row: row.clone(), content });
         assert_eq!(new.must(again), Outcome::Progress { rows: 0, more: false }, "other copies are not named");
     }
     new.must(early.clone());
@@ -159,17 +171,21 @@ fn a_cluster_is_made_from_another_ones_rows() {
     }
     let stat = query::stat(&new.store, ADA, &file("/docs/b")).expect("no fault").expect("it is there");
     assert_eq!(stat.lock, None, "locks are dropped");
-    let docs = ringmaster::domain::command::FileRef::Id(stat.file_id);
+    let docs = ringmaster::domain::terms::FileRef::Id(stat.file_id);
     query::stat(&new.store, BOB, &docs).expect("no fault").expect("the grant is there");
 
     // The trash was restored with the rest, and is reaped now.
     while query::trash_pending(&new.store).expect("no fault") {
-        new.must(Command::Reap { limit: 250 });
+        new.must(Command::Reap(command::Reap { limit: 250 }));
     }
     new.sound();
     let proof = LockProof { fence: ringmaster::domain::Fence(1), mac_hash: Sha256([9; 32]) };
-    assert!(new.run(Command::Renew { user: ADA, lock: proof, ttl_ms: 60_000 }).is_err(), "the old lock is none");
-    let lock = Command::Lock { user: ADA, file: file("/docs/b"), ttl_ms: 60_000, mac_hash: Sha256([8; 32]) };
+    assert!(
+        new.run(Command::Renew(command::Renew { user: ADA, lock: proof, ttl_ms: 60_000 })).is_err(),
+        "the old lock is none"
+    );
+    let lock =
+        Command::Lock(command::Lock { user: ADA, file: file("/docs/b"), ttl_ms: 60_000, mac_hash: Sha256([8; 32]) });
     let Outcome::Locked { fence, .. } = new.must(lock) else { panic!("a lock") };
     assert!(fence.0 > GAP);
     assert!(new.write("/new").file_id.0 > GAP);
@@ -184,16 +200,16 @@ fn fences_go_on_where_the_backup_has_no_lock() {
     let mut new = new_cluster();
     let (rows, files) = rows_of(&old.store);
     let backup = Sha256([5; 32]);
-    new.must(Command::Restore { backup, rows });
+    new.must(Command::Restore(command::Restore { backup, rows }));
     for row in &files {
         let content = stored(&mut new, row);
-        new.must(Command::RestoreFile { backup, row: row.clone(), content });
+        new.must(Command::RestoreFile(command::RestoreFile { backup, row: row.clone(), content }));
     }
     let entries = old.store.scan(Table::Entries, &[], None, 100).expect("no fault").len() as u64;
     let users = old.store.scan(Table::Users, &[], None, 100).expect("no fault").len() as u64;
     let grants = old.store.scan(Table::Grants, &[], None, 100).expect("no fault").len() as u64;
-    new.must(Command::RestoreDone { backup, entries, users, grants });
-    let lock = Command::Lock { user: ADA, file: file("/a"), ttl_ms: 60_000, mac_hash: Sha256([8; 32]) };
+    new.must(Command::RestoreDone(command::RestoreDone { backup, entries, users, grants }));
+    let lock = Command::Lock(command::Lock { user: ADA, file: file("/a"), ttl_ms: 60_000, mac_hash: Sha256([8; 32]) });
     let Outcome::Locked { fence, .. } = new.must(lock) else { panic!("a lock") };
     assert!(fence.0 > GAP);
     new.sound();
@@ -203,14 +219,14 @@ fn fences_go_on_where_the_backup_has_no_lock() {
 fn a_cluster_in_use_is_not_restored_into() {
     let mut used = Cluster::new();
     let backup = Sha256([5; 32]);
-    let restore = || Command::Restore { backup, rows: Vec::new() };
+    let restore = || Command::Restore(command::Restore { backup, rows: Vec::new() });
     assert_eq!(refused(&mut used, restore()), RejectionKind::AlreadyExists);
     let row = RestoredRow { table: Table::Users, key: vec![1], value: vec![255, 1] };
     let mut new = new_cluster();
-    let damaged = Command::Restore { backup, rows: vec![row] };
+    let damaged = Command::Restore(command::Restore { backup, rows: vec![row] });
     assert_eq!(refused(&mut new, damaged), RejectionKind::InvalidRequest, "never a fault");
     let row = RestoredRow { table: Table::Locks, key: vec![1], value: vec![1] };
-    let foreign = Command::Restore { backup, rows: vec![row] };
+    let foreign = Command::Restore(command::Restore { backup, rows: vec![row] });
     assert_eq!(refused(&mut new, foreign), RejectionKind::InvalidRequest);
     // What was refused has left no trace.
     new.signup("ada");

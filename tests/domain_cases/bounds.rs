@@ -2,8 +2,9 @@
 
 use ringmaster::domain::ReadStore;
 use ringmaster::domain::answer::Outcome;
-use ringmaster::domain::command::{Operation, Proposal};
+use ringmaster::domain::terms::Operation;
 use ringmaster::domain::{ClusterTime, Command, Sha256, Stamped, Table, UserId, WallTime, apply, query};
+use ringmaster::domain::{Proposal, command};
 
 use crate::cluster::{ADA, Cluster, file};
 
@@ -20,7 +21,7 @@ fn a_large_directory_goes_in_one_step_and_is_worked_off_in_many() {
     assert!(cluster.touched < 10, "{}", cluster.touched);
     let mut steps = 0;
     loop {
-        let Outcome::Progress { more, .. } = cluster.must(Command::Reap { limit: u32::MAX }) else {
+        let Outcome::Progress { more, .. } = cluster.must(Command::Reap(command::Reap { limit: u32::MAX })) else {
             panic!("no progress")
         };
         assert!(cluster.touched <= MAX_ROWS, "{}", cluster.touched);
@@ -48,7 +49,7 @@ fn what_was_shared_with_very_many_goes_by_the_trash() {
     cluster.delete("/popular").expect("ada may delete");
     assert!(cluster.touched < 10, "{}", cluster.touched);
     assert!(query::stat(&cluster.store, ADA, &file("/popular")).expect("no fault").is_err());
-    while let Outcome::Progress { more: true, .. } = cluster.must(Command::Reap { limit: u32::MAX }) {
+    while let Outcome::Progress { more: true, .. } = cluster.must(Command::Reap(command::Reap { limit: u32::MAX })) {
         assert!(cluster.touched <= MAX_ROWS, "{}", cluster.touched);
         cluster.sound();
     }
@@ -61,8 +62,10 @@ fn what_has_run_out_ends_in_batches() {
     let mut cluster = Cluster::new();
     for number in 0..600 {
         let operation = Operation { user: UserId(9), id: format!("op{number}"), fingerprint: Sha256([0; 32]) };
-        let proposal =
-            Proposal { operation: Some(operation), command: Command::CloseSession { token_hash: Sha256([0; 32]) } };
+        let proposal = Proposal {
+            operation: Some(operation),
+            command: Command::CloseSession(command::CloseSession { token_hash: Sha256([0; 32]) }),
+        };
         let stamped = Stamped { at: ClusterTime(0), wall: WallTime(0), proposal };
         apply(&mut cluster.store, 1, &stamped).expect("no fault").expect("closing is never refused");
     }
@@ -70,7 +73,7 @@ fn what_has_run_out_ends_in_batches() {
     assert!(!query::due(&cluster.store, ClusterTime(cluster.now - 1)).expect("no fault"));
     let mut ended = Vec::new();
     while query::due(&cluster.store, ClusterTime(cluster.now)).expect("no fault") {
-        let Outcome::Progress { rows, .. } = cluster.must(Command::Expire { limit: u32::MAX }) else {
+        let Outcome::Progress { rows, .. } = cluster.must(Command::Expire(command::Expire { limit: u32::MAX })) else {
             panic!("no progress")
         };
         assert!(cluster.touched <= MAX_ROWS, "{}", cluster.touched);
@@ -87,16 +90,16 @@ fn cluster_time_never_runs_backwards() {
     let mut cluster = Cluster::new();
     cluster.now = 5000;
     let token = Sha256([3; 32]);
-    cluster.must(Command::OpenSession { user: ADA, token_hash: token });
+    cluster.must(Command::OpenSession(command::OpenSession { user: ADA, token_hash: token }));
     cluster.now = 100;
-    cluster.must(Command::OpenSession { user: ADA, token_hash: Sha256([4; 32]) });
+    cluster.must(Command::OpenSession(command::OpenSession { user: ADA, token_hash: Sha256([4; 32]) }));
     assert_eq!(query::cluster_time(&cluster.store).expect("no fault"), ClusterTime(5000));
     let ttl = query::policy(&cluster.store).expect("no fault").session_ttl_ms;
     let session = |floor| query::session(&cluster.store, &token, ClusterTime(floor)).expect("no fault");
     assert_eq!(session(0).expect("it holds").expires_at, ClusterTime(5000 + ttl));
     assert!(session(5000 + ttl - 1).is_some());
     assert!(session(5000 + ttl).is_none(), "the node's own reckoning ends it");
-    cluster.must(Command::CloseSession { token_hash: token });
+    cluster.must(Command::CloseSession(command::CloseSession { token_hash: token }));
     assert!(query::session(&cluster.store, &token, ClusterTime(0)).expect("no fault").is_none());
     cluster.sound();
 }
@@ -104,7 +107,7 @@ fn cluster_time_never_runs_backwards() {
 #[test]
 fn nothing_goes_before_bootstrap_and_nothing_changes_by_a_second_one() {
     let mut store = ringmaster::domain::MemoryStore::new();
-    let signup = Command::Signup { username: "ada".to_owned(), password_hash: "hash".to_owned() };
+    let signup = Command::Signup(command::Signup { username: "ada".to_owned(), password_hash: "hash".to_owned() });
     let stamped =
         |command| Stamped { at: ClusterTime(0), wall: WallTime(0), proposal: Proposal { operation: None, command } };
     let refused = apply(&mut store, 1, &stamped(signup)).expect("no fault").expect_err("there is no cluster");
@@ -113,10 +116,10 @@ fn nothing_goes_before_bootstrap_and_nothing_changes_by_a_second_one() {
 
     let mut cluster = Cluster::new();
     let before = cluster.store.clone();
-    cluster.must(Command::Bootstrap {
+    cluster.must(Command::Bootstrap(command::Bootstrap {
         cluster_id: ringmaster::domain::ClusterId(99),
         name: "other".to_owned(),
-        policy: ringmaster::domain::command::Policy { copies: 5, ..Default::default() },
-    });
+        policy: ringmaster::domain::terms::Policy { copies: 5, ..Default::default() },
+    }));
     assert_eq!(cluster.store, before);
 }

@@ -1,10 +1,10 @@
 //! A cluster in memory with two file servers, and short ways to change it.
 
 use ringmaster::domain::answer::{Outcome, Stat};
-use ringmaster::domain::command::{FileRef, NewContent, PathRef, Policy, Receipt};
+use ringmaster::domain::terms::{FileRef, NewContent, PathRef, Policy, Receipt};
 use ringmaster::domain::{
     Answer, BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, FileId, FilePath, MemoryStore, Overlay, Permission,
-    Proposal, ReadStore, ServerId, ServerUuid, Sha256, Stamped, Store, UserId, WallTime, apply, check,
+    Proposal, ReadStore, ServerId, ServerUuid, Sha256, Stamped, Store, UserId, WallTime, apply, check, command,
 };
 
 pub(crate) const ADA: UserId = UserId(1);
@@ -41,11 +41,11 @@ impl Cluster {
     /// Without accounts and servers.
     pub(crate) fn unused() -> Self {
         let mut cluster = Self { store: MemoryStore::new(), now: 0, index: 0, blobs: 0, touched: 0 };
-        cluster.must(Command::Bootstrap {
+        cluster.must(Command::Bootstrap(command::Bootstrap {
             cluster_id: ClusterId(1),
             name: "cases".to_owned(),
             policy: Policy::default(),
-        });
+        }));
         cluster
     }
 
@@ -81,18 +81,18 @@ impl Cluster {
     }
 
     pub(crate) fn signup(&mut self, username: &str) {
-        self.must(Command::Signup { username: username.to_owned(), password_hash: "hash".to_owned() });
+        self.must(Command::Signup(command::Signup { username: username.to_owned(), password_hash: "hash".to_owned() }));
     }
 
     pub(crate) fn server(&mut self, uuid: u128) {
-        self.must(Command::RegisterServer {
+        self.must(Command::RegisterServer(command::RegisterServer {
             uuid: ServerUuid(uuid),
             url: format!("http://server{uuid}"),
             zone: "a".to_owned(),
             capacity: 0,
             last: None,
             next: None,
-        });
+        }));
     }
 
     /// Content on servers 1 and 2.
@@ -116,28 +116,39 @@ impl Cluster {
     /// A file of ada's.
     pub(crate) fn write(&mut self, path: &str) -> Stat {
         let content = self.content();
-        match self.must(Command::Write { user: ADA, at: at(path), content }) {
+        match self.must(Command::Write(command::Write { user: ADA, at: at(path), content })) {
             Outcome::Stat(stat) => *stat,
             other => panic!("a write was answered {other:?}"),
         }
     }
 
     pub(crate) fn mkdir(&mut self, path: &str) -> FileId {
-        match self.must(Command::Mkdir { user: ADA, at: at(path) }) {
+        match self.must(Command::Mkdir(command::Mkdir { user: ADA, at: at(path) })) {
             Outcome::Stat(stat) => stat.file_id,
             other => panic!("a mkdir was answered {other:?}"),
         }
     }
 
     pub(crate) fn relocate(&mut self, from: &str, to: &str) -> Answer {
-        self.run(Command::Move { user: ADA, from: file(from), to: at(to), lock: None })
+        self.run(Command::Move(command::Move { user: ADA, from: file(from), to: at(to), lock: None }))
     }
 
     pub(crate) fn delete(&mut self, path: &str) -> Answer {
-        self.run(Command::Delete { user: ADA, file: file(path), recursive: true, precondition: None, lock: None })
+        self.run(Command::Delete(command::Delete {
+            user: ADA,
+            file: file(path),
+            recursive: true,
+            precondition: None,
+            lock: None,
+        }))
     }
 
     pub(crate) fn share(&mut self, path: &str, with: &str) {
-        self.must(Command::Share { user: ADA, file: file(path), with: with.to_owned(), permission: Permission::Read });
+        self.must(Command::Share(command::Share {
+            user: ADA,
+            file: file(path),
+            with: with.to_owned(),
+            permission: Permission::Read,
+        }));
     }
 }

@@ -1,8 +1,8 @@
 //! `check` finds what is broken.
 
-use ringmaster::domain::command::LockProof;
 use ringmaster::domain::store::Row;
-use ringmaster::domain::{Command, Fence, MemoryStore, ReadStore, Sha256, Store, Table, check};
+use ringmaster::domain::terms::LockProof;
+use ringmaster::domain::{Command, Fence, MemoryStore, ReadStore, Sha256, Store, Table, check, command};
 
 use crate::cluster::{ADA, Cluster, file};
 
@@ -14,12 +14,20 @@ fn rich() -> Cluster {
     }
     cluster.share("/docs", "bob");
     cluster.share("/old/y", "bob");
-    cluster.must(Command::Lock { user: ADA, file: file("/docs/a"), ttl_ms: 5000, mac_hash: Sha256([1; 32]) });
-    cluster.must(Command::Lock { user: ADA, file: file("/f"), ttl_ms: 5000, mac_hash: Sha256([1; 32]) });
-    cluster.must(Command::Unlock { user: ADA, lock: LockProof { fence: Fence(2), mac_hash: Sha256([1; 32]) } });
-    cluster.must(Command::OpenSession { user: ADA, token_hash: Sha256([2; 32]) });
+    cluster.must(Command::Lock(command::Lock {
+        user: ADA,
+        file: file("/docs/a"),
+        ttl_ms: 5000,
+        mac_hash: Sha256([1; 32]),
+    }));
+    cluster.must(Command::Lock(command::Lock { user: ADA, file: file("/f"), ttl_ms: 5000, mac_hash: Sha256([1; 32]) }));
+    cluster.must(Command::Unlock(command::Unlock {
+        user: ADA,
+        lock: LockProof { fence: Fence(2), mac_hash: Sha256([1; 32]) },
+    }));
+    cluster.must(Command::OpenSession(command::OpenSession { user: ADA, token_hash: Sha256([2; 32]) }));
     cluster.delete("/old").expect("ada may delete");
-    cluster.must(Command::Reap { limit: 1 });
+    cluster.must(Command::Reap(command::Reap { limit: 1 }));
     cluster.sound();
     cluster
 }

@@ -1,6 +1,6 @@
 //! Depth and length of paths.
 
-use ringmaster::domain::{Command, FilePath, RejectionKind};
+use ringmaster::domain::{Command, FilePath, RejectionKind, command};
 
 use crate::cluster::{ADA, Cluster, at, file};
 
@@ -18,7 +18,7 @@ fn a_write_makes_all_parents_that_a_path_can_have() {
     assert!(FilePath::parse(&deep("d", 129)).is_err());
     cluster.sound();
     cluster.delete("/d").expect("ada may delete");
-    cluster.run(Command::Reap { limit: 1000 }).expect("reaping is never refused");
+    cluster.run(Command::Reap(command::Reap { limit: 1000 })).expect("reaping is never refused");
     cluster.sound();
 }
 
@@ -61,13 +61,16 @@ fn only_the_last_component_may_be_new_where_a_file_stands() {
     let mut cluster = Cluster::new();
     cluster.write("/a");
     let content = cluster.content();
-    let refused = cluster.run(Command::Write { user: ADA, at: at("/a/b"), content }).expect_err("a is a file");
+    let refused =
+        cluster.run(Command::Write(command::Write { user: ADA, at: at("/a/b"), content })).expect_err("a is a file");
     assert_eq!(refused.kind, RejectionKind::AlreadyExists);
     cluster.write("/d/f");
     let content = cluster.content();
-    let refused = cluster.run(Command::Write { user: ADA, at: at("/d"), content }).expect_err("d is a directory");
+    let refused =
+        cluster.run(Command::Write(command::Write { user: ADA, at: at("/d"), content })).expect_err("d is a directory");
     assert_eq!(refused.kind, RejectionKind::AlreadyExists);
     let content = cluster.content();
-    let update = Command::Update { user: ADA, file: file("/d"), content, precondition: None, lock: None };
+    let update =
+        Command::Update(command::Update { user: ADA, file: file("/d"), content, precondition: None, lock: None });
     assert_eq!(cluster.run(update).expect_err("d is a directory").kind, RejectionKind::InvalidRequest);
 }

@@ -1,10 +1,10 @@
 //! No command of failure and repair touches more than about a thousand rows, and none takes more than it says.
 
 use ringmaster::domain::answer::Outcome;
-use ringmaster::domain::command::{MAX_COPIES_LISTED, MAX_REHOMES, NewContent, Policy, Receipt, Rehome, Slot};
 use ringmaster::domain::rows::SweepKind;
+use ringmaster::domain::terms::{MAX_COPIES_LISTED, MAX_REHOMES, NewContent, NewHome, Policy, Receipt, Slot};
 use ringmaster::domain::{
-    BlobId, ClusterTime, Command, CopyAt, CopyId, Epoch, FileId, RejectionKind, ServerId, Sha256, query,
+    BlobId, ClusterTime, Command, CopyAt, CopyId, Epoch, FileId, RejectionKind, ServerId, Sha256, command, query,
 };
 
 use crate::cluster::{ADA, Cluster, at};
@@ -26,7 +26,11 @@ fn filled(files: u64) -> (Cluster, Vec<FileId>) {
     for server in 3..=10 {
         cluster.server(server);
     }
-    cluster.must(Command::SetPolicy { policy: Policy { copies: 5, rebalance_percent: 0, ..Policy::default() } });
+    cluster.must(Command::SetPolicy(command::SetPolicy(Policy {
+        copies: 5,
+        rebalance_percent: 0,
+        ..Policy::default()
+    })));
     let mut ids = Vec::new();
     for file in 0..files {
         let content = NewContent {
@@ -36,7 +40,7 @@ fn filled(files: u64) -> (Cluster, Vec<FileId>) {
             content_type: String::new(),
             receipts: (1..=COPIES).map(|server| receipt(server, file * 10)).collect(),
         };
-        match cluster.must(Command::Write { user: ADA, at: at(&format!("/{file}")), content }) {
+        match cluster.must(Command::Write(command::Write { user: ADA, at: at(&format!("/{file}")), content })) {
             Outcome::Stat(stat) => ids.push(stat.file_id),
             other => panic!("a write was answered {other:?}"),
         }
@@ -54,17 +58,17 @@ fn the_death_and_the_return_of_a_server_cost_the_same_however_many_files_it_held
     let touched = [0, 700].map(|files| {
         let (mut cluster, _) = filled(files);
         let mut touched = Vec::new();
-        cluster.must(Command::ServerDown { server_id: ServerId(1), epoch: Epoch(1) });
+        cluster.must(Command::ServerDown(command::ServerDown { server_id: ServerId(1), epoch: Epoch(1) }));
         touched.push(cluster.touched);
         let server = query::server(&cluster.store, ServerId(1)).expect("no fault").expect("it is known");
         assert_eq!(server.named(), files);
         cluster.server(1);
         touched.push(cluster.touched);
         for command in [
-            Command::Drain { server_id: ServerId(1) },
-            Command::Undrain { server_id: ServerId(1) },
-            Command::StartSweep { kind: SweepKind::Balance },
-            Command::StopSweep { kind: SweepKind::Balance },
+            Command::Drain(command::Drain { server_id: ServerId(1) }),
+            Command::Undrain(command::Undrain { server_id: ServerId(1) }),
+            Command::StartSweep(command::StartSweep { kind: SweepKind::Balance }),
+            Command::StopSweep(command::StopSweep { kind: SweepKind::Balance }),
         ] {
             cluster.must(command);
             touched.push(cluster.touched);
@@ -79,21 +83,21 @@ fn the_death_and_the_return_of_a_server_cost_the_same_however_many_files_it_held
 #[test]
 fn a_batch_of_records_gets_all_its_copies_anew() {
     let (mut cluster, files) = filled(MAX_REHOMES as u64 + 1);
-    let change = |(position, file): (u64, &FileId)| Rehome {
+    let change = |(position, file): (u64, &FileId)| NewHome {
         file_id: *file,
         blob_id: copy(1, position).blob_id,
         placement_rev: 1,
         slots: (6..=10).map(|server| Slot::Made(receipt(server, 7777))).collect(),
     };
     let changes: Vec<_> = (0..).zip(&files).map(change).collect();
-    refused(&mut cluster, Command::Rehome { changes: changes.clone() });
-    refused(&mut cluster, Command::Rehome { changes: Vec::new() });
-    let outcome = cluster.must(Command::Rehome { changes: changes[1..].to_vec() });
+    refused(&mut cluster, Command::Rehome(command::Rehome { changes: changes.clone() }));
+    refused(&mut cluster, Command::Rehome(command::Rehome { changes: Vec::new() }));
+    let outcome = cluster.must(Command::Rehome(command::Rehome { changes: changes[1..].to_vec() }));
     assert_eq!(outcome, Outcome::Rehomed { refused: Vec::new() });
     assert!(cluster.touched <= MAX_ROWS, "{}", cluster.touched);
     cluster.sound();
     // Again: each met another revision.
-    let outcome = cluster.must(Command::Rehome { changes: changes[1..].to_vec() });
+    let outcome = cluster.must(Command::Rehome(command::Rehome { changes: changes[1..].to_vec() }));
     assert_eq!(outcome, Outcome::Rehomed { refused: (0..MAX_REHOMES as u32).collect() });
 }
 
@@ -101,8 +105,9 @@ fn a_batch_of_records_gets_all_its_copies_anew() {
 fn a_change_names_one_to_five_copies_each_on_another_server() {
     let (mut cluster, files) = filled(1);
     let mut tries = |slots: Vec<Slot>| {
-        let change = Rehome { file_id: files[0], blob_id: copy(1, 0).blob_id, placement_rev: 1, slots };
-        cluster.must(Command::Rehome { changes: vec![change] }) == Outcome::Rehomed { refused: vec![0] }
+        let change = NewHome { file_id: files[0], blob_id: copy(1, 0).blob_id, placement_rev: 1, slots };
+        cluster.must(Command::Rehome(command::Rehome { changes: vec![change] }))
+            == Outcome::Rehomed { refused: vec![0] }
     };
     let kept = |servers: &[u64]| servers.iter().map(|id| Slot::Kept(ServerId(*id))).collect::<Vec<_>>();
     assert!(tries(Vec::new()), "none");
@@ -121,9 +126,9 @@ fn copies_are_listed_reported_and_entered_as_gone_in_batches() {
     let named: Vec<_> = (0..=most).map(|file| copy(1, file)).collect();
     let orphans: Vec<_> = (0..=most).map(|file| copy(6, file)).collect();
     let kinds: [fn(Vec<CopyAt>) -> Command; 3] = [
-        |copies| Command::Condemn { copies },
-        |copies| Command::Deleted { copies },
-        |copies| Command::Report { copies },
+        |copies| Command::Condemn(command::Condemn { copies }),
+        |copies| Command::Deleted(command::Deleted { copies }),
+        |copies| Command::Report(command::Report { copies }),
     ];
     for kind in kinds {
         refused(&mut cluster, kind(named.clone()));
@@ -134,26 +139,32 @@ fn copies_are_listed_reported_and_entered_as_gone_in_batches() {
         assert!(cluster.touched <= MAX_ROWS, "{}", cluster.touched);
         cluster.sound();
     };
-    rows(Command::Condemn { copies: named[1..].to_vec() }, 0);
-    rows(Command::Condemn { copies: orphans[1..].to_vec() }, 250);
-    rows(Command::Deleted { copies: orphans[1..].to_vec() }, 250);
-    rows(Command::Deleted { copies: orphans[1..].to_vec() }, 0);
-    rows(Command::Report { copies: named[1..].to_vec() }, 250);
-    rows(Command::Report { copies: named[1..].to_vec() }, 0);
+    rows(Command::Condemn(command::Condemn { copies: named[1..].to_vec() }), 0);
+    rows(Command::Condemn(command::Condemn { copies: orphans[1..].to_vec() }), 250);
+    rows(Command::Deleted(command::Deleted { copies: orphans[1..].to_vec() }), 250);
+    rows(Command::Deleted(command::Deleted { copies: orphans[1..].to_vec() }), 0);
+    rows(Command::Report(command::Report { copies: named[1..].to_vec() }), 250);
+    rows(Command::Report(command::Report { copies: named[1..].to_vec() }), 0);
 }
 
 #[test]
 fn a_walk_owes_so_many_files_at_once() {
     let (mut cluster, files) = filled(MAX_COPIES_LISTED as u64 + 1);
-    cluster.must(Command::SetPolicy { policy: Policy { copies: 3, rebalance_percent: 0, ..Policy::default() } });
+    cluster.must(Command::SetPolicy(command::SetPolicy(Policy {
+        copies: 3,
+        rebalance_percent: 0,
+        ..Policy::default()
+    })));
     let since = query::signal(&cluster.store).expect("no fault").sweeps[0].expect("it has begun").0;
-    let advance = |owed: &[FileId]| Command::AdvanceSweep {
-        kind: SweepKind::Copies,
-        since,
-        through: None,
-        done: false,
-        short: false,
-        owed: owed.to_vec(),
+    let advance = |owed: &[FileId]| {
+        Command::AdvanceSweep(command::AdvanceSweep {
+            kind: SweepKind::Copies,
+            since,
+            through: None,
+            done: false,
+            short: false,
+            owed: owed.to_vec(),
+        })
     };
     refused(&mut cluster, advance(&files));
     cluster.must(advance(&files[1..]));
@@ -166,20 +177,20 @@ fn a_walk_owes_so_many_files_at_once() {
 fn a_garbage_row_outlives_every_receipt_of_its_copy() {
     let mut cluster = Cluster::new();
     let policy = Policy { garbage_linger_ms: 1, garbage_grace_ms: 1, ..Policy::default() };
-    cluster.must(Command::SetPolicy { policy: policy.clone() });
+    cluster.must(Command::SetPolicy(command::SetPolicy(policy.clone())));
     let content = cluster.content();
     let copies: Vec<_> = (content.receipts.iter())
         .map(|made| CopyAt { server_id: made.server_id, blob_id: content.blob_id, copy_id: made.copy_id })
         .collect();
-    cluster.must(Command::Condemn { copies: copies.clone() });
-    cluster.must(Command::Deleted { copies });
+    cluster.must(Command::Condemn(command::Condemn { copies: copies.clone() }));
+    cluster.must(Command::Deleted(command::Deleted { copies }));
     cluster.now = policy.receipt_ttl_ms;
-    cluster.must(Command::Expire { limit: 100 });
-    let late = cluster.run(Command::Write { user: ADA, at: at("/late"), content: content.clone() });
+    cluster.must(Command::Expire(command::Expire { limit: 100 }));
+    let late = cluster.run(Command::Write(command::Write { user: ADA, at: at("/late"), content: content.clone() }));
     assert_eq!(late.expect_err("its copies are gone").kind, RejectionKind::StaleReceipt);
     cluster.now += 1;
-    cluster.must(Command::Expire { limit: 100 });
-    let late = cluster.run(Command::Write { user: ADA, at: at("/late"), content });
+    cluster.must(Command::Expire(command::Expire { limit: 100 }));
+    let late = cluster.run(Command::Write(command::Write { user: ADA, at: at("/late"), content }));
     assert_eq!(late.expect_err("its receipts are too old").kind, RejectionKind::StaleReceipt);
     cluster.sound();
 }

@@ -14,9 +14,9 @@ use proptest::test_runner::RngSeed;
 
 use acts::{Step, USERS, story};
 use ringmaster::domain::answer::{Access, Outcome, Stat};
-use ringmaster::domain::command::{FileRef, PathRef};
+use ringmaster::domain::terms::{FileRef, PathRef};
 use ringmaster::domain::{
-    Command, FilePath, MemoryStore, Overlay, ReadStore, Stamped, Store, Table, apply, check, query,
+    Command, FilePath, MemoryStore, Overlay, ReadStore, Stamped, Store, Table, apply, check, command, query,
 };
 use stage::{Stage, path, user_id, username};
 
@@ -169,21 +169,21 @@ proptest! {
             let root = FileRef::Path(PathRef { owner: None, path: FilePath::default() });
             for with in 0..USERS {
                 // A root stays, and with it what it was shared with; most often there is nothing to take back.
-                stage.run(Command::Unshare { user: user_id(user), file: root.clone(), with: username(with) }).ok();
+                stage.run(Command::Unshare(command::Unshare { user: user_id(user), file: root.clone(), with: username(with) })).ok();
             }
             let children = query::list(&stage.store, user_id(user), &root, None, 1000);
             for child in children.expect("no fault in memory").expect("a root can be listed").stats {
                 if let Some(lock) = child.lock {
                     stage.model.now = stage.model.now.max(lock.deadline.0);
                 }
-                stage.run(Command::Expire { limit: 1000 }).expect("expiry is never refused");
+                stage.run(Command::Expire(command::Expire { limit: 1000 })).expect("expiry is never refused");
                 let file = FileRef::Id(child.file_id);
                 let command =
-                    Command::Delete { user: user_id(user), file, recursive: true, precondition: None, lock: None };
+                    Command::Delete(command::Delete { user: user_id(user), file, recursive: true, precondition: None, lock: None });
                 stage.run(command).expect("an owner may delete everything");
             }
         }
-        while let Ok(Outcome::Progress { more: true, .. }) = stage.run(Command::Reap { limit: 1 }) {}
+        while let Ok(Outcome::Progress { more: true, .. }) = stage.run(Command::Reap(command::Reap { limit: 1 })) {}
         assert_sound(&stage.store);
         let rows = |table| stage.store.scan(table, &[], None, 1000).expect("no fault in memory").len();
         prop_assert_eq!(rows(Table::Entries), USERS);

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use ringmaster::domain::answer::Outcome;
-use ringmaster::domain::command::{FileRef, LockProof, NewContent, Operation, PathRef, Policy, Precondition, Receipt};
+use ringmaster::domain::terms::{
+    Etag, FileRef, LockProof, NewContent, Operation, PathRef, Policy, Precondition, Receipt,
+};
 use ringmaster::domain::{
     Answer, BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, Fence, FileId, FilePath, MemoryStore, Proposal,
-    RejectionKind, ServerId, ServerUuid, Sha256, Stamped, Table, UserId, Version, WallTime, apply, query,
+    RejectionKind, ServerId, ServerUuid, Sha256, Stamped, Table, UserId, Version, WallTime, apply, command, query,
 };
 
 use crate::acts::{Act, Condition, Copies, Names, SERVERS, Step, Target, Token, USERS};
@@ -68,10 +70,15 @@ impl Stage {
             copies: 2,
         };
         stage.model.now = START;
-        let bootstrap = Command::Bootstrap { cluster_id: ClusterId(1), name: "model".to_owned(), policy: policy(2) };
+        let bootstrap = Command::Bootstrap(command::Bootstrap {
+            cluster_id: ClusterId(1),
+            name: "model".to_owned(),
+            policy: policy(2),
+        });
         stage.run(bootstrap).expect("the policy is valid");
         for user in 0..USERS {
-            let signup = Command::Signup { username: username(user), password_hash: "hash".to_owned() };
+            let signup =
+                Command::Signup(command::Signup { username: username(user), password_hash: "hash".to_owned() });
             stage.run(signup).expect("the name is free");
         }
         for name in 0..2 {
@@ -98,14 +105,14 @@ impl Stage {
     }
 
     fn server(&mut self, name: usize) -> Answer {
-        self.run(Command::RegisterServer {
+        self.run(Command::RegisterServer(command::RegisterServer {
             uuid: ServerUuid(name as u128),
             url: format!("http://server{name}"),
             zone: String::new(),
             capacity: 0,
             last: None,
             next: None,
-        })
+        }))
     }
 
     fn target(&self, target: &Target) -> (FileRef, Option<Place>) {
@@ -136,13 +143,14 @@ impl Stage {
         let node = place.and_then(|place| self.model.nodes.get(place));
         match condition {
             Condition::None => (None, None),
-            Condition::Exists => (Some(Precondition::Exists), None),
+            Condition::Exists => (Some(Precondition { exists: true, one_of: Vec::new() }), None),
             Condition::Version(right) => {
                 let known = node.and_then(|node| Some((node.id?, node.version?)));
                 let right = right && known.is_some();
                 let (id, version) = known.unwrap_or((1, 1));
                 let version = if right { version } else { version + 1 };
-                (Some(Precondition::OneOf(vec![(FileId(id), Version(version))])), Some(right))
+                let etag = Etag { file_id: FileId(id), version: Version(version) };
+                (Some(Precondition { exists: false, one_of: vec![etag] }), Some(right))
             }
         }
     }
@@ -265,7 +273,7 @@ impl Stage {
         Some(match &step.act {
             Act::Mkdir { owner, names } => {
                 let verdict = self.model.create(step.user, &(*owner, names.clone()), None).map(stat);
-                (Command::Mkdir { user, at: path_ref(*owner, names) }, verdict)
+                (Command::Mkdir(command::Mkdir { user, at: path_ref(*owner, names) }), verdict)
             }
             Act::Write { owner, names, copies } => {
                 let (content, good) = self.content(*copies);
@@ -274,7 +282,7 @@ impl Stage {
                 if verdict.is_ok() {
                     self.model.create(step.user, &place, Some(1)).expect("the place is free");
                 }
-                (Command::Write { user, at: path_ref(*owner, names), content }, verdict)
+                (Command::Write(command::Write { user, at: path_ref(*owner, names), content }), verdict)
             }
             Act::Update { target, token, condition, copies } => {
                 let (content, good) = self.content(*copies);
@@ -287,50 +295,58 @@ impl Stage {
                     let node = self.model.nodes.get_mut(place).expect("it may be updated");
                     node.version = node.version.map(|version| version + 1);
                 }
-                (Command::Update { user, file, content, precondition, lock }, verdict)
+                (Command::Update(command::Update { user, file, content, precondition, lock }), verdict)
             }
             Act::Move { target, owner, names, token } => {
                 let (from, place) = self.target(target);
                 let (lock, proof) = self.token(token);
                 let to = (*owner, names.clone());
                 let verdict = self.model.relocate(step.user, place.as_ref(), &to, proof).map(stat);
-                (Command::Move { user, from, to: path_ref(*owner, names), lock }, verdict)
+                (Command::Move(command::Move { user, from, to: path_ref(*owner, names), lock }), verdict)
             }
             Act::Delete { target, recursive, token, condition } => {
                 let (file, place) = self.target(target);
                 let (lock, proof) = self.token(token);
                 let (precondition, matches) = self.condition(*condition, place.as_ref());
                 let verdict = self.model.delete(step.user, place.as_ref(), *recursive, proof, matches);
-                let command = Command::Delete { user, file, recursive: *recursive, precondition, lock };
+                let command =
+                    Command::Delete(command::Delete { user, file, recursive: *recursive, precondition, lock });
                 (command, verdict.map(|()| (None, None)))
             }
             Act::Share { target, with, permission } => {
                 let (file, place) = self.target(target);
                 let verdict = self.model.share(step.user, place.as_ref(), *with, *permission);
-                let command = Command::Share { user, file, with: username(*with), permission: *permission };
+                let command =
+                    Command::Share(command::Share { user, file, with: username(*with), permission: *permission });
                 (command, verdict.map(|()| (None, None)))
             }
             Act::Unshare { target, with } => {
                 let (file, place) = self.target(target);
                 let verdict = self.model.unshare(step.user, place.as_ref(), *with);
-                (Command::Unshare { user, file, with: username(*with) }, verdict.map(|()| (None, None)))
+                (
+                    Command::Unshare(command::Unshare { user, file, with: username(*with) }),
+                    verdict.map(|()| (None, None)),
+                )
             }
             Act::Lock { target, ttl_ms } => {
                 let (file, place) = self.target(target);
                 let mac_hash = secret(self.model.fence + 1);
                 let verdict = self.model.lock(step.user, place.as_ref(), *ttl_ms);
-                let command = Command::Lock { user, file, ttl_ms: *ttl_ms, mac_hash };
+                let command = Command::Lock(command::Lock { user, file, ttl_ms: *ttl_ms, mac_hash });
                 (command, verdict.map(|fence| (None, Some(fence))))
             }
             Act::Renew { token, ttl_ms } => {
                 let (Some(lock), proof) = self.token(token) else { return None };
                 let verdict = self.model.renew(step.user, proof, *ttl_ms);
-                (Command::Renew { user, lock, ttl_ms: *ttl_ms }, verdict.map(|fence| (None, Some(fence))))
+                (
+                    Command::Renew(command::Renew { user, lock, ttl_ms: *ttl_ms }),
+                    verdict.map(|fence| (None, Some(fence))),
+                )
             }
             Act::Unlock { token } => {
                 let (Some(lock), proof) = self.token(token) else { return None };
                 let verdict = self.model.unlock(step.user, proof);
-                (Command::Unlock { user, lock }, verdict.map(|()| (None, None)))
+                (Command::Unlock(command::Unlock { user, lock }), verdict.map(|()| (None, None)))
             }
             job => {
                 self.job(job);
@@ -344,25 +360,27 @@ impl Stage {
         match act {
             Act::Wait { ms } => self.model.now += ms,
             Act::Expire { limit } => {
-                while let Ok(Outcome::Progress { more: true, .. }) = self.run(Command::Expire { limit: *limit }) {}
+                while let Ok(Outcome::Progress { more: true, .. }) =
+                    self.run(Command::Expire(command::Expire { limit: *limit }))
+                {}
                 self.model.expire();
                 let now = self.model.now;
                 self.operations.retain(|_, (_, _, ends)| *ends > now);
             }
-            Act::Reap { limit } => _ = self.run(Command::Reap { limit: *limit }),
+            Act::Reap { limit } => _ = self.run(Command::Reap(command::Reap { limit: *limit })),
             Act::Server { name } => _ = self.server(*name),
             Act::Down { name } => {
                 if let Some((server_id, epoch)) = self.find(*name) {
-                    _ = self.run(Command::ServerDown { server_id, epoch });
+                    _ = self.run(Command::ServerDown(command::ServerDown { server_id, epoch }));
                 }
             }
             Act::Full { name, full } => {
                 if let Some((server_id, epoch)) = self.find(*name) {
-                    _ = self.run(Command::ServerFull { server_id, epoch, full: *full });
+                    _ = self.run(Command::ServerFull(command::ServerFull { server_id, epoch, full: *full }));
                 }
             }
             Act::Copies { copies } => {
-                if self.run(Command::SetPolicy { policy: policy(*copies) }).is_ok() {
+                if self.run(Command::SetPolicy(command::SetPolicy(policy(*copies)))).is_ok() {
                     self.copies = *copies;
                 }
             }

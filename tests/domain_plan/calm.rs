@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ringmaster::domain::plan::{Scene, mend};
 use ringmaster::domain::rows::{ServerState, SweepKind};
-use ringmaster::domain::{Command, FileId, ReadStore, ServerId, Table};
+use ringmaster::domain::{Command, FileId, ReadStore, ServerId, Table, command};
 
 use crate::acts::{Act, Disk};
 use crate::machines::Dice;
@@ -27,9 +27,10 @@ impl Sim {
         for server in self.servers().into_values() {
             let (server_id, epoch) = (server.server_id, server.epoch);
             if server.is_serving() && self.machine(server_id).is_none() {
-                self.propose(Command::ServerDown { server_id, epoch }).expect("it serves");
+                self.propose(Command::ServerDown(command::ServerDown { server_id, epoch })).expect("it serves");
             } else if server.full && server.is_serving() {
-                self.propose(Command::ServerFull { server_id, epoch, full: false }).expect("it serves");
+                self.propose(Command::ServerFull(command::ServerFull { server_id, epoch, full: false }))
+                    .expect("it serves");
             }
         }
         self.rounds(dice);

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use ringmaster::domain::answer::Outcome;
-use ringmaster::domain::command::Receipt;
 use ringmaster::domain::plan::{Scene, mend};
-use ringmaster::domain::{ClusterTime, Command, CopyId};
+use ringmaster::domain::terms::Receipt;
+use ringmaster::domain::{ClusterTime, Command, CopyId, command};
 
 use crate::acts::{Act, Disk};
 use crate::machines::Dice;
@@ -35,7 +35,7 @@ fn a_repair_that_came_too_late_is_still_owed() {
     let receipt = Receipt { server_id, epoch: sim.servers()[&server_id].epoch, copy_id, received_at: ClusterTime(now) };
     let change = mend.settle(&[receipt]).expect("it mends the file");
     sim.act(&down(machine));
-    let answer = sim.propose(Command::Rehome { changes: vec![change] });
+    let answer = sim.propose(Command::Rehome(command::Rehome { changes: vec![change] }));
     assert_eq!(answer, Ok(Outcome::Rehomed { refused: vec![0] }));
 
     sim.start(2, Disk::Intact);

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use ringmaster::domain::answer::Outcome;
-use ringmaster::domain::command::{MAX_COPIES_LISTED, Receipt, Rehome};
 use ringmaster::domain::plan::{Candidate, Mend, Observed, Plan, Scene, Task, Window, mend, plan};
 use ringmaster::domain::rows::SweepKind;
+use ringmaster::domain::terms::{MAX_COPIES_LISTED, NewHome, Receipt};
 use ringmaster::domain::{
     BlobId, ClusterTime, Command, CopyAt, CopyId, FileId, MemoryStore, Proposal, ServerId, Stamped, WallTime, apply,
+    command,
 };
 
 use crate::machines::Dice;
@@ -111,7 +112,7 @@ impl Sim {
                     }
                 }
                 if !gone.is_empty() {
-                    self.send(Command::Deleted { copies: gone }, trouble, dice);
+                    self.send(Command::Deleted(command::Deleted { copies: gone }), trouble, dice);
                 }
             }
         }
@@ -138,7 +139,11 @@ impl Sim {
             short |= !owed.is_empty();
             owed.clear();
         }
-        self.send(Command::AdvanceSweep { kind, since, through, done, short, owed }, trouble, dice);
+        self.send(
+            Command::AdvanceSweep(command::AdvanceSweep { kind, since, through, done, short, owed }),
+            trouble,
+            dice,
+        );
     }
 
     /// Whether the file needs no more.
@@ -167,7 +172,7 @@ impl Sim {
         self.assert_safe(&change);
         match fate(trouble, dice) {
             Fate::Good => {
-                let answer = self.propose(Command::Rehome { changes: vec![change] });
+                let answer = self.propose(Command::Rehome(command::Rehome { changes: vec![change] }));
                 let done = answer == Ok(Outcome::Rehomed { refused: Vec::new() });
                 if !done {
                     self.condemn(made, trouble, dice);
@@ -176,7 +181,7 @@ impl Sim {
             }
             fate => {
                 if fate == Fate::Late {
-                    self.commands.push(Command::Rehome { changes: vec![change] });
+                    self.commands.push(Command::Rehome(command::Rehome { changes: vec![change] }));
                 }
                 // Unknown is treated like refused: whichever comes first holds.
                 self.condemn(made, trouble, dice);
@@ -223,7 +228,7 @@ impl Sim {
                 sources.retain(|id| *id != source);
                 if let (Some(_), Some(copy_id)) = (there, mend.copy_at(source)) {
                     let copies = vec![CopyAt { server_id: source, blob_id: mend.blob_id, copy_id }];
-                    self.send(Command::Report { copies }, trouble, dice);
+                    self.send(Command::Report(command::Report { copies }), trouble, dice);
                 }
             }
         }
@@ -237,12 +242,12 @@ impl Sim {
 
     fn condemn(&mut self, copies: Vec<CopyAt>, trouble: u8, dice: &mut Dice) {
         if !copies.is_empty() {
-            self.send(Command::Condemn { copies }, trouble, dice);
+            self.send(Command::Condemn(command::Condemn { copies }), trouble, dice);
         }
     }
 
     /// On the state that it was made for, a change leaves no fewer copies than there were.
-    fn assert_safe(&self, change: &Rehome) {
+    fn assert_safe(&self, change: &NewHome) {
         let count = |store: &MemoryStore, file: FileId| {
             let entry =
                 ringmaster::domain::query::entry(store, file).expect("no fault in memory").expect("it is there");
@@ -251,7 +256,8 @@ impl Sim {
             replicas.iter().filter(|replica| server(replica.server_id).counts(replica)).count()
         };
         let mut after = self.store.clone();
-        let proposal = Proposal { operation: None, command: Command::Rehome { changes: vec![change.clone()] } };
+        let proposal =
+            Proposal { operation: None, command: Command::Rehome(command::Rehome { changes: vec![change.clone()] }) };
         let stamped = Stamped { at: ClusterTime(self.now), wall: WallTime(0), proposal };
         apply(&mut after, 1, &stamped).expect("no fault in memory").expect("it is within bounds");
         let (old, new) = (count(&self.store, change.file_id), count(&after, change.file_id));
@@ -286,10 +292,10 @@ impl Sim {
         }
         let mut commands = Vec::new();
         if !unnamed.is_empty() {
-            commands.push(Command::Condemn { copies: unnamed });
+            commands.push(Command::Condemn(command::Condemn { copies: unnamed }));
         }
         if !bad.is_empty() {
-            commands.push(Command::Report { copies: bad });
+            commands.push(Command::Report(command::Report { copies: bad }));
         }
         commands
     }

@@ -14,6 +14,7 @@ mod sim;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use ringmaster::domain::command;
 
 use acts::{Act, story};
 use machines::Dice;
@@ -84,7 +85,7 @@ proptest! {
         sim.calm(&mut dice);
         sim.all_return();
         sim.rounds(&mut dice);
-        sim.propose(Command::StartSweep { kind: SweepKind::Balance }).expect("a walk may begin");
+        sim.propose(Command::StartSweep(command::StartSweep { kind: SweepKind::Balance })).expect("a walk may begin");
         sim.rounds(&mut dice);
         sim.assert_whole();
         sim.assert_level();

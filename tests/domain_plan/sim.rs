@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ringmaster::domain::answer::Outcome;
-use ringmaster::domain::command::{FileRef, NewContent, PathRef, Policy, Receipt};
 use ringmaster::domain::placement::{Candidate as Place, choose};
 use ringmaster::domain::plan::Round;
 use ringmaster::domain::rows::{Content, Entry, Server, ServerState, SweepKind};
+use ringmaster::domain::terms::{FileRef, NewContent, PathRef, Policy, Receipt};
 use ringmaster::domain::{
     Answer, BlobId, ClusterId, ClusterTime, Command, CopyAt, CopyId, FileId, FilePath, Incarnation, MemoryStore,
-    Proposal, ServerId, ServerUuid, Sha256, Stamped, UserId, WallTime, apply, check, query,
+    Proposal, ServerId, ServerUuid, Sha256, Stamped, UserId, WallTime, apply, check, command, query,
 };
 
 use crate::acts::{Act, Disk, MACHINES};
@@ -66,9 +66,13 @@ impl Sim {
             walking: BTreeSet::new(),
             tasks: VecDeque::new(),
         };
-        let bootstrap = Command::Bootstrap { cluster_id: ClusterId(1), name: "plan".to_owned(), policy: policy(2) };
+        let bootstrap = Command::Bootstrap(command::Bootstrap {
+            cluster_id: ClusterId(1),
+            name: "plan".to_owned(),
+            policy: policy(2),
+        });
         sim.propose(bootstrap).expect("the policy is valid");
-        let signup = Command::Signup { username: "ada".to_owned(), password_hash: "hash".to_owned() };
+        let signup = Command::Signup(command::Signup { username: "ada".to_owned(), password_hash: "hash".to_owned() });
         sim.propose(signup).expect("the name is free");
         for machine in 0..3 {
             sim.start(machine, Disk::Intact);
@@ -123,7 +127,7 @@ impl Sim {
 
     /// What the records are at that a command is to give other copies.
     fn revisions(&self, command: &Command) -> BTreeMap<FileId, (BlobId, u64)> {
-        let Command::Rehome { changes } = command else { return BTreeMap::new() };
+        let Command::Rehome(command::Rehome { changes }) = command else { return BTreeMap::new() };
         let revision = |file| self.content(file).map(|content| (file, (content.blob_id, content.placement_rev)));
         changes.iter().filter_map(|change| revision(change.file_id)).collect()
     }
@@ -158,8 +162,7 @@ impl Sim {
     /// `RegisterServer` of a disk that is not the one that it was. No other leaves a file with fewer than it had, or than
     /// the policy asks for; and none names a copy that was deleted.
     fn assert_kept(&self, command: &Command, before: &BTreeMap<FileId, (BlobId, usize)>) {
-        let telling =
-            matches!(command, Command::ServerDown { .. } | Command::Report { .. } | Command::RegisterServer { .. });
+        let telling = matches!(command, Command::ServerDown(_) | Command::Report(_) | Command::RegisterServer(_));
         let copies = self.policy().copies as usize;
         for (file, (blob, counted)) in self.counted() {
             let Some((old_blob, old)) = before.get(&file) else { continue };
@@ -193,41 +196,56 @@ impl Sim {
                 self.names += 1;
                 let path = FilePath::parse(&format!("/{}", self.names)).expect("a path");
                 let Some(content) = self.upload(*lost) else { return };
-                self.commit(Command::Write { user: ADA, at: PathRef { owner: None, path }, content }, *late);
+                self.commit(
+                    Command::Write(command::Write { user: ADA, at: PathRef { owner: None, path }, content }),
+                    *late,
+                );
             }
             Act::Update { file, lost, late } => {
                 let Some(file) = self.pick(*file) else { return };
                 let Some(content) = self.upload(*lost) else { return };
                 let file = FileRef::Id(file);
-                let command = Command::Update { user: ADA, file, content, precondition: None, lock: None };
+                let command =
+                    Command::Update(command::Update { user: ADA, file, content, precondition: None, lock: None });
                 self.commit(command, *late);
             }
             Act::Delete { file } => {
                 let Some(file) = self.pick(*file) else { return };
                 let file = FileRef::Id(file);
-                let delete = Command::Delete { user: ADA, file, recursive: false, precondition: None, lock: None };
+                let delete = Command::Delete(command::Delete {
+                    user: ADA,
+                    file,
+                    recursive: false,
+                    precondition: None,
+                    lock: None,
+                });
                 self.propose(delete).expect("ada may delete");
             }
             Act::Start { machine, disk } => self.start(*machine, *disk),
             Act::Kill { machine } => self.machines[*machine].alive = false,
             Act::Down { machine } => {
                 if let Some(server) = self.server(*machine) {
-                    _ = self.propose(Command::ServerDown { server_id: server.server_id, epoch: server.epoch });
+                    _ = self.propose(Command::ServerDown(command::ServerDown {
+                        server_id: server.server_id,
+                        epoch: server.epoch,
+                    }));
                 }
             }
             Act::Image { machine } => self.machines[*machine].image = Some(self.machines[*machine].disk.clone()),
             Act::Rot { machine, copy, gone } => self.rot(*machine, *copy, *gone),
-            Act::Drain { machine } => self.at(*machine, |server_id| Command::Drain { server_id }),
-            Act::Undrain { machine } => self.at(*machine, |server_id| Command::Undrain { server_id }),
-            Act::Remove { machine } => self.at(*machine, |server_id| Command::RemoveServer { server_id }),
+            Act::Drain { machine } => self.at(*machine, |server_id| Command::Drain(command::Drain { server_id })),
+            Act::Undrain { machine } => self.at(*machine, |server_id| Command::Undrain(command::Undrain { server_id })),
+            Act::Remove { machine } => {
+                self.at(*machine, |server_id| Command::RemoveServer(command::RemoveServer { server_id }))
+            }
             Act::Full { machine, full } => {
                 if let Some(server) = self.server(*machine) {
                     let (server_id, epoch) = (server.server_id, server.epoch);
-                    _ = self.propose(Command::ServerFull { server_id, epoch, full: *full });
+                    _ = self.propose(Command::ServerFull(command::ServerFull { server_id, epoch, full: *full }));
                 }
             }
             Act::Copies { copies } => {
-                self.propose(Command::SetPolicy { policy: policy(*copies) }).expect("it is within bounds");
+                self.propose(Command::SetPolicy(command::SetPolicy(policy(*copies)))).expect("it is within bounds");
             }
             Act::Wait { ms } => self.now += ms,
             Act::Inventory { machine, scrub, late } => {
@@ -237,7 +255,11 @@ impl Sim {
             }
             Act::Rebalance { stop } => {
                 let kind = SweepKind::Balance;
-                let command = if *stop { Command::StopSweep { kind } } else { Command::StartSweep { kind } };
+                let command = if *stop {
+                    Command::StopSweep(command::StopSweep { kind })
+                } else {
+                    Command::StartSweep(command::StartSweep { kind })
+                };
                 self.propose(command).expect("a walk may begin and end");
             }
             Act::NewLeader => self.forget(),
@@ -326,7 +348,14 @@ impl Sim {
         // Kept on the disk before it is told.
         host.disk.last = Some(next);
         let url = format!("http://machine{machine}");
-        let register = Command::RegisterServer { uuid, url, zone: String::new(), capacity: 0, last, next: Some(next) };
+        let register = Command::RegisterServer(command::RegisterServer {
+            uuid,
+            url,
+            zone: String::new(),
+            capacity: 0,
+            last,
+            next: Some(next),
+        });
         match self.propose(register) {
             Ok(Outcome::Server { server_id, epoch }) => self.machines[machine].admitted = Some((server_id, epoch)),
             Ok(other) => panic!("a registration was answered {other:?}"),
@@ -354,7 +383,9 @@ impl Sim {
 /// A change takes effect on the state of the record that it was made for, or not at all: it may say that a copy is good
 /// which was found bad since.
 fn assert_made_for(command: &Command, answer: &Answer, before: &BTreeMap<FileId, (BlobId, u64)>) {
-    let (Command::Rehome { changes }, Ok(Outcome::Rehomed { refused })) = (command, answer) else { return };
+    let (Command::Rehome(command::Rehome { changes }), Ok(Outcome::Rehomed { refused })) = (command, answer) else {
+        return;
+    };
     for (_, change) in (0..).zip(changes).filter(|(position, _)| !refused.contains(position)) {
         let made_for = (change.blob_id, change.placement_rev);
         let there = before.get(&change.file_id);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ringmaster::domain::command::{FileRef, LockProof, PathRef, Precondition};
+use ringmaster::domain::terms::{Etag, FileRef, LockProof, PathRef, Precondition};
 use ringmaster::domain::{Fence, FileId, FilePath, Sha256, Version};
 
 /// A line: a verb, words, and `key=value` options.
@@ -50,8 +50,11 @@ impl<'a> Line<'a> {
     /// `if=*` or `if=FILE-VERSION`
     pub(crate) fn precondition(&self) -> Option<Precondition> {
         self.option("if").map(|text| match text.split_once('-') {
-            None => Precondition::Exists,
-            Some((file, version)) => Precondition::OneOf(vec![(FileId(number(file)), Version(number(version)))]),
+            None => Precondition { exists: true, one_of: Vec::new() },
+            Some((file, version)) => {
+                let etag = Etag { file_id: FileId(number(file)), version: Version(number(version)) };
+                Precondition { exists: false, one_of: vec![etag] }
+            }
         })
     }
 }

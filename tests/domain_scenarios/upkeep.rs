@@ -13,17 +13,19 @@
 
 use std::collections::BTreeSet;
 
-use ringmaster::domain::command::{Receipt, Rehome, Slot};
 use ringmaster::domain::plan::{Candidate, Mend, Observed, Scene, Task, mend, plan};
 use ringmaster::domain::rows::{Entry, SweepKind};
-use ringmaster::domain::{BlobId, ClusterTime, Command, CopyAt, CopyId, FileId, ReadStore, ServerId, Table, query};
+use ringmaster::domain::terms::{NewHome, Receipt, Slot};
+use ringmaster::domain::{
+    BlobId, ClusterTime, Command, CopyAt, CopyId, FileId, ReadStore, ServerId, Table, command, query,
+};
 
 use crate::script::{Line, number};
 use crate::world::World;
 
 /// A repair whose copies are there and whose commit is not.
 pub(crate) struct Prepared {
-    change: Option<Rehome>,
+    change: Option<NewHome>,
     made: Vec<CopyAt>,
 }
 
@@ -45,7 +47,7 @@ fn kind(name: &str) -> SweepKind {
     if name.ends_with("balance") { SweepKind::Balance } else { SweepKind::Copies }
 }
 
-fn slots(change: &Rehome) -> String {
+fn slots(change: &NewHome) -> String {
     list(change.slots.iter().map(|slot| match slot {
         Slot::Kept(id) => id.to_string(),
         Slot::Made(made) => format!("{} as copy {}", made.server_id, made.copy_id.0),
@@ -62,13 +64,17 @@ impl World {
                 let content = entry.content().expect("it is a file");
                 let replica = content.replicas.iter().find(|replica| replica.server_id == server_id);
                 let copy_id = replica.expect("the record names the server").copy_id;
-                Command::Report { copies: vec![CopyAt { server_id, blob_id: content.blob_id, copy_id }] }
+                Command::Report(command::Report {
+                    copies: vec![CopyAt { server_id, blob_id: content.blob_id, copy_id }],
+                })
             }
-            "drain" => Command::Drain { server_id: id() },
-            "undrain" => Command::Undrain { server_id: id() },
-            "remove" => Command::RemoveServer { server_id: id() },
-            "walk" if line.word(0).starts_with("stop") => Command::StopSweep { kind: kind(line.word(0)) },
-            "walk" => Command::StartSweep { kind: kind(line.word(0)) },
+            "drain" => Command::Drain(command::Drain { server_id: id() }),
+            "undrain" => Command::Undrain(command::Undrain { server_id: id() }),
+            "remove" => Command::RemoveServer(command::RemoveServer { server_id: id() }),
+            "walk" if line.word(0).starts_with("stop") => {
+                Command::StopSweep(command::StopSweep { kind: kind(line.word(0)) })
+            }
+            "walk" => Command::StartSweep(command::StartSweep { kind: kind(line.word(0)) }),
             "advance" => {
                 let owed = line.option("owed").map_or(Vec::new(), |files| files.split(',').map(file_id).collect());
                 let wanted = kind(line.word(0));
@@ -79,18 +85,20 @@ impl World {
                 let window = window.expect("the walk goes on");
                 let owed = [window.owed, owed].concat();
                 let (since, through, done, short) = (window.since, window.through, window.done, window.short);
-                Command::AdvanceSweep { kind: wanted, since, through, done, short, owed }
+                Command::AdvanceSweep(command::AdvanceSweep { kind: wanted, since, through, done, short, owed })
             }
             "commit" => {
                 let prepared = &self.prepared[line.word(0)];
-                Command::Rehome { changes: vec![prepared.change.clone().expect("there is something to commit")] }
+                Command::Rehome(command::Rehome {
+                    changes: vec![prepared.change.clone().expect("there is something to commit")],
+                })
             }
-            "condemn" => Command::Condemn { copies: self.prepared[line.word(0)].made.clone() },
+            "condemn" => Command::Condemn(command::Condemn { copies: self.prepared[line.word(0)].made.clone() }),
             "deleted" => {
                 let listed = || self.garbage().into_iter().filter(|copy| copy.server_id == id()).collect();
                 let (blob_id, copy_id) = (BlobId(line.number("blob", 0).into()), CopyId(line.number("copy", 0).into()));
                 let named = line.option("copy").map(|_| vec![CopyAt { server_id: id(), blob_id, copy_id }]);
-                Command::Deleted { copies: named.unwrap_or_else(listed) }
+                Command::Deleted(command::Deleted { copies: named.unwrap_or_else(listed) })
             }
             _ => return None,
         })

@@ -16,12 +16,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringmaster::domain::answer::{Outcome, Stat};
-use ringmaster::domain::command::{NewContent, Operation, Policy, Receipt};
 use ringmaster::domain::placement::{Candidate, choose};
 use ringmaster::domain::query::{self, AccessMode, Page};
+use ringmaster::domain::terms::{NewContent, Operation, Policy, Receipt};
 use ringmaster::domain::{
     Answer, BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, Incarnation, MemoryStore, Permission, Proposal,
-    ReadStore, Rejection, ServerId, ServerUuid, Stamped, Table, UserId, WallTime, apply, check,
+    ReadStore, Rejection, ServerId, ServerUuid, Stamped, Table, UserId, WallTime, apply, check, command,
 };
 
 use crate::script::{Line, digest, file, number, path, proof};
@@ -117,57 +117,77 @@ impl World {
         let ttl_ms = line.number("ttl", 60_000);
         let held = || proof(line.option("token").expect("a token"));
         match line.verb {
-            "bootstrap" => Command::Bootstrap { cluster_id: ClusterId(7), name: "story".to_owned(), policy },
-            "policy" => Command::SetPolicy { policy },
-            "server" => Command::RegisterServer {
+            "bootstrap" => {
+                Command::Bootstrap(command::Bootstrap { cluster_id: ClusterId(7), name: "story".to_owned(), policy })
+            }
+            "policy" => Command::SetPolicy(command::SetPolicy(policy)),
+            "server" => Command::RegisterServer(command::RegisterServer {
                 uuid: ServerUuid(u128::from_be_bytes(digest(line.word(0)).0[..16].try_into().expect("16 bytes"))),
                 url: format!("http://{}", line.word(0)),
                 zone: "a".to_owned(),
                 capacity: 1 << 30,
                 last: line.option("last").map(|last| Incarnation(number(last).into())),
                 next: line.option("next").map(|next| Incarnation(number(next).into())),
-            },
-            "down" => Command::ServerDown { server_id: ServerId(number(line.word(0))), epoch },
-            "full" => Command::ServerFull { server_id: ServerId(number(line.word(0))), epoch, full: line.has("yes") },
-            "signup" => Command::Signup { username: line.word(0).to_owned(), password_hash: "$argon2id$".to_owned() },
-            "login" => Command::OpenSession { user: user(self), token_hash: digest(line.word(1)) },
-            "logout" => Command::CloseSession { token_hash: digest(line.word(0)) },
-            "mkdir" => Command::Mkdir { user: user(self), at: path(line.word(1)) },
-            "write" => Command::Write { user: user(self), at: path(line.word(1)), content: self.content(line) },
-            "update" => Command::Update {
+            }),
+            "down" => Command::ServerDown(command::ServerDown { server_id: ServerId(number(line.word(0))), epoch }),
+            "full" => Command::ServerFull(command::ServerFull {
+                server_id: ServerId(number(line.word(0))),
+                epoch,
+                full: line.has("yes"),
+            }),
+            "signup" => Command::Signup(command::Signup {
+                username: line.word(0).to_owned(),
+                password_hash: "$argon2id$".to_owned(),
+            }),
+            "login" => {
+                Command::OpenSession(command::OpenSession { user: user(self), token_hash: digest(line.word(1)) })
+            }
+            "logout" => Command::CloseSession(command::CloseSession { token_hash: digest(line.word(0)) }),
+            "mkdir" => Command::Mkdir(command::Mkdir { user: user(self), at: path(line.word(1)) }),
+            "write" => {
+                Command::Write(command::Write { user: user(self), at: path(line.word(1)), content: self.content(line) })
+            }
+            "update" => Command::Update(command::Update {
                 user: user(self),
                 file: file(line.word(1)),
                 content: self.content(line),
                 precondition: line.precondition(),
                 lock: line.token(),
-            },
-            "move" => {
-                Command::Move { user: user(self), from: file(line.word(1)), to: path(line.word(2)), lock: line.token() }
-            }
-            "rm" => Command::Delete {
+            }),
+            "move" => Command::Move(command::Move {
+                user: user(self),
+                from: file(line.word(1)),
+                to: path(line.word(2)),
+                lock: line.token(),
+            }),
+            "rm" => Command::Delete(command::Delete {
                 user: user(self),
                 file: file(line.word(1)),
                 recursive: line.has("-r"),
                 precondition: line.precondition(),
                 lock: line.token(),
-            },
-            "share" => Command::Share {
+            }),
+            "share" => Command::Share(command::Share {
                 user: user(self),
                 file: file(line.word(1)),
                 with: line.word(2).to_owned(),
                 permission: if line.has("write") { Permission::Write } else { Permission::Read },
-            },
-            "unshare" => Command::Unshare { user: user(self), file: file(line.word(1)), with: line.word(2).to_owned() },
-            "lock" => Command::Lock {
+            }),
+            "unshare" => Command::Unshare(command::Unshare {
+                user: user(self),
+                file: file(line.word(1)),
+                with: line.word(2).to_owned(),
+            }),
+            "lock" => Command::Lock(command::Lock {
                 user: user(self),
                 file: file(line.word(1)),
                 ttl_ms,
                 mac_hash: digest(line.option("word").unwrap_or("word")),
-            },
-            "renew" => Command::Renew { user: user(self), lock: held(), ttl_ms },
-            "unlock" => Command::Unlock { user: user(self), lock: held() },
-            "expire" => Command::Expire { limit },
-            "reap" => Command::Reap { limit },
+            }),
+            "renew" => Command::Renew(command::Renew { user: user(self), lock: held(), ttl_ms }),
+            "unlock" => Command::Unlock(command::Unlock { user: user(self), lock: held() }),
+            "expire" => Command::Expire(command::Expire { limit }),
+            "reap" => Command::Reap(command::Reap { limit }),
             verb => panic!("{verb} is no verb"),
         }
     }

@@ -16,7 +16,7 @@ use crate::cli::progress::Progress;
 use crate::cli::session::Session;
 use crate::client::{Directory, Source, restored_row};
 use crate::config::{self, DirectoryConfig};
-use crate::domain::backup::{Piece, piece};
+use crate::domain::restored::{Piece, piece};
 use crate::domain::{Sha256, Table};
 use crate::protocol::problem::Code;
 use crate::protocol::restore::{Done, Row, Rows, State, Status};
@@ -54,7 +54,7 @@ pub(in crate::cli) struct Args {
 /// Files that are asked about at once.
 const ASKED_AT_ONCE: usize = 200;
 /// Rows that are sent at once: `MAX_RESTORED`.
-const ROWS_AT_ONCE: usize = crate::domain::command::MAX_RESTORED;
+const ROWS_AT_ONCE: usize = crate::domain::terms::MAX_RESTORED;
 /// And their bytes, in base64: far below what a JSON body may have.
 const BYTES_AT_ONCE: usize = 512 * 1024;
 
@@ -193,7 +193,7 @@ fn tell_before(mut report: Report, status: &Status, index: &Index) -> anyhow::Re
     let mut bytes = 0_u64;
     let counts = read_rows(index, &BTreeSet::new(), &ALL, &mut |_| Ok(()))?;
     index.each(Table::Entries, |_, value| {
-        bytes += crate::domain::backup::file(value)?.map_or(0, |(_, content)| content.size);
+        bytes += crate::domain::restored::file(value)?.map_or(0, |(_, content)| content.size);
         Ok(())
     })?;
     let of_backup = counts.entries + index.files;

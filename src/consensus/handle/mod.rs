@@ -125,7 +125,7 @@ impl Handle {
     /// See [`ProposeError`]. It takes no longer than `Tuning::propose_deadline`, and ends early where this node has known
     /// no leader for longer than an election takes.
     pub async fn propose(&self, proposal: Proposal) -> Result<Answer, ProposeError> {
-        let repeatable = proposal.operation.is_some() || proposal.command.is_idempotent();
+        let repeatable = proposal.operation.is_some() || proposal.command.is_repeatable();
         let answer = self.propose_bytes(proposal.encode().into(), repeatable).await?;
         decode_answer(&answer).map_err(|fault| ProposeError::OutcomeUnknown(fault.to_string()))
     }

@@ -2,10 +2,10 @@
 
 use super::Machine;
 use crate::clock::SharedClock;
-use crate::domain::command::Policy;
 use crate::domain::plant::{Plant, planted};
+use crate::domain::terms::Policy;
 use crate::domain::{
-    ClusterId, ClusterTime, Command, Fault, Proposal, ReadStore, SCHEMA_VERSION, Stamped, Store, WallTime, apply,
+    ClusterId, ClusterTime, Command, Fault, Proposal, ReadStore, Schema, Stamped, Store, WallTime, apply, command,
     encode_answer, query,
 };
 
@@ -28,10 +28,11 @@ impl Machine for Replicated {
     }
 
     fn knows(&self, store: &dyn ReadStore) -> Result<(), Fault> {
-        match query::schema_version(store)? {
-            Some(found) if found > SCHEMA_VERSION => Err(Fault(format!(
-                "its rows are of schema {found}, and this release knows {SCHEMA_VERSION}: start the release that the other \
-                 nodes run"
+        match query::schema(store)? {
+            Some(found) if found > Schema::NEWEST => Err(Fault(format!(
+                "its rows are of schema {found}, and this release knows {newest}: start the release that the other \
+                 nodes run",
+                newest = Schema::NEWEST
             ))),
             _ => Ok(()),
         }
@@ -45,7 +46,11 @@ impl Machine for Replicated {
         if query::cluster_info(store)?.is_some() {
             return Ok(None);
         }
-        let command = Command::Bootstrap { cluster_id: cluster, name: name.to_owned(), policy: self.policy.clone() };
+        let command = Command::Bootstrap(command::Bootstrap {
+            cluster_id: cluster,
+            name: name.to_owned(),
+            policy: self.policy.clone(),
+        });
         Ok(Some(Proposal { operation: None, command }.encode()))
     }
 }

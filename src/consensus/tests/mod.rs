@@ -20,7 +20,7 @@ use futures_util::future::BoxFuture;
 use super::machine::tests::Registers;
 use super::{Handle, Member, Options, PeerService, ProposeError, ReadError, Status, Tuning};
 use crate::clock::SharedClock;
-use crate::domain::command::Policy;
+use crate::domain::terms::Policy;
 use crate::domain::{NodeId, ReadStore, Table};
 use crate::protocol::secret::ClusterSecret;
 

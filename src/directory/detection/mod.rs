@@ -25,7 +25,7 @@ use super::lookout::{Lookout, ReachCall};
 use super::node::App;
 use crate::domain::query;
 use crate::domain::rows::Server;
-use crate::domain::{Command, Epoch, Proposal, ServerId};
+use crate::domain::{Command, Epoch, Proposal, ServerId, command};
 use crate::telemetry::{Counter, Gauge, Histogram, Metrics};
 
 /// How often the file servers are looked at while nothing happens.
@@ -211,7 +211,7 @@ async fn consult(
         tracing::info!(%server_id, %epoch, silent_ms, %poll, "the directory nodes were asked about a silent file server: it stays");
         return None;
     }
-    let proposal = Proposal { operation: None, command: Command::ServerDown { server_id, epoch } };
+    let proposal = Proposal { operation: None, command: Command::ServerDown(command::ServerDown { server_id, epoch }) };
     match node.handle().propose(proposal).await {
         Ok(Ok(_)) => {
             let after = heard.elapsed();

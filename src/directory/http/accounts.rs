@@ -14,7 +14,7 @@ use super::request::{Headers, Json, LONGEST_NAME};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
-use crate::domain::{Command, Outcome, Proposal, ReadStore, UserId};
+use crate::domain::{Command, Outcome, Proposal, ReadStore, UserId, command};
 use crate::protocol::api::{Account, Credentials, Login};
 use crate::protocol::problem::Code;
 
@@ -34,7 +34,7 @@ pub(crate) async fn signup(
     check_name(&body.username)?;
     let operation = headers.operation(&node, NOBODY, &[b"signup", body.username.as_bytes(), body.password.as_bytes()]);
     let password_hash = hash_password(&node, body.password).await?;
-    let command = Command::Signup { username: body.username, password_hash };
+    let command = Command::Signup(command::Signup { username: body.username, password_hash });
     let outcome = node.propose(Proposal { operation: Some(operation), command }).await?;
     let Outcome::User { user_id, username, .. } = outcome else { return Err(view::unexpected(&outcome)) };
     Ok((StatusCode::CREATED, Body(Account { user_id: user_id.0, username })).into_response())
@@ -62,7 +62,8 @@ pub(crate) async fn login(State(node): State<App>, Json(body): Json<Credentials>
         return Err(ApiError::new(Code::Unauthenticated, "the username or the password is wrong: check both"));
     };
     let token = hex::encode(node.clock.random::<32>());
-    let command = Command::OpenSession { user: user.user_id, token_hash: Token::of(&token).hash() };
+    let command =
+        Command::OpenSession(command::OpenSession { user: user.user_id, token_hash: Token::of(&token).hash() });
     let outcome = node.propose(Proposal { operation: None, command }).await?;
     let Outcome::Session { expires_at } = outcome else { return Err(view::unexpected(&outcome)) };
     Ok(Body(Login { token, user_id: user.user_id.0, expires_at: view::time(expires_at) }).into_response())
@@ -70,7 +71,11 @@ pub(crate) async fn login(State(node): State<App>, Json(body): Json<Credentials>
 
 pub(crate) async fn logout(State(node): State<App>, token: Token) -> ApiResult<StatusCode> {
     node.user(&token).await?;
-    node.propose(Proposal { operation: None, command: Command::CloseSession { token_hash: token.hash() } }).await?;
+    node.propose(Proposal {
+        operation: None,
+        command: Command::CloseSession(command::CloseSession { token_hash: token.hash() }),
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -16,10 +16,10 @@ use super::request::{Headers, Json};
 use crate::client::blobs::{BlobError, ServerAddress};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
-use crate::domain::command::Policy;
 use crate::domain::query;
 use crate::domain::rows::SweepKind;
-use crate::domain::{Command, Fault, Proposal, ReadStore, ServerId, UserId};
+use crate::domain::terms::Policy;
+use crate::domain::{Command, Fault, Proposal, ReadStore, ServerId, UserId, command};
 use crate::protocol::admin;
 use crate::protocol::api::ServerInfo;
 use crate::protocol::problem::Code;
@@ -83,7 +83,7 @@ pub(crate) async fn set_policy(
     let new = changed(&old, &change);
     if new != old {
         let asked = format!("{change:?}");
-        let command = Command::SetPolicy { policy: new.clone() };
+        let command = Command::SetPolicy(command::SetPolicy(new.clone()));
         node.command_once(&headers, admin, &[b"policy", asked.as_bytes()], command).await?;
         tracing::info!(?old, ?new, "the policy was changed");
     }
@@ -123,7 +123,11 @@ pub(crate) async fn drain(
 ) -> ApiResult<Body<ServerInfo>> {
     let (admin, ()) = node.ask_as_admin(&token, |_| Ok(())).await?;
     let server_id = ServerId(asked.server_id);
-    let command = if asked.cancel { Command::Undrain { server_id } } else { Command::Drain { server_id } };
+    let command = if asked.cancel {
+        Command::Undrain(command::Undrain { server_id })
+    } else {
+        Command::Drain(command::Drain { server_id })
+    };
     let parts: [&[u8]; 3] = [b"drain", &server_id.0.to_be_bytes(), &[u8::from(asked.cancel)]];
     node.command_once(&headers, admin, &parts, command).await?;
     tracing::info!(%server_id, cancel = asked.cancel, "an admin has a file server emptied, or taken back");
@@ -139,7 +143,7 @@ pub(crate) async fn remove(
 ) -> ApiResult<StatusCode> {
     node.read_as_admin(&token, |_| Ok(())).await?;
     let server_id = ServerId(asked.server_id);
-    node.command(Command::RemoveServer { server_id }).await?;
+    node.command(Command::RemoveServer(command::RemoveServer { server_id })).await?;
     tracing::info!(%server_id, "an admin has removed a file server");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -152,7 +156,11 @@ pub(crate) async fn rebalance(
 ) -> ApiResult<StatusCode> {
     let (admin, ()) = node.ask_as_admin(&token, |_| Ok(())).await?;
     let kind = SweepKind::Balance;
-    let command = if asked.stop { Command::StopSweep { kind } } else { Command::StartSweep { kind } };
+    let command = if asked.stop {
+        Command::StopSweep(command::StopSweep { kind })
+    } else {
+        Command::StartSweep(command::StartSweep { kind })
+    };
     node.command_once(&headers, admin, &[b"rebalance", &[u8::from(asked.stop)]], command).await?;
     tracing::info!(stop = asked.stop, "an admin has begun or stopped a rebalance");
     Ok(StatusCode::NO_CONTENT)

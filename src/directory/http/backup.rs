@@ -21,7 +21,7 @@ use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
 use crate::directory::transfer::download::{DownloadError, SourceFailed, download};
 use crate::domain::query;
-use crate::domain::{BlobId, Command, Fault, HoldId, ReadStore};
+use crate::domain::{BlobId, Command, Fault, HoldId, ReadStore, command};
 use crate::protocol::admin::{BlobOfBackup, Hold, Release};
 use crate::protocol::problem::Code;
 
@@ -33,7 +33,7 @@ const STALL: Duration = Duration::from_secs(60);
 pub(crate) async fn hold(State(node): State<App>, token: Token, Json(asked): Json<Hold>) -> ApiResult<StatusCode> {
     node.read_as_admin(&token, |_| Ok(())).await?;
     let hold_id = hold_id(&asked.hold_id)?;
-    node.command(Command::Hold { hold_id, ttl_ms: asked.ttl_ms, renew: asked.renew }).await?;
+    node.command(Command::Hold(command::Hold { hold_id, ttl_ms: asked.ttl_ms, renew: asked.renew })).await?;
     if !asked.renew {
         tracing::info!(%hold_id, ttl_ms = asked.ttl_ms, "a backup keeps garbage from going");
     }
@@ -47,7 +47,7 @@ pub(crate) async fn release(
 ) -> ApiResult<StatusCode> {
     node.read_as_admin(&token, |_| Ok(())).await?;
     let hold_id = hold_id(&asked.hold_id)?;
-    node.command(Command::Release { hold_id }).await?;
+    node.command(Command::Release(command::Release { hold_id })).await?;
     tracing::info!(%hold_id, "a backup has ended");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -73,7 +73,7 @@ pub(crate) async fn index(State(node): State<App>, token: Token) -> ApiResult {
         let write = move |store: &dyn ReadStore, applied: u64| {
             let cluster =
                 query::cluster_info(store)?.ok_or_else(|| Fault("the cluster is not set up yet".to_owned()))?;
-            let schema = query::schema_version(store)?.unwrap_or_default();
+            let schema = query::schema(store)?.map_or(0, |schema| schema.0);
             let head = Head::new(cluster.cluster_id.to_string(), cluster.name, applied, schema, clock.wall_ms());
             write_index(store, &head, &mut |piece| {
                 runtime

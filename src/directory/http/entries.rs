@@ -10,9 +10,9 @@ use super::auth::Token;
 use super::request::{Headers, Json, Query, file_ref, file_text, lock_proof, path_ref, path_text, precondition};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
-use crate::domain::command::FileRef;
 use crate::domain::query;
-use crate::domain::{Command, Outcome, Proposal};
+use crate::domain::terms::FileRef;
+use crate::domain::{Command, Outcome, Proposal, command};
 use crate::protocol::api::{Delete, FileName, Listing, Mkdir, Move, Stat};
 
 /// Rows of a page where the caller names no limit, and the most that one may ask for.
@@ -93,7 +93,9 @@ pub(crate) async fn mkdir(
     let at = path_ref(&body.path, body.owner.as_deref())?;
     let user = node.user(&token).await?;
     let operation = headers.operation(&node, user, &[b"mkdir", path_text(&at).as_bytes()]);
-    let stat = node.propose_stat(Proposal { operation: Some(operation), command: Command::Mkdir { user, at } }).await?;
+    let stat = node
+        .propose_stat(Proposal { operation: Some(operation), command: Command::Mkdir(command::Mkdir { user, at }) })
+        .await?;
     Ok((StatusCode::CREATED, Body(stat)))
 }
 
@@ -111,7 +113,8 @@ pub(crate) async fn r#move(
     let parts: [&[u8]; 4] =
         [b"move", &path_text(&from).into_bytes(), &path_text(&to).into_bytes(), with_lock.as_bytes()];
     let operation = headers.operation(&node, user, &parts);
-    let command = Command::Move { user, from: FileRef::Path(from), to, lock: lock.as_deref().map(lock_proof) };
+    let command =
+        Command::Move(command::Move { user, from: FileRef::Path(from), to, lock: lock.as_deref().map(lock_proof) });
     node.propose_stat(Proposal { operation: Some(operation), command }).await.map(Body)
 }
 
@@ -137,7 +140,8 @@ pub(crate) async fn delete(
         with_lock.as_bytes(),
     ];
     let operation = headers.operation(&node, user, &parts);
-    let command = Command::Delete { user, file, recursive, precondition, lock: lock.as_deref().map(lock_proof) };
+    let command =
+        Command::Delete(command::Delete { user, file, recursive, precondition, lock: lock.as_deref().map(lock_proof) });
     node.propose(Proposal { operation: Some(operation), command }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -14,7 +14,7 @@ use super::request::{Headers, Json, file_ref, file_text, lock_proof, mac_hash};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
-use crate::domain::{Command, Fence, FileId, Outcome, Proposal, ReadStore, UserId};
+use crate::domain::{Command, Fence, FileId, Outcome, Proposal, ReadStore, UserId, command};
 use crate::protocol::api::{AccessAnswer, AccessMode, AccessRequest, HeldLock, HeldLocks, Lock, Locked, Renew, Unlock};
 use crate::protocol::problem::Code;
 
@@ -34,7 +34,7 @@ pub(crate) async fn lock(
     let user = node.user(&token).await?;
     let operation = headers.operation(&node, user, &[b"lock", &file_text(&file).into_bytes(), &ttl_ms.to_be_bytes()]);
     let mac = node.secret.mac("lock", &[&user.0.to_be_bytes(), operation.id.as_bytes()]);
-    let command = Command::Lock { user, file, ttl_ms, mac_hash: mac_hash(&mac) };
+    let command = Command::Lock(command::Lock { user, file, ttl_ms, mac_hash: mac_hash(&mac) });
     let outcome = node.propose(Proposal { operation: Some(operation), command }).await?;
     locked(&outcome, |fence| format!("{fence}.{}", hex::encode(mac)))
 }
@@ -49,7 +49,7 @@ pub(crate) async fn renew(
     let ttl_ms = body.ttl_ms.unwrap_or(DEFAULT_TTL_MS);
     let user = node.user(&token).await?;
     let operation = headers.operation(&node, user, &[b"renew", lock_token.as_bytes(), &ttl_ms.to_be_bytes()]);
-    let command = Command::Renew { user, lock: lock_proof(&lock_token), ttl_ms };
+    let command = Command::Renew(command::Renew { user, lock: lock_proof(&lock_token), ttl_ms });
     let outcome = node.propose(Proposal { operation: Some(operation), command }).await?;
     locked(&outcome, |_| lock_token)
 }
@@ -63,7 +63,7 @@ pub(crate) async fn unlock(
     let lock_token = required(headers.lock_token(body.lock_token.as_deref()))?;
     let user = node.user(&token).await?;
     let operation = headers.operation(&node, user, &[b"unlock", lock_token.as_bytes()]);
-    let command = Command::Unlock { user, lock: lock_proof(&lock_token) };
+    let command = Command::Unlock(command::Unlock { user, lock: lock_proof(&lock_token) });
     node.propose(Proposal { operation: Some(operation), command }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -14,7 +14,7 @@ use super::linger::linger;
 use super::{App, Node};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::transfer::condition::Conditions;
-use crate::domain::command::{FileRef, LockProof, Operation, PathRef, Precondition};
+use crate::domain::terms::{FileRef, LockProof, Operation, PathRef, Precondition};
 use crate::domain::{Fence, FileId, FilePath, Sha256, UserId};
 use crate::protocol::api::{FileName, IDEMPOTENCY_KEY, LOCK_TOKEN, MAX_JSON_BYTES};
 use crate::protocol::problem::Code;

@@ -16,10 +16,10 @@ use super::request::{Json, parse_query};
 use super::routing::content_length;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::store_file::{Change, Incoming, StoreFile, too_large};
-use crate::domain::backup;
-use crate::domain::command::{MAX_RESTORED, RestoredRow};
 use crate::domain::query;
-use crate::domain::{Command, FileId, Sha256, Table, UserId};
+use crate::domain::restored;
+use crate::domain::terms::{MAX_RESTORED, RestoredRow};
+use crate::domain::{Command, FileId, Sha256, Table, UserId, command};
 use crate::protocol::restore::{Came, Done, File, Files, Rows, State as Stage, Status};
 
 /// Files that are asked about at once.
@@ -27,7 +27,7 @@ const MAX_ASKED: usize = 1000;
 
 pub(crate) async fn status(State(node): State<App>, _: ClusterMember) -> ApiResult<ResponseBody<Status>> {
     let look = |store: &dyn crate::domain::ReadStore| {
-        let schema_version = query::schema_version(store)?.unwrap_or_default();
+        let schema_version = query::schema(store)?.map_or(0, |schema| schema.0);
         Ok((query::cluster_info(store)?, query::restore(store)?, query::is_unused(store)?, schema_version))
     };
     let (cluster, restore, unused, schema_version) = node.handle().read(look).await?;
@@ -55,7 +55,7 @@ pub(crate) async fn rows(State(node): State<App>, _: ClusterMember, Json(asked):
         let bytes = |text: &str| BASE64_STANDARD.decode(text).map_err(|_| ApiError::invalid("a row is no base64"));
         rows.push(RestoredRow { table, key: bytes(&row.key)?, value: bytes(&row.value)? });
     }
-    node.command(Command::Restore { backup: digest(&asked.backup)?, rows }).await?;
+    node.command(Command::Restore(command::Restore { backup: digest(&asked.backup)?, rows })).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -74,7 +74,7 @@ pub(crate) async fn missing(
 
 pub(crate) async fn done(State(node): State<App>, _: ClusterMember, Json(asked): Json<Done>) -> ApiResult<StatusCode> {
     let (backup, entries, users, grants) = (digest(&asked.backup)?, asked.entries, asked.users, asked.grants);
-    node.command(Command::RestoreDone { backup, entries, users, grants }).await?;
+    node.command(Command::RestoreDone(command::RestoreDone { backup, entries, users, grants })).await?;
     tracing::info!(%backup, entries, users, grants, "the cluster was restored from a backup and is in service");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -102,7 +102,7 @@ fn incoming(node: &App, parts: &axum::http::request::Parts) -> ApiResult<(Sha256
     let asked: File = parse_query(&parts.uri)?;
     let backup = digest(&asked.backup)?;
     let row = BASE64_URL_SAFE_NO_PAD.decode(&asked.row).map_err(|_| ApiError::invalid("the row is no base64"))?;
-    let content = backup::file(&row).map_err(|fault| ApiError::invalid("the row cannot be read").because(fault))?;
+    let content = restored::file(&row).map_err(|fault| ApiError::invalid("the row cannot be read").because(fault))?;
     let (_, content) = content.ok_or_else(|| ApiError::invalid("the row is no file's"))?;
     if content_length(&parts.headers).is_some_and(|length| length != content.size) {
         return Err(ApiError::invalid("the body has another length than the row says: verify the backup"));

@@ -13,7 +13,7 @@ use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
 use crate::domain::query;
 use crate::domain::rows::{Server, ServerState};
-use crate::domain::{Command, Epoch, Outcome, Proposal, ServerUuid};
+use crate::domain::{Command, Epoch, Outcome, Proposal, ServerUuid, command};
 use crate::protocol::api;
 use crate::protocol::problem::Code;
 use crate::protocol::registration::{
@@ -39,14 +39,14 @@ pub(crate) async fn register(
     }
     challenge(&node, &asked).await?;
     is_alone(&node, &asked).await?;
-    let command = Command::RegisterServer {
+    let command = Command::RegisterServer(command::RegisterServer {
         uuid: asked.uuid,
         url: asked.url.clone(),
         zone: asked.zone.clone(),
         capacity: asked.capacity,
         last: asked.last,
         next: asked.next,
-    };
+    });
     let outcome = node.propose(Proposal { operation: None, command }).await?;
     let Outcome::Server { server_id, epoch } = outcome else { return Err(view::unexpected(&outcome)) };
     tracing::info!(%server_id, %epoch, url = asked.url, zone = asked.zone, "file server registered");

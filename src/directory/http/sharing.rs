@@ -9,7 +9,7 @@ use super::auth::Token;
 use super::request::{Headers, Json, file_ref, file_text, known_length};
 use super::view;
 use crate::directory::error::ApiResult;
-use crate::domain::{Command, Outcome, Permission, Proposal};
+use crate::domain::{Command, Outcome, Permission, Proposal, command};
 use crate::protocol::api::{Granted, Share, SharePermission, Unshare};
 
 pub(crate) async fn share(
@@ -27,7 +27,7 @@ pub(crate) async fn share(
     let user = node.user(&token).await?;
     let parts: [&[u8]; 4] = [b"share", &file_text(&file).into_bytes(), body.username.as_bytes(), &[permission as u8]];
     let operation = headers.operation(&node, user, &parts);
-    let command = Command::Share { user, file, with: body.username, permission };
+    let command = Command::Share(command::Share { user, file, with: body.username, permission });
     match node.propose(Proposal { operation: Some(operation), command }).await? {
         Outcome::Granted { file_id, username, permission } => {
             Ok(Body(Granted { file_id: file_id.0, username, permission: view::permission(permission) }))
@@ -47,7 +47,7 @@ pub(crate) async fn unshare(
     let user = node.user(&token).await?;
     let parts: [&[u8]; 3] = [b"unshare", &file_text(&file).into_bytes(), body.username.as_bytes()];
     let operation = headers.operation(&node, user, &parts);
-    let command = Command::Unshare { user, file, with: body.username };
+    let command = Command::Unshare(command::Unshare { user, file, with: body.username });
     node.propose(Proposal { operation: Some(operation), command }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -29,8 +29,8 @@ use crate::directory::store_file::{Change, Incoming, StoreFile, too_large, uploa
 use crate::directory::transfer::condition::ETag;
 use crate::directory::transfer::repeat::hash_only;
 use crate::domain::answer::Stat;
-use crate::domain::command::{FileRef, LockProof, NewContent, Operation, PathRef, Precondition, Receipt};
 use crate::domain::query;
+use crate::domain::terms::{FileRef, LockProof, NewContent, Operation, PathRef, Precondition, Receipt};
 use crate::domain::{
     Answer, BlobId, ClusterTime, CopyId, Epoch, Fault, Outcome, Proposal, ReadStore, Rejection, RejectionKind,
     ServerId, Sha256, UserId,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::directory::node::App;
-use crate::domain::command::{MAX_REHOMES, Rehome};
-use crate::domain::{Command, Outcome, Proposal};
+use crate::domain::terms::{MAX_REHOMES, NewHome};
+use crate::domain::{Command, Outcome, Proposal, command};
 
 /// How long a result waits for others to share its entry with.
 const GATHER: Duration = Duration::from_millis(10);
@@ -21,7 +21,7 @@ pub(super) enum Committed {
     Unknown,
 }
 
-type Item = (Rehome, oneshot::Sender<Committed>);
+type Item = (NewHome, oneshot::Sender<Committed>);
 
 /// Takes changes. The task that commits them ends when the last clone is dropped.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ impl Committer {
         (Self { sender }, run(node, receiver))
     }
 
-    pub(super) async fn commit(&self, change: Rehome) -> Committed {
+    pub(super) async fn commit(&self, change: NewHome) -> Committed {
         let (reply, answer) = oneshot::channel();
         if self.sender.send((change, reply)).await.is_err() {
             return Committed::Unknown;
@@ -56,7 +56,7 @@ async fn run(node: App, mut receiver: mpsc::Receiver<Item>) {
             }
         }
         let (changes, replies): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-        let proposal = Proposal { operation: None, command: Command::Rehome { changes } };
+        let proposal = Proposal { operation: None, command: Command::Rehome(command::Rehome { changes }) };
         let refused = match node.handle().propose(proposal).await {
             Ok(Ok(Outcome::Rehomed { refused })) => Some(refused),
             Ok(other) => {

@@ -8,9 +8,9 @@ use futures_util::stream;
 use crate::client::blobs::BlobError;
 use crate::directory::lookout::address;
 use crate::directory::node::App;
-use crate::domain::command::MAX_COPIES_LISTED;
 use crate::domain::query;
-use crate::domain::{Command, CopyAt, Proposal};
+use crate::domain::terms::MAX_COPIES_LISTED;
+use crate::domain::{Command, CopyAt, Proposal, command};
 
 /// Deletions under way at once.
 const AT_ONCE: usize = 8;
@@ -37,7 +37,7 @@ pub(super) async fn erase(node: App, copies: Vec<CopyAt>) -> anyhow::Result<()> 
         }
     }
     for batch in gone.chunks(MAX_COPIES_LISTED) {
-        let command = Command::Deleted { copies: batch.to_vec() };
+        let command = Command::Deleted(command::Deleted { copies: batch.to_vec() });
         if let Err(rejection) = node.handle().propose(Proposal { operation: None, command }).await? {
             anyhow::bail!("the deletions were not entered: {}", rejection.detail);
         }

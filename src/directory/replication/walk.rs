@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::command::MAX_COPIES_LISTED;
 use crate::domain::plan::Window;
 use crate::domain::rows::SweepKind;
-use crate::domain::{Command, FileId};
+use crate::domain::terms::MAX_COPIES_LISTED;
+use crate::domain::{Command, FileId, command};
 
 /// The windows that are in the works, at most one for each walk.
 #[derive(Debug, Default)]
@@ -59,6 +59,6 @@ impl Open {
         }
         // A window has no more files than that; if it had, the next walk would find the others.
         owed.truncate(MAX_COPIES_LISTED);
-        Command::AdvanceSweep { kind, since, through, done, short, owed }
+        Command::AdvanceSweep(command::AdvanceSweep { kind, since, through, done, short, owed })
     }
 }

@@ -9,10 +9,10 @@ use super::limits::Limits;
 use crate::client::blobs::{BlobError, CopyOrder, ServerAddress, StoredCopy};
 use crate::directory::lookout::address;
 use crate::directory::node::App;
-use crate::domain::command::{Receipt, Slot};
 use crate::domain::plan::{Candidate, Mend, Scene, mend};
 use crate::domain::query;
-use crate::domain::{Command, CopyAt, CopyId, Proposal, ServerId};
+use crate::domain::terms::{Receipt, Slot};
+use crate::domain::{Command, CopyAt, CopyId, Proposal, ServerId, command};
 
 /// A copying or a verification has so long, whatever the size…
 const BASE: Duration = Duration::from_secs(20);
@@ -278,7 +278,7 @@ impl Worker {
         if made.is_empty() {
             return Ok(());
         }
-        self.propose(Command::Condemn { copies: made }).await
+        self.propose(Command::Condemn(command::Condemn { copies: made })).await
     }
 
     async fn propose(&self, command: Command) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH, IF_RANGE};
 
-use crate::domain::command::Precondition;
+use crate::domain::terms::{Etag, Precondition};
 use crate::domain::{FileId, Version};
 
 /// More tags in one list than any client has reason to send.
@@ -121,14 +121,16 @@ impl Conditions {
     /// left out: a list without tags matches nothing.
     pub fn precondition(&self) -> Option<Precondition> {
         self.if_match.as_ref().map(|tags| match tags {
-            Tags::Any => Precondition::Exists,
-            Tags::List(list) => Precondition::OneOf(
-                list.iter()
+            Tags::Any => Precondition { exists: true, one_of: Vec::new() },
+            Tags::List(list) => Precondition {
+                exists: false,
+                one_of: list
+                    .iter()
                     .filter(|tag| !tag.weak)
                     .filter_map(Tag::parsed)
-                    .map(|tag| (tag.file_id, tag.version))
+                    .map(|tag| Etag { file_id: tag.file_id, version: tag.version })
                     .collect(),
-            ),
+            },
         })
     }
 }

@@ -1,7 +1,8 @@
 //! Accounts, grants and locks.
 
 use super::Report;
-use crate::domain::record::{Number, Record};
+use crate::domain::record::Record;
+use crate::domain::rows::Number;
 use crate::domain::rows::{Lock, Token, User};
 use crate::domain::tables::{self, Counter, Ending, keys};
 use crate::domain::{Fault, Fence, FileId, Sha256, Table, UserId};

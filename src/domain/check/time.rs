@@ -55,7 +55,7 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
         });
     }
     let bootstrapped = tables::cluster(store)?.is_some();
-    let versioned = tables::schema_version(store)?.is_some();
+    let versioned = tables::schema(store)?.is_some();
     report.expect("a_cluster_has_a_schema_version", bootstrapped == versioned, || "one of them is missing".to_owned());
     let copies = tables::policy(store)?.copies;
     report.expect("the_policy_is_within_bounds", (1..=u32::from(MAX_COPIES)).contains(&copies), || {

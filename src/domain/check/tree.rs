@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
 use crate::domain::path::{MAX_COMPONENTS, MAX_PATH_BYTES};
-use crate::domain::record::{Number, Record};
-use crate::domain::rows::{Content, Entry, EntryKind, Extent, FIRST_FILE_ID, NO_PARENT, Placement, TRASH};
+use crate::domain::record::Record;
+use crate::domain::rows::Number;
+use crate::domain::rows::{Content, Entry, EntryKind, FIRST_FILE_ID, NO_PARENT, Placement, Span, TRASH};
 use crate::domain::tables::{self, Counter, MAX_COPIES, keys};
 use crate::domain::{Fault, FileId, FilePath, ReadStore, ServerId, Table};
 
@@ -87,7 +88,7 @@ fn place(report: &mut Report<'_>, store: &dyn ReadStore, entry: &Entry) -> Resul
     report.expect("trees_have_one_owner", same, || format!("entry {id} is in somebody else's tree"));
     let own = match &entry.kind {
         EntryKind::Directory(extent) => *extent,
-        EntryKind::File(_) => Extent::default(),
+        EntryKind::File(_) => Span::default(),
     };
     let covered = extent.is_none_or(|extent| {
         extent.components > own.components && extent.bytes as usize > own.bytes as usize + entry.name.len()

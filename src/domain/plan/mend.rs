@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::scene::{Scene, Standing};
-use crate::domain::command::{Receipt, Rehome, Slot};
 use crate::domain::rows::Entry;
 use crate::domain::tables::{self, MAX_COPIES};
+use crate::domain::terms::{NewHome, Receipt, Slot};
 use crate::domain::{BlobId, CopyId, Fault, FileId, ReadStore, Replica, ServerId, Sha256};
 
 /// Copies of one blob on one server that were listed and whose rows are still there; more are not looked at. One disk has
@@ -163,7 +163,7 @@ impl Mend {
     ///
     /// As long as too few copies are fit, all that the record names stays named: whatever came back could then be
     /// verified rather than copied, and may be the last one. Once there are enough, only these stay.
-    pub fn settle(&self, made: &[Receipt]) -> Option<Rehome> {
+    pub fn settle(&self, made: &[Receipt]) -> Option<NewHome> {
         let receipt = |id: ServerId| made.iter().find(|receipt| receipt.server_id == id).map(|made| Slot::Made(*made));
         let slots = match &self.goal {
             Some(goal) => {
@@ -196,7 +196,7 @@ impl Mend {
         let order = self.replicas.iter().map(|(replica, _)| Slot::Kept(replica.server_id));
         let moved = self.goal.is_some() && !order.eq(slots.iter().copied());
         let (file_id, blob_id, placement_rev) = (self.file_id, self.blob_id, self.placement_rev);
-        (changes || moved).then_some(Rehome { file_id, blob_id, placement_rev, slots })
+        (changes || moved).then_some(NewHome { file_id, blob_id, placement_rev, slots })
     }
 
     fn is_leaving(&self, id: ServerId) -> bool {

@@ -18,11 +18,11 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use mend::{Mend, mend};
 pub use scene::Scene;
 
-use super::command::MAX_COPIES_LISTED;
 use super::query;
 use super::rows::{Entry, Server, Sweep, SweepKind};
 use super::tables::{self, keys};
-use super::{BlobId, ClusterTime, Command, CopyAt, Fault, FileId, ReadStore, ServerId};
+use super::terms::MAX_COPIES_LISTED;
+use super::{BlobId, ClusterTime, Command, CopyAt, Fault, FileId, ReadStore, ServerId, command};
 
 /// How many rows one `Expire` or `Reap` works off. Eyeballed: a few milliseconds of one core.
 const BATCH_ROWS: u32 = 250;
@@ -163,13 +163,13 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn housekeeping(&mut self) -> Result<(), Fault> {
         if query::due(self.store, self.observed.now)? {
-            self.plan.tasks.push(Task::Propose(Command::Expire { limit: BATCH_ROWS }));
+            self.plan.tasks.push(Task::Propose(Command::Expire(command::Expire { limit: BATCH_ROWS })));
         }
         if query::trash_pending(self.store)? && !query::is_restoring(self.store)? {
-            self.plan.tasks.push(Task::Propose(Command::Reap { limit: BATCH_ROWS }));
+            self.plan.tasks.push(Task::Propose(Command::Reap(command::Reap { limit: BATCH_ROWS })));
         }
         if self.balance_is_due()? {
-            self.plan.tasks.push(Task::Propose(Command::StartSweep { kind: SweepKind::Balance }));
+            self.plan.tasks.push(Task::Propose(Command::StartSweep(command::StartSweep { kind: SweepKind::Balance })));
         }
         Ok(())
     }
@@ -210,7 +210,7 @@ impl Planner<'_> {
                 if self.planned.contains(&placement.file_id) {
                     continue;
                 }
-                let entry = tables::known_entry(self.store, placement.file_id)?;
+                let Some(entry) = tables::entry(self.store, placement.file_id)? else { continue };
                 if let Some(mend) = mend(self.store, &self.scene, &entry, None)? {
                     found.push(Candidate { file_id: entry.file_id, counted: mend.counted, goal: None });
                     self.planned.insert(entry.file_id);
@@ -340,7 +340,7 @@ impl Planner<'_> {
         }
         self.plan.round.garbage = Mark::passed(rows.len(), WINDOW, rows.into_iter().next_back().map(|(key, ..)| key));
         for copies in gone.chunks(MAX_COPIES_LISTED) {
-            self.plan.tasks.push(Task::Propose(Command::Deleted { copies: copies.to_vec() }));
+            self.plan.tasks.push(Task::Propose(Command::Deleted(command::Deleted { copies: copies.to_vec() })));
         }
         if !erase.is_empty() {
             self.plan.tasks.push(Task::Erase(erase));

@@ -66,7 +66,7 @@ impl<'a> Search<'a> {
         limit: usize,
     ) -> Result<Page, Stop> {
         let cursor = Cursor::read(Paged::Everything, cursor)?;
-        let account = rules::standing(store, user)?;
+        let account = rules::account(store, user)?;
         let mut search = Self {
             store,
             user,
@@ -169,7 +169,8 @@ impl<'a> Search<'a> {
     ) -> Result<Option<(Entry, Vec<String>, Access)>, Fault> {
         for name in way {
             let Some(id) = tables::child(self.store, directory.file_id, name)? else { return Ok(None) };
-            directory = tables::known_entry(self.store, id)?;
+            let Some(entry) = tables::entry(self.store, id)? else { return Ok(None) };
+            directory = entry;
             let own = rules::access_through(self.store, self.user, directory.owner, &[id])?;
             access = own.map_or(access, |own| own.max(access));
             path.push(name.clone());

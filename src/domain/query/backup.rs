@@ -3,7 +3,7 @@
 use crate::domain::path::MAX_COMPONENTS;
 use crate::domain::rows::{FIRST_FILE_ID, NO_PARENT, Restore, Server, TRASH};
 use crate::domain::tables::{self, Counter};
-use crate::domain::{BlobId, Fault, FileId, ReadStore};
+use crate::domain::{BlobId, Fault, FileId, ReadStore, Schema};
 
 /// What everybody is told until a restore has ended.
 pub const RESTORING: &str =
@@ -101,6 +101,6 @@ pub fn holders(store: &dyn ReadStore, blob: BlobId) -> Result<Vec<Server>, Fault
 ///
 /// # Errors
 /// When the storage fails.
-pub fn schema_version(store: &dyn ReadStore) -> Result<Option<u64>, Fault> {
-    tables::schema_version(store)
+pub fn schema(store: &dyn ReadStore) -> Result<Option<Schema>, Fault> {
+    tables::schema(store)
 }

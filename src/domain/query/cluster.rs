@@ -1,8 +1,8 @@
 //! The cluster, its servers and its jobs.
 
 use super::Ring;
-use crate::domain::command::Policy;
 use crate::domain::rows::{ClusterInfo, Server, ServerState, SweepKind, TRASH};
+use crate::domain::terms::Policy;
 use crate::domain::{ClusterTime, Epoch, Fault, ReadStore, ServerId, tables};
 
 /// # Errors

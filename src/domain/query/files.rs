@@ -2,10 +2,10 @@
 
 use super::{AccessDecision, AccessMode, Asked};
 use crate::domain::answer::Stat;
-use crate::domain::command::{FileRef, LockProof, PathRef, Precondition};
 use crate::domain::rows::Entry;
 use crate::domain::rules::{self, Describer, Reached};
 use crate::domain::stop::{Stop, reject, settle};
+use crate::domain::terms::{FileRef, LockProof, PathRef, Precondition};
 use crate::domain::{Fault, Fence, FileId, ReadStore, RejectionKind, UserId, tables};
 
 fn describe(store: &dyn ReadStore, reached: Reached) -> Result<Stat, Stop> {

@@ -161,7 +161,7 @@ fn reporting_server(store: &dyn ReadStore, reporter: Reporter) -> Result<Server,
 /// The copy of a blob that a record names on a server.
 fn named_copy(store: &dyn ReadStore, server: ServerId, blob: BlobId) -> Result<Option<Replica>, Fault> {
     let Some(placement) = tables::placement(store, server, blob)? else { return Ok(None) };
-    let entry = tables::known_entry(store, placement.file_id)?;
+    let Some(entry) = tables::entry(store, placement.file_id)? else { return Ok(None) };
     let replicas = entry.content().filter(|content| content.blob_id == blob).map(|content| &content.replicas);
     Ok(replicas.into_iter().flatten().find(|replica| replica.server_id == server).copied())
 }

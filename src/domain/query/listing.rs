@@ -2,10 +2,10 @@
 
 use super::cursor::{Cursor, Paged};
 use super::{Asked, HeldLock, LockPage, MAX_PAGE, Page};
-use crate::domain::command::FileRef;
 use crate::domain::rules::{self, Describer};
 use crate::domain::stop::{Stop, require, settle};
 use crate::domain::tables::keys;
+use crate::domain::terms::FileRef;
 use crate::domain::{Fence, FilePath, ReadStore, RejectionKind, UserId, tables};
 
 /// A directory's children, in the order of their names' bytes.
@@ -48,11 +48,12 @@ fn list_page(
     }
     let mut describer = Describer::new(store);
     for (name, child) in children {
-        let entry = tables::known_entry(store, child)?;
+        let Some(entry) = tables::entry(store, child)? else { continue };
         let own = rules::access_through(store, user, entry.owner, &[child])?;
         let mut components = reached.path.components().to_vec();
         components.push(name);
-        let path = FilePath::from_components(components);
+        // What no path can name is shown by no list.
+        let Some(path) = FilePath::from_components(components) else { continue };
         page.stats.push(describer.stat(&entry, path, own.unwrap_or(reached.access).max(reached.access))?);
     }
     Ok(page)

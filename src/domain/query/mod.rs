@@ -15,7 +15,7 @@ mod walk;
 
 pub use accounts::{operation, session, user_by_id, user_by_name};
 pub use all::all;
-pub use backup::{RESTORING, full_path, holders, is_restoring, is_unused, missing_files, restore, schema_version};
+pub use backup::{RESTORING, full_path, holders, is_restoring, is_unused, missing_files, restore, schema};
 pub use cluster::{
     Signal, Standing, cluster_info, cluster_time, due, policy, ring, server, servers, signal, trash_pending,
 };

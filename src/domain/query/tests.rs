@@ -1,11 +1,11 @@
 //! Inventories and upkeep, over small clusters in memory.
 
 use super::*;
-use crate::domain::command::{FileRef, NewContent, PathRef, Receipt};
 use crate::domain::rows::SweepKind;
+use crate::domain::terms::{FileRef, NewContent, PathRef, Receipt};
 use crate::domain::{
     BlobId, ClusterId, Command, CopyAt, CopyId, Epoch, MemoryStore, Outcome, Permission, Proposal, RejectionKind,
-    ServerUuid, Sha256, Stamped, apply,
+    ServerUuid, Sha256, Stamped, apply, command,
 };
 
 const ADA: UserId = UserId(1);
@@ -22,10 +22,14 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let mut stage = Self { store: MemoryStore::new(), now: 0 };
-        let policy = crate::domain::command::Policy::default();
-        stage.run(Command::Bootstrap { cluster_id: ClusterId(1), name: "stage".to_owned(), policy });
+        let policy = crate::domain::terms::Policy::default();
+        stage.run(Command::Bootstrap(command::Bootstrap {
+            cluster_id: ClusterId(1),
+            name: "stage".to_owned(),
+            policy,
+        }));
         for name in ["ada", "bob"] {
-            stage.run(Command::Signup { username: name.to_owned(), password_hash: "hash".to_owned() });
+            stage.run(Command::Signup(command::Signup { username: name.to_owned(), password_hash: "hash".to_owned() }));
         }
         for uuid in 1..=3 {
             stage.register(uuid);
@@ -42,7 +46,14 @@ impl Stage {
     fn register(&mut self, uuid: u128) {
         let (url, zone) = (format!("http://server{uuid}"), String::new());
         let uuid = ServerUuid(uuid);
-        self.run(Command::RegisterServer { uuid, url, zone, capacity: 0, last: None, next: None });
+        self.run(Command::RegisterServer(command::RegisterServer {
+            uuid,
+            url,
+            zone,
+            capacity: 0,
+            last: None,
+            next: None,
+        }));
     }
 
     /// A file of ada's whose blob and copies have the id `id`.
@@ -58,18 +69,18 @@ impl Stage {
             receipts: servers.map(receipt).to_vec(),
         };
         let path = FilePath::parse(&format!("/{id}")).expect("a path");
-        match self.run(Command::Write { user: ADA, at: PathRef { owner: None, path }, content }) {
+        match self.run(Command::Write(command::Write { user: ADA, at: PathRef { owner: None, path }, content })) {
             Outcome::Stat(stat) => stat.file_id,
             other => panic!("a write was answered {other:?}"),
         }
     }
 
     fn report(&mut self, id: u128) {
-        self.run(Command::Report { copies: vec![at(id, id)] });
+        self.run(Command::Report(command::Report { copies: vec![at(id, id)] }));
     }
 
     fn down(&mut self, server: u64) {
-        self.run(Command::ServerDown { server_id: ServerId(server), epoch: Epoch(1) });
+        self.run(Command::ServerDown(command::ServerDown { server_id: ServerId(server), epoch: Epoch(1) }));
     }
 
     fn surplus(&self, held: &[Held]) -> Surplus {
@@ -108,7 +119,7 @@ fn what_no_record_names_is_an_orphan_once_it_is_old() {
     stage.write(1, [1, 2]);
     let held = [held(1, 1, 2 * HOUR_MS), held(2, 9, HOUR_MS), held(3, 9, HOUR_MS - 1)];
     assert_eq!(stage.surplus(&held), Surplus { orphans: vec![at(2, 9)], damaged: vec![] });
-    stage.run(Command::Condemn { copies: vec![at(2, 9)] });
+    stage.run(Command::Condemn(command::Condemn { copies: vec![at(2, 9)] }));
     assert_eq!(stage.surplus(&held), Surplus::default(), "what is listed is not listed again");
 }
 
@@ -196,13 +207,13 @@ fn what_is_owed_is_counted_by_where_it_comes_from() {
 
     stage.now = 3_000;
     stage.register(3);
-    stage.run(Command::Drain { server_id: ServerId(2) });
+    stage.run(Command::Drain(command::Drain { server_id: ServerId(2) }));
     let upkeep = stage.upkeep();
     let counts = (upkeep.servers_down, upkeep.to_replace, upkeep.to_verify, upkeep.to_move, upkeep.bytes_left);
     assert_eq!(counts, (0, 0, 2, 2, 20));
     assert_eq!(upkeep.pending(), 3);
-    stage.run(Command::Condemn { copies: vec![at(8, 8)] });
-    stage.run(Command::StartSweep { kind: SweepKind::Balance });
+    stage.run(Command::Condemn(command::Condemn { copies: vec![at(8, 8)] }));
+    stage.run(Command::StartSweep(command::StartSweep { kind: SweepKind::Balance }));
     let upkeep = stage.upkeep();
     assert_eq!((upkeep.garbage, upkeep.sweeps.len(), upkeep.sweeps[0].0), (1, 1, SweepKind::Balance));
 }
@@ -215,11 +226,13 @@ fn files_at_risk_come_with_the_fewest_copies_first_and_named_for_their_readers()
     let three = stage.write(3, [1, 3]);
     stage.down(1);
     stage.down(3);
-    let share = |file_id| Command::Share {
-        user: ADA,
-        file: FileRef::Id(file_id),
-        with: "bob".to_owned(),
-        permission: Permission::Read,
+    let share = |file_id| {
+        Command::Share(command::Share {
+            user: ADA,
+            file: FileRef::Id(file_id),
+            with: "bob".to_owned(),
+            permission: Permission::Read,
+        })
     };
     stage.run(share(two));
     let all = stage.at_risk(Viewer::Admin);

@@ -143,7 +143,7 @@ pub fn at_risk(store: &dyn ReadStore, viewer: Viewer) -> Result<Vec<AtRisk>, Fau
     }
     let mut files = Vec::new();
     for (copies, file_id) in found {
-        let entry = tables::known_entry(store, file_id)?;
+        let Some(entry) = tables::entry(store, file_id)? else { continue };
         // What was removed is no loss any more.
         let Some(owners) = name(store, entry.owner, &entry)? else { continue };
         let name = match viewer {

@@ -87,7 +87,7 @@ impl<'a> Walk<'a> {
             walk.place.push(name.clone());
             let Some(above) = walk.levels.last() else { break };
             let Some(id) = tables::child(store, above.directory, name)? else { break };
-            let entry = tables::known_entry(store, id)?;
+            let Some(entry) = tables::entry(store, id)? else { break };
             if !entry.is_directory() {
                 break;
             }
@@ -113,14 +113,16 @@ impl<'a> Walk<'a> {
             let access = level.access;
             self.place.truncate(depth - 1);
             self.place.push(name);
-            let entry = tables::known_entry(self.store, id)?;
+            let Some(entry) = tables::entry(self.store, id)? else { return Ok(Step::Other) };
             let access = self.access(access, &entry)?;
             if entry.is_directory() {
                 self.levels.push(Level::new(id, access, None));
                 return Ok(Step::Other);
             }
             let path = self.base.iter().chain(&self.place).cloned().collect();
-            return Ok(Step::File(Box::new(entry), FilePath::from_components(path), access));
+            // What no path can name is shown by no list.
+            let Some(path) = FilePath::from_components(path) else { return Ok(Step::Other) };
+            return Ok(Step::File(Box::new(entry), path, access));
         }
     }
 

@@ -1,55 +1,71 @@
 //! The bytes of what is stored and of what goes through the log.
 //!
-//! One leading byte names the version of the envelope; tagged fields (protobuf, by `prost`'s derive) follow. So a
-//! field can be added without touching what is stored, and the day on which tagged fields no longer do, the byte says
-//! so. The messages are private and apart from the types that the rules use: tags are a promise to old disks, the
-//! rich types are not. A tag is never reused. The golden fixtures in `tests/golden/records.txt` hold all that.
+//! Each type is declared once, with its tags, by a macro of `declare`, and has both directions from there: protobuf's
+//! wire format behind one byte that names the version of the envelope. So a field can be added without touching what is
+//! stored, and the day on which tagged fields no longer do, the byte says so. A tag is never reused. The golden fixtures
+//! in `tests/golden/records.txt` hold all that.
 //!
-//! What cannot be read is a `Fault`, never a default: a node that guesses parts from the others.
+//! What cannot be read is a `Fault`, never a default: a node that guesses parts from the others. See `wire` for how strict
+//! that is, and `Schema` for how a form can change all the same.
 
-mod answer;
-mod command;
-mod rows;
-mod scalar;
+pub(crate) mod declare;
+mod schema;
 #[cfg(test)]
 mod tests;
+mod value;
+pub(crate) mod wire;
 
-pub(crate) use rows::{Mark, Nothing, Number, RingOrder};
+use std::cell::Cell;
 
-use prost::Message;
+pub use schema::Schema;
+pub(crate) use value::{Field, Value, write_present};
+pub(crate) use wire::{Fields, Payload, Wire, Writer};
 
-use super::command::{Proposal, Stamped};
-use super::{Answer, Fault};
+use super::Fault;
 
 /// The version of the envelope that this program writes, and the only one that it reads.
 const ENVELOPE: u8 = 1;
 
-/// A value with bytes.
-pub(crate) trait Record: Sized {
-    /// The tagged fields.
-    type Wire: Message + Default;
+pub(crate) fn bad(what: &str) -> Fault {
+    Fault(format!("a record holds no valid {what}: it was written by a newer program, or is damaged"))
+}
+
+/// What consists of tagged fields. Declared by `record!` or `choice!`.
+pub(crate) trait Message: Sized {
     /// For faults.
     const NAME: &'static str;
 
-    fn to_wire(&self) -> Self::Wire;
-    fn from_wire(wire: Self::Wire) -> Result<Self, Fault>;
+    fn write_fields(&self, out: &mut Writer);
 
+    /// # Errors
+    /// When a field is missing, unknown or out of bounds.
+    fn read_fields(fields: &mut Fields<'_>) -> Result<Self, Fault>;
+}
+
+/// What is one field of several. Declared by `choice!`, and by the list of all commands.
+pub(crate) trait Choice: Sized {
+    /// The least of its tags.
+    const FIRST: u32;
+
+    fn write_choice(&self, out: &mut Writer);
+
+    /// # Errors
+    /// When the next field is none of its own.
+    fn read_choice(fields: &mut Fields<'_>) -> Result<Self, Fault>;
+}
+
+/// A value with bytes: a message in its envelope.
+pub(crate) trait Record: Message {
     fn to_bytes(&self) -> Vec<u8> {
-        let wire = self.to_wire();
-        let mut bytes = Vec::with_capacity(1 + wire.encoded_len());
-        bytes.push(ENVELOPE);
-        wire.encode(&mut bytes).expect("a vector grows as needed");
-        bytes
+        let mut out = Writer::new(vec![ENVELOPE]);
+        self.write_fields(&mut out);
+        out.finish().0
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, Fault> {
         let name = Self::NAME;
         match bytes.split_first() {
-            Some((&ENVELOPE, fields)) => {
-                let wire =
-                    Self::Wire::decode(fields).map_err(|e| Fault(format!("the stored {name} is damaged: {e}")))?;
-                Self::from_wire(wire)
-            }
+            Some((&ENVELOPE, fields)) => read(fields).map(|(value, _)| value),
             Some((version, _)) => Err(Fault(format!(
                 "a stored {name} has envelope version {version}, this program reads {ENVELOPE}: run a newer one"
             ))),
@@ -58,39 +74,44 @@ pub(crate) trait Record: Sized {
     }
 }
 
-impl Stamped {
-    /// The bytes of a log entry.
-    pub fn encode(&self) -> Vec<u8> {
-        self.to_bytes()
+impl<M: Message> Record for M {}
+
+/// Reads a message, and says which schema it needs.
+fn read<M: Message>(bytes: &[u8]) -> Result<(M, Schema), Fault> {
+    let needs = Cell::new(Schema::FIRST);
+    let mut fields = Fields::new(bytes, M::NAME, &needs)?;
+    let value = M::read_fields(&mut fields)?;
+    fields.finish()?;
+    Ok((value, needs.get()))
+}
+
+/// An answer is a rejection, which is field 1, or an outcome.
+impl<O: Choice, R: Value> Message for Result<O, R> {
+    const NAME: &'static str = "answer";
+
+    fn write_fields(&self, out: &mut Writer) {
+        match self {
+            Err(rejection) => write_present(rejection, 1, out),
+            Ok(outcome) => outcome.write_choice(out),
+        }
     }
 
-    /// # Errors
-    /// When the bytes are none of ours, or hold a command that this program does not know: a node must stop there.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        Self::from_bytes(bytes)
+    fn read_fields(fields: &mut Fields<'_>) -> Result<Self, Fault> {
+        match fields.take(1)? {
+            Some(payload) => Ok(Err(R::take(payload)?)),
+            None => O::read_choice(fields).map(Ok),
+        }
     }
 }
 
-impl Proposal {
-    /// The bytes in which a follower forwards a proposal to the leader.
-    pub fn encode(&self) -> Vec<u8> {
-        self.to_bytes()
+impl<O: Choice, R: Value> Value for Result<O, R> {
+    const WIRE: Wire = Wire::Bytes;
+
+    fn put(&self, out: &mut Writer) {
+        out.nested(|out| self.write_fields(out));
     }
 
-    /// # Errors
-    /// As for `Stamped::decode`.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        Self::from_bytes(bytes)
+    fn take(payload: Payload<'_>) -> Result<Self, Fault> {
+        payload.message(Self::NAME, Self::read_fields)
     }
-}
-
-/// The bytes in which a leader sends an answer to the follower that forwarded the proposal.
-pub fn encode_answer(answer: &Answer) -> Vec<u8> {
-    answer.to_bytes()
-}
-
-/// # Errors
-/// When the bytes are none of ours.
-pub fn decode_answer(bytes: &[u8]) -> Result<Answer, Fault> {
-    Answer::from_bytes(bytes)
 }

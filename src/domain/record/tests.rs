@@ -7,19 +7,19 @@ use std::path::Path;
 
 use super::*;
 use crate::domain::answer::{Access, ContentStat, LockStat, ReplicaStat, Stat};
-use crate::domain::command::{
-    FileRef, LockProof, NewContent, Operation, PathRef, Policy, Precondition, Proposal, Receipt, Rehome, RestoredRow,
-    Slot, Stamped,
-};
 use crate::domain::rows::{
-    ClusterInfo, Content, Done, Entry, EntryKind, Extent, Garbage, Hold, Lock, Placement, Repair, RepairReason,
-    Restore, Server, ServerState, Sweep, SweepKind, Token, User,
+    ClusterInfo, Content, Cursor, Done, Entry, EntryKind, Garbage, GrantRow, Hold, Lock, Nothing, Number, Placement,
+    Repair, RepairReason, Restore, RingOrder, Server, ServerState, Span, Sweep, SweepKind, Token, User,
+};
+use crate::domain::terms::{
+    Etag, FileRef, LockProof, NewContent, NewHome, Operation, PathRef, Policy, Precondition, Receipt, RestoredRow, Slot,
 };
 use crate::domain::{
-    BlobId, ClusterId, ClusterTime, Command, CopyAt, CopyId, Epoch, Fence, FileId, FilePath, HoldId, Incarnation,
-    Outcome, Permission, Rejection, RejectionKind, Replica, ServerId, ServerUuid, Sha256, Table, UserId, Version,
-    WallTime,
+    Answer, BlobId, ClusterId, ClusterTime, Command, CopyAt, CopyId, Epoch, Fence, FileId, FilePath, HoldId,
+    Incarnation, Outcome, Permission, Rejection, RejectionKind, Replica, ServerId, ServerUuid, Sha256, Table, UserId,
+    Version, WallTime, decode_answer,
 };
+use crate::domain::{Proposal, Stamped, command};
 
 struct Golden {
     lines: String,
@@ -133,16 +133,16 @@ fn stat(content: bool) -> Stat {
 }
 
 fn rows(golden: &mut Golden) {
-    golden.add("row.directory", &entry(EntryKind::Directory(Extent { components: 2, bytes: 30 })));
+    golden.add("row.directory", &entry(EntryKind::Directory(Span { components: 2, bytes: 30 })));
     golden.add("row.file", &entry(EntryKind::File(Box::new(content()))));
     golden.add("row.number", &Number(300));
     golden.add("row.number.zero", &Number(0));
-    golden.add("row.nothing", &Nothing);
-    golden.add("row.mark", &Mark(vec![1, 2, 3]));
+    golden.add("row.nothing", &Nothing {});
+    golden.add("row.mark", &Cursor(vec![1, 2, 3]));
     golden.add("row.ring", &RingOrder(vec![ServerId(3), ServerId(1)]));
     golden.add("row.placement", &Placement { file_id: FileId(12), version: Version(3) });
-    golden.add("row.grant.read", &Permission::Read);
-    golden.add("row.grant.write", &Permission::Write);
+    golden.add("row.grant.read", &GrantRow(Permission::Read));
+    golden.add("row.grant.write", &GrantRow(Permission::Write));
     golden.add("row.policy", &old_policy());
     golden.add("row.policy.rebalance", &Policy::default());
     let sweep = Sweep { since: ClusterTime(5), through: Some(FileId(12)), short: true, resting: true };
@@ -226,131 +226,153 @@ fn commands(golden: &mut Golden) {
             wall: WallTime(2),
             proposal: Proposal {
                 operation: Some(Operation { user, id: "key".to_owned(), fingerprint: digest(3) }),
-                command: Command::Expire { limit: 10 },
+                command: Command::Expire(command::Expire { limit: 10 }),
             },
         },
     );
     let policy = Policy { copies: 5, ..old_policy() };
     golden.command(
         "bootstrap",
-        Command::Bootstrap { cluster_id: ClusterId(1), name: "local".to_owned(), policy: old_policy() },
+        Command::Bootstrap(command::Bootstrap {
+            cluster_id: ClusterId(1),
+            name: "local".to_owned(),
+            policy: old_policy(),
+        }),
     );
-    golden.command("set_policy", Command::SetPolicy { policy });
-    golden.command("signup", Command::Signup { username: "ada".to_owned(), password_hash: "$argon2id$".to_owned() });
-    golden.command("open_session", Command::OpenSession { user, token_hash: digest(1) });
-    golden.command("close_session", Command::CloseSession { token_hash: digest(1) });
-    golden.command("mkdir", Command::Mkdir { user, at: at() });
-    golden.command("mkdir.root", Command::Mkdir { user, at: PathRef { owner: None, path: FilePath::default() } });
-    golden.command("write", Command::Write { user, at: at(), content: new_content() });
+    golden.command("set_policy", Command::SetPolicy(command::SetPolicy(policy)));
+    golden.command(
+        "signup",
+        Command::Signup(command::Signup { username: "ada".to_owned(), password_hash: "$argon2id$".to_owned() }),
+    );
+    golden.command("open_session", Command::OpenSession(command::OpenSession { user, token_hash: digest(1) }));
+    golden.command("close_session", Command::CloseSession(command::CloseSession { token_hash: digest(1) }));
+    golden.command("mkdir", Command::Mkdir(command::Mkdir { user, at: at() }));
+    golden.command(
+        "mkdir.root",
+        Command::Mkdir(command::Mkdir { user, at: PathRef { owner: None, path: FilePath::default() } }),
+    );
+    golden.command("write", Command::Write(command::Write { user, at: at(), content: new_content() }));
     golden.command(
         "update",
-        Command::Update {
+        Command::Update(command::Update {
             user,
             file: by_id(),
             content: new_content(),
-            precondition: Some(Precondition::OneOf(vec![(FileId(12), Version(3))])),
+            precondition: Some(Precondition {
+                exists: false,
+                one_of: vec![Etag { file_id: FileId(12), version: Version(3) }],
+            }),
             lock: Some(proof()),
-        },
+        }),
     );
     golden.command(
         "update.exists",
-        Command::Update {
+        Command::Update(command::Update {
             user,
             file: by_path(),
             content: new_content(),
-            precondition: Some(Precondition::Exists),
+            precondition: Some(Precondition { exists: true, one_of: Vec::new() }),
             lock: None,
-        },
+        }),
     );
-    golden.command("move", Command::Move { user, from: by_path(), to: at(), lock: Some(proof()) });
+    golden.command("move", Command::Move(command::Move { user, from: by_path(), to: at(), lock: Some(proof()) }));
     golden.command(
         "delete",
-        Command::Delete {
+        Command::Delete(command::Delete {
             user,
             file: by_id(),
             recursive: true,
-            precondition: Some(Precondition::OneOf(Vec::new())),
+            precondition: Some(Precondition { exists: false, one_of: Vec::new() }),
             lock: Some(proof()),
-        },
+        }),
     );
     golden.command(
         "share",
-        Command::Share { user, file: by_id(), with: "bob".to_owned(), permission: Permission::Write },
+        Command::Share(command::Share { user, file: by_id(), with: "bob".to_owned(), permission: Permission::Write }),
     );
-    golden.command("unshare", Command::Unshare { user, file: by_path(), with: "bob".to_owned() });
-    golden.command("lock", Command::Lock { user, file: by_id(), ttl_ms: 60_000, mac_hash: digest(4) });
-    golden.command("renew", Command::Renew { user, lock: proof(), ttl_ms: 60_000 });
-    golden.command("unlock", Command::Unlock { user, lock: proof() });
-    golden.command("expire", Command::Expire { limit: 250 });
-    golden.command("reap", Command::Reap { limit: 250 });
+    golden.command("unshare", Command::Unshare(command::Unshare { user, file: by_path(), with: "bob".to_owned() }));
+    golden.command("lock", Command::Lock(command::Lock { user, file: by_id(), ttl_ms: 60_000, mac_hash: digest(4) }));
+    golden.command("renew", Command::Renew(command::Renew { user, lock: proof(), ttl_ms: 60_000 }));
+    golden.command("unlock", Command::Unlock(command::Unlock { user, lock: proof() }));
+    golden.command("expire", Command::Expire(command::Expire { limit: 250 }));
+    golden.command("reap", Command::Reap(command::Reap { limit: 250 }));
     golden.command(
         "register_server",
-        Command::RegisterServer {
+        Command::RegisterServer(command::RegisterServer {
             uuid: ServerUuid(5),
             url: "http://127.0.0.1:3031".to_owned(),
             zone: "a".to_owned(),
             capacity: 6,
             last: None,
             next: None,
-        },
+        }),
     );
     golden.command(
         "register_server.again",
-        Command::RegisterServer {
+        Command::RegisterServer(command::RegisterServer {
             uuid: ServerUuid(5),
             url: "http://127.0.0.1:3031".to_owned(),
             zone: String::new(),
             capacity: 6,
             last: Some(Incarnation(7)),
             next: Some(Incarnation(8)),
-        },
+        }),
     );
-    golden.command("server_down", Command::ServerDown { server_id: ServerId(1), epoch: Epoch(2) });
-    golden.command("server_full", Command::ServerFull { server_id: ServerId(1), epoch: Epoch(2), full: true });
+    golden.command("server_down", Command::ServerDown(command::ServerDown { server_id: ServerId(1), epoch: Epoch(2) }));
+    golden.command(
+        "server_full",
+        Command::ServerFull(command::ServerFull { server_id: ServerId(1), epoch: Epoch(2), full: true }),
+    );
     upkeep(golden);
     backup(golden);
 }
 
 fn upkeep(golden: &mut Golden) {
     let receipt = Receipt { server_id: ServerId(2), epoch: Epoch(3), copy_id: CopyId(4), received_at: ClusterTime(5) };
-    let change = Rehome {
+    let change = NewHome {
         file_id: FileId(12),
         blob_id: BlobId(0xb10b),
         placement_rev: 6,
         slots: vec![Slot::Kept(ServerId(1)), Slot::Made(receipt)],
     };
-    golden.command("rehome", Command::Rehome { changes: vec![change] });
+    golden.command("rehome", Command::Rehome(command::Rehome { changes: vec![change] }));
     let copies = vec![CopyAt { server_id: ServerId(1), blob_id: BlobId(2), copy_id: CopyId(3) }];
-    golden.command("condemn", Command::Condemn { copies: copies.clone() });
-    golden.command("deleted", Command::Deleted { copies: copies.clone() });
-    golden.command("report", Command::Report { copies });
-    golden.command("drain", Command::Drain { server_id: ServerId(1) });
-    golden.command("undrain", Command::Undrain { server_id: ServerId(1) });
-    golden.command("remove_server", Command::RemoveServer { server_id: ServerId(1) });
-    golden.command("start_sweep", Command::StartSweep { kind: SweepKind::Copies });
-    golden.command("stop_sweep", Command::StopSweep { kind: SweepKind::Balance });
+    golden.command("condemn", Command::Condemn(command::Condemn { copies: copies.clone() }));
+    golden.command("deleted", Command::Deleted(command::Deleted { copies: copies.clone() }));
+    golden.command("report", Command::Report(command::Report { copies }));
+    golden.command("drain", Command::Drain(command::Drain { server_id: ServerId(1) }));
+    golden.command("undrain", Command::Undrain(command::Undrain { server_id: ServerId(1) }));
+    golden.command("remove_server", Command::RemoveServer(command::RemoveServer { server_id: ServerId(1) }));
+    golden.command("start_sweep", Command::StartSweep(command::StartSweep { kind: SweepKind::Copies }));
+    golden.command("stop_sweep", Command::StopSweep(command::StopSweep { kind: SweepKind::Balance }));
     golden.command(
         "advance_sweep",
-        Command::AdvanceSweep {
+        Command::AdvanceSweep(command::AdvanceSweep {
             kind: SweepKind::Balance,
             since: ClusterTime(7),
             through: Some(FileId(12)),
             done: true,
             short: true,
             owed: vec![FileId(3), FileId(4)],
-        },
+        }),
     );
 }
 
 fn backup(golden: &mut Golden) {
     let (hold_id, backup) = (HoldId(1 << 100), digest(5));
-    golden.command("hold", Command::Hold { hold_id, ttl_ms: 60_000, renew: false });
-    golden.command("hold.renew", Command::Hold { hold_id, ttl_ms: 60_000, renew: true });
-    golden.command("release", Command::Release { hold_id });
+    golden.command("hold", Command::Hold(command::Hold { hold_id, ttl_ms: 60_000, renew: false }));
+    golden.command("hold.renew", Command::Hold(command::Hold { hold_id, ttl_ms: 60_000, renew: true }));
+    golden.command("release", Command::Release(command::Release { hold_id }));
     let row = RestoredRow { table: Table::Users, key: vec![1, 2], value: vec![3] };
-    golden.command("restore", Command::Restore { backup, rows: vec![row] });
-    golden.command("restore_file", Command::RestoreFile { backup, row: vec![1, 4], content: new_content() });
-    golden.command("restore_done", Command::RestoreDone { backup, entries: 1, users: 2, grants: 3 });
+    golden.command("restore", Command::Restore(command::Restore { backup, rows: vec![row] }));
+    golden.command(
+        "restore_file",
+        Command::RestoreFile(command::RestoreFile { backup, row: vec![1, 4], content: new_content() }),
+    );
+    golden.command(
+        "restore_done",
+        Command::RestoreDone(command::RestoreDone { backup, entries: 1, users: 2, grants: 3 }),
+    );
 }
 
 fn answers(golden: &mut Golden) {
@@ -410,19 +432,20 @@ fn records_keep_their_bytes() {
 #[test]
 fn what_is_not_known_is_a_fault() {
     // A proposal whose command has a tag of the future.
-    let mut unknown = vec![ENVELOPE];
-    prost::encoding::bytes::encode(500, &vec![1, 2], &mut unknown);
+    let mut unknown = Writer::new(vec![ENVELOPE]);
+    write_present(&vec![1_u8, 2], 500, &mut unknown);
+    let unknown = unknown.finish().0;
     let fault = Proposal::decode(&unknown).expect_err("no such command");
     assert!(fault.0.contains("does not know"), "{fault}");
 
-    let known = Proposal { operation: None, command: Command::Reap { limit: 1 } }.encode();
+    let known = Proposal { operation: None, command: Command::Reap(command::Reap { limit: 1 }) }.encode();
     assert!(Proposal::decode(&known).is_ok());
     let mut newer = known.clone();
     newer[0] = ENVELOPE + 1;
     assert!(Proposal::decode(&newer).expect_err("a newer envelope").0.contains("newer"));
     assert!(Proposal::decode(&[]).is_err());
     assert!(Proposal::decode(&known[..known.len() - 1]).is_err());
-    assert!(Permission::from_bytes(&[ENVELOPE]).is_err(), "an enumeration has no default");
+    assert!(GrantRow::from_bytes(&[ENVELOPE]).is_err(), "an enumeration has no default");
     assert!(Entry::from_bytes(&[ENVELOPE]).is_err());
 }
 

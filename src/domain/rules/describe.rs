@@ -70,10 +70,10 @@ impl<'a> Describer<'a> {
         if let Some(name) = self.usernames.get(&id) {
             return Ok(name.clone());
         }
-        let user =
-            tables::user(self.store, id)?.ok_or_else(|| Fault(format!("account {id} is named but not there")))?;
-        self.usernames.insert(id, user.username.clone());
-        Ok(user.username)
+        // A name that no account can have, where the account is not there.
+        let name = tables::user(self.store, id)?.map_or_else(|| format!("(account {id})"), |user| user.username);
+        self.usernames.insert(id, name.clone());
+        Ok(name)
     }
 
     fn server(&mut self, id: ServerId) -> Result<Option<&Server>, Fault> {

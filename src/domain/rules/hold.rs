@@ -4,11 +4,11 @@
 //! the file) takes it away. If each command compared the lock's deadline with its own time stamp, a leader that had
 //! just taken office, and had not watched the time go by, could end a lock whose holder still relies on it.
 
-use super::reach::reach_id;
-use crate::domain::command::{LockProof, Precondition};
+use super::reach::{Reached, reach_id};
 use crate::domain::plant::{Plant, planted};
 use crate::domain::rows::{Content, Entry, Lock};
 use crate::domain::stop::{Stop, reject, require};
+use crate::domain::terms::{Etag, LockProof, Precondition};
 use crate::domain::{Fault, FileId, ReadStore, RejectionKind, UserId, tables};
 
 /// Whether a change of a file may go ahead: while the file is locked, only for its holder; while it is not, for
@@ -53,7 +53,7 @@ fn proves(proof: &LockProof, lock: &Lock) -> bool {
 pub(crate) fn held_lock(store: &dyn ReadStore, user: UserId, proof: &LockProof) -> Result<(FileId, Lock), Stop> {
     let ended = || reject(RejectionKind::Locked, "this lock has ended, or the token is not yours: lock the file anew");
     let file = tables::locked_file(store, user, proof.fence)?.ok_or_else(ended)?;
-    let lock = tables::lock(store, file)?.ok_or_else(|| Fault(format!("the lock on entry {file} has lost its row")))?;
+    let lock = tables::lock(store, file)?.ok_or_else(ended)?;
     if !proves(proof, &lock) || !is_live(store, file)? {
         return Err(ended());
     }
@@ -62,8 +62,8 @@ pub(crate) fn held_lock(store: &dyn ReadStore, user: UserId, proof: &LockProof) 
 
 /// Whether an entry is in its owner's tree, rather than below the trash.
 fn is_live(store: &dyn ReadStore, file: FileId) -> Result<bool, Fault> {
-    let owner = tables::known_entry(store, file)?.owner;
-    match reach_id(store, owner, file) {
+    let Some(entry) = tables::entry(store, file)? else { return Ok(false) };
+    match reach_id(store, entry.owner, file) {
         Ok(_) => Ok(true),
         Err(Stop::Rejected(_)) => Ok(false),
         Err(Stop::Fault(fault)) => Err(fault),
@@ -71,15 +71,29 @@ fn is_live(store: &dyn ReadStore, file: FileId) -> Result<bool, Fault> {
 }
 
 pub(crate) fn check_precondition(entry: &Entry, precondition: Option<&Precondition>) -> Result<(), Stop> {
-    let holds = match precondition {
-        None | Some(Precondition::Exists) => true,
-        Some(Precondition::OneOf(etags)) => {
-            entry.content().is_some_and(|content| etags.contains(&(entry.file_id, content.version)))
-        }
-    };
+    let at = |content: &Content| Etag { file_id: entry.file_id, version: content.version };
+    let holds = precondition.is_none_or(|condition| {
+        condition.exists || entry.content().is_some_and(|content| condition.one_of.contains(&at(content)))
+    });
     require(
         holds,
         RejectionKind::VersionConflict,
         "another version is there than If-Match names: read the file again and repeat the change on what is there",
+    )
+}
+
+pub(crate) fn check_lock_ttl(ttl_ms: u64) -> Result<(), Stop> {
+    require(
+        (1000..=3_600_000).contains(&ttl_ms),
+        RejectionKind::InvalidRequest,
+        "ttl_ms is 1,000 to 3,600,000: ask for less and renew the lock",
+    )
+}
+
+pub(crate) fn check_may_lock(reached: &Reached) -> Result<(), Stop> {
+    require(
+        reached.may_write(),
+        RejectionKind::Forbidden,
+        "you may only read this file: ask its owner for a write grant",
     )
 }

@@ -3,16 +3,20 @@
 
 mod describe;
 mod hold;
+mod limits;
 mod reach;
+mod share;
 mod spot;
 
 pub(crate) use describe::Describer;
-pub(crate) use hold::{check_lock, check_precondition, held_lock};
-pub(crate) use reach::{Reached, access_through, reach, reach_id, standing};
+pub(crate) use hold::{check_lock, check_lock_ttl, check_may_lock, check_precondition, held_lock};
+pub(crate) use limits::{check_content, check_copies, check_password_hash, check_policy, check_username};
+pub(crate) use reach::{Reached, access_through, account, reach, reach_id};
+pub(crate) use share::shareable;
 pub(crate) use spot::{Spot, spot};
 
-use super::command::{FileRef, LockProof, Precondition};
 use super::stop::{Stop, reject, require};
+use super::terms::{FileRef, LockProof, Precondition};
 use super::{ReadStore, RejectionKind, UserId};
 
 /// What an update needs but for its new content.

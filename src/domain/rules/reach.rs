@@ -1,10 +1,10 @@
 //! How a user gets to an entry, and with what rights.
 
 use crate::domain::answer::Access;
-use crate::domain::command::{FileRef, PathRef};
 use crate::domain::path::MAX_COMPONENTS;
 use crate::domain::rows::{Entry, NO_PARENT, TRASH, User};
-use crate::domain::stop::{Stop, reject};
+use crate::domain::stop::{Stop, astray, reject};
+use crate::domain::terms::{FileRef, PathRef};
 use crate::domain::{Fault, FileId, FilePath, Permission, ReadStore, RejectionKind, UserId, tables};
 
 /// An entry that a user may at least read.
@@ -42,20 +42,20 @@ pub(crate) fn not_found() -> Stop {
 }
 
 /// The caller's account.
-pub(crate) fn standing(store: &dyn ReadStore, user: UserId) -> Result<User, Stop> {
+pub(crate) fn account(store: &dyn ReadStore, user: UserId) -> Result<User, Stop> {
     tables::user(store, user)?
         .ok_or_else(|| reject(RejectionKind::Unauthenticated, "there is no such account: log in again"))
 }
 
 /// The account in whose tree a path is.
 pub(super) fn tree_of(store: &dyn ReadStore, user: UserId, at: &PathRef) -> Result<User, Stop> {
-    let caller = standing(store, user)?;
+    let caller = account(store, user)?;
     match &at.owner {
         None => Ok(caller),
         Some(name) if *name == caller.username => Ok(caller),
         Some(name) => {
             let id = tables::user_id(store, name)?.ok_or_else(not_found)?;
-            Ok(tables::user(store, id)?.ok_or_else(|| Fault(format!("the username of account {id} leads nowhere")))?)
+            tables::user(store, id)?.ok_or_else(|| astray(format!("the username of account {id} leads nowhere")))
         }
     }
 }
@@ -110,7 +110,7 @@ fn reach_path(store: &dyn ReadStore, user: UserId, at: &PathRef) -> Result<Reach
 /// A file reached by its id is still reached through its ancestors: what they give counts, and below the trash
 /// nothing is found.
 pub(crate) fn reach_id(store: &dyn ReadStore, user: UserId, id: FileId) -> Result<Reached, Stop> {
-    standing(store, user)?;
+    account(store, user)?;
     let entry = tables::entry(store, id)?.ok_or_else(not_found)?;
     let mut above = Vec::new();
     let mut names = Vec::new();
@@ -120,7 +120,7 @@ pub(crate) fn reach_id(store: &dyn ReadStore, user: UserId, id: FileId) -> Resul
             return Err(not_found());
         }
         if above.len() > MAX_COMPONENTS {
-            return Err(Fault(format!("entry {id} is too deep, or above itself")).into());
+            return Err(astray(format!("entry {id} is too deep, or above itself")));
         }
         above.push(parent);
         names.push(name);
@@ -128,7 +128,8 @@ pub(crate) fn reach_id(store: &dyn ReadStore, user: UserId, id: FileId) -> Resul
         (parent, name) = (directory.parent, directory.name);
     }
     names.reverse();
-    judge(store, user, entry, FilePath::from_components(names), &above)
+    let path = FilePath::from_components(names).ok_or_else(|| astray(format!("the path of entry {id} is too long")))?;
+    judge(store, user, entry, path, &above)
 }
 
 fn judge(store: &dyn ReadStore, user: UserId, entry: Entry, path: FilePath, above: &[FileId]) -> Result<Reached, Stop> {

@@ -2,9 +2,9 @@
 
 use super::reach::{access_through, not_found, tree_of};
 use crate::domain::answer::Access;
-use crate::domain::command::PathRef;
 use crate::domain::rows::Entry;
 use crate::domain::stop::{Stop, reject, require};
+use crate::domain::terms::PathRef;
 use crate::domain::{FileId, FilePath, ReadStore, RejectionKind, UserId, tables};
 
 /// A path where nothing is yet, and where the user may put something.

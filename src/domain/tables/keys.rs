@@ -14,7 +14,7 @@ pub(crate) const ONLY: &[u8] = b"only";
 pub(crate) mod meta {
     pub(crate) const CLUSTER: &[u8] = b"cluster";
     pub(crate) const CLUSTER_TIME: &[u8] = b"cluster_time";
-    pub(crate) const SCHEMA_VERSION: &[u8] = b"schema_version";
+    pub(crate) const SCHEMA: &[u8] = b"schema_version";
     pub(crate) const NEXT_FILE_ID: &[u8] = b"next_file_id";
     pub(crate) const NEXT_USER_ID: &[u8] = b"next_user_id";
     pub(crate) const NEXT_SERVER_ID: &[u8] = b"next_server_id";

@@ -2,9 +2,10 @@
 
 use super::keys::{self, Ending};
 use super::{read, write};
-use crate::domain::command::Policy;
-use crate::domain::record::{Mark, Nothing, Number};
-use crate::domain::rows::{ClusterInfo, Done, Restore};
+use crate::domain::record::Schema;
+use crate::domain::rows::{ClusterInfo, Cursor, Done, Nothing, Number, Restore};
+use crate::domain::stop::{Stop, astray};
+use crate::domain::terms::Policy;
 use crate::domain::{ClusterTime, Fault, Fence, ReadStore, Store, Table, UserId};
 
 /// A counter that gives ids. `next` is the id that it gives next.
@@ -41,9 +42,12 @@ impl Counter {
         put_number(store, self.key(), next)
     }
 
-    pub(crate) fn take(self, store: &mut dyn Store) -> Result<u64, Fault> {
+    /// # Errors
+    /// Refused when there are no more: no id is ever given twice.
+    pub(crate) fn take(self, store: &mut dyn Store) -> Result<u64, Stop> {
         let id = self.peek(store)?;
-        put_number(store, self.key(), id + 1)?;
+        let next = id.checked_add(1).ok_or_else(|| astray("all ids are given"))?;
+        put_number(store, self.key(), next)?;
         Ok(id)
     }
 }
@@ -65,12 +69,13 @@ pub(crate) fn put_cluster(store: &mut dyn Store, cluster: &ClusterInfo) -> Resul
     write(store, Table::Meta, keys::meta::CLUSTER, cluster)
 }
 
-pub(crate) fn schema_version(store: &dyn ReadStore) -> Result<Option<u64>, Fault> {
-    number(store, keys::meta::SCHEMA_VERSION)
+/// The schema that the cluster uses; nothing before bootstrap.
+pub(crate) fn schema(store: &dyn ReadStore) -> Result<Option<Schema>, Fault> {
+    Ok(number(store, keys::meta::SCHEMA)?.map(Schema))
 }
 
-pub(crate) fn put_schema_version(store: &mut dyn Store, version: u64) -> Result<(), Fault> {
-    put_number(store, keys::meta::SCHEMA_VERSION, version)
+pub(crate) fn put_schema(store: &mut dyn Store, schema: Schema) -> Result<(), Fault> {
+    put_number(store, keys::meta::SCHEMA, schema.0)
 }
 
 pub(crate) fn cluster_time(store: &dyn ReadStore) -> Result<ClusterTime, Fault> {
@@ -85,8 +90,10 @@ pub(crate) fn last_fence(store: &dyn ReadStore) -> Result<Fence, Fault> {
     Ok(Fence(number(store, keys::meta::FENCE)?.unwrap_or_default()))
 }
 
-pub(crate) fn take_fence(store: &mut dyn Store) -> Result<Fence, Fault> {
-    let fence = Fence(last_fence(store)?.0 + 1);
+/// # Errors
+/// Refused when there are no more.
+pub(crate) fn take_fence(store: &mut dyn Store) -> Result<Fence, Stop> {
+    let fence = Fence(last_fence(store)?.0.checked_add(1).ok_or_else(|| astray("all fences are given"))?);
     put_number(store, keys::meta::FENCE, fence.0)?;
     Ok(fence)
 }
@@ -122,7 +129,7 @@ pub(crate) fn put_operation(store: &mut dyn Store, user: UserId, id: &str, done:
 }
 
 pub(crate) fn put_expiry(store: &mut dyn Store, at: ClusterTime, ending: &Ending) -> Result<(), Fault> {
-    write(store, Table::Expiries, &keys::expiry(at, ending), &Nothing)
+    write(store, Table::Expiries, &keys::expiry(at, ending), &Nothing {})
 }
 
 pub(crate) fn delete_expiry(store: &mut dyn Store, at: ClusterTime, ending: &Ending) -> Result<(), Fault> {
@@ -142,21 +149,21 @@ pub(crate) fn due_expiries(store: &dyn ReadStore, now: ClusterTime, limit: usize
 }
 
 pub(crate) fn expired_through(store: &dyn ReadStore) -> Result<Option<Vec<u8>>, Fault> {
-    Ok(read::<Mark>(store, Table::Meta, keys::meta::EXPIRED_THROUGH)?.map(|mark| mark.0))
+    Ok(read::<Cursor>(store, Table::Meta, keys::meta::EXPIRED_THROUGH)?.map(|mark| mark.0))
 }
 
 pub(crate) fn put_expired_through(store: &mut dyn Store, key: Vec<u8>) -> Result<(), Fault> {
-    write(store, Table::Meta, keys::meta::EXPIRED_THROUGH, &Mark(key))
+    write(store, Table::Meta, keys::meta::EXPIRED_THROUGH, &Cursor(key))
 }
 
 /// How far `Reap` has come: a key of `Names`.
 pub(crate) fn reaped_through(store: &dyn ReadStore) -> Result<Option<Vec<u8>>, Fault> {
-    Ok(read::<Mark>(store, Table::Meta, keys::meta::REAPED_THROUGH)?.map(|mark| mark.0))
+    Ok(read::<Cursor>(store, Table::Meta, keys::meta::REAPED_THROUGH)?.map(|mark| mark.0))
 }
 
 pub(crate) fn put_reaped_through(store: &mut dyn Store, key: Option<Vec<u8>>) -> Result<(), Fault> {
     match key {
-        Some(key) => write(store, Table::Meta, keys::meta::REAPED_THROUGH, &Mark(key)),
+        Some(key) => write(store, Table::Meta, keys::meta::REAPED_THROUGH, &Cursor(key)),
         None => store.delete(Table::Meta, keys::meta::REAPED_THROUGH),
     }
 }

@@ -2,8 +2,8 @@
 
 use super::keys::{self, Ending};
 use super::{delete_expiry, put_expiry, read, stretch, write};
-use crate::domain::record::{Nothing, Number, Record};
-use crate::domain::rows::{Grant, Lock, Token, User};
+use crate::domain::record::Record;
+use crate::domain::rows::{Grant, GrantRow, Lock, Nothing, Number, Token, User};
 use crate::domain::{Fault, Fence, FileId, Permission, ReadStore, Sha256, Store, Table, UserId};
 
 pub(crate) fn user(store: &dyn ReadStore, id: UserId) -> Result<Option<User>, Fault> {
@@ -34,12 +34,12 @@ pub(crate) fn delete_token(store: &mut dyn Store, hash: &Sha256, token: &Token) 
 }
 
 pub(crate) fn grant(store: &dyn ReadStore, user: UserId, file: FileId) -> Result<Option<Permission>, Fault> {
-    read(store, Table::Grants, &keys::grant(user, file))
+    Ok(read::<GrantRow>(store, Table::Grants, &keys::grant(user, file))?.map(|row| row.0))
 }
 
 pub(crate) fn put_grant(store: &mut dyn Store, grant: &Grant) -> Result<(), Fault> {
-    write(store, Table::Grants, &keys::grant(grant.user, grant.file_id), &grant.permission)?;
-    write(store, Table::GrantsByFile, &keys::grant_by_file(grant.file_id, grant.user), &Nothing)
+    write(store, Table::Grants, &keys::grant(grant.user, grant.file_id), &GrantRow(grant.permission))?;
+    write(store, Table::GrantsByFile, &keys::grant_by_file(grant.file_id, grant.user), &Nothing {})
 }
 
 pub(crate) fn delete_grant(store: &mut dyn Store, user: UserId, file: FileId) -> Result<(), Fault> {
@@ -53,7 +53,7 @@ pub(crate) fn grants_of(store: &dyn ReadStore, user: UserId, from: FileId, limit
     rows.into_iter()
         .map(|(key, value)| {
             let (user, file) = keys::read_pair(&key, Table::Grants)?;
-            Ok(Grant { user: UserId(user), file_id: FileId(file), permission: Permission::from_bytes(&value)? })
+            Ok(Grant { user: UserId(user), file_id: FileId(file), permission: GrantRow::from_bytes(&value)?.0 })
         })
         .collect()
 }

@@ -2,8 +2,8 @@
 
 use super::keys;
 use super::{read, stretch, write};
-use crate::domain::record::{Record, RingOrder};
-use crate::domain::rows::{Placement, Server};
+use crate::domain::record::Record;
+use crate::domain::rows::{Placement, RingOrder, Server};
 use crate::domain::{BlobId, Fault, ReadStore, ServerId, Store, Table};
 
 /// The most file servers a cluster can have, alive or remembered. Lists of servers are read whole.

@@ -2,8 +2,9 @@
 
 use super::keys;
 use super::{read, stretch, write};
-use crate::domain::record::{Number, Record};
-use crate::domain::rows::{Entry, NO_PARENT};
+use crate::domain::record::Record;
+use crate::domain::rows::{Entry, NO_PARENT, Number};
+use crate::domain::stop::{Stop, astray};
 use crate::domain::{Fault, FileId, ReadStore, Store, Table};
 
 pub(crate) fn entry(store: &dyn ReadStore, id: FileId) -> Result<Option<Entry>, Fault> {
@@ -18,8 +19,8 @@ pub(crate) fn entries_after(store: &dyn ReadStore, after: Option<FileId>, limit:
 }
 
 /// An entry that another row names.
-pub(crate) fn known_entry(store: &dyn ReadStore, id: FileId) -> Result<Entry, Fault> {
-    entry(store, id)?.ok_or_else(|| Fault(format!("entry {id} is named but not there")))
+pub(crate) fn known_entry(store: &dyn ReadStore, id: FileId) -> Result<Entry, Stop> {
+    entry(store, id)?.ok_or_else(|| astray(format!("entry {id} is named and not there")))
 }
 
 /// Changes an entry's row and no other.

@@ -12,6 +12,11 @@ fn conditions(lines: &[(HeaderName, &str)]) -> Result<Conditions, BadCondition> 
     Conditions::of(&headers)
 }
 
+fn one_of(tags: &[(u64, u64)]) -> Option<Precondition> {
+    let etag = |(file, version): &(u64, u64)| Etag { file_id: FileId(*file), version: Version(*version) };
+    Some(Precondition { exists: false, one_of: tags.iter().map(etag).collect() })
+}
+
 fn if_match(value: &str) -> Conditions {
     conditions(&[(IF_MATCH, value)]).expect(value)
 }
@@ -58,14 +63,14 @@ fn if_match_is_decided_first() {
 fn several_lines_are_one_list() {
     let two = conditions(&[(IF_MATCH, "\"5-2\""), (IF_MATCH, "\"5-3\"")]).expect("valid");
     assert_eq!(two.verdict(Some(CURRENT), false), Verdict::Proceed);
-    assert_eq!(two.precondition(), Some(Precondition::OneOf(vec![(FileId(5), Version(2)), (FileId(5), Version(3))])));
+    assert_eq!(two.precondition(), one_of(&[(5, 2), (5, 3)]));
 }
 
 #[test]
 fn a_command_carries_if_match() {
     assert_eq!(Conditions::default().precondition(), None);
-    assert_eq!(if_match("*").precondition(), Some(Precondition::Exists));
-    assert_eq!(if_match("\"abc\", W/\"5-3\"").precondition(), Some(Precondition::OneOf(Vec::new())));
+    assert_eq!(if_match("*").precondition(), Some(Precondition { exists: true, one_of: Vec::new() }));
+    assert_eq!(if_match("\"abc\", W/\"5-3\"").precondition(), one_of(&[]));
 }
 
 #[test]

@@ -1,0 +1,94 @@
+//! New entries.
+
+use super::Change;
+use crate::domain::answer::Access;
+use crate::domain::rows::{Entry, EntryKind, NO_PARENT, Span, TRASH};
+use crate::domain::rules::{Describer, Spot};
+use crate::domain::stop::{Stop, astray};
+use crate::domain::tables::Counter;
+use crate::domain::{Fault, FileId, FilePath, Outcome, UserId, tables};
+
+impl Change<'_> {
+    /// Makes an entry, and its parents where they are missing.
+    pub(crate) fn create(&mut self, spot: &Spot, kind: EntryKind) -> Result<Entry, Stop> {
+        let (parent, name) = self.make_parents(spot, Span::default())?;
+        let entry = self.entry(parent, &name, spot.owner, kind)?;
+        tables::link(self.store, &entry)?;
+        Ok(entry)
+    }
+
+    /// Makes the directories that a spot's path still needs, for an entry below which paths reach `below` far. Answers
+    /// with the entry's parent and name.
+    pub(crate) fn make_parents(&mut self, spot: &Spot, below: Span) -> Result<(FileId, String), Stop> {
+        let missing = spot.missing();
+        let (name, directories) =
+            missing.split_last().ok_or_else(|| Fault("a spot has no room for an entry".to_owned()))?;
+        // What lies below each of the new directories, and last below the nearest one that is there: from the end.
+        let mut spans = vec![above(below, name)];
+        for directory in directories.iter().rev() {
+            spans.push(above(spans[spans.len() - 1], directory));
+        }
+        let mut parent = spot.nearest.file_id;
+        self.raise_span(spot.nearest.clone(), spans.pop().unwrap_or_default())?;
+        for directory in directories {
+            let span = spans.pop().unwrap_or_default();
+            let entry = self.entry(parent, directory, spot.owner, EntryKind::Directory(span))?;
+            tables::link(self.store, &entry)?;
+            parent = entry.file_id;
+        }
+        Ok((parent, name.clone()))
+    }
+
+    /// Notes that paths below a directory now reach `below` far. An ancestor's span covers its children's, so the
+    /// way up ends at the first one that is large enough: most often at once.
+    fn raise_span(&mut self, mut directory: Entry, mut below: Span) -> Result<(), Stop> {
+        loop {
+            let EntryKind::Directory(span) = &mut directory.kind else {
+                return Err(astray(format!("entry {} is a file and has children", directory.file_id)));
+            };
+            if span.components >= below.components && span.bytes >= below.bytes {
+                return Ok(());
+            }
+            span.components = span.components.max(below.components);
+            span.bytes = span.bytes.max(below.bytes);
+            below = above(*span, &directory.name);
+            tables::put_entry(self.store, &directory)?;
+            if directory.parent == NO_PARENT {
+                return Ok(());
+            }
+            directory = tables::known_entry(self.store, directory.parent)?;
+        }
+    }
+
+    fn entry(&mut self, parent: FileId, name: &str, owner: UserId, kind: EntryKind) -> Result<Entry, Stop> {
+        Ok(Entry {
+            file_id: FileId(Counter::File.take(self.store)?),
+            parent,
+            name: name.to_owned(),
+            owner,
+            created_at: self.wall,
+            modified_at: self.wall,
+            kind,
+        })
+    }
+
+    pub(crate) fn stat(&self, entry: &Entry, path: FilePath, access: Access) -> Result<Outcome, Stop> {
+        Ok(Outcome::Stat(Box::new(Describer::new(self.store).stat(entry, path, access)?)))
+    }
+
+    /// From here on nothing reaches what is below: not a path, for the name is gone; not an id, for its ancestors end
+    /// in the trash; and so no grant and no lock.
+    pub(crate) fn trash(&mut self, mut entry: Entry) -> Result<(), Fault> {
+        tables::unlink(self.store, &entry)?;
+        entry.parent = TRASH;
+        entry.name = tables::keys::trash_name(entry.file_id);
+        tables::link(self.store, &entry)
+    }
+}
+
+/// How far paths reach below the parent of something called `name`, below which they reach `below` far.
+fn above(below: Span, name: &str) -> Span {
+    // Paths are bounded far below these types' limits.
+    let bytes = u32::try_from(name.len()).unwrap_or(u32::MAX).saturating_add(1);
+    Span { components: below.components.saturating_add(1), bytes: below.bytes.saturating_add(bytes) }
+}

@@ -1,0 +1,28 @@
+//! The steps that commands are made of: what several of them do alike, and what keeps rows together that belong together.
+
+mod copies;
+mod entries;
+mod remove;
+mod repairs;
+mod restored;
+mod servers;
+mod sweeps;
+
+use super::terms::Policy;
+use super::{ClusterTime, Store, WallTime};
+
+/// What every command knows.
+pub(crate) struct Change<'a> {
+    pub(crate) store: &'a mut dyn Store,
+    /// Cluster time as of this entry.
+    pub(crate) now: ClusterTime,
+    pub(crate) wall: WallTime,
+    pub(crate) policy: Policy,
+}
+
+impl Change<'_> {
+    /// The wall clock's reading `ms` milliseconds after this entry, for people to see.
+    pub(crate) fn wall_in(&self, ms: u64) -> WallTime {
+        WallTime(self.wall.0.saturating_add(ms))
+    }
+}

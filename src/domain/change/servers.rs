@@ -1,0 +1,42 @@
+//! File servers and the ring.
+
+use super::Change;
+use crate::domain::rows::Server;
+use crate::domain::stop::{Stop, reject};
+use crate::domain::{Epoch, Fault, RejectionKind, ServerId, tables};
+
+impl Change<'_> {
+    /// The ring is in the order of the ids. A newcomer has the highest and comes last; one that returns comes back to
+    /// where it was, so that the files from before have their backups at their primaries' successors again.
+    pub(crate) fn enter_ring(&mut self, id: ServerId) -> Result<(), Fault> {
+        let mut ring = tables::ring(self.store)?;
+        if let Err(position) = ring.binary_search(&id) {
+            ring.insert(position, id);
+            tables::put_ring(self.store, ring)?;
+            self.wake_sweeps()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn leave_ring(&mut self, id: ServerId) -> Result<(), Fault> {
+        let mut ring = tables::ring(self.store)?;
+        if ring.contains(&id) {
+            ring.retain(|other| *other != id);
+            tables::put_ring(self.store, ring)?;
+        }
+        Ok(())
+    }
+
+    /// The server, if it is still the one that the leader has watched.
+    pub(crate) fn serving(&self, id: ServerId, epoch: Epoch) -> Result<Server, Stop> {
+        tables::server(self.store, id)?
+            .filter(|server| server.serves(epoch))
+            .ok_or_else(|| reject(RejectionKind::StaleState, format!("file server {id} is down or has another epoch")))
+    }
+
+    pub(crate) fn known_server(&self, id: ServerId) -> Result<Server, Stop> {
+        tables::server(self.store, id)?.ok_or_else(|| {
+            reject(RejectionKind::NotFound, format!("there is no file server {id}: see `ringmaster ring status`"))
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! One row of `Names` goes, one comes, and the entry's own changes, whatever is below it.
+
+use super::{Act, Schema};
+use crate::domain::change::Change;
+use crate::domain::path::{MAX_COMPONENTS, MAX_PATH_BYTES};
+use crate::domain::record::declare::record;
+use crate::domain::rows::{EntryKind, NO_PARENT, Span};
+use crate::domain::stop::{Stop, require};
+use crate::domain::terms::{FileRef, LockProof, PathRef};
+use crate::domain::{Outcome, RejectionKind, UserId, rules, tables};
+
+record! {
+    /// Another place or name for an entry. Locks are on file ids and go along; what was shared stays shared, under its new
+    /// path.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Move as "move" {
+        pub user: UserId = 1,
+        pub from: FileRef = 2,
+        pub to: PathRef = 3,
+        pub lock: Option<LockProof> = 4,
+    }
+}
+
+impl Act for Move {
+    const SINCE: Schema = Schema::FIRST;
+    const REPEATABLE: bool = false;
+    const WHILE_RESTORING: bool = false;
+    const WHILE_FULL: bool = false;
+
+    fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
+        let reached = rules::reach(change.store, self.user, &self.from)?;
+        let mut entry = reached.entry.clone();
+        require(entry.parent != NO_PARENT, RejectionKind::InvalidRequest, "the root directory cannot be moved")?;
+        require(
+            reached.may_take_out(),
+            RejectionKind::Forbidden,
+            "moving this needs a write grant on the directory that it is in: ask its owner",
+        )?;
+        let spot = rules::spot(change.store, self.user, &self.to)?;
+        require(
+            spot.owner == entry.owner,
+            RejectionKind::InvalidRequest,
+            "a move stays inside one owner's tree: name the same owner for both paths, or write a copy",
+        )?;
+        require(
+            !spot.above.contains(&entry.file_id),
+            RejectionKind::InvalidRequest,
+            "a directory cannot be moved below itself: choose another path",
+        )?;
+        let below = match &entry.kind {
+            EntryKind::Directory(span) => *span,
+            EntryKind::File(content) => {
+                rules::check_lock(change.store, self.user, &entry, content, self.lock.as_ref())?;
+                Span::default()
+            }
+        };
+        let components = spot.path.components().len() + below.components as usize;
+        let bytes = spot.path.to_string().len() + below.bytes as usize;
+        require(
+            components <= MAX_COMPONENTS && bytes <= MAX_PATH_BYTES,
+            RejectionKind::InvalidPath,
+            "paths below this directory would become too long or too deep: choose a shorter path",
+        )?;
+
+        tables::unlink(change.store, &entry)?;
+        (entry.parent, entry.name) = change.make_parents(&spot, below)?;
+        tables::link(change.store, &entry)?;
+        let access = spot
+            .access
+            .max(rules::access_through(change.store, self.user, entry.owner, &[entry.file_id])?.unwrap_or(spot.access));
+        change.stat(&entry, spot.path, access)
+    }
+}

@@ -1,0 +1,113 @@
+//! Works off the trash, depth first, files and emptied directories alike.
+//!
+//! `Meta` keeps the place where the last batch ended. Looking for the first row that is left would do as well, but in
+//! an LSM tree it passes over the tombstones of everything removed before: quadratic in the size of the directory.
+//! The place stays true because nothing but `Reap` changes anything below the trash. New arrivals at its top may sort
+//! before the place; they are found when the end was reached and the search starts over.
+
+use super::{Act, Schema};
+use crate::domain::change::Change;
+use crate::domain::record::declare::record;
+use crate::domain::rows::TRASH;
+use crate::domain::stop::Stop;
+use crate::domain::tables::{self, keys};
+use crate::domain::{FileId, Outcome};
+
+/// A command touches about a thousand rows.
+const MAX_ROWS: u32 = 1000;
+/// Names that one look into a directory reads.
+const LOOK: usize = 64;
+
+/// A directory below the trash and a key of `Names`: everything in the directory before the key was removed.
+struct Place {
+    directory: FileId,
+    from: Vec<u8>,
+}
+
+impl Place {
+    fn start(directory: FileId) -> Self {
+        Self { directory, from: keys::entry(directory).to_vec() }
+    }
+}
+
+record! {
+    /// Works off what lies below the trash.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Reap as "reaping" {
+        /// It stops at the first entry after so many rows, which an entry's own rows can exceed by about twenty; no more
+        /// than 1,000 in any case.
+        pub limit: u32 = 1,
+    }
+}
+
+impl Act for Reap {
+    const SINCE: Schema = Schema::FIRST;
+    const REPEATABLE: bool = true;
+    // What is in the trash may have come before what is below it.
+    const WHILE_RESTORING: bool = false;
+    const WHILE_FULL: bool = true;
+
+    fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
+        let limit = self.limit.clamp(1, MAX_ROWS);
+        let mut rows = 0;
+        let mut place = match tables::reaped_through(change.store)? {
+            Some(from) => Place { directory: keys::read_name(&from)?.0, from },
+            None => Place::start(TRASH),
+        };
+        while rows < limit {
+            if !reap_from(change, &mut place, limit, &mut rows)? {
+                tables::put_reaped_through(change.store, None)?;
+                return Ok(Outcome::Progress { rows, more: false });
+            }
+        }
+        let more = place.directory != TRASH || tables::has_children(change.store, TRASH)?;
+        tables::put_reaped_through(change.store, more.then_some(place.from))?;
+        Ok(Outcome::Progress { rows, more })
+    }
+}
+
+/// One look into the directory at `place`: removes its files, goes into the first directory in it, or, when it is
+/// empty, removes it and goes back up. `false` when the trash is empty.
+fn reap_from(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32) -> Result<bool, Stop> {
+    let children = tables::children(change.store, place.directory, &place.from, LOOK)?;
+    if children.is_empty() {
+        return leave(change, place, limit, rows);
+    }
+    for (name, id) in children {
+        let entry = tables::known_entry(change.store, id)?;
+        if entry.is_directory() {
+            *place = Place::start(id);
+            return Ok(true);
+        }
+        let key = keys::name(place.directory, &name);
+        let removal = change.remove_entry(&entry, grants_within(limit - *rows))?;
+        *rows = rows.saturating_add(removal.rows);
+        place.from = if removal.complete { keys::after(&key) } else { key };
+        if *rows >= limit {
+            break;
+        }
+    }
+    Ok(true)
+}
+
+fn leave(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32) -> Result<bool, Stop> {
+    if place.directory == TRASH {
+        let start = Place::start(TRASH);
+        let started = place.from == start.from;
+        *place = start;
+        return Ok(!started);
+    }
+    let directory = tables::known_entry(change.store, place.directory)?;
+    let key = keys::name(directory.parent, &directory.name);
+    let removal = change.remove_entry(&directory, grants_within(limit - *rows))?;
+    *rows = rows.saturating_add(removal.rows);
+    if removal.complete {
+        *place = Place { directory: directory.parent, from: keys::after(&key) };
+    }
+    Ok(true)
+}
+
+/// A grant has two rows.
+fn grants_within(rows: u32) -> usize {
+    (rows / 2).max(1) as usize
+}

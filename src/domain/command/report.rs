@@ -1,0 +1,49 @@
+use super::{Act, Schema};
+use crate::domain::change::Change;
+use crate::domain::record::declare::record;
+use crate::domain::rows::EntryKind;
+use crate::domain::stop::Stop;
+use crate::domain::{CopyAt, Fault, Outcome, tables, rules};
+
+record! {
+    /// These copies were found damaged or missing: they stop counting at once, and their files are owed a repair. They
+    /// stay named, since each may be the only one.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Report as "report of damage" {
+        /// 1 to `MAX_COPIES_LISTED`.
+        pub copies: Vec<CopyAt> = 1,
+    }
+}
+
+impl Act for Report {
+    const SINCE: Schema = Schema::FIRST;
+    const REPEATABLE: bool = true;
+    const WHILE_RESTORING: bool = true;
+    const WHILE_FULL: bool = true;
+
+    fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
+        rules::check_copies(&self.copies)?;
+        let mut rows = 0;
+        for copy in &self.copies {
+            rows += u32::from(mark_damaged(change, copy)?);
+        }
+        Ok(Outcome::Progress { rows, more: false })
+    }
+}
+
+fn mark_damaged(change: &mut Change<'_>, copy: &CopyAt) -> Result<bool, Fault> {
+    let Some(placement) = tables::placement(change.store, copy.server_id, copy.blob_id)? else { return Ok(false) };
+    let Some(mut entry) = tables::entry(change.store, placement.file_id)? else { return Ok(false) };
+    let EntryKind::File(content) = &mut entry.kind else { return Ok(false) };
+    let named = content
+        .replicas
+        .iter_mut()
+        .find(|replica| (replica.server_id, replica.copy_id) == (copy.server_id, copy.copy_id) && !replica.damaged);
+    let Some(replica) = named else { return Ok(false) };
+    replica.damaged = true;
+    content.placement_rev = content.placement_rev.saturating_add(1);
+    let content = content.clone();
+    tables::put_entry(change.store, &entry)?;
+    change.settle_repair(&entry, &content)?;
+    Ok(true)
+}

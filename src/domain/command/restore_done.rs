@@ -1,0 +1,41 @@
+use super::{Act, Schema};
+use crate::domain::change::Change;
+use crate::domain::record::declare::record;
+use crate::domain::stop::{Stop, reject};
+use crate::domain::{Outcome, RejectionKind, Sha256, tables};
+
+record! {
+    /// The seal of a restore: puts the cluster into service if all that the backup has is there.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct RestoreDone as "seal of a restore" {
+        pub backup: Sha256 = 1,
+        pub entries: u64 = 2,
+        pub users: u64 = 3,
+        pub grants: u64 = 4,
+    }
+}
+
+impl Act for RestoreDone {
+    const SINCE: Schema = Schema::FIRST;
+    const REPEATABLE: bool = true;
+    const WHILE_RESTORING: bool = true;
+    const WHILE_FULL: bool = true;
+
+    fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
+        if tables::restore(change.store)?.is_some_and(|restore| restore.done && restore.backup == self.backup) {
+            return Ok(Outcome::Done);
+        }
+        let mut restore = change.admit_backup(&self.backup)?;
+        let came = [restore.entries, restore.users, restore.grants];
+        let counts = [self.entries, self.users, self.grants];
+        if came != counts {
+            let detail = format!(
+                "the backup has {counts:?} entries, users and grants, and {came:?} came: run the same restore again"
+            );
+            return Err(reject(RejectionKind::InvalidRequest, detail));
+        }
+        restore.done = true;
+        tables::put_restore(change.store, &restore)?;
+        Ok(Outcome::Done)
+    }
+}

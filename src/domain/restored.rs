@@ -1,0 +1,137 @@
+//! Which rows of a backup's index a restore takes over, and what it makes of them.
+//!
+//! An index holds every row, as a node had them. What belongs to the old cluster alone is left out: its name and id, its
+//! servers with the ring, where copies are and which are to go, what is owed, its clock and what ends by it. Logins
+//! and locks are among those, since their time is the old cluster's, and whoever holds one must find out that the
+//! cluster is another; so are remembered operations, which tell of changes that the backup may not have.
+//!
+//! A row is judged as strictly as a user's request: a folder on a disk is nobody's word, and what gets in here is applied
+//! by all members.
+
+use super::ids::MAX_ID;
+use super::path::{self, MAX_COMPONENTS, MAX_PATH_BYTES};
+use super::record::Record;
+use super::rows::{Content, Entry, EntryKind, FIRST_FILE_ID, GrantRow, NO_PARENT, Number, Span, TRASH, User};
+use super::stop::{Stop, reject, require};
+use super::tables::keys;
+use super::terms::Policy;
+use super::{Fault, FileId, Permission, RejectionKind, Table, UserId, rules};
+
+/// Ids and fences go on this far above where the backup has them: the old cluster gave some after the backup, and one
+/// that comes again would make a late lock holder, or an etag, mean something else. Five days of a cluster that does
+/// nothing but give ten thousand a second; two million restores in a row fit below what JSON numbers hold.
+pub const GAP: u64 = 1 << 32;
+
+/// What a row of an index is to a restore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Given again as it is.
+    Directory(Box<Entry>),
+    /// Given again with its bytes, which are stored anew.
+    File(Box<Entry>),
+    User(User),
+    Grant(UserId, FileId, Permission),
+    Policy(Policy),
+    NextFileId(u64),
+    NextUserId(u64),
+    Fence(u64),
+    /// It is left out, or follows from the others.
+    Left,
+}
+
+/// # Errors
+/// When the row cannot be read.
+pub fn piece(table: Table, key: &[u8], value: &[u8]) -> Result<Piece, Fault> {
+    let number = || Ok::<_, Fault>(Number::from_bytes(value)?.0);
+    Ok(match table {
+        Table::Entries => {
+            let entry = Box::new(Entry::from_bytes(value)?);
+            if key != keys::entry(entry.file_id) {
+                return Err(Fault(format!("entry {} is stored under another id", entry.file_id)));
+            }
+            if entry.is_directory() { Piece::Directory(entry) } else { Piece::File(entry) }
+        }
+        Table::Users => {
+            let user = User::from_bytes(value)?;
+            if key != keys::user(user.user_id) {
+                return Err(Fault(format!("account {} is stored under another id", user.user_id)));
+            }
+            Piece::User(user)
+        }
+        Table::Grants => {
+            let (user, file) = keys::read_pair(key, Table::Grants)?;
+            Piece::Grant(UserId(user), FileId(file), GrantRow::from_bytes(value)?.0)
+        }
+        Table::Policy => Piece::Policy(Policy::from_bytes(value)?),
+        Table::Meta if key == keys::meta::NEXT_FILE_ID => Piece::NextFileId(number()?),
+        Table::Meta if key == keys::meta::NEXT_USER_ID => Piece::NextUserId(number()?),
+        Table::Meta if key == keys::meta::FENCE => Piece::Fence(number()?),
+        _ => Piece::Left,
+    })
+}
+
+/// The file of a row of `Entries`; nothing for a directory.
+///
+/// # Errors
+/// When the row cannot be read.
+pub fn file(value: &[u8]) -> Result<Option<(FileId, Content)>, Fault> {
+    let entry = Entry::from_bytes(value)?;
+    Ok(entry.content().map(|content| (entry.file_id, content.clone())))
+}
+
+/// A row that cannot be read is the sender's fault here, and must not stop the node.
+pub(crate) fn unreadable(fault: Fault) -> Stop {
+    unfit(&format!("a row cannot be read ({})", fault.0))
+}
+
+fn unfit(what: &str) -> Stop {
+    reject(RejectionKind::InvalidRequest, format!("{what}: verify the backup"))
+}
+
+fn fit(holds: bool, what: &str) -> Result<(), Stop> {
+    if holds { Ok(()) } else { Err(unfit(what)) }
+}
+
+/// Where a counter of the backup goes on.
+pub(crate) fn beyond(number: u64) -> Result<u64, Stop> {
+    fit(number <= MAX_ID, "a counter is beyond all that a cluster can have counted")?;
+    Ok(number.saturating_add(GAP))
+}
+
+pub(crate) fn check_user(user: &User) -> Result<(), Stop> {
+    rules::check_username(&user.username)?;
+    rules::check_password_hash(&user.password_hash)?;
+    fit((1..=MAX_ID).contains(&user.user_id.0), "an account has no valid id")?;
+    fit(is_file_id(user.root), "an account's root has no valid id")
+}
+
+/// What can be told from the row alone.
+pub(crate) fn check_entry(entry: &Entry) -> Result<(), Stop> {
+    fit(is_file_id(entry.file_id), "an entry has no valid id")?;
+    fit((1..=MAX_ID).contains(&entry.owner.0), "an entry's owner has no valid id")?;
+    let named = match entry.parent {
+        NO_PARENT => entry.name.is_empty() && entry.is_directory(),
+        TRASH => entry.name == keys::trash_name(entry.file_id),
+        parent => is_file_id(parent) && parent != entry.file_id && path::is_component(&entry.name),
+    };
+    fit(named, "an entry has no valid place or name")?;
+    match &entry.kind {
+        EntryKind::Directory(span) => check_span(*span),
+        EntryKind::File(content) => check_content(content),
+    }
+}
+
+fn check_span(span: Span) -> Result<(), Stop> {
+    let bounded = span.components as usize <= MAX_COMPONENTS && span.bytes as usize <= MAX_PATH_BYTES;
+    fit(bounded, "a directory reaches deeper than paths may")
+}
+
+pub(crate) fn check_content(content: &Content) -> Result<(), Stop> {
+    let numbered =
+        (1..=MAX_ID).contains(&content.version.0) && content.placement_rev <= MAX_ID && content.last_fence.0 <= MAX_ID;
+    require(numbered, RejectionKind::InvalidRequest, "a file has counted further than a cluster can: verify the backup")
+}
+
+fn is_file_id(id: FileId) -> bool {
+    (FIRST_FILE_ID..=MAX_ID).contains(&id.0)
+}

@@ -1,0 +1,77 @@
+//! The bounds of what a command may bring. A restore is held to them like everybody else.
+
+use std::collections::BTreeSet;
+
+use crate::domain::stop::{Stop, require};
+use crate::domain::tables::MAX_COPIES;
+use crate::domain::terms::{MAX_COPIES_LISTED, NewContent, Policy};
+use crate::domain::{CopyAt, RejectionKind};
+
+const MAX_USERNAME_BYTES: usize = 64;
+/// An argon2id hash in PHC form has about a hundred bytes.
+const MAX_PASSWORD_HASH_BYTES: usize = 512;
+const MAX_CONTENT_TYPE_BYTES: usize = 255;
+/// 256 TiB. Far above what a node admits; it keeps the sums in the servers' rows far from overflow.
+const MAX_FILE_BYTES: u64 = 1 << 48;
+/// The longest time that a policy may name: ten years. It keeps sums of times far from overflow.
+const MAX_POLICY_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
+
+pub(crate) fn check_username(username: &str) -> Result<(), Stop> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = username.as_bytes();
+    let valid = bytes.len() <= MAX_USERNAME_BYTES
+        && bytes.first().is_some_and(|first| plain(*first))
+        && bytes.iter().all(|byte| plain(*byte) || b"._-".contains(byte));
+    require(
+        valid,
+        RejectionKind::InvalidRequest,
+        "a username is 1 to 64 of a-z, 0-9, dot, dash and underscore, and starts with a letter or a digit",
+    )
+}
+
+pub(crate) fn check_password_hash(hash: &str) -> Result<(), Stop> {
+    require(
+        (1..=MAX_PASSWORD_HASH_BYTES).contains(&hash.len()),
+        RejectionKind::InvalidRequest,
+        "the password's hash is empty or too long: choose another password",
+    )
+}
+
+pub(crate) fn check_policy(policy: &Policy) -> Result<(), Stop> {
+    let invalid = RejectionKind::InvalidRequest;
+    require((1..=u32::from(MAX_COPIES)).contains(&policy.copies), invalid, "copies is 1 to 5")?;
+    let bounded = [policy.garbage_linger_ms, policy.garbage_grace_ms].iter().all(|ms| *ms <= MAX_POLICY_MS);
+    require(bounded, invalid, "garbage linger and grace are at most ten years")?;
+    let lasting = [policy.operation_ttl_ms, policy.session_ttl_ms, policy.receipt_ttl_ms];
+    let bounded = lasting.iter().all(|ms| (1000..=MAX_POLICY_MS).contains(ms));
+    require(policy.rebalance_percent <= 1000, invalid, "rebalance_percent is 0, for never, to 1000")?;
+    require(bounded, invalid, "operations, sessions and receipts hold from one second to ten years")
+}
+
+/// What no receipt can mend.
+pub(crate) fn check_content(new: &NewContent) -> Result<(), Stop> {
+    let invalid = RejectionKind::InvalidRequest;
+    check_content_type(&new.content_type)?;
+    require(new.size <= MAX_FILE_BYTES, invalid, "the file is too large: store at most 256 TiB in one")?;
+    let servers: BTreeSet<_> = new.receipts.iter().map(|receipt| receipt.server_id).collect();
+    let counted = (1..=usize::from(MAX_COPIES)).contains(&new.receipts.len());
+    require(
+        counted && servers.len() == new.receipts.len(),
+        invalid,
+        "a commit names 1 to 5 copies, each on another file server",
+    )
+}
+
+fn check_content_type(content_type: &str) -> Result<(), Stop> {
+    let plain = content_type.len() <= MAX_CONTENT_TYPE_BYTES && !content_type.chars().any(char::is_control);
+    require(
+        plain,
+        RejectionKind::InvalidRequest,
+        "the content type is too long or has control characters: use at most 255 bytes",
+    )
+}
+
+pub(crate) fn check_copies(copies: &[CopyAt]) -> Result<(), Stop> {
+    let bounded = (1..=MAX_COPIES_LISTED).contains(&copies.len());
+    require(bounded, RejectionKind::InvalidRequest, "one command names 1 to 250 copies")
+}

@@ -1,0 +1,167 @@
+//! The words that commands are made of: how a request names things, and what it brings.
+
+use super::record::declare::{choice, record};
+use super::{BlobId, ClusterTime, CopyId, Epoch, Fence, FileId, FilePath, ServerId, Sha256, Table, UserId, Version};
+
+record! {
+    /// A client's name for one change, with the fingerprint of its request: the same name with another
+    /// fingerprint is refused.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Operation as "operation" {
+        pub user: UserId = 1,
+        /// 1 to 255 bytes.
+        pub id: String = 2,
+        pub fingerprint: Sha256 = 3,
+    }
+}
+
+choice! {
+    /// How a request names a file or a directory.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum FileRef as "file" {
+        Id(FileId) = 1,
+        Path(PathRef) = 2,
+    }
+}
+
+record! {
+    /// A path in the tree of `owner`, or of the caller where no owner is named.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct PathRef as "path" {
+        /// A username.
+        pub owner: Option<String> = 1,
+        pub path: FilePath = 2,
+    }
+}
+
+record! {
+    /// A lock token as `apply` sees it. The user's token reads `fence.mac`; only the hash of the mac is kept.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct LockProof as "lock token" {
+        pub fence: Fence = 1,
+        pub mac_hash: Sha256 = 2,
+    }
+}
+
+record! {
+    /// What an entry must be at for a change to take effect.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Precondition as "precondition" {
+        /// `If-Match: *`: any version will do. The list is then not looked at.
+        pub exists: bool = 1,
+        /// `If-Match`: it is one of these.
+        pub one_of: Vec<Etag> = 2,
+    }
+}
+
+record! {
+    /// One version of one file.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Etag as "etag" {
+        pub file_id: FileId = 1,
+        pub version: Version = 2,
+    }
+}
+
+record! {
+    /// A finished copy on a file server, proven by that server's receipt.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Receipt as "receipt" {
+        pub server_id: ServerId = 1,
+        pub epoch: Epoch = 2,
+        pub copy_id: CopyId = 3,
+        /// Cluster time at the placement of the write, or at the last `HEAD` that renewed the receipt.
+        pub received_at: ClusterTime = 4,
+    }
+}
+
+record! {
+    /// The content of a new version, already durable on the file servers that it names. The first is the primary.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct NewContent as "content" {
+        pub blob_id: BlobId = 1,
+        pub size: u64 = 2,
+        pub sha256: Sha256 = 3,
+        /// At most 255 bytes.
+        pub content_type: String = 4,
+        pub receipts: Vec<Receipt> = 5,
+    }
+}
+
+record! {
+    /// New copies for a record, in the order of its replicas. It takes effect only if the file still has this blob and this
+    /// `placement_rev`, each copy made still stands, and no fewer copies count afterwards than before (or than the policy
+    /// asks for).
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct NewHome as "change of copies" {
+        pub file_id: FileId = 1,
+        pub blob_id: BlobId = 2,
+        pub placement_rev: u64 = 3,
+        /// 1 to 5, each on another server. What the record names and these do not becomes garbage.
+        pub slots: Vec<Slot> = 4,
+    }
+}
+
+choice! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Slot as "slot" {
+        /// The replica on this server, as it is.
+        Kept(ServerId) = 1,
+        /// A copy that was made or verified.
+        Made(Receipt) = 2,
+    }
+}
+
+/// The most changes in one `Rehome`: each touches up to twenty rows.
+pub const MAX_REHOMES: usize = 40;
+/// The most copies in one `Condemn`, `Deleted` or `Report`.
+pub const MAX_COPIES_LISTED: usize = 250;
+
+/// The most rows in one `Restore`: each touches up to four.
+pub const MAX_RESTORED: usize = 200;
+
+record! {
+    /// A row of a backup's index.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct RestoredRow as "restored row" {
+        pub table: Table = 1,
+        pub key: Vec<u8> = 2,
+        pub value: Vec<u8> = 3,
+    }
+}
+
+record! {
+    /// What `apply` and `plan` go by. Replicated, so that two nodes with different files cannot decide differently.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Policy as "policy" {
+        /// How many copies a file has, 1 to 5.
+        pub copies: u32 = 1,
+        /// How long a listed copy stays on its disk, so that running reads finish.
+        pub garbage_linger_ms: u64 = 2,
+        /// How old a blob that no record names must be before it counts as an orphan.
+        pub garbage_grace_ms: u64 = 3,
+        /// For how long the outcome of an operation is remembered.
+        pub operation_ttl_ms: u64 = 4,
+        /// For how long a login token holds.
+        pub session_ttl_ms: u64 = 5,
+        /// The oldest receipt that a commit may name.
+        pub receipt_ttl_ms: u64 = 6,
+        /// By how many percent of the mean the fullest server's count of primaries may exceed the emptiest's before files
+        /// are moved; 0 for never.
+        pub rebalance_percent: u32 = 7,
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            copies: 2,
+            garbage_linger_ms: 15 * 60 * 1000,
+            garbage_grace_ms: 60 * 60 * 1000,
+            operation_ttl_ms: 24 * 60 * 60 * 1000,
+            session_ttl_ms: 30 * 24 * 60 * 60 * 1000,
+            receipt_ttl_ms: 10 * 60 * 1000,
+            rebalance_percent: 20,
+        }
+    }
+}
