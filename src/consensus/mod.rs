@@ -4,7 +4,6 @@
 //! `NOTES.md` beside this file has the reasons.
 
 mod apply;
-mod change;
 mod damage;
 mod deferral;
 mod files;
@@ -12,6 +11,7 @@ mod formation;
 mod handle;
 mod log;
 mod machine;
+mod membership;
 mod offline;
 mod options;
 mod records;
@@ -25,8 +25,8 @@ mod tests;
 mod transport;
 mod types;
 
-pub use change::{Change, ChangeError, Progress, Stage};
 pub use handle::Handle;
+pub use membership::{MembershipChange, MembershipError, MembershipProgress, Stage};
 pub use offline::{Inspection, inspect};
 pub use options::{Member, Options, Tuning};
 pub use status::{AskError, MemberStatus, Metrics, PeerService, ProposeError, ReadError, Role, Status};

@@ -64,7 +64,7 @@ pub struct Tuning {
     pub propose_deadline: Duration,
     /// How long a linearizable read tries before it answers that there is no leader.
     pub read_deadline: Duration,
-    /// A leader whose syncs of the log take longer than this hands over, see `handle/relief.rs`.
+    /// A leader whose syncs of the log take longer than this hands over, see `handle/step_down.rs`.
     pub slow_sync: Duration,
     /// A test switch: every sync of the log takes this much longer.
     pub sync_delay: Option<Duration>,

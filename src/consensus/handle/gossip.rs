@@ -12,7 +12,7 @@ use super::super::status::{MemberStatus, Metrics, Role, Status};
 use super::super::transport::{Call, decode, encode};
 use super::super::types::LogId;
 use super::node::{Node, PeerStatus, REACHABLE, RaftNode};
-use super::relief::Relief;
+use super::step_down::StepDown;
 use crate::domain::NodeId;
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ impl Node {
         let recovered = self.recovered.fetch_or(caught_up, Ordering::Relaxed) || caught_up;
         let lag = lag(own.committed_index, own.applied_index);
         let doubts = metrics.as_ref().is_some_and(|metrics| self.doubts_its_majority(metrics));
-        let in_office = leader != Some(self.id) || (self.office.borrow().is_some() && !doubts);
+        let in_charge = leader != Some(self.id) || (self.leadership.borrow().is_some() && !doubts);
         Status {
             node_id: self.id,
             cluster_id: self.cluster_id(),
@@ -66,7 +66,7 @@ impl Node {
             term: metrics.as_ref().map_or(0, |metrics| metrics.current_term),
             leader,
             role,
-            ready: leader.is_some() && recovered && lag <= MAX_LAG && in_office && self.stopped_message().is_none(),
+            ready: leader.is_some() && recovered && lag <= MAX_LAG && in_charge && self.stopped_message().is_none(),
             last_log_index: own.last_log_index,
             applied_index: own.applied_index,
             lag,
@@ -139,7 +139,7 @@ impl Node {
         Metrics {
             log_syncs: self.log.syncs(),
             commits: self.commits.load(Ordering::Relaxed),
-            is_leader: self.office.borrow().is_some() && self.known_leader() == Some(self.id),
+            is_leader: self.leadership.borrow().is_some() && self.known_leader() == Some(self.id),
             term: metrics.as_ref().map_or(0, |metrics| metrics.current_term),
             applied_index: self.state.applied().index.unwrap_or(0),
             last_log_index: metrics.as_ref().and_then(|metrics| metrics.last_log_index).unwrap_or(0),
@@ -165,20 +165,20 @@ fn lag(committed: Option<u64>, applied: Option<u64>) -> u64 {
 /// Asks the other members, and keeps this node's status up to date, at once when its role or leader changes.
 pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
     let mut server = raft.server_metrics();
-    let mut office = node.office.subscribe();
-    let mut rounds = tokio::time::interval(INTERVAL);
-    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut leadership = node.leadership.subscribe();
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut looks = tokio::time::interval(node.tuning.heartbeat);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut snapshot_at = node.log.appended_bytes();
-    let mut relief = Relief::default();
+    let mut step_down = StepDown::default();
     loop {
         tokio::select! {
-            _ = rounds.tick() => {
+            _ = ticks.tick() => {
                 measure_disk(&node);
                 ask_all(&node);
                 node.settle_membership(&raft);
-                relief.look(&node, &raft);
+                step_down.look(&node, &raft);
                 let forgetful = Arc::clone(&node);
                 // It may wait for a piece that is just being synced, and delete files.
                 tokio::task::spawn_blocking(move || {
@@ -210,7 +210,7 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
                 node.publish_status();
                 return;
             },
-            changed = office.changed() => if changed.is_err() {
+            changed = leadership.changed() => if changed.is_err() {
                 return;
             },
         }

@@ -1,15 +1,15 @@
 //! The one thing that the floors above hold of consensus.
 
-mod change;
 mod gossip;
-mod hope;
+mod leadership;
+mod membership;
+mod no_leader;
 mod node;
-mod office;
 mod propose;
 mod read;
-mod relief;
 mod serve;
 mod start;
+mod step_down;
 mod transfer;
 
 use std::sync::atomic::Ordering;
@@ -23,10 +23,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use self::node::{Leader, Node};
-use super::change::{Change, ChangeError, Progress};
 #[cfg(test)]
 use super::machine::Machine;
 use super::machine::Replicated;
+use super::membership::{MembershipChange, MembershipError, MembershipProgress};
 use super::options::Options;
 use super::state::StateDb;
 use super::status::{AskError, Metrics, PeerService, ProposeError, ReadError, Status};
@@ -255,13 +255,13 @@ impl Handle {
     }
 
     /// Has the leader, wherever it is, make a change of who takes part, or say how far it is with it. It returns within
-    /// seconds; the change itself goes on. Asking again is harmless until `Progress::is_done`.
+    /// seconds; the change itself goes on. Asking again is harmless until `MembershipProgress::is_done`.
     ///
     /// # Errors
-    /// See [`ChangeError`].
-    pub async fn change(&self, change: Change) -> Result<Progress, ChangeError> {
+    /// See [`MembershipError`].
+    pub async fn change(&self, change: MembershipChange) -> Result<MembershipProgress, MembershipError> {
         let changing = Arc::clone(&self.node).change(change);
-        self.on_raft(changing, ChangeError::Stopped, ChangeError::Stopped).await?
+        self.on_raft(changing, MembershipError::Stopped, MembershipError::Stopped).await?
     }
 
     /// Hands over leadership if this node has it, and stops. Calls fail from now on. What is on the disk is closed when

@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::apply::StateMachine;
-use super::super::change::Changing;
 use super::super::formation::{DataDir, Identity};
 use super::super::log::LogStore;
 use super::super::machine::Machine;
+use super::super::membership::RunningChange;
 use super::super::options::{Member, Tuning};
 use super::super::snapshot::{Receiver, Snapshots};
 use super::super::state::StateStore;
@@ -63,16 +63,16 @@ pub(crate) struct Node {
     pub closing: AtomicBool,
     /// It has applied what was committed when it started.
     pub recovered: AtomicBool,
-    pub office: watch::Sender<Option<Office>>,
+    pub leadership: watch::Sender<Option<Leadership>>,
     pub proposals: mpsc::Sender<Submission>,
-    pub rounds: mpsc::Sender<Waiter>,
+    pub rounds: mpsc::Sender<ReadWaiter>,
     pub status: watch::Sender<Status>,
     pub waiting_for: Mutex<Option<String>>,
     pub gossip: Mutex<BTreeMap<NodeId, (Instant, PeerStatus)>>,
     /// Bytes left on the disk, as last measured.
     pub disk_free: AtomicU64,
     /// The change of members that this node runs as the leader, or ran last.
-    pub changing: Mutex<Option<Changing>>,
+    pub changing: Mutex<Option<RunningChange>>,
     /// Snapshots on their way from here.
     pub sending: Sending,
     /// When a leader last spoke to this node.
@@ -262,7 +262,7 @@ impl Node {
 
 /// A leadership that has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Office {
+pub(crate) struct Leadership {
     pub leader: LeaderId,
     /// The cluster's time at the monotonic time `since`.
     pub base: ClusterTime,
@@ -286,7 +286,7 @@ pub(crate) enum Submitted {
 }
 
 /// Whoever waits for a round.
-pub(crate) type Waiter = oneshot::Sender<Result<u64, String>>;
+pub(crate) type ReadWaiter = oneshot::Sender<Result<u64, String>>;
 
 /// A node's word about itself. What an older release does not say is as in the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

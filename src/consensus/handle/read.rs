@@ -18,8 +18,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::status::ReadError;
 use super::super::transport::{Call, decode, encode};
-use super::hope::Hope;
-use super::node::{Leader, Node, RaftNode, Waiter};
+use super::no_leader::NoLeaderTimeout;
+use super::node::{Leader, Node, RaftNode, ReadWaiter};
 use crate::domain::plant::{Plant, planted};
 
 /// Reads that wait for a round.
@@ -43,12 +43,12 @@ impl Node {
             return Ok(());
         }
         let late = |reason: String| ReadError::NoLeader(reason);
-        let mut hope = Hope::default();
+        let mut timeout = NoLeaderTimeout::default();
         loop {
             if let Some(message) = self.stopped_message() {
                 return Err(ReadError::Stopped(message));
             }
-            let round = self.unless_lost(&mut hope, self.read_round());
+            let round = self.unless_lost(&mut timeout, self.read_round());
             let reason = match timeout_at(deadline, round).await.map(Result::flatten) {
                 Ok(Ok(index)) => {
                     let mut applied = self.state.watch_applied();
@@ -61,7 +61,7 @@ impl Node {
                 Ok(Err(reason)) => reason,
                 Err(_) => return Err(late("no majority answers".into())),
             };
-            if Instant::now() >= deadline || hope.given_up(&self).is_some() {
+            if Instant::now() >= deadline || timeout.given_up(&self).is_some() {
                 return Err(late(reason));
             }
             self.pause().await;
@@ -70,7 +70,7 @@ impl Node {
 }
 
 /// Runs the rounds, one at a time.
-pub(super) async fn run_rounds(node: Arc<Node>, raft: RaftNode, mut waiters: mpsc::Receiver<Waiter>) {
+pub(super) async fn run_rounds(node: Arc<Node>, raft: RaftNode, mut waiters: mpsc::Receiver<ReadWaiter>) {
     let mut served = Vec::new();
     while waiters.recv_many(&mut served, MAX_WAITING).await > 0 {
         node.read_rounds.fetch_add(1, Ordering::Relaxed);

@@ -15,7 +15,7 @@ use super::super::snapshot::Snapshot;
 use super::super::transport::{Arrived, Call, Finish, Inbound, decode, encode};
 use super::super::types::Blob;
 use super::gossip;
-use super::hope::Hope;
+use super::no_leader::NoLeaderTimeout;
 use super::node::{Leader, Node, PeerStatus, RaftNode};
 use super::propose::ProposeReply;
 use crate::domain::NodeId;
@@ -130,7 +130,9 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
             Ok(encode(&()))
         }
         Call::SnapshotFinish => finish_snapshot(node, raft, from, &body).await,
-        Call::Propose => Ok(encode(&ProposeReply::from(node.propose_here(body, &mut Hope::default()).await))),
+        Call::Propose => {
+            Ok(encode(&ProposeReply::from(node.propose_here(body, &mut NoLeaderTimeout::default()).await)))
+        }
         Call::Ask => {
             let answer = node.service_runtime.spawn(node.service.serve(from, body)).await;
             let answer: Result<Blob, String> = match answer {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::super::apply::StateMachine;
 use super::super::damage;
 use super::super::deferral::Deferral;
-use super::super::formation::{DataDir, Formed, Forming, Identity, PAUSE, Round};
+use super::super::formation::{DataDir, Formed, Forming, Identity, PAUSE, Survey};
 use super::super::log::{LogOptions, LogStore};
 use super::super::machine::Machine;
 use super::super::options::{Options, Tuning};
@@ -26,9 +26,9 @@ use super::super::stopper::Stopper;
 use super::super::transport::client::HttpPeers;
 use super::super::transport::{Network, Peers, Sending, server};
 use super::super::types::PeerNode;
-use super::node::{Node, RaftNode, Submission, Waiter};
+use super::node::{Node, RaftNode, ReadWaiter, Submission};
 use super::serve::Gate;
-use super::{Handle, Running, gossip, office, read};
+use super::{Handle, Running, gossip, leadership, read};
 use crate::domain::ClusterId;
 
 /// Raft's own threads. Two, so that one long task cannot hold up a heartbeat.
@@ -41,7 +41,7 @@ const REMIND: Duration = Duration::from_secs(10);
 /// The two queues whose ends are in the node and in its tasks.
 struct Queues {
     proposals: mpsc::Receiver<Submission>,
-    rounds: mpsc::Receiver<Waiter>,
+    rounds: mpsc::Receiver<ReadWaiter>,
 }
 
 /// What was opened on the disk.
@@ -168,7 +168,7 @@ impl Parts {
         self,
         options: Options,
     ) -> (Arc<Node>, Queues, std::net::TcpListener, crate::protocol::secret::ClusterSecret) {
-        let (proposals, proposals_rx) = mpsc::channel(office::MAX_WAITING);
+        let (proposals, proposals_rx) = mpsc::channel(leadership::MAX_WAITING);
         let (rounds, rounds_rx) = mpsc::channel(read::MAX_WAITING);
         let disk = self.disk;
         let node = Node {
@@ -197,7 +197,7 @@ impl Parts {
             reads: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             recovered: AtomicBool::new(false),
-            office: watch::Sender::new(None),
+            leadership: watch::Sender::new(None),
             proposals,
             rounds,
             waiting_for: Mutex::new(None),
@@ -251,8 +251,8 @@ async fn run(node: Arc<Node>, queues: Queues) -> anyhow::Result<()> {
         begin(&node, &forming, &raft).await?;
     }
     say(&node, None);
-    tokio::spawn(office::keep(Arc::clone(&node), raft.clone()));
-    tokio::spawn(office::submit_all(Arc::clone(&node), raft.clone(), queues.proposals));
+    tokio::spawn(leadership::keep(Arc::clone(&node), raft.clone()));
+    tokio::spawn(leadership::submit_all(Arc::clone(&node), raft.clone(), queues.proposals));
     tokio::spawn(read::run_rounds(Arc::clone(&node), raft.clone(), queues.rounds));
     gossip::run(node, raft).await;
     Ok(())
@@ -267,7 +267,7 @@ async fn wait_for_cluster(node: &Arc<Node>, forming: &Forming) -> anyhow::Result
             break; // The first member has told it in the meantime: the answers are of a moment that is over.
         }
         let reason = match asked? {
-            Round::AllEmpty if forming.is_first() && !node.join => {
+            Survey::AllEmpty if forming.is_first() && !node.join => {
                 let (id, saver) = (ClusterId(node.clock.random_u128()), Arc::clone(node));
                 let save = move || {
                     saver.change_identity(|identity| match &identity.cluster {
@@ -288,8 +288,8 @@ async fn wait_for_cluster(node: &Arc<Node>, forming: &Forming) -> anyhow::Result
                 break;
             }
             _ if node.join => "waiting to be added: `ringmaster cluster add` on a running node".to_owned(),
-            Round::AllEmpty => "the first member to form the cluster".to_owned(),
-            Round::Wait(reason) => reason,
+            Survey::AllEmpty => "the first member to form the cluster".to_owned(),
+            Survey::Wait(reason) => reason,
         };
         if reminded.is_none_or(|at| at.elapsed() > REMIND) {
             tracing::info!(node = %node.id, "waiting to form the cluster: {reason}");

@@ -17,7 +17,7 @@ pub(super) const CAUGHT_UP: u64 = 1_000;
 /// Hands over to the most caught-up voter, where this node leads.
 pub(super) async fn leave(node: &Arc<Node>) -> anyhow::Result<()> {
     let Some(raft) = node.raft.get() else { return Ok(()) };
-    if node.office.borrow().is_none() {
+    if node.leadership.borrow().is_none() {
         return Ok(());
     }
     hand_over(node, raft, None).await.map(drop)

@@ -1,4 +1,4 @@
-//! How long it makes sense to wait here for a leader.
+//! The no-leader timeout: how long it makes sense to wait here for a leader.
 //!
 //! An election is waited for: whoever waits hears of its end at once. A node that has known no leader for longer than
 //! an election takes is probably the one that is cut off, and its callers have other nodes to go to. So it tells them
@@ -16,13 +16,13 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// on, and the new ones a moment later.
 const MOMENT: Duration = Duration::from_millis(150);
 
-/// One caller's hope for a leader.
+/// One caller's wait for a leader.
 #[derive(Debug, Default)]
-pub(super) struct Hope {
+pub(super) struct NoLeaderTimeout {
     lost: Option<Instant>,
 }
 
-impl Hope {
+impl NoLeaderTimeout {
     /// Looks again. The reason, once there is no sense in waiting.
     pub(super) fn given_up(&mut self, node: &Node) -> Option<String> {
         let Leader::Lost(reason) = node.leader() else {
@@ -35,15 +35,19 @@ impl Hope {
 }
 
 impl Node {
-    /// The end of a piece of work, or of its caller's hope that it has one on this node.
-    pub(super) async fn unless_lost<T>(&self, hope: &mut Hope, work: impl Future<Output = T>) -> Result<T, String> {
+    /// The end of a piece of work, or the reason for which its caller should not wait on this node.
+    pub(super) async fn unless_lost<T>(
+        &self,
+        timeout: &mut NoLeaderTimeout,
+        work: impl Future<Output = T>,
+    ) -> Result<T, String> {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
                 () = sleep(PAUSE) => {
-                    if let Some(reason) = hope.given_up(self) {
+                    if let Some(reason) = timeout.given_up(self) {
                         return Err(reason);
                     }
                 }

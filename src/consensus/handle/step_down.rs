@@ -1,4 +1,4 @@
-//! A leader whose disk crawls lets another node lead.
+//! Slow-disk step-down: a leader whose disk crawls lets another node lead.
 //!
 //! Commits wait for the quicker half of the disks, so one slow disk costs little while all nodes are up. But a leader's
 //! disk also holds up its own snapshots and votes, and with one follower gone every commit waits for it. A disk that
@@ -29,19 +29,19 @@ const CLEARLY: u32 = 4;
 
 /// What the leader has seen of its own disk.
 #[derive(Default)]
-pub(super) struct Relief {
+pub(super) struct StepDown {
     crawling: u32,
     tried: Option<Instant>,
     complained: Option<Instant>,
 }
 
-impl Relief {
+impl StepDown {
     /// Looks once. To be called about once a second.
     pub(super) fn look(&mut self, node: &Arc<Node>, raft: &RaftNode) {
         let bound = node.tuning.slow_sync;
         let sure = |pace: &SyncPace| pace.syncs >= LEAST_SYNCS || pace.median >= HANGS;
         let pace = node.log.sync_pace().filter(|pace| pace.median > bound && sure(pace));
-        let Some(SyncPace { median, .. }) = pace.filter(|_| node.office.borrow().is_some()) else {
+        let Some(SyncPace { median, .. }) = pace.filter(|_| node.leadership.borrow().is_some()) else {
             self.crawling = 0;
             return;
         };
@@ -86,12 +86,12 @@ fn successor(node: &Node, raft: &RaftNode, ours: Duration) -> Option<(u64, Durat
     let gossip = node.gossip.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let receiver = raft.metrics();
     let metrics = receiver.borrow_watched().clone();
-    let candidate = |id: u64| {
+    let clearly_better = |id: u64| {
         let (_, word) = gossip.iter().find(|(other, (at, _))| other.0 == id && at.elapsed() < REACHABLE)?.1;
         let sync = Duration::from_micros(word.sync_us?);
         let caught_up = transfer::lacks(raft, id)? <= transfer::CAUGHT_UP;
         (caught_up && sync * CLEARLY <= ours).then_some((id, sync))
     };
     let voters = metrics.membership_config.voter_ids().filter(|id| *id != node.id.0);
-    voters.filter_map(candidate).min_by_key(|(_, sync)| *sync)
+    voters.filter_map(clearly_better).min_by_key(|(_, sync)| *sync)
 }

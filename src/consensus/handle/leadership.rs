@@ -1,6 +1,6 @@
-//! The leader's office: it stamps proposals with the cluster's time and puts them in the log.
+//! A leadership term: the leader stamps proposals with the cluster's time and puts them in the log.
 //!
-//! A leader takes office when it has applied the first entry of its own term, because only then has it applied
+//! It begins when the leader has applied the first entry of its own term, because only then has it applied
 //! everything that former leaders stamped, and cluster time goes on from there; in a new cluster it has its first
 //! command applied before. One task stamps and submits, so the stamps in the log are in order; and every submission
 //! names the leadership it was stamped under, so that openraft refuses one that was overtaken by an election rather
@@ -14,7 +14,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::mpsc;
 
 use super::super::types::{Blob, LeaderId, Responder};
-use super::node::{Node, Office, RaftNode, Submission, Submitted};
+use super::node::{Leadership, Node, RaftNode, Submission, Submitted};
 use crate::domain::{ClusterTime, WallTime};
 
 /// Proposals that wait to be stamped. Their callers wait with them, so this is also a limit on callers.
@@ -27,44 +27,48 @@ const SET_UP_PAUSE: Duration = Duration::from_millis(50);
 impl Node {
     pub(crate) fn cluster_time(&self) -> ClusterTime {
         let applied = self.state.applied().time;
-        self.office.borrow().as_ref().map_or(applied, |office| self.office_time(office).max(applied))
+        self.leadership.borrow().as_ref().map_or(applied, |leadership| self.leadership_time(leadership).max(applied))
     }
 
-    fn office_time(&self, office: &Office) -> ClusterTime {
-        let elapsed = self.clock.monotonic().saturating_sub(office.since);
-        office.base.plus_ms(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    fn leadership_time(&self, leadership: &Leadership) -> ClusterTime {
+        let elapsed = self.clock.monotonic().saturating_sub(leadership.since);
+        leadership.base.plus_ms(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
-/// Takes and leaves office as elections go, and sets a new cluster up.
+/// Begins and ends leaderships as elections go, and sets a new cluster up.
 pub(super) async fn keep(node: Arc<Node>, raft: RaftNode) {
     let mut metrics = raft.metrics();
     loop {
-        let office = {
+        let leadership = {
             let metrics = metrics.borrow_watched();
             let own = LeaderId { term: metrics.current_term, node_id: node.id.0 };
             let leads = metrics.state == ServerState::Leader && metrics.vote.committed;
             let begun = metrics.last_applied.is_some_and(|id| *id.committed_leader_id() == own);
             (leads && begun).then_some(own)
         };
-        let current = node.office.borrow().as_ref().map(|office| office.leader);
-        if office != current {
-            let ready = match office {
+        let current = node.leadership.borrow().as_ref().map(|leadership| leadership.leader);
+        if leadership != current {
+            let ready = match leadership {
                 Some(leader) => set_up(&node, &raft, leader).await,
                 None => true,
             };
             if ready {
                 // Read after what openraft says is applied, which the store publishes first.
                 let base = node.state.applied().time;
-                node.office.send_replace(office.map(|leader| Office { leader, base, since: node.clock.monotonic() }));
+                node.leadership.send_replace(leadership.map(|leader| Leadership {
+                    leader,
+                    base,
+                    since: node.clock.monotonic(),
+                }));
             } else {
-                node.office.send_replace(None);
+                node.leadership.send_replace(None);
                 tokio::time::sleep(SET_UP_PAUSE).await;
                 continue;
             }
         }
         if metrics.changed().await.is_err() {
-            node.office.send_replace(None);
+            node.leadership.send_replace(None);
             return;
         }
     }
@@ -105,17 +109,17 @@ async fn set_up(node: &Arc<Node>, raft: &RaftNode, leader: LeaderId) -> bool {
 pub(super) async fn submit_all(node: Arc<Node>, raft: RaftNode, mut proposals: mpsc::Receiver<Submission>) {
     let mut last = ClusterTime(0);
     while let Some(Submission { proposal, reply }) = proposals.recv().await {
-        let office = node.office.borrow().clone();
-        let submitted = match office {
+        let leadership = node.leadership.borrow().clone();
+        let submitted = match leadership {
             None => Submitted::NotLeader,
-            Some(office) => {
-                last = last.max(node.office_time(&office));
+            Some(leadership) => {
+                last = last.max(node.leadership_time(&leadership));
                 let wall = WallTime(node.clock.wall_ms());
                 match node.machine.stamp(last, wall, &proposal) {
                     Err(fault) => Submitted::Refused(fault.to_string()),
                     Ok(entry) => {
                         let (responder, receiver) = Responder::complete_only();
-                        let write = raft.write(Blob::from(entry)).with_leader(office.leader).responder(responder);
+                        let write = raft.write(Blob::from(entry)).with_leader(leadership.leader).responder(responder);
                         match write.await {
                             Ok(()) => Submitted::Waiting(receiver),
                             Err(_) => Submitted::NotLeader,

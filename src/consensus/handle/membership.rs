@@ -18,11 +18,13 @@ use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::change::{Attempt, Change, ChangeError, Changing, Obstacle, Progress, Stage, State};
 use super::super::formation::{Form, Hello, MemberFile};
+use super::super::membership::{
+    Attempt, ChangeState, MembershipChange, MembershipError, MembershipProgress, Obstacle, RunningChange, Stage,
+};
 use super::super::transport::{Call, CallError, Target, decode, encode};
 use super::super::types::{Membership, PeerNode, TypeConfig};
-use super::hope::Hope;
+use super::no_leader::NoLeaderTimeout;
 use super::node::{Leader, Node, RaftNode};
 use super::transfer;
 use crate::domain::NodeId;
@@ -49,13 +51,16 @@ fn refused<T>(text: impl Into<String>) -> Result<T, Obstacle> {
 
 impl Node {
     /// Has whoever leads make the change, or say how far it is.
-    pub(crate) async fn change(self: Arc<Self>, change: Change) -> Result<Progress, ChangeError> {
+    pub(crate) async fn change(
+        self: Arc<Self>,
+        change: MembershipChange,
+    ) -> Result<MembershipProgress, MembershipError> {
         let deadline = Instant::now() + DEADLINE;
         let (mut first_leader, mut uncertain) = (None, false);
-        let mut hope = Hope::default();
+        let mut timeout = NoLeaderTimeout::default();
         loop {
             if let Some(message) = self.stopped_message() {
-                return Err(ChangeError::Stopped(message));
+                return Err(MembershipError::Stopped(message));
             }
             let leader = self.leader();
             let id = match &leader {
@@ -66,8 +71,8 @@ impl Node {
             // Asked again, the successor would hand over in its turn.
             match (first_leader, id) {
                 (None, _) => first_leader = id,
-                (Some(first), Some(now)) if first != now && change == (Change::Transfer { to: None }) => {
-                    return Ok(Progress::at(now.0, Stage::Leads));
+                (Some(first), Some(now)) if first != now && change == (MembershipChange::Transfer { to: None }) => {
+                    return Ok(MembershipProgress::at(now.0, Stage::Leads));
                 }
                 _ => {}
             }
@@ -79,11 +84,11 @@ impl Node {
             uncertain |= matches!(attempt, Err(Obstacle::Unknown(_)));
             match attempt {
                 Ok(progress) => return Ok(progress),
-                Err(Obstacle::Refused(text)) => return Err(ChangeError::Refused(text)),
-                Err(Obstacle::Busy(text)) => return Err(ChangeError::Busy(text)),
+                Err(Obstacle::Refused(text)) => return Err(MembershipError::Refused(text)),
+                Err(Obstacle::Busy(text)) => return Err(MembershipError::Busy(text)),
                 Err(Obstacle::NotLeader(reason) | Obstacle::Unknown(reason)) => {
-                    if Instant::now() + PAUSE >= deadline || hope.given_up(&self).is_some() {
-                        let error = if uncertain { ChangeError::Unknown } else { ChangeError::NoLeader };
+                    if Instant::now() + PAUSE >= deadline || timeout.given_up(&self).is_some() {
+                        let error = if uncertain { MembershipError::Unknown } else { MembershipError::NoLeader };
                         return Err(error(reason));
                     }
                     sleep(PAUSE).await;
@@ -92,7 +97,7 @@ impl Node {
         }
     }
 
-    async fn change_there(&self, target: &Target, change: &Change) -> Attempt {
+    async fn change_there(&self, target: &Target, change: &MembershipChange) -> Attempt {
         let call = self.peers.call(target, Call::Change, encode(change), DEADLINE);
         let answer = match self.while_it_leads(target, call).await {
             Some(Ok(body)) => decode::<Attempt>(&body),
@@ -104,8 +109,8 @@ impl Node {
     }
 
     /// Begins a change on this node, which must lead, or says how far it is.
-    pub(crate) async fn change_here(self: &Arc<Self>, change: Change) -> Attempt {
-        let Some(raft) = self.raft.get().cloned().filter(|_| self.office.borrow().is_some()) else {
+    pub(crate) async fn change_here(self: &Arc<Self>, change: MembershipChange) -> Attempt {
+        let Some(raft) = self.raft.get().cloned().filter(|_| self.leadership.borrow().is_some()) else {
             return Err(Obstacle::NotLeader(format!("node {} does not lead", self.id)));
         };
         if let Leader::Lost(reason) = self.leader() {
@@ -114,17 +119,17 @@ impl Node {
         }
         // A little longer than the hand-over's own, which begins later.
         let hand_over = transfer::TIMEOUT + Duration::from_millis(500);
-        let patience = if matches!(change, Change::Transfer { .. }) { hand_over } else { PATIENCE };
+        let patience = if matches!(change, MembershipChange::Transfer { .. }) { hand_over } else { PATIENCE };
         let mut state = self.begin(change, raft)?;
         // Most of them are done by then, and those that are refused.
-        let end = async { state.wait_for(|state| matches!(state, State::Ended(..))).await.is_err() };
+        let end = async { state.wait_for(|state| matches!(state, ChangeState::Ended(..))).await.is_err() };
         if let Ok(true) = timeout(patience, end).await {
             return Err(Obstacle::NotLeader("the leader is stopping".into()));
         }
         let now = state.borrow().clone();
         match now {
-            State::Runs(progress) => Ok(progress),
-            State::Ended(result, _) => {
+            ChangeState::Runs(progress) => Ok(progress),
+            ChangeState::Ended(result, _) => {
                 // Told once: the next request tries again.
                 let mut slot = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
                 slot.take_if(|changing| changing.state.same_channel(&state));
@@ -134,14 +139,20 @@ impl Node {
     }
 
     /// The change if it runs, else a new task for it.
-    fn begin(self: &Arc<Self>, change: Change, raft: RaftNode) -> Result<watch::Receiver<State>, Obstacle> {
+    fn begin(
+        self: &Arc<Self>,
+        change: MembershipChange,
+        raft: RaftNode,
+    ) -> Result<watch::Receiver<ChangeState>, Obstacle> {
         let mut slot = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(changing) = slot.as_ref() {
-            let runs = matches!(*changing.state.borrow(), State::Runs(_));
+            let runs = matches!(*changing.state.borrow(), ChangeState::Runs(_));
             // What came of it is for those who asked and were cut off, and not for whoever asks for the same much later.
             let fresh = match *changing.state.borrow() {
-                State::Runs(_) => true,
-                State::Ended(_, at) => at.elapsed() < COLLECTED && !matches!(change, Change::Transfer { .. }),
+                ChangeState::Runs(_) => true,
+                ChangeState::Ended(_, at) => {
+                    at.elapsed() < COLLECTED && !matches!(change, MembershipChange::Transfer { .. })
+                }
             };
             if changing.change == change && fresh {
                 return Ok(changing.state.clone());
@@ -154,12 +165,12 @@ impl Node {
             }
         }
         let first = match &change {
-            Change::Add { node, .. } => Progress::at(*node, Stage::Greeting),
-            Change::Remove { node, .. } => Progress::at(*node, Stage::Removing),
-            Change::Transfer { to } => Progress::at(to.unwrap_or_default(), Stage::HandingOver),
+            MembershipChange::Add { node, .. } => MembershipProgress::at(*node, Stage::Greeting),
+            MembershipChange::Remove { node, .. } => MembershipProgress::at(*node, Stage::Removing),
+            MembershipChange::Transfer { to } => MembershipProgress::at(to.unwrap_or_default(), Stage::HandingOver),
         };
-        let (told, state) = watch::channel(State::Runs(first));
-        *slot = Some(Changing { change: change.clone(), state: state.clone() });
+        let (told, state) = watch::channel(ChangeState::Runs(first));
+        *slot = Some(RunningChange { change: change.clone(), state: state.clone() });
         drop(slot);
         let node = Arc::clone(self);
         tokio::spawn(async move {
@@ -169,7 +180,7 @@ impl Node {
                 Ok(_) => tracing::info!(%change, "the cluster was changed"),
                 Err(why) => tracing::info!(%change, ?why, "the cluster was not changed"),
             }
-            told.send_replace(State::Ended(result, Instant::now()));
+            told.send_replace(ChangeState::Ended(result, Instant::now()));
         });
         Ok(state)
     }
@@ -177,12 +188,12 @@ impl Node {
     /// Whether this node runs a change at the moment.
     pub(super) fn is_changing(&self) -> bool {
         let running = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        running.as_ref().is_some_and(|changing| matches!(*changing.state.borrow(), State::Runs(_)))
+        running.as_ref().is_some_and(|changing| matches!(*changing.state.borrow(), ChangeState::Runs(_)))
     }
 
     /// Ends a change that a former leader left between its two majorities. Called again and again on the leader.
     pub(super) fn settle_membership(self: &Arc<Self>, raft: &RaftNode) {
-        if self.office.borrow().is_none() || !is_joint(raft) || self.is_changing() {
+        if self.leadership.borrow().is_none() || !is_joint(raft) || self.is_changing() {
             return;
         }
         let raft = raft.clone();
@@ -208,35 +219,35 @@ fn is_joint(raft: &RaftNode) -> bool {
 struct Task<'a> {
     node: &'a Arc<Node>,
     raft: &'a RaftNode,
-    told: &'a watch::Sender<State>,
+    told: &'a watch::Sender<ChangeState>,
 }
 
 impl Task<'_> {
-    async fn run(&self, change: &Change) -> Attempt {
+    async fn run(&self, change: &MembershipChange) -> Attempt {
         match change {
-            Change::Add { node, url, peer } => {
+            MembershipChange::Add { node, url, peer } => {
                 self.add(*node, &PeerNode { url: url.clone(), peer: peer.clone() }).await?;
-                Ok(Progress::at(*node, Stage::Voter))
+                Ok(MembershipProgress::at(*node, Stage::Voter))
             }
-            Change::Remove { node, force } => {
+            MembershipChange::Remove { node, force } => {
                 self.remove(*node, *force).await?;
-                Ok(Progress::at(*node, Stage::Removed))
+                Ok(MembershipProgress::at(*node, Stage::Removed))
             }
-            Change::Transfer { to } => {
+            MembershipChange::Transfer { to } => {
                 let leader = transfer::hand_over(self.node, self.raft, *to).await;
                 let leader = leader.map_err(|error| Obstacle::Refused(format!("{error:#}")))?;
                 match to {
                     Some(to) if *to != leader => {
                         refused(format!("node {leader} was elected before node {to} could take over: ask again"))
                     }
-                    _ => Ok(Progress::at(leader, Stage::Leads)),
+                    _ => Ok(MembershipProgress::at(leader, Stage::Leads)),
                 }
             }
         }
     }
 
-    fn tell(&self, progress: Progress) {
-        self.told.send_replace(State::Runs(progress));
+    fn tell(&self, progress: MembershipProgress) {
+        self.told.send_replace(ChangeState::Runs(progress));
     }
 
     async fn add(&self, id: u64, new: &PeerNode) -> Result<(), Obstacle> {
@@ -256,7 +267,7 @@ impl Task<'_> {
             }
         }
         self.catch_up(id).await?;
-        self.tell(Progress::at(id, Stage::Promoting));
+        self.tell(MembershipProgress::at(id, Stage::Promoting));
         let vote = || self.raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true);
         self.commit("giving it its vote", vote).await
     }
@@ -341,7 +352,7 @@ impl Task<'_> {
                 return Ok(());
             }
             let snapshot = self.node.sending.to(NodeId(id));
-            self.tell(Progress { node: id, stage: Stage::CatchingUp, lag, snapshot });
+            self.tell(MembershipProgress { node: id, stage: Stage::CatchingUp, lag, snapshot });
             let now = Some((matched.unwrap_or_default(), snapshot.map_or(0, |(there, _)| there)));
             if now != best {
                 (best, moved) = (now, Instant::now());
