@@ -6,6 +6,7 @@
 mod apply;
 mod damage;
 mod deferral;
+mod environment;
 mod files;
 mod formation;
 mod handle;
@@ -14,12 +15,15 @@ mod machine;
 mod membership;
 mod offline;
 mod options;
+mod production;
+mod published;
 mod records;
 mod rocks;
 mod snapshot;
 mod state;
 mod status;
 mod stopper;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod transport;
