@@ -4,29 +4,33 @@
 //! `NOTES.md` beside this file has the reasons.
 
 mod apply;
-mod change;
 mod damage;
 mod deferral;
+mod environment;
 mod files;
 mod formation;
 mod handle;
 mod log;
 mod machine;
+mod membership;
 mod offline;
 mod options;
+mod production;
+mod published;
 mod records;
 mod rocks;
 mod snapshot;
 mod state;
 mod status;
 mod stopper;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod transport;
 mod types;
 
-pub use change::{Change, ChangeError, Progress, Stage};
 pub use handle::Handle;
+pub use membership::{MembershipChange, MembershipError, MembershipProgress, Stage};
 pub use offline::{Inspection, inspect};
 pub use options::{Member, Options, Tuning};
 pub use status::{AskError, MemberStatus, Metrics, PeerService, ProposeError, ReadError, Role, Status};

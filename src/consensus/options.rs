@@ -32,6 +32,18 @@ pub struct Options {
     pub tuning: Tuning,
 }
 
+/// What of the options stays of interest while the node runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub node_id: NodeId,
+    pub url: String,
+    pub peer_url: String,
+    pub cluster_name: String,
+    pub members: Vec<Member>,
+    pub join: bool,
+    pub tuning: Tuning,
+}
+
 /// One of the first members of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -64,7 +76,7 @@ pub struct Tuning {
     pub propose_deadline: Duration,
     /// How long a linearizable read tries before it answers that there is no leader.
     pub read_deadline: Duration,
-    /// A leader whose syncs of the log take longer than this hands over, see `handle/relief.rs`.
+    /// A leader whose syncs of the log take longer than this hands over, see `handle/step_down.rs`.
     pub slow_sync: Duration,
     /// A test switch: every sync of the log takes this much longer.
     pub sync_delay: Option<Duration>,

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::identity::{DataDir, Formed, Identity, MemberFile};
+pub(crate) use self::identity::{DataDir, Formed, Home, Identity, MemberFile, OwnIdentity};
 use super::options::Member;
 use super::transport::{Call, CallError, Peers, Target, decode, encode};
 use crate::domain::{ClusterId, NodeId};
@@ -58,7 +58,7 @@ pub(crate) struct Forming {
 
 /// What the other members said.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Round {
+pub(crate) enum Survey {
     /// All of them are there, and empty.
     AllEmpty,
     /// Somebody is missing, or is not as far. The text is for people.
@@ -83,7 +83,7 @@ impl Forming {
     ///
     /// # Errors
     /// When this node must not take part, for good. The message says what to do.
-    pub(crate) async fn ask_all(&self) -> anyhow::Result<Round> {
+    pub(crate) async fn ask_all(&self) -> anyhow::Result<Survey> {
         let calls = self.others().map(|member| async move { (member, self.ask(member).await) });
         let mut missing = Vec::new();
         for (member, answer) in futures_util::future::join_all(calls).await {
@@ -96,7 +96,7 @@ impl Forming {
                 Err(error) => missing.push(format!("node {} at {}: {error}", member.id, member.peer)),
             }
         }
-        Ok(if missing.is_empty() { Round::AllEmpty } else { Round::Wait(missing.join("; ")) })
+        Ok(if missing.is_empty() { Survey::AllEmpty } else { Survey::Wait(missing.join("; ")) })
     }
 
     async fn ask(&self, member: &Member) -> Result<Hello, CallError> {

@@ -1,4 +1,4 @@
-use super::super::{Change, ChangeError, Progress, Role, Stage};
+use super::super::{MembershipChange, MembershipError, MembershipProgress, Role, Stage};
 use super::*;
 
 impl Cluster {
@@ -16,13 +16,13 @@ impl Cluster {
         self.running().find(|node| node.metrics().is_leader).map(|node| node.status().node_id.0)
     }
 
-    fn add(&self, id: u64) -> Change {
-        Change::add(&self.members[id as usize - 1])
+    fn add(&self, id: u64) -> MembershipChange {
+        MembershipChange::add(&self.members[id as usize - 1])
     }
 }
 
 /// Repeats a change until it is done.
-async fn carry_out(node: &Handle, change: &Change) -> Result<Progress, ChangeError> {
+async fn carry_out(node: &Handle, change: &MembershipChange) -> Result<MembershipProgress, MembershipError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let progress = node.change(change.clone()).await?;
@@ -34,9 +34,9 @@ async fn carry_out(node: &Handle, change: &Change) -> Result<Progress, ChangeErr
     }
 }
 
-async fn refusal(node: &Handle, change: &Change) -> String {
+async fn refusal(node: &Handle, change: &MembershipChange) -> String {
     match carry_out(node, change).await {
-        Err(ChangeError::Refused(text)) => text,
+        Err(MembershipError::Refused(text)) => text,
         other => panic!("{change}: {other:?}"),
     }
 }
@@ -61,7 +61,7 @@ async fn one_node_becomes_three_and_one_again() {
         let through = cluster.node(id - 1).clone();
         let change = cluster.add(id);
         for _ in 0..2 {
-            assert_eq!(carry_out(&through, &change).await.unwrap(), Progress::at(id, Stage::Voter));
+            assert_eq!(carry_out(&through, &change).await.unwrap(), MembershipProgress::at(id, Stage::Voter));
         }
         assert_eq!(get(cluster.node(id), "a").await.as_deref(), Some("1"));
         let status = until_status(cluster.node(id), |status| status.role == Role::Follower && status.ready).await;
@@ -73,17 +73,23 @@ async fn one_node_becomes_three_and_one_again() {
     cluster.start(3).await;
     assert_eq!(get(cluster.node(3), "a").await.as_deref(), Some("1"));
     // The one that formed the cluster goes, and leads most likely: it hands over before.
-    assert_eq!(carry_out(cluster.node(2), &Change::remove(NodeId(1), false)).await.unwrap().stage, Stage::Removed);
+    assert_eq!(
+        carry_out(cluster.node(2), &MembershipChange::remove(NodeId(1), false)).await.unwrap().stage,
+        Stage::Removed
+    );
     assert!(farewell(cluster.node(1)).await.starts_with("this node was removed from the cluster"));
     cluster.kill(1);
     assert_eq!(voters(cluster.node(2)), [2, 3]);
-    assert_eq!(carry_out(cluster.node(2), &Change::remove(NodeId(1), false)).await.unwrap().stage, Stage::Removed);
-    carry_out(cluster.node(3), &Change::remove(NodeId(2), false)).await.unwrap();
+    assert_eq!(
+        carry_out(cluster.node(2), &MembershipChange::remove(NodeId(1), false)).await.unwrap().stage,
+        Stage::Removed
+    );
+    carry_out(cluster.node(3), &MembershipChange::remove(NodeId(2), false)).await.unwrap();
     farewell(cluster.node(2)).await;
     cluster.kill(2);
     until(|| (voters(cluster.node(3)) == [3]).then_some(())).await;
     set(cluster.node(3), "b", "1").await.unwrap();
-    let text = refusal(cluster.node(3), &Change::remove(NodeId(3), true)).await;
+    let text = refusal(cluster.node(3), &MembershipChange::remove(NodeId(3), true)).await;
     assert!(text.contains("the last one that votes"), "{text}");
     // Neither comes back, and says why.
     for id in [1, 2] {
@@ -101,7 +107,7 @@ async fn a_node_that_was_away_when_it_was_removed_hears_of_it() {
     cluster.kill(away);
     let through = cluster.leader_of_members().unwrap();
     let through = cluster.node(through).clone();
-    carry_out(&through, &Change::remove(NodeId(away), false)).await.unwrap();
+    carry_out(&through, &MembershipChange::remove(NodeId(away), false)).await.unwrap();
     cluster.start(away).await;
     assert!(farewell(cluster.node(away)).await.contains(&format!("has let node {away} go for good")));
     cluster.kill(away);
@@ -112,7 +118,8 @@ async fn a_node_that_was_away_when_it_was_removed_hears_of_it() {
     let text = farewell(cluster.node(away)).await;
     assert!(text.contains("has used this id"), "{text}");
     cluster.kill(away);
-    let text = refusal(&through, &Change::add(&Member { id: NodeId(away), ..cluster.members[3].clone() })).await;
+    let text =
+        refusal(&through, &MembershipChange::add(&Member { id: NodeId(away), ..cluster.members[3].clone() })).await;
     assert!(text.contains("was used before") && text.contains("such as 4"), "{text}");
     // Under a new one its machine is welcome.
     carry_out(&through, &cluster.add(4)).await.unwrap();
@@ -135,12 +142,15 @@ async fn what_cannot_be_added_or_removed_is_refused_with_the_reason() {
     let member = |id: u64, at: &Member| Member { id: NodeId(id), ..at.clone() };
     let nobody = Member { id: NodeId(9), url: "http://user.invalid/9".into(), peer: "http://127.0.0.1:9".into() };
     for (change, expected) in [
-        (Change::add(&nobody), "does not answer"),
-        (Change::add(&member(9, &cluster.members[3])), "this is node 4, not node 9"),
-        (Change::add(&member(9, &cluster.members[0])), "at that address already"),
-        (Change::add(&Member { url: "http://other.invalid".into(), ..cluster.members[0].clone() }), "member already"),
-        (Change::remove(NodeId(9), false), "there is no node 9"),
-        (Change::Transfer { to: Some(9) }, "has no vote"),
+        (MembershipChange::add(&nobody), "does not answer"),
+        (MembershipChange::add(&member(9, &cluster.members[3])), "this is node 4, not node 9"),
+        (MembershipChange::add(&member(9, &cluster.members[0])), "at that address already"),
+        (
+            MembershipChange::add(&Member { url: "http://other.invalid".into(), ..cluster.members[0].clone() }),
+            "member already",
+        ),
+        (MembershipChange::remove(NodeId(9), false), "there is no node 9"),
+        (MembershipChange::Transfer { to: Some(9) }, "has no vote"),
     ] {
         let text = refusal(&node, &change).await;
         assert!(text.contains(expected), "{change}: {text}");
@@ -164,14 +174,14 @@ async fn what_cannot_be_added_or_removed_is_refused_with_the_reason() {
     drop(own);
 
     // One change at a time.
-    let (one, other) = (cluster.add(5), Change::remove(NodeId(leader), false));
+    let (one, other) = (cluster.add(5), MembershipChange::remove(NodeId(leader), false));
     let (first, second) = tokio::join!(node.change(one.clone()), async {
         tokio::time::sleep(Duration::from_millis(1)).await;
         node.change(other).await
     });
     first.unwrap();
     if let Err(error) = &second {
-        assert!(matches!(error, ChangeError::Busy(_)), "{error}");
+        assert!(matches!(error, MembershipError::Busy(_)), "{error}");
     }
 }
 
@@ -183,14 +193,14 @@ async fn too_few_reachable_voters_are_not_left_behind() {
     let node = cluster.node(leader).clone();
     until_status(&node, |status| status.members.iter().all(|m| m.reachable)).await;
     cluster.kill(third);
-    let change = Change::remove(NodeId(follower), false);
+    let change = MembershipChange::remove(NodeId(follower), false);
     // Once the leader misses the third: until then it may count it, and the rule would not apply.
     let gone = until_status(&node, |status| status.members.iter().any(|m| !m.reachable)).await;
     assert_eq!(gone.members.iter().find(|m| !m.reachable).unwrap().id, NodeId(third));
     let text = refusal(&node, &change).await;
     assert!(text.contains("--force") && text.contains("1 of the 2"), "{text}");
     // The dead one may go, and then the other one may.
-    carry_out(&node, &Change::remove(NodeId(third), false)).await.unwrap();
+    carry_out(&node, &MembershipChange::remove(NodeId(third), false)).await.unwrap();
     carry_out(&node, &change).await.unwrap();
     set(&node, "a", "1").await.unwrap();
     assert_eq!(voters(&node), [leader]);
@@ -220,11 +230,11 @@ async fn leadership_goes_to_the_node_that_is_named() {
     let cluster = Cluster::started(3, Tuning::default()).await;
     for to in [2, 3, 1, 1] {
         let through = cluster.node(2);
-        let progress = carry_out(through, &Change::Transfer { to: Some(to) }).await.unwrap();
-        assert_eq!(progress, Progress::at(to, Stage::Leads));
+        let progress = carry_out(through, &MembershipChange::Transfer { to: Some(to) }).await.unwrap();
+        assert_eq!(progress, MembershipProgress::at(to, Stage::Leads));
         assert_eq!(cluster.leader().await, to);
     }
-    let progress = carry_out(cluster.node(2), &Change::Transfer { to: None }).await.unwrap();
+    let progress = carry_out(cluster.node(2), &MembershipChange::Transfer { to: None }).await.unwrap();
     assert_eq!(progress.stage, Stage::Leads);
     assert_ne!(progress.node, 1, "another one than the one that led");
     assert_eq!(cluster.leader().await, progress.node);
@@ -254,7 +264,7 @@ async fn a_planned_hand_over_is_hardly_noticed() {
         .collect();
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        carry_out(cluster.node(1), &Change::Transfer { to: None }).await.unwrap();
+        carry_out(cluster.node(1), &MembershipChange::Transfer { to: None }).await.unwrap();
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     for writer in writers {

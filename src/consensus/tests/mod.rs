@@ -148,7 +148,7 @@ impl Cluster {
         self.nodes.iter().flatten()
     }
 
-    /// The leader, once all that run agree on one that runs and is in office.
+    /// The leader, once all that run agree on one that runs and whose leadership has begun.
     async fn leader(&self) -> u64 {
         until(|| {
             let mut leaders: Vec<Option<NodeId>> = self.running().map(|node| node.status().leader).collect();

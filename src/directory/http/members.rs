@@ -9,7 +9,7 @@ use super::App;
 use super::auth::Token;
 use super::request::Json;
 use crate::config::BaseUrl;
-use crate::consensus::{Change, ChangeError, Progress, Stage};
+use crate::consensus::{MembershipChange, MembershipError, MembershipProgress, Stage};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::protocol::admin::{AddMember, MemberProgress, MemberStage, RemoveMember, Transfer};
 use crate::protocol::problem::Code;
@@ -23,25 +23,25 @@ pub(crate) async fn add(State(node): State<App>, token: Token, Json(asked): Json
         return Err(ApiError::invalid("0 is no node's id: ids begin at 1"));
     }
     let (url, peer) = (url.as_str().to_owned(), peer.as_str().to_owned());
-    change(&node, &token, Change::Add { node: asked.node_id, url, peer }).await
+    change(&node, &token, MembershipChange::Add { node: asked.node_id, url, peer }).await
 }
 
 pub(crate) async fn remove(State(node): State<App>, token: Token, Json(asked): Json<RemoveMember>) -> Answer {
-    change(&node, &token, Change::Remove { node: asked.node_id, force: asked.force }).await
+    change(&node, &token, MembershipChange::Remove { node: asked.node_id, force: asked.force }).await
 }
 
 pub(crate) async fn transfer(State(node): State<App>, token: Token, Json(asked): Json<Transfer>) -> Answer {
-    change(&node, &token, Change::Transfer { to: asked.node_id }).await
+    change(&node, &token, MembershipChange::Transfer { to: asked.node_id }).await
 }
 
-async fn change(node: &App, token: &Token, change: Change) -> Answer {
+async fn change(node: &App, token: &Token, change: MembershipChange) -> Answer {
     node.read_as_admin(token, |_| Ok(())).await?;
     let progress = node.handle().change(change).await?;
     let status = if progress.is_done() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Body(shown(&progress))))
 }
 
-fn shown(progress: &Progress) -> MemberProgress {
+fn shown(progress: &MembershipProgress) -> MemberProgress {
     MemberProgress {
         node_id: progress.node,
         stage: match progress.stage {
@@ -61,17 +61,17 @@ fn shown(progress: &Progress) -> MemberProgress {
     }
 }
 
-impl From<ChangeError> for ApiError {
-    fn from(error: ChangeError) -> Self {
+impl From<MembershipError> for ApiError {
+    fn from(error: MembershipError) -> Self {
         match error {
-            ChangeError::Refused(text) => Self::invalid(text),
-            ChangeError::Busy(text) => Self::new(Code::ChangeUnderWay, text),
-            ChangeError::Unknown(cause) => Self::new(
+            MembershipError::Refused(text) => Self::invalid(text),
+            MembershipError::Busy(text) => Self::new(Code::ChangeUnderWay, text),
+            MembershipError::Unknown(cause) => Self::new(
                 Code::OutcomeUnknown,
                 "the change may or may not have been made: ask for the same again, or see `ringmaster cluster status`",
             )
             .because(cause),
-            ChangeError::NoLeader(cause) | ChangeError::Stopped(cause) => Self::no_leader().because(cause),
+            MembershipError::NoLeader(cause) | MembershipError::Stopped(cause) => Self::no_leader().because(cause),
         }
     }
 }

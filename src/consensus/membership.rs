@@ -1,15 +1,13 @@
 //! Changes of who takes part, in the words of the floors above and of the wire.
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::options::Member;
 use crate::domain::NodeId;
 
 /// What an operator asks of the cluster. Repeating one is harmless, and goes on where the last attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Change {
+pub enum MembershipChange {
     /// Takes in a node that waits for it with an empty disk: first as a learner, as a voter once it has caught up.
     Add { node: u64, url: String, peer: String },
     /// Lets a node go for good. `force` goes without the majority of reachable voters that would be left.
@@ -18,7 +16,7 @@ pub enum Change {
     Transfer { to: Option<u64> },
 }
 
-impl Change {
+impl MembershipChange {
     pub fn add(member: &Member) -> Self {
         Self::Add { node: member.id.0, url: member.url.clone(), peer: member.peer.clone() }
     }
@@ -28,7 +26,7 @@ impl Change {
     }
 }
 
-impl std::fmt::Display for Change {
+impl std::fmt::Display for MembershipChange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Add { node, .. } => write!(f, "adding node {node}"),
@@ -40,7 +38,7 @@ impl std::fmt::Display for Change {
 
 /// How far a change has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct MembershipProgress {
     /// The node that it is about; for a hand-over, the new leader.
     pub node: u64,
     pub stage: Stage,
@@ -69,7 +67,7 @@ pub enum Stage {
     Leads,
 }
 
-impl Progress {
+impl MembershipProgress {
     pub const fn at(node: u64, stage: Stage) -> Self {
         Self { node, stage, lag: None, snapshot: None }
     }
@@ -81,7 +79,7 @@ impl Progress {
 
 /// Why a change does not go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeError {
+pub enum MembershipError {
     /// Ask again later.
     #[error("the cluster has no leader at the moment: {0}")]
     NoLeader(String),
@@ -98,18 +96,6 @@ pub enum ChangeError {
     Unknown(String),
 }
 
-/// A change that runs here, or that ended and was not asked about since.
-pub(crate) struct Changing {
-    pub change: Change,
-    pub state: watch::Receiver<State>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum State {
-    Runs(Progress),
-    Ended(Result<Progress, Obstacle>, Instant),
-}
-
 /// Why a change does not go on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Obstacle {
@@ -117,9 +103,9 @@ pub(crate) enum Obstacle {
     NotLeader(String),
     Refused(String),
     Busy(String),
-    /// It is in the log of a leader that has lost its office, or waits for a majority.
+    /// It is in the log of a leader that leads no more, or waits for a majority.
     Unknown(String),
 }
 
 /// What one attempt at the leader comes to, also on the wire.
-pub(crate) type Attempt = Result<Progress, Obstacle>;
+pub(crate) type Attempt = Result<MembershipProgress, Obstacle>;
