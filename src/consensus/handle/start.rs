@@ -115,7 +115,7 @@ fn open_disk(options: &Options, machine: &dyn Machine, stopper: Stopper) -> anyh
     ensure!(!identity.removed, "{}", identity.farewell());
     let within = |name: &str| -> PathBuf { data.path().join(name) };
     let node_id = options.node_id.0;
-    let shared = rocks::Shared::new();
+    let shared = rocks::Shared::with_cache(usize::try_from(options.tuning.cache_bytes).unwrap_or(usize::MAX));
     // The log is there before node.json ever names a cluster. Without it this node has forgotten what it promised.
     ensure!(
         identity.cluster.is_none() || within("raft").join("CURRENT").exists(),
