@@ -53,7 +53,7 @@ pub(crate) fn open(
     ensure!(!identity.removed, "{}", identity.farewell());
     let within = |name: &str| -> PathBuf { data.path().join(name) };
     let node_id = settings.node_id.0;
-    let shared = rocks::Shared::new();
+    let shared = rocks::Shared::with_cache(usize::try_from(settings.tuning.cache_bytes).unwrap_or(usize::MAX));
     // The log is there before node.json ever names a cluster. Without it this node has forgotten what it promised.
     ensure!(
         identity.cluster.is_none() || within("raft").join("CURRENT").exists(),

@@ -157,7 +157,8 @@ impl Handle {
         self.on_raft(catching_up, ReadError::Stopped, ReadError::Stopped).await??;
         let db = self.node.storage.state.db();
         let run = move || {
-            let view = db.view();
+            // It comes to each row once, and must not drive out what others read again and again.
+            let view = db.view().once();
             let index = StateDb::applied_index(&view)?;
             query(&view, index.unwrap_or(0))
         };

@@ -26,7 +26,7 @@ use rocksdb::{ColumnFamilyDescriptor, DB, WriteBatch};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use self::view::{Latest, View, family};
+use self::view::{Families, Latest, View};
 use super::damage;
 use super::machine::Machine;
 use super::records::{self, AppliedRecord, UsedRecord};
@@ -137,7 +137,7 @@ impl StateStore {
         let generation: u64 = text.trim().parse().with_context(|| format!("{} holds no number", path.display()))?;
         let dir = root.join(generation.to_string());
         anyhow::ensure!(dir.join("CURRENT").is_file(), "{} is named in {CURRENT} and not there", dir.display());
-        let options = shared.database(WRITE_BUFFERS);
+        let options = shared.state(WRITE_BUFFERS);
         let db = DB::open_cf_descriptors_read_only(&options, &dir, families(shared), false)
             .with_context(|| format!("cannot open the state database in {}", dir.display()))?;
         Ok(StateDb { dir, generation, db: Some(db), obsolete: AtomicBool::new(false) })
@@ -201,7 +201,7 @@ impl StateStore {
 impl StateDb {
     fn open(shared: &rocks::Shared, root: &Path, generation: u64, node_id: u64) -> anyhow::Result<Self> {
         let dir = root.join(generation.to_string());
-        let options = shared.database(WRITE_BUFFERS);
+        let options = shared.state(WRITE_BUFFERS);
         let db = DB::open_cf_descriptors(&options, &dir, families(shared)).map_err(|error| {
             if error.kind() == rocksdb::ErrorKind::Corruption {
                 anyhow::anyhow!(damage::explain("state database", &dir, node_id, error.as_ref()))
@@ -222,7 +222,7 @@ impl StateDb {
     }
 
     pub(crate) fn latest(&self) -> Latest<'_> {
-        Latest(self.rocks())
+        Latest::new(self.rocks())
     }
 
     /// Writes rows and the mark that goes with them, all or nothing.
@@ -233,17 +233,18 @@ impl StateDb {
         used: Option<BTreeSet<u64>>,
     ) -> Result<(), Fault> {
         let db = self.rocks();
+        let families = Families::new(db);
         let mut batch = WriteBatch::default();
         for (table, key, value) in changes {
             match value {
-                Some(value) => batch.put_cf(family(db, table), key, value),
-                None => batch.delete_cf(family(db, table), key),
+                Some(value) => batch.put_cf(families.of(table), key, value),
+                None => batch.delete_cf(families.of(table), key),
             }
         }
-        batch.put_cf(family(db, Table::Meta), APPLIED_KEY, records::seal(APPLIED_KEY, mark));
+        batch.put_cf(families.of(Table::Meta), APPLIED_KEY, records::seal(APPLIED_KEY, mark));
         if let Some(ids) = used {
             let record = UsedRecord { ids: ids.into_iter().collect() };
-            batch.put_cf(family(db, Table::Meta), USED_KEY, records::seal(USED_KEY, &record));
+            batch.put_cf(families.of(Table::Meta), USED_KEY, records::seal(USED_KEY, &record));
         }
         db.write_opt(batch, &rocks::unsynced())
             .map_err(|error| Fault(format!("cannot write to the state database in {}: {error}", self.dir.display())))
@@ -321,8 +322,37 @@ impl Drop for StateDb {
 }
 
 fn families(shared: &rocks::Shared) -> impl Iterator<Item = ColumnFamilyDescriptor> {
-    let names = std::iter::once("default").chain(Table::ALL.iter().map(|table| table.name()));
-    names.map(|name| ColumnFamilyDescriptor::new(name, shared.column_family(WRITE_BUFFER)))
+    let tables = Table::ALL.into_iter().map(|table| {
+        let options = if is_queue(table) { shared.queue(WRITE_BUFFER) } else { shared.column_family(WRITE_BUFFER) };
+        ColumnFamilyDescriptor::new(table.name(), options)
+    });
+    std::iter::once(ColumnFamilyDescriptor::new("default", shared.column_family(WRITE_BUFFER))).chain(tables)
+}
+
+/// Whether rows are looked for at the front of a stretch of the table, and deleted there.
+fn is_queue(table: Table) -> bool {
+    match table {
+        Table::Names
+        | Table::Placements
+        | Table::Repairs
+        | Table::Garbage
+        | Table::Tokens
+        | Table::Locks
+        | Table::LocksByOwner
+        | Table::Operations
+        | Table::Expiries
+        | Table::Holds => true,
+        Table::Entries
+        | Table::Servers
+        | Table::Ring
+        | Table::Sweeps
+        | Table::Users
+        | Table::Usernames
+        | Table::Grants
+        | Table::GrantsByFile
+        | Table::Policy
+        | Table::Meta => false,
+    }
 }
 
 /// SHA-256 over every row of the state machine, and their number. Our own marks are left out: they tell of the log.
