@@ -26,8 +26,12 @@ use self::node::{Leader, Node};
 #[cfg(test)]
 use super::machine::Machine;
 use super::machine::Replicated;
+#[cfg(test)]
+use super::media::Media;
+use super::media::OnDisk;
 use super::membership::{MembershipChange, MembershipError, MembershipProgress};
 use super::options::Options;
+use super::rocks;
 use super::state::StateDb;
 use super::status::{AskError, Metrics, PeerService, ProposeError, ReadError, Status};
 use crate::domain::{Answer, ClusterTime, Fault, NodeId, Proposal, ReadStore, decode_answer};
@@ -100,17 +104,18 @@ impl Handle {
     /// When the data directory is in use, of another node, role or cluster, or damaged. The message says what to do.
     pub async fn start(options: Options, service: Arc<dyn PeerService>) -> anyhow::Result<Self> {
         let machine = Arc::new(Replicated { policy: options.policy.clone() });
-        start::start(options, service, machine).await
+        start::start(options, service, machine, Arc::new(OnDisk::new(rocks::Shared::new()))).await
     }
 
-    /// Starts a node with another state machine.
+    /// Starts a node with another state machine, on other media.
     #[cfg(test)]
     pub(crate) async fn start_with(
         options: Options,
         service: Arc<dyn PeerService>,
         machine: Arc<dyn Machine>,
+        media: Arc<dyn Media>,
     ) -> anyhow::Result<Self> {
-        start::start(options, service, machine).await
+        start::start(options, service, machine, media).await
     }
 
     fn new(node: Arc<Node>, running: Arc<Running>) -> Self {

@@ -17,8 +17,8 @@ use super::super::deferral::Deferral;
 use super::super::formation::{DataDir, Formed, Forming, Identity, PAUSE, Survey};
 use super::super::log::{LogOptions, LogStore};
 use super::super::machine::Machine;
+use super::super::media::Media;
 use super::super::options::{Options, Tuning};
-use super::super::rocks;
 use super::super::snapshot::{Receiver, Snapshots};
 use super::super::state::StateStore;
 use super::super::status::{PeerService, Role, Status};
@@ -58,13 +58,14 @@ pub(super) async fn start(
     mut options: Options,
     service: Arc<dyn PeerService>,
     machine: Arc<dyn Machine>,
+    media: Arc<dyn Media>,
 ) -> anyhow::Result<Handle> {
     check(&options)?;
     options.members.sort_by_key(|member| member.id);
     let stopper = Stopper::new();
     let (disk, options) = {
         let (machine, stopper) = (Arc::clone(&machine), stopper.clone());
-        let open = move || open_disk(&options, &*machine, stopper).map(|disk| (disk, options));
+        let open = move || open_disk(&options, &*machine, &*media, stopper).map(|disk| (disk, options));
         let opened = tokio::task::spawn_blocking(open).await.context("opening the data directory failed")?;
         opened.map_err(|error| anyhow::anyhow!(damage::with_remedy(format!("{error:#}"))))?
     };
@@ -109,31 +110,28 @@ fn check(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open_disk(options: &Options, machine: &dyn Machine, stopper: Stopper) -> anyhow::Result<Disk> {
+fn open_disk(options: &Options, machine: &dyn Machine, media: &dyn Media, stopper: Stopper) -> anyhow::Result<Disk> {
     let data = DataDir::take(&options.data_dir)?;
     let identity = data.identity(options.node_id, &options.cluster_name)?;
     ensure!(!identity.removed, "{}", identity.farewell());
     let within = |name: &str| -> PathBuf { data.path().join(name) };
     let node_id = options.node_id.0;
-    let shared = rocks::Shared::new();
     // The log is there before node.json ever names a cluster. Without it this node has forgotten what it promised.
     ensure!(
-        identity.cluster.is_none() || within("raft").join("CURRENT").exists(),
+        identity.cluster.is_none() || media.has_log(&within("raft")),
         "the Raft log of node {node_id} is gone: {} is missing or empty. Bring it back (is a volume not mounted?). If it is \
          lost, remove node {node_id} from the cluster and add a new one under another id",
         within("raft").display()
     );
-    let log = LogStore::open(
-        &shared,
-        LogOptions {
-            dir: within("raft"),
-            node_id,
-            max_read_bytes: options.tuning.max_batch_bytes,
-            sync_delay: options.tuning.sync_delay,
-            stopper,
-        },
-    )?;
-    let state = StateStore::open(&shared, within("state"), node_id, machine)?;
+    let log = media.open_log(LogOptions {
+        dir: within("raft"),
+        node_id,
+        max_read_bytes: options.tuning.max_batch_bytes,
+        sync_delay: options.tuning.sync_delay,
+        clock: options.clock.clone(),
+        stopper,
+    })?;
+    let state = media.open_state(within("state"), node_id, machine)?;
     let snapshots = Snapshots::open(within("snapshots"))?;
     // A crash within the installation of a snapshot, or a power cut that took entries which were applied, leaves a state
     // that is ahead of the log. The log is purged up to the state then, and followers that lack those entries need a

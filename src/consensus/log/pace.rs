@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::telemetry::{Histogram, exponential_buckets};
 
@@ -19,10 +19,10 @@ pub(super) struct Pace {
 
 #[derive(Default)]
 struct Recent {
-    /// When each ended, and how long it took; the newest last.
-    done: VecDeque<(Instant, Duration)>,
+    /// When each ended by the monotonic clock, and how long it took; the newest last.
+    done: VecDeque<(Duration, Duration)>,
     /// Since when one is under way.
-    begun: Option<Instant>,
+    begun: Option<Duration>,
 }
 
 /// The syncs of late.
@@ -38,14 +38,14 @@ impl Pace {
         Self { recent: Mutex::default(), all: Histogram::new(exponential_buckets(0.0005, 2.0, 12)) }
     }
 
-    pub(super) fn begin(&self, now: Instant) {
+    pub(super) fn begin(&self, now: Duration) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).begun = Some(now);
     }
 
-    pub(super) fn end(&self, now: Instant) {
+    pub(super) fn end(&self, now: Duration) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(begun) = recent.begun.take() else { return };
-        let took = now.saturating_duration_since(begun);
+        let took = now.saturating_sub(begun);
         recent.done.push_back((now, took));
         if recent.done.len() > KEPT {
             recent.done.pop_front();
@@ -61,11 +61,11 @@ impl Pace {
 
     /// The syncs of the last seconds, nothing where there were none. One that is under way counts once it takes longer
     /// than the median of the others: a disk that hangs ends no sync by which it could be known.
-    pub(super) fn of_late(&self, now: Instant) -> Option<SyncPace> {
+    pub(super) fn of_late(&self, now: Duration) -> Option<SyncPace> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = recent.done.iter().filter(|(at, _)| now.saturating_duration_since(*at) < WINDOW);
+        let fresh = recent.done.iter().filter(|(at, _)| now.saturating_sub(*at) < WINDOW);
         let mut took: Vec<Duration> = fresh.map(|(_, took)| *took).collect();
-        let under_way = recent.begun.map(|begun| now.saturating_duration_since(begun));
+        let under_way = recent.begun.map(|begun| now.saturating_sub(begun));
         drop(recent);
         took.sort_unstable();
         let hangs = |under_way: &Duration| *under_way > median(&took).unwrap_or(WINDOW / 10);
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_median_is_of_the_last_seconds_and_of_what_hangs() {
-        let (pace, start) = (Pace::new(), Instant::now());
+        let (pace, start) = (Pace::new(), ms(77));
         assert_eq!(pace.of_late(start), None);
         let mut now = start;
         for took in [5, 700, 3, 4, 6] {
