@@ -1,8 +1,6 @@
 //! Changes of who takes part, in the words of the floors above and of the wire.
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::options::Member;
 use crate::domain::NodeId;
@@ -96,18 +94,6 @@ pub enum MembershipError {
     /// It may be made yet. To ask for it again is harmless, and tells.
     #[error("the change may or may not have been made: {0}")]
     Unknown(String),
-}
-
-/// A change that runs here, or that ended and was not asked about since.
-pub(crate) struct RunningChange {
-    pub change: MembershipChange,
-    pub state: watch::Receiver<ChangeState>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum ChangeState {
-    Runs(MembershipProgress),
-    Ended(Result<MembershipProgress, Obstacle>, Instant),
 }
 
 /// Why a change does not go on.

@@ -6,6 +6,7 @@
 mod apply;
 mod damage;
 mod deferral;
+mod environment;
 mod files;
 mod formation;
 mod handle;
@@ -15,6 +16,8 @@ mod media;
 mod membership;
 mod offline;
 mod options;
+mod production;
+mod published;
 mod records;
 mod rocks;
 mod runtime;
@@ -22,6 +25,7 @@ mod snapshot;
 mod state;
 mod status;
 mod stopper;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod transport;

@@ -32,6 +32,18 @@ pub struct Options {
     pub tuning: Tuning,
 }
 
+/// What of the options stays of interest while the node runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub node_id: NodeId,
+    pub url: String,
+    pub peer_url: String,
+    pub cluster_name: String,
+    pub members: Vec<Member>,
+    pub join: bool,
+    pub tuning: Tuning,
+}
+
 /// One of the first members of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {

@@ -3,12 +3,14 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use super::super::files;
 use super::super::options::Member;
+use super::super::transport::KnownCluster;
 use crate::domain::{ClusterId, NodeId};
 
 const IDENTITY: &str = "node.json";
@@ -23,6 +25,72 @@ pub(crate) struct DataDir {
     path: PathBuf,
     // Unlocked by the kernel when the file is closed, so also after a crash.
     _lock: File,
+}
+
+/// Where a node keeps who it is.
+pub(crate) trait Home: Send + Sync + 'static {
+    /// Writes it down, durably.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn save(&self, identity: &Identity) -> anyhow::Result<()>;
+
+    /// The directory of all that this node has, for people.
+    fn path(&self) -> &Path;
+
+    /// Bytes that are left there.
+    fn free_bytes(&self) -> Option<u64>;
+}
+
+/// What this node is part of, and the place where that is written down.
+pub(crate) struct OwnIdentity {
+    identity: Mutex<Identity>,
+    /// Shared with the transport, which puts it in every call.
+    cluster: KnownCluster,
+    home: Box<dyn Home>,
+}
+
+impl OwnIdentity {
+    /// Tells the transport of the cluster, where there is one.
+    pub(crate) fn new(identity: Identity, cluster: KnownCluster, home: Box<dyn Home>) -> Self {
+        cluster.set(identity.cluster.as_ref().map(|formed| formed.id));
+        Self { identity: Mutex::new(identity), cluster, home }
+    }
+
+    pub(crate) fn cluster_id(&self) -> Option<ClusterId> {
+        self.cluster.get()
+    }
+
+    pub(crate) fn get(&self) -> Identity {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what this node is part of, and writes it down before anybody hears of it. One change at a time: each is
+    /// made from what the one before has left.
+    ///
+    /// # Errors
+    /// Those of `change`, and one sentence when the disk fails.
+    pub(crate) fn change(&self, change: impl FnOnce(&Identity) -> Result<Identity, String>) -> Result<(), String> {
+        let mut current = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = change(&current)?;
+        if next == *current {
+            return Ok(());
+        }
+        self.home.save(&next).map_err(|error| format!("{error:#}"))?;
+        self.cluster.set(next.cluster.as_ref().map(|formed| formed.id));
+        *current = next;
+        Ok(())
+    }
+
+    /// The directory of all that this node has, for people.
+    pub(crate) fn path(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Bytes that are left there.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        self.home.free_bytes()
+    }
 }
 
 /// What `node.json` says.
@@ -182,10 +250,10 @@ impl DataDir {
         self.save(&identity)?;
         Ok(identity)
     }
+}
 
-    /// # Errors
-    /// When the disk fails.
-    pub(crate) fn save(&self, identity: &Identity) -> anyhow::Result<()> {
+impl Home for DataDir {
+    fn save(&self, identity: &Identity) -> anyhow::Result<()> {
         let cluster = identity.cluster.as_ref();
         let file = IdentityFile {
             format: FORMAT,
@@ -198,5 +266,14 @@ impl DataDir {
         };
         let text = serde_json::to_string_pretty(&file).context("an identity can be written as JSON")?;
         files::write_atomically(&self.path.join(IDENTITY), |out| writeln!(out, "{text}"))
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&self.path).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::identity::{DataDir, Formed, Identity, MemberFile};
+pub(crate) use self::identity::{DataDir, Formed, Home, Identity, MemberFile, OwnIdentity};
 use super::options::Member;
 use super::transport::{Call, CallError, Peers, Target, decode, encode};
 use crate::domain::{ClusterId, NodeId};

@@ -1,8 +1,8 @@
 //! What nodes tell one another about themselves once a second, so that each can answer for all.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -11,8 +11,10 @@ use super::super::formation::Identity;
 use super::super::status::{MemberStatus, Metrics, Role, Status};
 use super::super::transport::{Call, decode, encode};
 use super::super::types::LogId;
-use super::node::{Node, PeerStatus, REACHABLE, RaftNode};
+use super::RaftNode;
+use super::node::Node;
 use super::step_down::StepDown;
+use super::words::{PeerStatus, REACHABLE};
 use crate::domain::NodeId;
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -30,13 +32,17 @@ impl Node {
         let index = |id: Option<LogId>| id.map(|id| id.index);
         PeerStatus {
             last_log_index: metrics.and_then(|metrics| metrics.last_log_index),
-            applied_index: self.state.applied().index,
+            applied_index: self.storage.state.applied().index,
             committed_index: metrics.and_then(|m| index(m.local_committed).max(index(m.cluster_committed))),
-            snapshot_index: index(self.snapshots.current().and_then(|snapshot| snapshot.meta.last_log_id)),
-            disk_free: Some(self.disk_free.load(Ordering::Relaxed)),
-            sync_us: self.log.sync_pace().map(|pace| u64::try_from(pace.median.as_micros()).unwrap_or(u64::MAX)),
+            snapshot_index: index(self.storage.snapshots.current().and_then(|snapshot| snapshot.meta.last_log_id)),
+            disk_free: Some(self.board.disk_free.load(Ordering::Relaxed)),
+            sync_us: self
+                .storage
+                .log
+                .sync_pace()
+                .map(|pace| u64::try_from(pace.median.as_micros()).unwrap_or(u64::MAX)),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            hears_no_majority: metrics.is_some_and(|metrics| self.leads_without_majority(metrics)),
+            hears_no_majority: metrics.is_some_and(|metrics| self.leaders.leads_without_majority(metrics)),
             you_were_removed: false,
         }
     }
@@ -44,7 +50,7 @@ impl Node {
     pub(crate) fn compute_status(&self) -> Status {
         let metrics = self.raft_metrics();
         let own = self.own_status();
-        let leader = self.known_leader();
+        let leader = self.leaders.known();
         let role = metrics.as_ref().map_or(Role::Learner, |metrics| match metrics.state {
             ServerState::Leader => Role::Leader,
             ServerState::Follower | ServerState::Candidate => Role::Follower,
@@ -55,14 +61,14 @@ impl Node {
             metrics.local_committed.is_some() && metrics.last_applied >= metrics.local_committed
         });
         // Once and for all: under load there is always a batch that is committed and not applied yet.
-        let recovered = self.recovered.fetch_or(caught_up, Ordering::Relaxed) || caught_up;
+        let recovered = self.board.recovered.fetch_or(caught_up, Ordering::Relaxed) || caught_up;
         let lag = lag(own.committed_index, own.applied_index);
-        let doubts = metrics.as_ref().is_some_and(|metrics| self.doubts_its_majority(metrics));
-        let in_charge = leader != Some(self.id) || (self.leadership.borrow().is_some() && !doubts);
+        let doubts = metrics.as_ref().is_some_and(|metrics| self.leaders.doubts_its_majority(metrics));
+        let in_charge = leader != Some(self.id()) || (self.submissions.leads() && !doubts);
         Status {
-            node_id: self.id,
-            cluster_id: self.cluster_id(),
-            cluster_name: self.cluster_name.clone(),
+            node_id: self.id(),
+            cluster_id: self.identity.cluster_id(),
+            cluster_name: self.settings.cluster_name.clone(),
             term: metrics.as_ref().map_or(0, |metrics| metrics.current_term),
             leader,
             role,
@@ -71,20 +77,20 @@ impl Node {
             applied_index: own.applied_index,
             lag,
             members: self.member_statuses(&own),
-            waiting_for: self.waiting(),
+            waiting_for: self.leaders.waiting_for(),
         }
     }
 
     fn member_statuses(&self, own: &PeerStatus) -> Vec<MemberStatus> {
-        let gossip = self.gossip.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let words = gossip.values().map(|(_, word)| word).chain([own]);
-        let committed = words.filter_map(|word| word.committed_index).max();
+        let words = self.words.all();
+        let statuses = words.values().map(|word| &word.status).chain([own]);
+        let committed = statuses.filter_map(|word| word.committed_index).max();
         let status_of = |id: NodeId, url: &str, peer: &str, voter: bool| {
-            let heard = gossip.get(&id);
-            let (silent, word) = if id == self.id {
+            let heard = words.get(&id);
+            let (silent, word) = if id == self.id() {
                 (Some(Duration::ZERO), Some(own))
             } else {
-                (heard.map(|(at, _)| at.elapsed()), heard.map(|(_, word)| word))
+                (heard.map(|word| word.at.elapsed()), heard.map(|word| &word.status))
             };
             MemberStatus {
                 id,
@@ -109,9 +115,11 @@ impl Node {
                 let nodes = membership.nodes();
                 nodes.map(|(id, node)| status_of(NodeId(*id), &node.url, &node.peer, voters.contains(id))).collect()
             }
-            None if self.join => vec![status_of(self.id, &self.url, &self.peer_url, false)],
+            None if self.settings.join => {
+                vec![status_of(self.id(), &self.settings.url, &self.settings.peer_url, false)]
+            }
             None => {
-                let mut members = self.members.clone();
+                let mut members = self.settings.members.clone();
                 members.sort_by_key(|member| member.id);
                 members.iter().map(|member| status_of(member.id, &member.url, &member.peer, true)).collect()
             }
@@ -125,7 +133,7 @@ impl Node {
             member.silent = None;
             member.sync = None;
         }
-        self.status.send_if_modified(|status| {
+        self.board.status.send_if_modified(|status| {
             let changed = *status != next;
             *status = next;
             changed
@@ -136,24 +144,25 @@ impl Node {
         let metrics = self.raft_metrics();
         let own = self.own_status();
         let members = self.member_statuses(&own);
+        let (read_rounds, reads) = self.reads.counted();
         Metrics {
-            log_syncs: self.log.syncs(),
-            commits: self.commits.load(Ordering::Relaxed),
-            is_leader: self.leadership.borrow().is_some() && self.known_leader() == Some(self.id),
+            log_syncs: self.storage.log.syncs(),
+            commits: self.storage.commits.load(Ordering::Relaxed),
+            is_leader: self.submissions.leads() && self.leaders.known() == Some(self.id()),
             term: metrics.as_ref().map_or(0, |metrics| metrics.current_term),
-            applied_index: self.state.applied().index.unwrap_or(0),
+            applied_index: self.storage.state.applied().index.unwrap_or(0),
             last_log_index: metrics.as_ref().and_then(|metrics| metrics.last_log_index).unwrap_or(0),
-            purged_index: self.log.purged_index().unwrap_or(0),
-            snapshots: self.snapshots.taken(),
+            purged_index: self.storage.log.purged_index().unwrap_or(0),
+            snapshots: self.storage.snapshots.taken(),
             snapshot_index: own.snapshot_index.unwrap_or(0),
-            snapshot_received: self.receiver.received(),
-            snapshot_resumed: self.receiver.resumed(),
+            snapshot_received: self.storage.receiver.received(),
+            snapshot_resumed: self.storage.receiver.resumed(),
             lag: lag(own.committed_index, own.applied_index),
             disk_free: own.disk_free.unwrap_or(0),
             members: members.len() as u64,
             unreachable: members.iter().filter(|member| !member.reachable).count() as u64,
-            read_rounds: self.read_rounds.load(Ordering::Relaxed),
-            reads: self.reads.load(Ordering::Relaxed),
+            read_rounds,
+            reads,
         }
     }
 }
@@ -165,63 +174,76 @@ fn lag(committed: Option<u64>, applied: Option<u64>) -> u64 {
 /// Asks the other members, and keeps this node's status up to date, at once when its role or leader changes.
 pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
     let mut server = raft.server_metrics();
-    let mut leadership = node.leadership.subscribe();
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut looks = tokio::time::interval(node.tuning.heartbeat);
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut snapshot_at = node.log.appended_bytes();
-    let mut step_down = StepDown::default();
+    let every = |period| {
+        let mut interval = tokio::time::interval(period);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        interval
+    };
+    let (mut questions, mut looks) = (every(INTERVAL), every(node.settings.tuning.heartbeat));
+    let mut upkeep = Upkeep { snapshot_at: node.storage.log.appended_bytes(), step_down: StepDown::default() };
     loop {
+        let (leader, leadership) = (node.leaders.verdict().get(), node.submissions.leadership());
+        // None of them comes so often that it could keep the others from their turn.
         tokio::select! {
-            _ = ticks.tick() => {
-                measure_disk(&node);
-                ask_all(&node);
-                node.settle_membership(&raft);
-                step_down.look(&node, &raft);
-                let forgetful = Arc::clone(&node);
-                // It may wait for a piece that is just being synced, and delete files.
-                tokio::task::spawn_blocking(move || {
-                    forgetful.receiver.forget(STALE_TRANSFER, forgetful.state.applied().index);
-                });
-                if node.log.appended_bytes() - snapshot_at >= node.tuning.snapshot_after_bytes {
-                    snapshot_at = node.log.appended_bytes();
-                    // Its failure is that of the whole node, and seen below.
-                    drop(raft.trigger().snapshot().await);
-                }
-                watch_health(&node, &raft);
-            }
-            _ = looks.tick() => {
-                node.note_whether_led();
-                if let Some(leader) = node.doubtful_leader() {
-                    // It knows sooner than we can whether it is cut off, and also when it is back.
-                    ask(&node, leader);
-                }
-                // That somebody has been silent for too long is no event: it is seen by looking.
-                if node.status.borrow().leader == node.known_leader() {
-                    continue;
-                }
-            }
+            biased;
             changed = server.changed() => if changed.is_err() {
                 watch_health(&node, &raft);
-                if !node.closing.load(Ordering::Acquire) {
+                if !node.stopper.is_closing() {
                     node.stopper.stop("consensus ended unexpectedly: this is a bug, see the log for where");
                 }
                 node.publish_status();
                 return;
             },
-            changed = leadership.changed() => if changed.is_err() {
-                return;
-            },
+            () = node.leaders.verdict().changed_from(&leader) => {}
+            () = node.submissions.published().changed_from(&leadership) => {}
+            _ = questions.tick() => upkeep.once_a_second(&node, &raft).await,
+            _ = looks.tick() => {
+                if let Some(leader) = node.leaders.doubtful(&raft) {
+                    // It knows sooner than we can whether it is cut off, and also when it is back.
+                    ask(&node, leader);
+                }
+                continue;
+            }
         }
         node.publish_status();
+    }
+}
+
+/// What is looked after once a second.
+struct Upkeep {
+    /// Bytes appended to the log when its size last asked for a snapshot.
+    snapshot_at: u64,
+    step_down: StepDown,
+}
+
+impl Upkeep {
+    async fn once_a_second(&mut self, node: &Arc<Node>, raft: &RaftNode) {
+        measure_disk(node);
+        ask_all(node);
+        node.settle_membership(raft);
+        self.step_down.look(node, raft);
+        let forgetful = Arc::clone(node);
+        node.environment.tasks.spawn(async move {
+            let storage = Arc::clone(&forgetful);
+            // It may wait for a piece that is just being synced, and delete files.
+            let forget = move || storage.storage.receiver.forget(STALE_TRANSFER, storage.storage.state.applied().index);
+            // The node has ended where it does not run.
+            let _ = forgetful.environment.tasks.blocking(forget).await;
+        });
+        let appended = node.storage.log.appended_bytes();
+        if appended - self.snapshot_at >= node.settings.tuning.snapshot_after_bytes {
+            self.snapshot_at = appended;
+            // Its failure is that of the whole node, and seen below.
+            drop(raft.trigger().snapshot().await);
+        }
+        watch_health(node, raft);
     }
 }
 
 pub(super) fn ask_all(node: &Arc<Node>) {
     let Some(metrics) = node.raft_metrics() else { return };
     let ids: Vec<NodeId> = metrics.membership_config.nodes().map(|(id, _)| NodeId(*id)).collect();
-    for id in ids.into_iter().filter(|id| *id != node.id) {
+    for id in ids.into_iter().filter(|id| *id != node.id()) {
         ask(node, id);
     }
 }
@@ -229,51 +251,53 @@ pub(super) fn ask_all(node: &Arc<Node>) {
 /// Asks a member, on its own: a node that is gone must not hold up the news of the others.
 fn ask(node: &Arc<Node>, id: NodeId) {
     let node = Arc::clone(node);
-    tokio::spawn(async move {
+    node.environment.tasks.clone().spawn(async move {
         let Some(target) = node.target(id) else { return };
-        let answer = node.peers.call(&target, Call::Status, encode(&()), TIMEOUT).await;
+        let answer = node.environment.peers.call(&target, Call::Status, encode(&()), TIMEOUT).await;
         let word = answer.map_err(|error| error.to_string()).and_then(|body| decode::<PeerStatus>(&body));
         if let Ok(word) = word {
             if word.you_were_removed {
                 leave_for_good(&node).await;
                 return;
             }
-            let mut gossip = node.gossip.lock().unwrap_or_else(PoisonError::into_inner);
-            gossip.insert(id, (Instant::now(), word));
+            node.leaders.hear_of_majority(id, word.hears_no_majority);
+            node.words.hear(id, word);
         }
     });
 }
 
 /// Ends this node, now and at each start from now on.
 async fn leave_for_good(node: &Arc<Node>) {
-    let farewell = node.identity().farewell();
+    let farewell = node.identity.get().farewell();
     let saver = Arc::clone(node);
-    let save = move || saver.change_identity(|identity| Ok(Identity { removed: true, ..identity.clone() }));
+    let save = move || saver.identity.change(|identity| Ok(Identity { removed: true, ..identity.clone() }));
     // What cannot be written down is said again by the others after the next start.
-    if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
+    if let Ok(Err(error)) = node.environment.tasks.blocking(save).await {
         tracing::warn!(%error, "that this node was removed could not be written down");
     }
     node.stopper.stop(farewell);
 }
 
 pub(super) fn measure_disk(node: &Node) {
-    if let Ok(stat) = rustix::fs::statvfs(node.data_dir()) {
-        node.disk_free.store(stat.f_bavail.saturating_mul(stat.f_frsize), Ordering::Relaxed);
+    if let Some(free) = node.identity.free_bytes() {
+        node.board.disk_free.store(free, Ordering::Relaxed);
     }
 }
 
 /// Ends the process when the disk or Raft itself has failed.
 fn watch_health(node: &Node, raft: &RaftNode) {
-    for (name, errors) in [("raft", node.log.background_errors()), ("state", node.state.background_errors())] {
+    for (name, errors) in
+        [("raft", node.storage.log.background_errors()), ("state", node.storage.state.background_errors())]
+    {
         if errors > 0 {
             node.stopper.stop(format!(
                 "RocksDB could not write in the background in {}: the disk may be failing or full. Check it (dmesg, df; \
                  the file LOG there has the details) before you start this node again",
-                node.data_dir().join(name).display()
+                node.identity.path().join(name).display()
             ));
         }
     }
-    let closing = node.closing.load(Ordering::Acquire);
+    let closing = node.stopper.is_closing();
     if let Err(fatal) = &raft.metrics().borrow_watched().running_state
         && !closing
     {

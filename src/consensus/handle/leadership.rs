@@ -14,11 +14,10 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::mpsc;
 
 use super::super::types::{Blob, LeaderId, Responder};
-use super::node::{Leadership, Node, RaftNode, Submission, Submitted};
+use super::RaftNode;
+use super::node::Node;
+use super::submission::{Leadership, Submission, Submitted};
 use crate::domain::{ClusterTime, WallTime};
-
-/// Proposals that wait to be stamped. Their callers wait with them, so this is also a limit on callers.
-pub(super) const MAX_WAITING: usize = 4096;
 
 /// A new cluster's first command may take this long, and is proposed again after this.
 const SET_UP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,13 +25,9 @@ const SET_UP_PAUSE: Duration = Duration::from_millis(50);
 
 impl Node {
     pub(crate) fn cluster_time(&self) -> ClusterTime {
-        let applied = self.state.applied().time;
-        self.leadership.borrow().as_ref().map_or(applied, |leadership| self.leadership_time(leadership).max(applied))
-    }
-
-    fn leadership_time(&self, leadership: &Leadership) -> ClusterTime {
-        let elapsed = self.clock.monotonic().saturating_sub(leadership.since);
-        leadership.base.plus_ms(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+        let applied = self.storage.state.applied().time;
+        let leadership = self.submissions.leadership();
+        leadership.as_ref().as_ref().map_or(applied, |now| now.time(self.environment.clock.monotonic()).max(applied))
     }
 }
 
@@ -40,35 +35,32 @@ impl Node {
 pub(super) async fn keep(node: Arc<Node>, raft: RaftNode) {
     let mut metrics = raft.metrics();
     loop {
-        let leadership = {
+        let leads = {
             let metrics = metrics.borrow_watched();
-            let own = LeaderId { term: metrics.current_term, node_id: node.id.0 };
-            let leads = metrics.state == ServerState::Leader && metrics.vote.committed;
+            let own = LeaderId { term: metrics.current_term, node_id: node.id().0 };
+            let elected = metrics.state == ServerState::Leader && metrics.vote.committed;
             let begun = metrics.last_applied.is_some_and(|id| *id.committed_leader_id() == own);
-            (leads && begun).then_some(own)
+            (elected && begun).then_some(own)
         };
-        let current = node.leadership.borrow().as_ref().map(|leadership| leadership.leader);
-        if leadership != current {
-            let ready = match leadership {
+        let publish = |next| node.submissions.published().publish(next);
+        let current = node.submissions.leadership().as_ref().as_ref().map(|leadership| leadership.leader);
+        if leads != current {
+            let ready = match leads {
                 Some(leader) => set_up(&node, &raft, leader).await,
                 None => true,
             };
             if ready {
                 // Read after what openraft says is applied, which the store publishes first.
-                let base = node.state.applied().time;
-                node.leadership.send_replace(leadership.map(|leader| Leadership {
-                    leader,
-                    base,
-                    since: node.clock.monotonic(),
-                }));
+                let base = node.storage.state.applied().time;
+                publish(leads.map(|leader| Leadership { leader, base, since: node.environment.clock.monotonic() }));
             } else {
-                node.leadership.send_replace(None);
+                publish(None);
                 tokio::time::sleep(SET_UP_PAUSE).await;
                 continue;
             }
         }
         if metrics.changed().await.is_err() {
-            node.leadership.send_replace(None);
+            publish(None);
             return;
         }
     }
@@ -76,15 +68,19 @@ pub(super) async fn keep(node: Arc<Node>, raft: RaftNode) {
 
 /// Has the first command of the cluster applied unless it is, before anybody else's. False when that failed for now.
 async fn set_up(node: &Arc<Node>, raft: &RaftNode, leader: LeaderId) -> bool {
-    let Some(cluster) = node.cluster_id() else { return false };
+    let Some(cluster) = node.identity.cluster_id() else { return false };
     let entry = {
-        let (node, at) = (Arc::clone(node), node.state.applied().time);
-        let wall = WallTime(node.clock.wall_ms());
-        let look = move || match node.machine.bootstrap(&node.state.db().view(), cluster, &node.cluster_name)? {
-            Some(proposal) => node.machine.stamp(at, wall, &proposal).map(Some),
-            None => Ok(None),
+        let (node, at) = (Arc::clone(node), node.storage.state.applied().time);
+        let wall = WallTime(node.environment.clock.wall_ms());
+        let tasks = node.environment.tasks.clone();
+        let bootstrap = move || {
+            let name = &node.settings.cluster_name;
+            node.machine
+                .bootstrap(&node.storage.state.db().view(), cluster, name)?
+                .map(|proposal| node.machine.stamp(at, wall, &proposal))
+                .transpose()
         };
-        tokio::task::spawn_blocking(look).await
+        tasks.blocking(bootstrap).await
     };
     let entry = match entry {
         Ok(Ok(Some(entry))) => entry,
@@ -109,12 +105,12 @@ async fn set_up(node: &Arc<Node>, raft: &RaftNode, leader: LeaderId) -> bool {
 pub(super) async fn submit_all(node: Arc<Node>, raft: RaftNode, mut proposals: mpsc::Receiver<Submission>) {
     let mut last = ClusterTime(0);
     while let Some(Submission { proposal, reply }) = proposals.recv().await {
-        let leadership = node.leadership.borrow().clone();
-        let submitted = match leadership {
+        let leadership = node.submissions.leadership();
+        let submitted = match &*leadership {
             None => Submitted::NotLeader,
             Some(leadership) => {
-                last = last.max(node.leadership_time(&leadership));
-                let wall = WallTime(node.clock.wall_ms());
+                last = last.max(leadership.time(node.environment.clock.monotonic()));
+                let wall = WallTime(node.environment.clock.wall_ms());
                 match node.machine.stamp(last, wall, &proposal) {
                     Err(fault) => Submitted::Refused(fault.to_string()),
                     Ok(entry) => {

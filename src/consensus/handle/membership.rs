@@ -9,7 +9,7 @@
 //! that nobody calls, and the same request finds it so.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
@@ -19,13 +19,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::formation::{Form, Hello, MemberFile};
-use super::super::membership::{
-    Attempt, ChangeState, MembershipChange, MembershipError, MembershipProgress, Obstacle, RunningChange, Stage,
-};
+use super::super::membership::{Attempt, MembershipChange, MembershipError, MembershipProgress, Obstacle, Stage};
 use super::super::transport::{Call, CallError, Target, decode, encode};
 use super::super::types::{Membership, PeerNode, TypeConfig};
-use super::no_leader::NoLeaderTimeout;
-use super::node::{Leader, Node, RaftNode};
+use super::RaftNode;
+use super::changes::ChangeState;
+use super::leaders::Leader;
+use super::node::Node;
 use super::transfer;
 use crate::domain::NodeId;
 
@@ -39,8 +39,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_ENOUGH: u64 = 1_000;
 /// A learner that has got nothing for so long does not take part, for whatever reason.
 const STALLED: Duration = Duration::from_secs(30);
-/// For so long a result waits for those who were cut off while they asked.
-const COLLECTED: Duration = Duration::from_secs(5);
 /// How long a change may wait for its majorities.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -57,14 +55,13 @@ impl Node {
     ) -> Result<MembershipProgress, MembershipError> {
         let deadline = Instant::now() + DEADLINE;
         let (mut first_leader, mut uncertain) = (None, false);
-        let mut timeout = NoLeaderTimeout::default();
         loop {
             if let Some(message) = self.stopped_message() {
                 return Err(MembershipError::Stopped(message));
             }
-            let leader = self.leader();
+            let leader = self.leaders.leader();
             let id = match &leader {
-                Leader::Here => Some(self.id),
+                Leader::Here => Some(self.id()),
                 Leader::There(target) => Some(target.id),
                 Leader::Unknown(_) | Leader::Lost(_) => None,
             };
@@ -87,19 +84,18 @@ impl Node {
                 Err(Obstacle::Refused(text)) => return Err(MembershipError::Refused(text)),
                 Err(Obstacle::Busy(text)) => return Err(MembershipError::Busy(text)),
                 Err(Obstacle::NotLeader(reason) | Obstacle::Unknown(reason)) => {
-                    if Instant::now() + PAUSE >= deadline || timeout.given_up(&self).is_some() {
+                    if !self.is_worth_a_retry(deadline).await {
                         let error = if uncertain { MembershipError::Unknown } else { MembershipError::NoLeader };
                         return Err(error(reason));
                     }
-                    sleep(PAUSE).await;
                 }
             }
         }
     }
 
     async fn change_there(&self, target: &Target, change: &MembershipChange) -> Attempt {
-        let call = self.peers.call(target, Call::Change, encode(change), DEADLINE);
-        let answer = match self.while_it_leads(target, call).await {
+        let call = self.environment.peers.call(target, Call::Change, encode(change), DEADLINE);
+        let answer = match self.leaders.while_it_leads(target, call).await {
             Some(Ok(body)) => decode::<Attempt>(&body),
             // Repeating it is harmless, whether it arrived or not.
             Some(Err(error)) => Err(format!("node {}: {error}", target.id)),
@@ -110,10 +106,10 @@ impl Node {
 
     /// Begins a change on this node, which must lead, or says how far it is.
     pub(crate) async fn change_here(self: &Arc<Self>, change: MembershipChange) -> Attempt {
-        let Some(raft) = self.raft.get().cloned().filter(|_| self.leadership.borrow().is_some()) else {
-            return Err(Obstacle::NotLeader(format!("node {} does not lead", self.id)));
+        let Some(raft) = self.raft.get().cloned().filter(|_| self.submissions.leads()) else {
+            return Err(Obstacle::NotLeader(format!("node {} does not lead", self.id())));
         };
-        if let Leader::Lost(reason) = self.leader() {
+        if let Leader::Lost(reason) = self.leaders.leader() {
             // A change that runs here is told about by the next leader, which may well go on with it.
             return Err(Obstacle::NotLeader(reason));
         }
@@ -130,9 +126,7 @@ impl Node {
         match now {
             ChangeState::Runs(progress) => Ok(progress),
             ChangeState::Ended(result, _) => {
-                // Told once: the next request tries again.
-                let mut slot = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-                slot.take_if(|changing| changing.state.same_channel(&state));
+                self.changes.collect(&state);
                 result
             }
         }
@@ -144,60 +138,29 @@ impl Node {
         change: MembershipChange,
         raft: RaftNode,
     ) -> Result<watch::Receiver<ChangeState>, Obstacle> {
-        let mut slot = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(changing) = slot.as_ref() {
-            let runs = matches!(*changing.state.borrow(), ChangeState::Runs(_));
-            // What came of it is for those who asked and were cut off, and not for whoever asks for the same much later.
-            let fresh = match *changing.state.borrow() {
-                ChangeState::Runs(_) => true,
-                ChangeState::Ended(_, at) => {
-                    at.elapsed() < COLLECTED && !matches!(change, MembershipChange::Transfer { .. })
+        let (state, told) = self.changes.begin(&change)?;
+        if let Some(told) = told {
+            let node = Arc::clone(self);
+            self.environment.tasks.spawn(async move {
+                let task = Task { node: &node, raft: &raft, told: &told };
+                let result = task.run(&change).await;
+                match &result {
+                    Ok(_) => tracing::info!(%change, "the cluster was changed"),
+                    Err(why) => tracing::info!(%change, ?why, "the cluster was not changed"),
                 }
-            };
-            if changing.change == change && fresh {
-                return Ok(changing.state.clone());
-            }
-            if runs {
-                return Err(Obstacle::Busy(format!(
-                    "the cluster is {} at the moment, and changes one thing at a time: try again when that is done",
-                    changing.change
-                )));
-            }
+                told.send_replace(ChangeState::Ended(result, Instant::now()));
+            });
         }
-        let first = match &change {
-            MembershipChange::Add { node, .. } => MembershipProgress::at(*node, Stage::Greeting),
-            MembershipChange::Remove { node, .. } => MembershipProgress::at(*node, Stage::Removing),
-            MembershipChange::Transfer { to } => MembershipProgress::at(to.unwrap_or_default(), Stage::HandingOver),
-        };
-        let (told, state) = watch::channel(ChangeState::Runs(first));
-        *slot = Some(RunningChange { change: change.clone(), state: state.clone() });
-        drop(slot);
-        let node = Arc::clone(self);
-        tokio::spawn(async move {
-            let task = Task { node: &node, raft: &raft, told: &told };
-            let result = task.run(&change).await;
-            match &result {
-                Ok(_) => tracing::info!(%change, "the cluster was changed"),
-                Err(why) => tracing::info!(%change, ?why, "the cluster was not changed"),
-            }
-            told.send_replace(ChangeState::Ended(result, Instant::now()));
-        });
         Ok(state)
-    }
-
-    /// Whether this node runs a change at the moment.
-    pub(super) fn is_changing(&self) -> bool {
-        let running = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        running.as_ref().is_some_and(|changing| matches!(*changing.state.borrow(), ChangeState::Runs(_)))
     }
 
     /// Ends a change that a former leader left between its two majorities. Called again and again on the leader.
     pub(super) fn settle_membership(self: &Arc<Self>, raft: &RaftNode) {
-        if self.leadership.borrow().is_none() || !is_joint(raft) || self.is_changing() {
+        if !self.submissions.leads() || !is_joint(raft) || self.changes.is_running() {
             return;
         }
         let raft = raft.clone();
-        tokio::spawn(async move {
+        self.environment.tasks.spawn(async move {
             let nothing = ChangeMembers::AddVoterIds(BTreeSet::new());
             match timeout(COMMIT_TIMEOUT, raft.change_membership(nothing, false)).await {
                 Ok(Ok(_)) => tracing::info!("a change of members that a former leader had begun is complete"),
@@ -274,7 +237,7 @@ impl Task<'_> {
 
     /// Looks whether the node is who it should be and has nothing, and tells it which cluster it now belongs to.
     async fn greet(&self, id: u64, new: &PeerNode, members: &Membership) -> Result<(), Obstacle> {
-        let roster = self.node.state.db().roster().map_err(|fault| Obstacle::Refused(fault.to_string()))?;
+        let roster = self.node.storage.state.db().roster().map_err(|fault| Obstacle::Refused(fault.to_string()))?;
         if roster.used.contains(&id) {
             return refused(format!(
                 "the id {id} was used before, and no id is used twice: the node that had it may come back with what it \
@@ -287,11 +250,11 @@ impl Task<'_> {
         }
         let target = Target { id: NodeId(id), address: new.peer.clone() };
         let hello: Hello = self.ask(&target, Call::Hello, encode(&())).await?;
-        let ours = self.node.cluster_id().map(|id| id.to_string()).unwrap_or_default();
-        if hello.cluster_name != self.node.cluster_name {
+        let ours = self.node.identity.cluster_id().map(|id| id.to_string()).unwrap_or_default();
+        if hello.cluster_name != self.node.settings.cluster_name {
             return refused(format!(
                 "node {id} is of the cluster {:?}, and this is {:?}: correct cluster.name in its configuration",
-                hello.cluster_name, self.node.cluster_name
+                hello.cluster_name, self.node.settings.cluster_name
             ));
         }
         match &hello.cluster_id {
@@ -309,7 +272,7 @@ impl Task<'_> {
         let known = members.nodes().map(|(id, node)| (*id, node));
         let members = known.chain([(id, new)]);
         let members = members.map(|(id, node)| MemberFile { id, url: node.url.clone(), peer: node.peer.clone() });
-        let cluster_name = self.node.cluster_name.clone();
+        let cluster_name = self.node.settings.cluster_name.clone();
         let form = Form { cluster_id: ours, cluster_name, members: members.collect() };
         self.ask::<()>(&target, Call::Form, encode(&form)).await
     }
@@ -320,7 +283,7 @@ impl Task<'_> {
         call: Call,
         body: bytes::Bytes,
     ) -> Result<T, Obstacle> {
-        let answer = self.node.peers.call(target, call, body, CALL_TIMEOUT).await;
+        let answer = self.node.environment.peers.call(target, call, body, CALL_TIMEOUT).await;
         let body = answer.map_err(|error| match error {
             CallError::Refused(text) => Obstacle::Refused(text),
             CallError::Unreachable(text) | CallError::Broken(text) => Obstacle::Refused(format!(
@@ -351,7 +314,7 @@ impl Task<'_> {
             if lag.is_some_and(|lag| lag <= CLOSE_ENOUGH) && self.is_up(id) {
                 return Ok(());
             }
-            let snapshot = self.node.sending.to(NodeId(id));
+            let snapshot = self.node.storage.sending.to(NodeId(id));
             self.tell(MembershipProgress { node: id, stage: Stage::CatchingUp, lag, snapshot });
             let now = Some((matched.unwrap_or_default(), snapshot.map_or(0, |(there, _)| there)));
             if now != best {
@@ -371,7 +334,7 @@ impl Task<'_> {
     async fn remove(&self, id: u64, force: bool) -> Result<(), Obstacle> {
         let members = membership(self.raft);
         if members.get_node(&id).is_none() {
-            let roster = self.node.state.db().roster().map_err(|fault| Obstacle::Refused(fault.to_string()))?;
+            let roster = self.node.storage.state.db().roster().map_err(|fault| Obstacle::Refused(fault.to_string()))?;
             if roster.was_removed(id) {
                 return Ok(());
             }
@@ -394,7 +357,7 @@ impl Task<'_> {
                 left.len()
             ));
         }
-        if id == self.node.id.0 {
+        if id == self.node.id().0 {
             // The successor removes this one: it must not be this one that counts the votes for its own removal.
             let to = transfer::hand_over(self.node, self.raft, None).await;
             return match to {
@@ -407,8 +370,8 @@ impl Task<'_> {
         self.commit("removing it", gone).await?;
         if let Some(there) = there {
             // It would hear of it within a second, and until then keep its clients waiting for entries that do not come.
-            let told = self.node.peers.call(&there, Call::Removed, encode(&()), CALL_TIMEOUT);
-            tokio::spawn(async move {
+            let told = self.node.environment.peers.call(&there, Call::Removed, encode(&()), CALL_TIMEOUT);
+            self.node.environment.tasks.spawn(async move {
                 if let Err(error) = told.await {
                     tracing::debug!(%error, "the removed node does not hear of it yet");
                 }
@@ -419,7 +382,7 @@ impl Task<'_> {
 
     /// Whether a member is this leader or has answered it of late.
     fn is_up(&self, member: u64) -> bool {
-        member == self.node.id.0 || transfer::hears(self.node, self.raft, member)
+        member == self.node.id().0 || transfer::hears(self.node, self.raft, member)
     }
 
     /// Writes a change to the log and waits until it is committed.

@@ -1,98 +1,66 @@
 //! The one thing that the floors above hold of consensus.
 
+mod changes;
 mod gossip;
+mod leaders;
 mod leadership;
 mod membership;
-mod no_leader;
 mod node;
 mod propose;
 mod read;
+mod read_rounds;
 mod serve;
 mod start;
 mod step_down;
+mod submission;
 mod transfer;
+mod words;
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bytes::Bytes;
-use tokio::runtime::Runtime;
+use openraft::Raft;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
 
-use self::node::{Leader, Node};
-#[cfg(test)]
-use super::machine::Machine;
-use super::machine::Replicated;
-#[cfg(test)]
-use super::media::Media;
-use super::media::OnDisk;
+use self::leaders::Leader;
+use self::node::Node;
+use super::apply::StateMachine;
+use super::environment::{Ended, Tasks};
+use super::machine::{Machine, Replicated};
+use super::media::{Media, OnDisk};
 use super::membership::{MembershipChange, MembershipError, MembershipProgress};
 use super::options::Options;
+use super::production;
 use super::rocks;
 use super::state::StateDb;
 use super::status::{AskError, Metrics, PeerService, ProposeError, ReadError, Status};
+use super::types::TypeConfig;
 use crate::domain::{Answer, ClusterTime, Fault, NodeId, Proposal, ReadStore, decode_answer};
 use crate::telemetry::Histogram;
 
+pub(crate) use self::start::{Start, start};
+
+/// openraft's handle.
+type RaftNode = Raft<TypeConfig, StateMachine>;
+
 /// Queries that run at the same time on threads for blocking work; more wait.
 const MAX_QUERIES: usize = 64;
-/// How long Raft's tasks may take to end.
-const END_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// A running node. Cheap to clone; the node ends when the last clone is dropped, or at `shutdown`.
 #[derive(Clone)]
 pub struct Handle {
     node: Arc<Node>,
-    running: Arc<Running>,
+    /// Held by all clones, and dropped with the last of them.
+    _running: Arc<Running>,
     queries: Arc<Semaphore>,
 }
 
-/// Raft's runtime. It ends with this, whatever its tasks are at: they stop where they wait next, as in a crash.
-struct Running {
-    runtime: Mutex<Option<Runtime>>,
-    handle: tokio::runtime::Handle,
-}
-
-impl Running {
-    fn new(runtime: Runtime) -> Self {
-        let handle = runtime.handle().clone();
-        Self { runtime: Mutex::new(Some(runtime)), handle }
-    }
-
-    fn take(&self) -> Option<Runtime> {
-        self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// # Errors
-    /// When the node has ended.
-    fn spawn<F>(&self, future: F) -> anyhow::Result<JoinHandle<F::Output>>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
-        if runtime.is_none() {
-            bail!("the node has ended");
-        }
-        Ok(self.handle.spawn(future))
-    }
-}
+/// Raft's tasks. They end with this, whatever they are at: they stop where they wait next, as in a crash.
+struct Running(Tasks);
 
 impl Drop for Running {
-    /// Waits until the tasks are gone and with them the databases are closed. RocksDB must not be closing when the
-    /// process exits: it locks a mutex that C++ has destroyed by then, and aborts.
     fn drop(&mut self) {
-        let Some(runtime) = self.take() else { return };
-        // On a thread of its own, because a runtime may not be waited for on another one's worker.
-        let ending = std::thread::Builder::new().name("raft-end".into());
-        if let Ok(thread) = ending.spawn(move || runtime.shutdown_timeout(END_TIMEOUT))
-            && thread.join().is_err()
-        {
-            tracing::warn!("Raft's threads did not end cleanly");
-        }
+        self.0.end();
     }
 }
 
@@ -104,22 +72,23 @@ impl Handle {
     /// When the data directory is in use, of another node, role or cluster, or damaged. The message says what to do.
     pub async fn start(options: Options, service: Arc<dyn PeerService>) -> anyhow::Result<Self> {
         let machine = Arc::new(Replicated { policy: options.policy.clone() });
-        start::start(options, service, machine, Arc::new(OnDisk::new(rocks::Shared::new()))).await
+        Self::start_with(options, service, machine, Arc::new(OnDisk::new(rocks::Shared::new()))).await
     }
 
     /// Starts a node with another state machine, on other media.
-    #[cfg(test)]
     pub(crate) async fn start_with(
         options: Options,
         service: Arc<dyn PeerService>,
         machine: Arc<dyn Machine>,
         media: Arc<dyn Media>,
     ) -> anyhow::Result<Self> {
-        start::start(options, service, machine, media).await
+        let (settings, environment, listen, open) = production::ground(options, media)?;
+        start(Start { settings, environment, listen, open, service, machine }).await
     }
 
-    fn new(node: Arc<Node>, running: Arc<Running>) -> Self {
-        Self { node, running, queries: Arc::new(Semaphore::new(MAX_QUERIES)) }
+    fn new(node: Arc<Node>) -> Self {
+        let running = Arc::new(Running(node.environment.tasks.clone()));
+        Self { node, _running: running, queries: Arc::new(Semaphore::new(MAX_QUERIES)) }
     }
 
     /// Has the cluster apply a proposal, from any node: it goes to whoever leads, who stamps it with its times. A
@@ -164,14 +133,14 @@ impl Handle {
         query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, ReadError> {
         let place = Arc::clone(&self.queries).acquire_owned().await;
-        let db = self.node.state.db();
+        let db = self.node.storage.state.db();
         let run = move || {
             let _place = place;
             let answer = query(&db.view());
             drop(db);
             answer
         };
-        match self.node.service_runtime.spawn_blocking(run).await {
+        match self.node.environment.tasks.query(run).await {
             Ok(answer) => Ok(answer?),
             Err(error) => Err(ReadError::Stopped(format!("the query did not end: {error}"))),
         }
@@ -189,13 +158,13 @@ impl Handle {
     ) -> Result<T, ReadError> {
         let catching_up = Arc::clone(&self.node).catch_up();
         self.on_raft(catching_up, ReadError::Stopped, ReadError::Stopped).await??;
-        let db = self.node.state.db();
+        let db = self.node.storage.state.db();
         let run = move || {
             let view = db.view();
             let index = StateDb::applied_index(&view)?;
             query(&view, index.unwrap_or(0))
         };
-        match self.node.service_runtime.spawn_blocking(run).await {
+        match self.node.environment.tasks.query(run).await {
             Ok(answer) => Ok(answer?),
             Err(error) => Err(ReadError::Stopped(format!("the query did not end: {error}"))),
         }
@@ -208,12 +177,12 @@ impl Handle {
     /// Whether there has been no leader for longer than an election takes, as far as this node can see: waiting for one
     /// here makes little sense.
     pub fn has_lost_leader(&self) -> bool {
-        matches!(self.node.leader(), Leader::Lost(_))
+        matches!(self.node.leaders.leader(), Leader::Lost(_))
     }
 
     /// Follows the status: a change of role or leader at once, all else about once a second.
     pub fn watch(&self) -> watch::Receiver<Status> {
-        self.node.status.subscribe()
+        self.node.board.status.subscribe()
     }
 
     /// On the leader the last applied time and what its clock has counted since; elsewhere the last applied time.
@@ -226,8 +195,8 @@ impl Handle {
     /// # Errors
     /// See [`AskError`]. A call that did not arrive is not tried again.
     pub async fn ask_leader(&self, request: Bytes) -> Result<Bytes, AskError> {
-        match self.node.leader() {
-            Leader::Here => self.ask(self.node.id, request).await,
+        match self.node.leaders.leader() {
+            Leader::Here => self.ask(self.node.id(), request).await,
             Leader::There(target) => self.ask(target.id, request).await,
             Leader::Unknown(reason) | Leader::Lost(reason) => Err(AskError::NoLeader(reason)),
         }
@@ -238,7 +207,7 @@ impl Handle {
     /// # Errors
     /// See [`AskError`].
     pub async fn ask(&self, node: NodeId, request: Bytes) -> Result<Bytes, AskError> {
-        if node == self.node.id {
+        if node == self.node.id() {
             let answer = self.node.service.serve(node, request).await;
             return answer.map_err(|cause| AskError::Refused { node, cause });
         }
@@ -256,7 +225,12 @@ impl Handle {
     /// When there is nobody to hand it to, or nobody took it in time. It is no error if this node does not lead.
     pub async fn transfer_leadership(&self) -> anyhow::Result<()> {
         let node = Arc::clone(&self.node);
-        self.running.spawn(async move { transfer::leave(&node).await })?.await.context("the node has ended")?
+        self.node
+            .environment
+            .tasks
+            .run(async move { transfer::leave(&node).await })
+            .await
+            .context("nothing is handed over")?
     }
 
     /// Has the leader, wherever it is, make a change of who takes part, or say how far it is with it. It returns within
@@ -275,19 +249,17 @@ impl Handle {
         if let Err(error) = self.transfer_leadership().await {
             tracing::info!("shutting down without handing over leadership: {error:#}");
         }
-        self.node.closing.store(true, Ordering::Release);
+        self.node.stopper.close();
+        let tasks = self.node.environment.tasks.clone();
         if let Some(raft) = self.node.raft.get().cloned()
-            && let Ok(task) = self.running.spawn(async move { raft.shutdown().await })
-            && let Ok(Err(error)) = task.await
+            && let Ok(Err(error)) = tasks.run(async move { raft.shutdown().await }).await
         {
             tracing::warn!(%error, "consensus did not stop cleanly");
         }
         self.node.publish_status();
-        if let Some(runtime) = self.running.take() {
-            let ended = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(END_TIMEOUT)).await;
-            if let Err(error) = ended {
-                tracing::warn!(%error, "Raft's threads did not end cleanly");
-            }
+        let ending = tasks.clone();
+        if let Err(error) = tasks.query(move || ending.end()).await {
+            tracing::warn!(%error, "Raft's tasks did not end cleanly");
         }
     }
 
@@ -302,7 +274,7 @@ impl Handle {
 
     /// How long each sync of the log took, in seconds.
     pub fn sync_seconds(&self) -> Histogram {
-        self.node.log.sync_seconds()
+        self.node.storage.log.sync_seconds()
     }
 
     /// Holds a message once the node must end by itself: the disk failed, the log is damaged, the state machine met
@@ -311,7 +283,7 @@ impl Handle {
         self.node.stopper.watch()
     }
 
-    /// Runs a future on Raft's threads, where its connections and timers are. It runs to its end even if the caller
+    /// Runs a future among Raft's tasks, where its connections and timers are. It runs to its end even if the caller
     /// gives up.
     async fn on_raft<T: Send + 'static, E>(
         &self,
@@ -319,9 +291,9 @@ impl Handle {
         before: impl FnOnce(String) -> E,
         within: impl FnOnce(String) -> E,
     ) -> Result<T, E> {
-        match self.running.spawn(future) {
-            Ok(task) => task.await.map_err(|_| within("the node ended meanwhile".into())),
-            Err(error) => Err(before(error.to_string())),
-        }
+        self.node.environment.tasks.run(future).await.map_err(|ended| match ended {
+            Ended::Before => before(ended.to_string()),
+            Ended::Meanwhile => within(ended.to_string()),
+        })
     }
 }

@@ -1,26 +1,25 @@
 //! Proposals, from any node: found the leader, sent there, tried again where that is safe.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::errors::ClientWriteError;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::super::status::{AskError, ProposeError};
 use super::super::transport::{Call, CallError, Target, decode};
 use super::super::types::Blob;
-use super::no_leader::NoLeaderTimeout;
-use super::node::{Leader, Node, Submission, Submitted};
+use super::leaders::Leader;
+use super::node::Node;
+use super::submission::{Submitted, Unanswered};
 
 /// The largest encoded proposal. A file of ten thousand replicas would not need as much; it bounds what one entry can
 /// cost.
 pub(crate) const MAX_PROPOSAL_BYTES: usize = 1 << 20;
 
-/// How long to wait before looking for a leader again, when nothing wakes the caller earlier.
+/// How long to wait before a leader is asked again that did not take it, when nothing wakes the caller earlier.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// What came of one attempt.
@@ -76,14 +75,13 @@ impl Node {
                 "it has {size} bytes where {MAX_PROPOSAL_BYTES} are allowed: split the request"
             )));
         }
-        let deadline = Instant::now() + self.tuning.propose_deadline;
+        let deadline = Instant::now() + self.settings.tuning.propose_deadline;
         let mut uncertain: Option<String> = None;
-        let mut timeout = NoLeaderTimeout::default();
         loop {
             if let Some(message) = self.stopped_message() {
                 return Err(uncertain.map_or(ProposeError::Stopped(message), ProposeError::OutcomeUnknown));
             }
-            let attempt = self.propose_once(proposal.clone(), deadline, &mut timeout);
+            let attempt = self.propose_once(proposal.clone(), deadline);
             let outcome = match timeout_at(deadline, attempt).await {
                 Ok(outcome) => outcome,
                 Err(_) => ProposeOutcome::Unknown("no answer in time".into()),
@@ -100,32 +98,40 @@ impl Node {
                     reason
                 }
             };
-            if Instant::now() + PAUSE >= deadline || timeout.given_up(&self).is_some() {
+            if !self.is_worth_a_retry(deadline).await {
                 return Err(uncertain.map_or(ProposeError::NoLeader(reason), ProposeError::OutcomeUnknown));
             }
-            self.pause().await;
         }
     }
 
-    /// Waits a little, less where the news of a leader arrives earlier.
-    pub(super) async fn pause(&self) {
-        let (mut leadership, mut status) = (self.leadership.subscribe(), self.status.subscribe());
-        tokio::select! {
-            _ = leadership.changed() => {}
-            _ = status.changed() => {}
-            () = tokio::time::sleep(PAUSE) => {}
-        }
+    /// Returns when an attempt that found no leader, or one that did not do it, may fare better; false where none will
+    /// before the deadline, or where callers should go to another node.
+    pub(super) async fn is_worth_a_retry(&self, deadline: Instant) -> bool {
+        let seen = self.leaders.verdict().get();
+        let leadership = self.submissions.leadership();
+        let wait = async {
+            tokio::select! {
+                biased;
+                // The caller finds out why.
+                () = self.stopper.ends() => {}
+                () = self.leaders.verdict().changed_from(&seen) => {}
+                () = self.submissions.published().changed_from(&leadership) => {}
+                // It leads, and would not take it: it has begun to lead or to follow, and does not know it yet.
+                () = sleep(PAUSE), if matches!(*seen, Leader::Here | Leader::There(_)) => {}
+            }
+        };
+        !matches!(*seen, Leader::Lost(_)) && timeout_at(deadline, wait).await.is_ok()
     }
 
-    async fn propose_once(&self, proposal: Bytes, deadline: Instant, timeout: &mut NoLeaderTimeout) -> ProposeOutcome {
-        let target = match self.leader() {
-            Leader::Here => return self.propose_here(proposal, timeout).await,
+    async fn propose_once(&self, proposal: Bytes, deadline: Instant) -> ProposeOutcome {
+        let target = match self.leaders.leader() {
+            Leader::Here => return self.propose_here(proposal).await,
             Leader::There(target) => target,
             Leader::Unknown(reason) | Leader::Lost(reason) => return ProposeOutcome::NotLeader(reason),
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        let call = self.peers.call(&target, Call::Propose, proposal, left);
-        let Some(answered) = self.while_it_leads(&target, call).await else {
+        let call = self.environment.peers.call(&target, Call::Propose, proposal, left);
+        let Some(answered) = self.leaders.while_it_leads(&target, call).await else {
             return ProposeOutcome::Unknown(format!("node {} stopped leading before it answered", target.id));
         };
         match answered {
@@ -139,49 +145,30 @@ impl Node {
         }
     }
 
-    /// The answer of a call to the leader, or nothing once it no longer counts as the leader: one that hangs must not
-    /// hold up what its successor could do.
-    pub(super) async fn while_it_leads<T>(&self, target: &Target, call: impl Future<Output = T>) -> Option<T> {
-        let mut call = std::pin::pin!(call);
-        loop {
-            tokio::select! {
-                answer = &mut call => return Some(answer),
-                () = tokio::time::sleep(PAUSE) => {
-                    if self.leader() != Leader::There(target.clone()) {
-                        return None;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Proposes on this node, which must lead, for a caller whose no-leader timeout runs.
-    pub(super) async fn propose_here(&self, proposal: Bytes, timeout: &mut NoLeaderTimeout) -> ProposeOutcome {
+    /// Proposes on this node, which must lead.
+    pub(super) async fn propose_here(&self, proposal: Bytes) -> ProposeOutcome {
         if proposal.len() > MAX_PROPOSAL_BYTES {
             return ProposeOutcome::Refused("the proposal is too large".into());
         }
-        match self.leader() {
+        match self.leaders.leader() {
             Leader::Here => {}
             Leader::There(target) => return ProposeOutcome::NotLeader(format!("node {} leads", target.id)),
             Leader::Unknown(reason) | Leader::Lost(reason) => return ProposeOutcome::NotLeader(reason),
         }
-        if self.closing.load(Ordering::Acquire) {
+        if self.stopper.is_closing() {
             return ProposeOutcome::NotLeader("the leader is shutting down".into());
         }
-        let (reply, submitted) = oneshot::channel();
-        if self.proposals.send(Submission { proposal, reply }).await.is_err() {
-            return ProposeOutcome::NotLeader("the leader is stopping".into());
-        }
-        let receiver = match submitted.await {
+        let receiver = match self.submissions.submit(proposal).await {
             Ok(Submitted::Waiting(receiver)) => receiver,
             Ok(Submitted::NotLeader) => {
                 return ProposeOutcome::NotLeader("the leadership of this node has not begun yet".into());
             }
             Ok(Submitted::Refused(text)) => return ProposeOutcome::Refused(text),
-            Err(_) => return ProposeOutcome::Unknown("the leader stopped".into()),
+            Err(Unanswered::NotTaken) => return ProposeOutcome::NotLeader("the leader is stopping".into()),
+            Err(Unanswered::Taken) => return ProposeOutcome::Unknown("the leader stopped".into()),
         };
         // In the log, and nobody to commit it: another node may have done so, or may yet.
-        let Ok(written) = self.unless_lost(timeout, receiver).await else {
+        let Some(written) = self.leaders.unless_lost(receiver).await else {
             return ProposeOutcome::Unknown("the leader hears no majority of the nodes any more".into());
         };
         match written {
@@ -196,13 +183,13 @@ impl Node {
     /// Asks the floor above on another node, or here.
     pub(crate) async fn ask(&self, target: &Target, request: Bytes) -> Result<Bytes, AskError> {
         let node = target.id;
-        if node == self.id {
+        if node == self.id() {
             return self.service.serve(node, request).await.map_err(|cause| AskError::Refused { node, cause });
         }
-        let call = self.peers.call(target, Call::Ask, request, self.tuning.propose_deadline);
-        let answer = if self.leader() == Leader::There(target.clone()) {
+        let call = self.environment.peers.call(target, Call::Ask, request, self.settings.tuning.propose_deadline);
+        let answer = if self.leaders.leader() == Leader::There(target.clone()) {
             let gone = || CallError::Broken("it stopped leading before it answered".to_owned());
-            self.while_it_leads(target, call).await.unwrap_or_else(|| Err(gone()))
+            self.leaders.while_it_leads(target, call).await.unwrap_or_else(|| Err(gone()))
         } else {
             call.await
         };

@@ -1,7 +1,6 @@
 //! How a node answers its peers.
 
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -14,16 +13,17 @@ use super::super::formation::{self, Form, Hello};
 use super::super::snapshot::Snapshot;
 use super::super::transport::{Arrived, Call, Finish, Inbound, decode, encode};
 use super::super::types::Blob;
-use super::gossip;
-use super::no_leader::NoLeaderTimeout;
-use super::node::{Leader, Node, PeerStatus, RaftNode};
+use super::leaders::Leader;
+use super::node::Node;
 use super::propose::ProposeReply;
+use super::words::PeerStatus;
+use super::{RaftNode, gossip};
 use crate::domain::NodeId;
 
 impl Node {
     fn hello(&self) -> Hello {
-        let identity = self.identity();
-        let begun = !self.log.is_pristine();
+        let identity = self.identity.get();
+        let begun = !self.storage.log.is_pristine();
         let mut members: Vec<u64> = identity
             .cluster
             .iter()
@@ -31,23 +31,23 @@ impl Node {
             .chain(self.raft_metrics().iter().flat_map(|m| m.membership_config.nodes().map(|(id, _)| *id)))
             .collect();
         // Those that were members once, too: nobody else may come with their ids.
-        if let Ok(roster) = self.state.db().roster() {
+        if let Ok(roster) = self.storage.state.db().roster() {
             members.extend(roster.used);
         }
         members.sort_unstable();
         members.dedup();
         Hello {
-            node: self.id.0,
-            cluster_name: self.cluster_name.clone(),
+            node: self.id().0,
+            cluster_name: self.settings.cluster_name.clone(),
             cluster_id: identity.cluster.map(|formed| formed.id.to_string()),
-            listed: if self.join { Vec::new() } else { formation::listed(&self.members) },
+            listed: if self.settings.join { Vec::new() } else { formation::listed(&self.settings.members) },
             begun,
             members,
         }
     }
 
     fn accept_form(&self, form: Form) -> Result<(), String> {
-        self.change_identity(|identity| formation::accept(identity, form))
+        self.identity.change(|identity| formation::accept(identity, form))
     }
 
     /// The answer to a piece of a snapshot that was not taken in. A disk that refuses it ends this node: it would be sent
@@ -60,10 +60,6 @@ impl Node {
         }
         self.stopper.stop(told);
         text
-    }
-
-    fn note_leader(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 
@@ -82,19 +78,20 @@ async fn serve(node: Arc<Node>, arrived: Arrived) -> Result<Bytes, String> {
         Call::Hello => return Ok(encode(&node.hello())),
         Call::Form => {
             let form = decode(&arrived.body)?;
-            return blocking(move || node.accept_form(form)).await.map(|()| encode(&()));
+            let accepting = Arc::clone(&node);
+            return blocking(&node, move || accepting.accept_form(form)).await.map(|()| encode(&()));
         }
         _ => {}
     }
     debug_assert!(!arrived.call.before_forming());
-    let ours = node.cluster_id().ok_or_else(|| format!("node {} is not part of a cluster yet", node.id))?;
+    let ours = node.identity.cluster_id().ok_or_else(|| format!("node {} is not part of a cluster yet", node.id()))?;
     if arrived.cluster != Some(ours) {
         return Err(match arrived.cluster {
-            Some(theirs) => format!("node {} belongs to cluster {ours}, and the caller to cluster {theirs}", node.id),
-            None => format!("node {} belongs to cluster {ours}, and the caller to none", node.id),
+            Some(theirs) => format!("node {} belongs to cluster {ours}, and the caller to cluster {theirs}", node.id()),
+            None => format!("node {} belongs to cluster {ours}, and the caller to none", node.id()),
         });
     }
-    let raft = node.raft.get().cloned().ok_or_else(|| format!("node {} is starting", node.id))?;
+    let raft = node.raft.get().cloned().ok_or_else(|| format!("node {} is starting", node.id()))?;
     serve_member(node, &raft, arrived).await
 }
 
@@ -104,7 +101,7 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
         Call::Append | Call::Heartbeat => {
             let answer = raft.append_entries(decode(&body)?).await.map_err(|error| error.to_string())?;
             if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
-                node.note_leader();
+                node.leaders.hear_leader();
             }
             Ok(encode(&answer))
         }
@@ -112,29 +109,29 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
         Call::PreVote => reply(&body, |request| raft.pre_vote(request)).await,
         Call::Transfer => reply(&body, |request| raft.handle_transfer_leader(request)).await,
         Call::ReadIndex => {
-            if node.leader() != Leader::Here {
-                return Err(format!("node {} does not lead", node.id));
+            if node.leaders.leader() != Leader::Here {
+                return Err(format!("node {} does not lead", node.id()));
             }
-            node.read_round().await.map(|index| encode(&index))
+            node.reads.join().await.map(|index| encode(&index))
         }
         Call::SnapshotBegin => {
             let offer = decode(&body)?;
-            let receiver = Arc::clone(&node.receiver);
-            let there = blocking(move || receiver.begin(from.0, offer).map_err(|error| node.refuses(&error))).await?;
+            let taking = Arc::clone(&node);
+            let begin = move || taking.storage.receiver.begin(from.0, offer).map_err(|error| taking.refuses(&error));
+            let there = blocking(&node, begin).await?;
             Ok(encode(&there))
         }
         Call::SnapshotPiece => {
             let piece = decode(&body)?;
-            let receiver = Arc::clone(&node.receiver);
-            blocking(move || receiver.write(from.0, &piece).map_err(|error| node.refuses(&error))).await?;
+            let taking = Arc::clone(&node);
+            let write = move || taking.storage.receiver.write(from.0, &piece).map_err(|error| taking.refuses(&error));
+            blocking(&node, write).await?;
             Ok(encode(&()))
         }
         Call::SnapshotFinish => finish_snapshot(node, raft, from, &body).await,
-        Call::Propose => {
-            Ok(encode(&ProposeReply::from(node.propose_here(body, &mut NoLeaderTimeout::default()).await)))
-        }
+        Call::Propose => Ok(encode(&ProposeReply::from(node.propose_here(body).await))),
         Call::Ask => {
-            let answer = node.service_runtime.spawn(node.service.serve(from, body)).await;
+            let answer = node.environment.tasks.serve(node.service.serve(from, body)).await;
             let answer: Result<Blob, String> = match answer {
                 Ok(answer) => answer.map(Blob),
                 Err(error) => Err(format!("the call failed: {error}")),
@@ -142,7 +139,7 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
             Ok(encode(&answer))
         }
         Call::Status => {
-            let roster = node.state.db().roster().map_err(|fault| fault.to_string())?;
+            let roster = node.storage.state.db().roster().map_err(|fault| fault.to_string())?;
             Ok(encode(&PeerStatus { you_were_removed: roster.was_removed(from.0), ..node.own_status() }))
         }
         // Not taken at its word: it only has this node ask now rather than within a second.
@@ -168,14 +165,17 @@ where
 
 async fn finish_snapshot(node: Arc<Node>, raft: &RaftNode, from: NodeId, body: &[u8]) -> Result<Bytes, String> {
     let finish: Finish = decode(body)?;
-    let receiver = Arc::clone(&node.receiver);
-    let name = finish.name;
-    let files = blocking(move || receiver.finish(from.0, &name).map_err(|error| node.refuses(&error))).await?;
+    let (taking, name) = (Arc::clone(&node), finish.name);
+    let complete = move || taking.storage.receiver.finish(from.0, &name).map_err(|error| taking.refuses(&error));
+    let files = blocking(&node, complete).await?;
     let snapshot = Snapshot { meta: finish.meta, snapshot: files };
     let answer = raft.install_full_snapshot(finish.vote, snapshot).await.map_err(|error| error.to_string())?;
     Ok(encode(&answer))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(format!("the call failed: {error}")))
+async fn blocking<T: Send + 'static>(
+    node: &Node,
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    node.environment.tasks.blocking(work).await.unwrap_or_else(|ended| Err(format!("the call failed: {ended}")))
 }

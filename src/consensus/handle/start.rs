@@ -1,9 +1,8 @@
 //! From a data directory to a running node.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -14,210 +13,114 @@ use tokio::sync::{mpsc, watch};
 use super::super::apply::StateMachine;
 use super::super::damage;
 use super::super::deferral::Deferral;
-use super::super::formation::{DataDir, Formed, Forming, Identity, PAUSE, Survey};
-use super::super::log::{LogOptions, LogStore};
+use super::super::environment::{Environment, Listen};
+use super::super::formation::{Formed, Forming, Identity, OwnIdentity, PAUSE, Survey};
 use super::super::machine::Machine;
-use super::super::media::Media;
-use super::super::options::{Options, Tuning};
-use super::super::snapshot::{Receiver, Snapshots};
-use super::super::state::StateStore;
+use super::super::options::{Settings, Tuning};
 use super::super::status::{PeerService, Role, Status};
 use super::super::stopper::Stopper;
-use super::super::transport::client::HttpPeers;
-use super::super::transport::{Network, Peers, Sending, server};
+use super::super::storage::Open;
+use super::super::transport::Network;
 use super::super::types::PeerNode;
-use super::node::{Node, RaftNode, ReadWaiter, Submission};
+use super::changes::MembershipChanges;
+use super::leaders::LeaderView;
+use super::node::{Board, Node};
+use super::read_rounds::{ReadRounds, ReadWaiter};
 use super::serve::Gate;
-use super::{Handle, Running, gossip, leadership, read};
+use super::submission::{Submission, Submissions};
+use super::words::Words;
+use super::{Handle, RaftNode, gossip, leadership, read};
 use crate::domain::ClusterId;
 
-/// Raft's own threads. Two, so that one long task cannot hold up a heartbeat.
-const WORKERS: usize = 2;
-/// Applying, snapshots: a few at a time at most.
-const BLOCKING_THREADS: usize = 16;
 /// How often a node that waits for others says so in its log.
 const REMIND: Duration = Duration::from_secs(10);
 
 /// The two queues whose ends are in the node and in its tasks.
 struct Queues {
     proposals: mpsc::Receiver<Submission>,
-    rounds: mpsc::Receiver<ReadWaiter>,
+    reads: mpsc::Receiver<ReadWaiter>,
 }
 
-/// What was opened on the disk.
-struct Disk {
-    data: DataDir,
-    identity: Identity,
-    log: LogStore,
-    state: StateStore,
-    snapshots: Arc<Snapshots>,
-    receiver: Receiver,
+/// What a node is started with.
+pub(crate) struct Start {
+    pub settings: Settings,
+    pub environment: Environment,
+    pub listen: Listen,
+    pub open: Open,
+    pub service: Arc<dyn PeerService>,
+    pub machine: Arc<dyn Machine>,
 }
 
-pub(super) async fn start(
-    mut options: Options,
-    service: Arc<dyn PeerService>,
-    machine: Arc<dyn Machine>,
-    media: Arc<dyn Media>,
-) -> anyhow::Result<Handle> {
-    check(&options)?;
-    options.members.sort_by_key(|member| member.id);
+/// Opens what the node has, and begins. It returns before the cluster has formed.
+///
+/// # Errors
+/// When the settings make no sense, or what the node has cannot be opened.
+pub(crate) async fn start(start: Start) -> anyhow::Result<Handle> {
+    let Start { mut settings, environment, listen, open, service, machine } = start;
+    check(&settings)?;
+    settings.members.sort_by_key(|member| member.id);
     let stopper = Stopper::new();
-    let (disk, options) = {
+    let (opened, settings) = {
         let (machine, stopper) = (Arc::clone(&machine), stopper.clone());
-        let open = move || open_disk(&options, &*machine, &*media, stopper).map(|disk| (disk, options));
-        let opened = tokio::task::spawn_blocking(open).await.context("opening the data directory failed")?;
+        let open = move || open(&settings, &*machine, stopper).map(|opened| (opened, settings));
+        let opened = environment.tasks.blocking(open).await.context("opening the data directory failed")?;
         opened.map_err(|error| anyhow::anyhow!(damage::with_remedy(format!("{error:#}"))))?
     };
-    let cluster = Arc::new(RwLock::new(disk.identity.cluster.as_ref().map(|formed| formed.id)));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .max_blocking_threads(BLOCKING_THREADS)
-        .thread_name("raft")
-        .enable_all()
-        .build()
-        .context("cannot start Raft's threads")?;
-    let service_runtime = tokio::runtime::Handle::current();
-    let running = Running::new(runtime);
-    let peers = HttpPeers::new(options.node_id, &options.secret, Arc::clone(&cluster))?;
-    let parts = Parts { cluster, stopper, machine, service, service_runtime, peers: Arc::new(peers), disk };
-    let (node, queues, listener, secret) = parts.assemble(options);
+    let (submissions, proposals) = Submissions::new();
+    let (reads, waiting) = ReadRounds::new();
+    let node = Arc::new(Node {
+        leaders: LeaderView::new(settings.node_id, &settings.tuning),
+        board: Board {
+            status: watch::Sender::new(first_status(&settings, &opened.identity)),
+            recovered: AtomicBool::new(false),
+            disk_free: AtomicU64::new(0),
+        },
+        identity: OwnIdentity::new(opened.identity, environment.cluster.clone(), opened.home),
+        settings,
+        environment,
+        stopper,
+        machine,
+        service,
+        raft: OnceLock::new(),
+        submissions,
+        reads,
+        changes: MembershipChanges::default(),
+        words: Words::default(),
+        storage: opened.storage,
+    });
     let task = Arc::clone(&node);
-    running.spawn(async move {
+    node.environment.tasks.spawn(async move {
         let result = async {
-            server::start(listener, task.id, secret, Arc::new(Gate(Arc::clone(&task))))?;
-            run(Arc::clone(&task), queues).await
+            listen(Arc::new(Gate(Arc::clone(&task))))?;
+            run(Arc::clone(&task), Queues { proposals, reads: waiting }).await
         };
         if let Err(error) = result.await {
             task.stopper.stop(damage::with_remedy(format!("{error:#}")));
         }
-    })?;
-    Ok(Handle::new(node, Arc::new(running)))
+    });
+    Ok(Handle::new(node))
 }
 
-fn check(options: &Options) -> anyhow::Result<()> {
-    let listed = options.members.iter().any(|member| member.id == options.node_id);
+fn check(settings: &Settings) -> anyhow::Result<()> {
+    let listed = settings.members.iter().any(|member| member.id == settings.node_id);
     ensure!(
-        options.join || listed,
+        settings.join || listed,
         "node {} is not among the members: list it under [[cluster.members]], or say join = true to be added to a \
          running cluster",
-        options.node_id
+        settings.node_id
     );
-    let mut ids: Vec<_> = options.members.iter().map(|member| member.id).collect();
+    let mut ids: Vec<_> = settings.members.iter().map(|member| member.id).collect();
     ids.sort_unstable();
     ids.dedup();
-    ensure!(ids.len() == options.members.len(), "two members have the same id: give each its own");
+    ensure!(ids.len() == settings.members.len(), "two members have the same id: give each its own");
     Ok(())
 }
 
-fn open_disk(options: &Options, machine: &dyn Machine, media: &dyn Media, stopper: Stopper) -> anyhow::Result<Disk> {
-    let data = DataDir::take(&options.data_dir)?;
-    let identity = data.identity(options.node_id, &options.cluster_name)?;
-    ensure!(!identity.removed, "{}", identity.farewell());
-    let within = |name: &str| -> PathBuf { data.path().join(name) };
-    let node_id = options.node_id.0;
-    // The log is there before node.json ever names a cluster. Without it this node has forgotten what it promised.
-    ensure!(
-        identity.cluster.is_none() || media.has_log(&within("raft")),
-        "the Raft log of node {node_id} is gone: {} is missing or empty. Bring it back (is a volume not mounted?). If it is \
-         lost, remove node {node_id} from the cluster and add a new one under another id",
-        within("raft").display()
-    );
-    let log = media.open_log(LogOptions {
-        dir: within("raft"),
-        node_id,
-        max_read_bytes: options.tuning.max_batch_bytes,
-        sync_delay: options.tuning.sync_delay,
-        clock: options.clock.clone(),
-        stopper,
-    })?;
-    let state = media.open_state(within("state"), node_id, machine)?;
-    let snapshots = Snapshots::open(within("snapshots"))?;
-    // A crash within the installation of a snapshot, or a power cut that took entries which were applied, leaves a state
-    // that is ahead of the log. The log is purged up to the state then, and followers that lack those entries need a
-    // snapshot that has them.
-    let (applied, covered) =
-        (state.applied().index, snapshots.current().and_then(|snapshot| snapshot.meta.last_log_id));
-    if applied > log.last_index() && applied > covered.map(|id| id.index) {
-        snapshots.take(&state.db())?;
-    }
-    ensure!(
-        identity.cluster.is_some() || log.is_pristine(),
-        "{} has a Raft log, but its node.json names no cluster: bring that file back from a backup of this directory",
-        data.path().display()
-    );
-    let snapshots = Arc::new(snapshots);
-    let receiver = Receiver::new(Arc::clone(&snapshots));
-    Ok(Disk { data, identity, log, state, snapshots, receiver })
-}
-
-struct Parts {
-    cluster: Arc<RwLock<Option<ClusterId>>>,
-    stopper: Stopper,
-    machine: Arc<dyn Machine>,
-    service: Arc<dyn PeerService>,
-    service_runtime: tokio::runtime::Handle,
-    peers: Arc<dyn Peers>,
-    disk: Disk,
-}
-
-impl Parts {
-    fn assemble(
-        self,
-        options: Options,
-    ) -> (Arc<Node>, Queues, std::net::TcpListener, crate::protocol::secret::ClusterSecret) {
-        let (proposals, proposals_rx) = mpsc::channel(leadership::MAX_WAITING);
-        let (rounds, rounds_rx) = mpsc::channel(read::MAX_WAITING);
-        let disk = self.disk;
-        let node = Node {
-            id: options.node_id,
-            status: watch::Sender::new(first_status(&options, &disk.identity)),
-            cluster_name: options.cluster_name,
-            cluster: self.cluster,
-            members: options.members,
-            join: options.join,
-            url: options.url,
-            peer_url: options.peer_url,
-            tuning: options.tuning,
-            clock: options.clock,
-            stopper: self.stopper,
-            machine: self.machine,
-            service: self.service,
-            service_runtime: self.service_runtime,
-            peers: self.peers,
-            log: disk.log,
-            state: Arc::new(disk.state),
-            receiver: Arc::new(disk.receiver),
-            snapshots: disk.snapshots,
-            raft: OnceLock::new(),
-            commits: Arc::new(AtomicU64::new(0)),
-            read_rounds: AtomicU64::new(0),
-            reads: AtomicU64::new(0),
-            closing: AtomicBool::new(false),
-            recovered: AtomicBool::new(false),
-            leadership: watch::Sender::new(None),
-            proposals,
-            rounds,
-            waiting_for: Mutex::new(None),
-            gossip: Mutex::new(BTreeMap::new()),
-            heard: Mutex::new(None),
-            known: Mutex::new(None),
-            disk_free: AtomicU64::new(0),
-            changing: Mutex::new(None),
-            sending: Sending::default(),
-            identity: Mutex::new(disk.identity),
-            data: disk.data,
-        };
-        let queues = Queues { proposals: proposals_rx, rounds: rounds_rx };
-        (Arc::new(node), queues, options.peer_listener, options.secret)
-    }
-}
-
-fn first_status(options: &Options, identity: &Identity) -> Status {
+fn first_status(settings: &Settings, identity: &Identity) -> Status {
     Status {
-        node_id: options.node_id,
+        node_id: settings.node_id,
         cluster_id: identity.cluster.as_ref().map(|formed| formed.id),
-        cluster_name: options.cluster_name.clone(),
+        cluster_name: settings.cluster_name.clone(),
         term: 0,
         leader: None,
         role: Role::Learner,
@@ -233,10 +136,10 @@ fn first_status(options: &Options, identity: &Identity) -> Status {
 /// Forms the cluster if need be, then takes part in it.
 async fn run(node: Arc<Node>, queues: Queues) -> anyhow::Result<()> {
     let forming = Forming {
-        node_id: node.id,
-        cluster_name: node.cluster_name.clone(),
-        members: node.members.clone(),
-        peers: Arc::clone(&node.peers),
+        node_id: node.id(),
+        cluster_name: node.settings.cluster_name.clone(),
+        members: node.settings.members.clone(),
+        peers: Arc::clone(&node.environment.peers),
     };
     // It may wait for long, and is seen meanwhile.
     gossip::measure_disk(&node);
@@ -245,13 +148,16 @@ async fn run(node: Arc<Node>, queues: Queues) -> anyhow::Result<()> {
     let raft = open_raft(&node).await?;
     // Set once, here.
     drop(node.raft.set(raft.clone()));
-    if forming.is_first() && !node.join && node.log.is_pristine() {
+    if forming.is_first() && !node.settings.join && node.storage.log.is_pristine() {
         begin(&node, &forming, &raft).await?;
     }
     say(&node, None);
-    tokio::spawn(leadership::keep(Arc::clone(&node), raft.clone()));
-    tokio::spawn(leadership::submit_all(Arc::clone(&node), raft.clone(), queues.proposals));
-    tokio::spawn(read::run_rounds(Arc::clone(&node), raft.clone(), queues.rounds));
+    let tasks = node.environment.tasks.clone();
+    let (watcher, watched) = (Arc::clone(&node), raft.clone());
+    tasks.spawn(async move { watcher.leaders.keep(&watched).await });
+    tasks.spawn(leadership::keep(Arc::clone(&node), raft.clone()));
+    tasks.spawn(leadership::submit_all(Arc::clone(&node), raft.clone(), queues.proposals));
+    tasks.spawn(read::run_rounds(Arc::clone(&node), raft.clone(), queues.reads));
     gossip::run(node, raft).await;
     Ok(())
 }
@@ -259,16 +165,16 @@ async fn run(node: Arc<Node>, queues: Queues) -> anyhow::Result<()> {
 /// Returns when this node knows its cluster, by its own word where it is the first member, else by another's.
 async fn wait_for_cluster(node: &Arc<Node>, forming: &Forming) -> anyhow::Result<()> {
     let mut reminded: Option<tokio::time::Instant> = None;
-    while node.cluster_id().is_none() {
+    while node.identity.cluster_id().is_none() {
         let asked = forming.ask_all().await;
-        if node.cluster_id().is_some() {
+        if node.identity.cluster_id().is_some() {
             break; // The first member has told it in the meantime: the answers are of a moment that is over.
         }
         let reason = match asked? {
-            Survey::AllEmpty if forming.is_first() && !node.join => {
-                let (id, saver) = (ClusterId(node.clock.random_u128()), Arc::clone(node));
+            Survey::AllEmpty if forming.is_first() && !node.settings.join => {
+                let (id, saver) = (ClusterId(node.environment.clock.random_u128()), Arc::clone(node));
                 let save = move || {
-                    saver.change_identity(|identity| match &identity.cluster {
+                    saver.identity.change(|identity| match &identity.cluster {
                         // It must not form that one a second time.
                         Some(formed) => Err(format!(
                             "node {} was told of cluster {} while it formed its own: write the same [[cluster.members]] in \
@@ -276,21 +182,21 @@ async fn wait_for_cluster(node: &Arc<Node>, forming: &Forming) -> anyhow::Result
                             identity.node_id, formed.id
                         )),
                         None => {
-                            let formed = Formed { id, members: saver.members.clone() };
+                            let formed = Formed { id, members: saver.settings.members.clone() };
                             Ok(Identity { cluster: Some(formed), ..identity.clone() })
                         }
                     })
                 };
-                let saved = tokio::task::spawn_blocking(save).await.context("writing the identity failed")?;
+                let saved = node.environment.tasks.blocking(save).await.context("writing the identity failed")?;
                 saved.map_err(anyhow::Error::msg)?;
                 break;
             }
-            _ if node.join => "waiting to be added: `ringmaster cluster add` on a running node".to_owned(),
+            _ if node.settings.join => "waiting to be added: `ringmaster cluster add` on a running node".to_owned(),
             Survey::AllEmpty => "the first member to form the cluster".to_owned(),
             Survey::Wait(reason) => reason,
         };
         if reminded.is_none_or(|at| at.elapsed() > REMIND) {
-            tracing::info!(node = %node.id, "waiting to form the cluster: {reason}");
+            tracing::info!(node = %node.id(), "waiting to form the cluster: {reason}");
             reminded = Some(tokio::time::Instant::now());
         }
         say(node, Some(reason));
@@ -301,7 +207,7 @@ async fn wait_for_cluster(node: &Arc<Node>, forming: &Forming) -> anyhow::Result
 
 /// Tells all members, then gives Raft its first entry. Done again after a crash, it comes to the same.
 async fn begin(node: &Arc<Node>, forming: &Forming, raft: &RaftNode) -> anyhow::Result<()> {
-    let id = node.cluster_id().context("the cluster's id is written down before")?;
+    let id = node.identity.cluster_id().context("the cluster's id is written down before")?;
     loop {
         let missing = forming.tell_all(id).await;
         if missing.is_empty() {
@@ -311,6 +217,7 @@ async fn begin(node: &Arc<Node>, forming: &Forming, raft: &RaftNode) -> anyhow::
         tokio::time::sleep(PAUSE).await;
     }
     let members: BTreeMap<u64, PeerNode> = node
+        .settings
         .members
         .iter()
         .map(|member| (member.id.0, PeerNode { url: member.url.clone(), peer: member.peer.clone() }))
@@ -325,29 +232,31 @@ async fn begin(node: &Arc<Node>, forming: &Forming, raft: &RaftNode) -> anyhow::
 }
 
 fn say(node: &Node, waiting_for: Option<String>) {
-    node.set_waiting(waiting_for);
+    node.leaders.set_waiting_for(waiting_for);
     node.publish_status();
 }
 
 async fn open_raft(node: &Arc<Node>) -> anyhow::Result<RaftNode> {
-    let config = config(&node.tuning, &node.cluster_name)?;
+    let config = config(&node.settings.tuning, &node.settings.cluster_name)?;
     let network = Network {
-        peers: Arc::clone(&node.peers),
-        sending: node.sending.clone(),
-        snapshot_piece_bytes: node.tuning.snapshot_chunk_bytes,
+        peers: Arc::clone(&node.environment.peers),
+        tasks: node.environment.tasks.clone(),
+        sending: node.storage.sending.clone(),
+        snapshot_piece_bytes: node.settings.tuning.snapshot_chunk_bytes,
     };
     let machine = StateMachine {
-        store: Arc::clone(&node.state),
+        store: Arc::clone(&node.storage.state),
         machine: Arc::clone(&node.machine),
-        snapshots: Arc::clone(&node.snapshots),
-        max_batch_entries: node.tuning.max_batch_entries,
-        max_batch_bytes: node.tuning.max_batch_bytes,
-        deferral: Deferral::new(node.sending.clone(), node.log.appended()),
-        commits: Arc::clone(&node.commits),
+        snapshots: Arc::clone(&node.storage.snapshots),
+        max_batch_entries: node.settings.tuning.max_batch_entries,
+        max_batch_bytes: node.settings.tuning.max_batch_bytes,
+        deferral: Deferral::new(node.storage.sending.clone(), node.storage.log.appended()),
+        commits: Arc::clone(&node.storage.commits),
         stopper: node.stopper.clone(),
+        tasks: node.environment.tasks.clone(),
     };
-    let raft = Raft::new(node.id.0, Arc::new(config), network, node.log.clone(), machine).await;
-    raft.with_context(|| format!("cannot take up consensus on {}", node.data_dir().display()))
+    let raft = Raft::new(node.id().0, Arc::new(config), network, node.storage.log.clone(), machine).await;
+    raft.with_context(|| format!("cannot take up consensus on {}", node.identity.path().display()))
 }
 
 fn config(tuning: &Tuning, cluster_name: &str) -> anyhow::Result<Config> {

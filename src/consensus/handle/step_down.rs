@@ -7,14 +7,17 @@
 //! Leadership goes only to a node whose own word says that its disk is clearly better: where all crawl, as on one
 //! overloaded machine, handing it round would cost outages and better nothing.
 
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
+use tokio::time::Instant;
 
 use super::super::log::SyncPace;
-use super::node::{Node, REACHABLE, RaftNode};
+use super::RaftNode;
+use super::node::Node;
 use super::transfer;
+use crate::domain::NodeId;
 
 /// For how many looks in a row, a second apart, it must crawl. Eyeballed: a burst of write-back is over by then.
 const LOOKS: u32 = 3;
@@ -38,16 +41,16 @@ pub(super) struct StepDown {
 impl StepDown {
     /// Looks once. To be called about once a second.
     pub(super) fn look(&mut self, node: &Arc<Node>, raft: &RaftNode) {
-        let bound = node.tuning.slow_sync;
+        let bound = node.settings.tuning.slow_sync;
         let sure = |pace: &SyncPace| pace.syncs >= LEAST_SYNCS || pace.median >= HANGS;
-        let pace = node.log.sync_pace().filter(|pace| pace.median > bound && sure(pace));
-        let Some(SyncPace { median, .. }) = pace.filter(|_| node.leadership.borrow().is_some()) else {
+        let pace = node.storage.log.sync_pace().filter(|pace| pace.median > bound && sure(pace));
+        let Some(SyncPace { median, .. }) = pace.filter(|_| node.submissions.leads()) else {
             self.crawling = 0;
             return;
         };
         self.crawling += 1;
         let paused = self.tried.is_some_and(|at| at.elapsed() < PAUSE);
-        if self.crawling < LOOKS || paused || node.is_changing() {
+        if self.crawling < LOOKS || paused || node.changes.is_running() {
             return;
         }
         let Some((to, theirs)) = successor(node, raft, median) else {
@@ -64,7 +67,7 @@ impl StepDown {
         };
         self.tried = Some(Instant::now());
         let (node, raft) = (Arc::clone(node), raft.clone());
-        tokio::spawn(async move {
+        node.environment.tasks.clone().spawn(async move {
             match transfer::hand_over(&node, &raft, Some(to)).await {
                 Ok(leader) => tracing::warn!(
                     sync = ?median, to = leader, its_sync = ?theirs,
@@ -83,15 +86,15 @@ impl StepDown {
 
 /// The voter with the quickest disk, if that is clearly better than ours, and how long its syncs take.
 fn successor(node: &Node, raft: &RaftNode, ours: Duration) -> Option<(u64, Duration)> {
-    let gossip = node.gossip.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let words = node.words.all();
     let receiver = raft.metrics();
     let metrics = receiver.borrow_watched().clone();
     let clearly_better = |id: u64| {
-        let (_, word) = gossip.iter().find(|(other, (at, _))| other.0 == id && at.elapsed() < REACHABLE)?.1;
-        let sync = Duration::from_micros(word.sync_us?);
+        let word = words.get(&NodeId(id)).filter(|word| word.is_fresh())?;
+        let sync = Duration::from_micros(word.status.sync_us?);
         let caught_up = transfer::lacks(raft, id)? <= transfer::CAUGHT_UP;
         (caught_up && sync * CLEARLY <= ours).then_some((id, sync))
     };
-    let voters = metrics.membership_config.voter_ids().filter(|id| *id != node.id.0);
+    let voters = metrics.membership_config.voter_ids().filter(|id| *id != node.id().0);
     voters.filter_map(clearly_better).min_by_key(|(_, sync)| *sync)
 }

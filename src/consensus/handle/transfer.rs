@@ -7,7 +7,8 @@ use anyhow::{Context, bail, ensure};
 use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
 
-use super::node::{Node, RaftNode};
+use super::RaftNode;
+use super::node::Node;
 
 /// How long a successor may take to be elected.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
@@ -17,7 +18,7 @@ pub(super) const CAUGHT_UP: u64 = 1_000;
 /// Hands over to the most caught-up voter, where this node leads.
 pub(super) async fn leave(node: &Arc<Node>) -> anyhow::Result<()> {
     let Some(raft) = node.raft.get() else { return Ok(()) };
-    if node.leadership.borrow().is_none() {
+    if !node.submissions.leads() {
         return Ok(());
     }
     hand_over(node, raft, None).await.map(drop)
@@ -31,7 +32,7 @@ pub(super) async fn leave(node: &Arc<Node>) -> anyhow::Result<()> {
 /// written until it has it, or until another one was elected.
 pub(super) async fn hand_over(node: &Arc<Node>, raft: &RaftNode, to: Option<u64>) -> anyhow::Result<u64> {
     let successor = match to {
-        Some(to) if to == node.id.0 => return Ok(to),
+        Some(to) if to == node.id().0 => return Ok(to),
         Some(to) => {
             ensure!(is_voter(raft, to), "node {to} has no vote: see `ringmaster cluster status` for those that have");
             ensure!(hears(node, raft, to), "node {to} does not answer: start it first, or name another one");
@@ -50,7 +51,7 @@ pub(super) async fn hand_over(node: &Arc<Node>, raft: &RaftNode, to: Option<u64>
     let handed_over = async {
         loop {
             let leader = metrics.borrow_watched().current_leader;
-            if let Some(leader) = leader.filter(|leader| *leader != node.id.0) {
+            if let Some(leader) = leader.filter(|leader| *leader != node.id().0) {
                 return Ok(leader);
             }
             metrics.changed().await.context("consensus has stopped")?;
@@ -69,7 +70,7 @@ pub(super) fn hears(node: &Node, raft: &RaftNode, id: u64) -> bool {
     let receiver = raft.metrics();
     let metrics = receiver.borrow_watched();
     let heard = metrics.heartbeat.as_ref().and_then(|all| all.iter().find(|(other, _)| **other == id));
-    heard.and_then(|(_, at)| at.as_ref()).is_some_and(|at| at.elapsed() < node.patience())
+    heard.and_then(|(_, at)| at.as_ref()).is_some_and(|at| at.elapsed() < node.leaders.patience())
 }
 
 /// How many entries of this leader's log a member has not confirmed, where that is known.
@@ -82,6 +83,6 @@ pub(super) fn lacks(raft: &RaftNode, id: u64) -> Option<u64> {
 
 fn most_caught_up(node: &Node, raft: &RaftNode) -> Option<u64> {
     let voters: Vec<u64> = raft.metrics().borrow_watched().membership_config.voter_ids().collect();
-    let alive = voters.into_iter().filter(|id| *id != node.id.0 && hears(node, raft, *id));
+    let alive = voters.into_iter().filter(|id| *id != node.id().0 && hears(node, raft, *id));
     alive.min_by_key(|id| lacks(raft, *id).unwrap_or(u64::MAX))
 }

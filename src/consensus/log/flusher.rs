@@ -19,6 +19,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use openraft::async_runtime::AsyncRuntime;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::super::damage;
 use super::super::runtime::Runtime;
@@ -26,7 +27,6 @@ use super::super::stopper::Stopper;
 use super::super::types::IoFlushed;
 use super::medium::Syncs;
 use super::pace::{Pace, SyncPace};
-use crate::clock::SharedClock;
 use crate::domain::plant::{Plant, planted};
 use crate::telemetry::Histogram;
 
@@ -39,7 +39,6 @@ pub(super) struct Flusher {
 pub(super) struct FlusherOptions {
     /// A test switch: every sync takes this much longer.
     pub sync_delay: Option<Duration>,
-    pub clock: SharedClock,
     pub stopper: Stopper,
 }
 
@@ -120,7 +119,7 @@ impl Flusher {
 
     /// How long syncs took in the last seconds, nothing where there were none.
     pub(super) fn pace(&self) -> Option<SyncPace> {
-        self.shared.pace.of_late(self.shared.options.clock.monotonic())
+        self.shared.pace.of_late(Instant::now())
     }
 
     /// How long each sync took, in seconds.
@@ -168,7 +167,7 @@ impl Rounds {
     fn begin(&self) -> bool {
         let synced = self.failure.is_none() && !planted(Plant::NoLogSync);
         if synced {
-            self.shared.pace.begin(self.shared.options.clock.monotonic());
+            self.shared.pace.begin(Instant::now());
         }
         synced
     }
@@ -179,7 +178,7 @@ impl Rounds {
             self.shared.options.stopper.stop(message.clone());
             self.failure = Some(message);
         }
-        self.shared.pace.end(self.shared.options.clock.monotonic());
+        self.shared.pace.end(Instant::now());
         self.shared.syncs.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -253,7 +252,7 @@ mod tests {
             1 => Err("cannot sync /disk: IO error: it is gone".to_owned()),
             _ => Ok(()),
         };
-        let options = FlusherOptions { sync_delay: None, clock: SharedClock::system(), stopper: stopper.clone() };
+        let options = FlusherOptions { sync_delay: None, stopper: stopper.clone() };
         let flusher = Flusher::start(Syncs::Blocking(Box::new(sync)), options);
         flusher.sync().await.unwrap();
         for _ in 0..3 {

@@ -34,7 +34,6 @@ use super::records::{self, EntryRecord, LogIdRecord, VoteRecord};
 use super::stopper::Stopper;
 use super::types::{Entry, IoFlushed, LogId, TypeConfig, Vote};
 use super::{damage, rocks};
-use crate::clock::SharedClock;
 use crate::telemetry::Histogram;
 
 /// What the log is opened with.
@@ -44,7 +43,6 @@ pub(crate) struct LogOptions {
     pub node_id: u64,
     pub max_read_bytes: usize,
     pub sync_delay: Option<Duration>,
-    pub clock: SharedClock,
     pub stopper: Stopper,
 }
 
@@ -68,6 +66,8 @@ struct Ends {
     purged: Option<LogId>,
     last: Option<LogId>,
     vote: Option<Vote>,
+    /// Where it began when it was empty: at 0, but in tests of openraft's.
+    begins: u64,
     /// How often entries were purged or cut off, counted before they are gone.
     cuts: u64,
 }
@@ -75,7 +75,7 @@ struct Ends {
 impl Ends {
     /// The first entry that is not purged, if there is one.
     fn first(&self) -> u64 {
-        self.purged.map_or(0, |id| id.index + 1)
+        self.purged.map_or(self.begins, |id| id.index + 1)
     }
 
     /// The entry after the last.
@@ -105,9 +105,9 @@ impl LogStore {
         let damage = Damage::of(&options);
         let ends = reader::check_whole(&*medium).map_err(|what| anyhow::anyhow!(damage.explain(&what)))?;
         let syncs = Arc::clone(&medium).syncs();
-        let LogOptions { sync_delay, clock, stopper, max_read_bytes, .. } = options;
+        let LogOptions { sync_delay, stopper, max_read_bytes, .. } = options;
         Ok(Self(Arc::new(Inner {
-            flusher: Flusher::start(syncs, FlusherOptions { sync_delay, clock, stopper }),
+            flusher: Flusher::start(syncs, FlusherOptions { sync_delay, stopper }),
             medium,
             ends: Mutex::new(ends),
             max_read_bytes,
@@ -223,16 +223,21 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let mut batch = Batch::default();
-        let mut last = None;
+        let (mut first, mut last) = (None, None);
         for entry in entries {
             let index = entry.log_id.index;
+            first.get_or_insert(index);
             batch.put(index, records::seal(&index.to_be_bytes(), &EntryRecord::from(&entry)));
             last = Some(entry.log_id);
         }
         self.0.appended_bytes.fetch_add(batch.entry_bytes(), Ordering::Relaxed);
         self.write(batch)?;
-        if last.is_some() {
-            self.set_ends(|ends| ends.last = last);
+        if let (Some(first), Some(last)) = (first, last) {
+            self.set_ends(|ends| {
+                if ends.last.replace(last).is_none() {
+                    ends.begins = first;
+                }
+            });
         }
         self.0.flusher.sync_then(callback);
         Ok(())

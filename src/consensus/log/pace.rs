@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::telemetry::{Histogram, exponential_buckets};
 
 /// What counts as "of late".
@@ -19,10 +21,10 @@ pub(super) struct Pace {
 
 #[derive(Default)]
 struct Recent {
-    /// When each ended by the monotonic clock, and how long it took; the newest last.
-    done: VecDeque<(Duration, Duration)>,
+    /// When each ended, and how long it took; the newest last.
+    done: VecDeque<(Instant, Duration)>,
     /// Since when one is under way.
-    begun: Option<Duration>,
+    begun: Option<Instant>,
 }
 
 /// The syncs of late.
@@ -38,14 +40,14 @@ impl Pace {
         Self { recent: Mutex::default(), all: Histogram::new(exponential_buckets(0.0005, 2.0, 12)) }
     }
 
-    pub(super) fn begin(&self, now: Duration) {
+    pub(super) fn begin(&self, now: Instant) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).begun = Some(now);
     }
 
-    pub(super) fn end(&self, now: Duration) {
+    pub(super) fn end(&self, now: Instant) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(begun) = recent.begun.take() else { return };
-        let took = now.saturating_sub(begun);
+        let took = now.saturating_duration_since(begun);
         recent.done.push_back((now, took));
         if recent.done.len() > KEPT {
             recent.done.pop_front();
@@ -61,11 +63,11 @@ impl Pace {
 
     /// The syncs of the last seconds, nothing where there were none. One that is under way counts once it takes longer
     /// than the median of the others: a disk that hangs ends no sync by which it could be known.
-    pub(super) fn of_late(&self, now: Duration) -> Option<SyncPace> {
+    pub(super) fn of_late(&self, now: Instant) -> Option<SyncPace> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = recent.done.iter().filter(|(at, _)| now.saturating_sub(*at) < WINDOW);
+        let fresh = recent.done.iter().filter(|(at, _)| now.saturating_duration_since(*at) < WINDOW);
         let mut took: Vec<Duration> = fresh.map(|(_, took)| *took).collect();
-        let under_way = recent.begun.map(|begun| now.saturating_sub(begun));
+        let under_way = recent.begun.map(|begun| now.saturating_duration_since(begun));
         drop(recent);
         took.sort_unstable();
         let hangs = |under_way: &Duration| *under_way > median(&took).unwrap_or(WINDOW / 10);
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_median_is_of_the_last_seconds_and_of_what_hangs() {
-        let (pace, start) = (Pace::new(), ms(77));
+        let (pace, start) = (Pace::new(), Instant::now());
         assert_eq!(pace.of_late(start), None);
         let mut now = start;
         for took in [5, 700, 3, 4, 6] {

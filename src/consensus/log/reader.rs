@@ -104,7 +104,7 @@ fn read_due(medium: &dyn Medium, due: Range<u64>, max_bytes: usize) -> Result<Ve
 pub(super) fn check_whole(medium: &dyn Medium) -> Result<Ends, String> {
     let purged = read_mark::<LogIdRecord>(medium, Mark::Purged)?.as_ref().map(Into::into);
     let vote = read_mark::<VoteRecord>(medium, Mark::Vote)?.as_ref().map(Into::into);
-    let mut ends = Ends { purged, last: purged, vote, cuts: 0 };
+    let mut ends = Ends { purged, last: purged, vote, begins: 0, cuts: 0 };
     // The first entry of a log is at 0, which openraft writes when the cluster forms. A follower's may start later only
     // where a snapshot or a purge left a mark.
     scan(medium, ends.first()..u64::MAX, purged, |entry, _| {

@@ -18,12 +18,12 @@ use super::super::snapshot::Snapshots;
 use super::super::state::StateStore;
 use super::super::state::in_memory::MemoryTables;
 use super::super::stopper::Stopper;
+use super::super::tests::executor::tasks;
 use super::super::types::{Blob, Entry, LeaderId, LogId, TypeConfig, Vote};
 use super::in_memory::MemoryDisk;
 use super::medium::{Batch, Medium};
 use super::on_disk::OnDisk;
 use super::{LogOptions, LogStore};
-use crate::clock::SharedClock;
 
 /// Where a test's log lies: it is opened there again and again.
 trait Home: Send + Sync + 'static {
@@ -139,14 +139,7 @@ over_both_media!(
 );
 
 fn options(dir: &Path) -> LogOptions {
-    LogOptions {
-        dir: dir.to_owned(),
-        node_id: 2,
-        max_read_bytes: 1000,
-        sync_delay: None,
-        clock: SharedClock::system(),
-        stopper: Stopper::new(),
-    }
+    LogOptions { dir: dir.to_owned(), node_id: 2, max_read_bytes: 1000, sync_delay: None, stopper: Stopper::new() }
 }
 
 fn open(dir: &Path) -> anyhow::Result<LogStore> {
@@ -167,6 +160,7 @@ impl<H: Home> StoreBuilder<TypeConfig, LogStore, StateMachine, (H, tempfile::Tem
             deferral: Deferral::default(),
             commits: Arc::new(AtomicU64::new(0)),
             stopper: Stopper::new(),
+            tasks: tasks(),
         };
         let log = home.open().unwrap();
         Ok(((home, dir), log, machine))

@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
 
 use self::medium::{Change, Medium, Rows};
 use self::on_disk::OnDisk;
 use super::machine::Machine;
+use super::published::Published;
 use super::records::{self, AppliedRecord, UsedRecord};
 use super::rocks;
 use super::types::{LogId, StoredMembership};
@@ -59,7 +59,7 @@ impl Roster {
 pub(crate) struct StateStore {
     medium: Box<dyn Medium>,
     current: RwLock<Arc<StateDb>>,
-    applied: watch::Sender<Applied>,
+    applied: Published<Applied>,
 }
 
 /// One generation of the state.
@@ -99,7 +99,7 @@ impl StateStore {
     fn on(medium: Box<dyn Medium>, machine: &dyn Machine) -> anyhow::Result<Self> {
         let db = StateDb(medium.open()?);
         let applied = db.progress(machine)?;
-        Ok(Self { medium, current: RwLock::new(Arc::new(db)), applied: watch::Sender::new(applied) })
+        Ok(Self { medium, current: RwLock::new(Arc::new(db)), applied: Published::new(applied) })
     }
 
     /// Opens the state in the directory `root` to be looked at: nothing is made, swept away or written.
@@ -116,15 +116,16 @@ impl StateStore {
     }
 
     pub(crate) fn applied(&self) -> Applied {
-        *self.applied.borrow()
+        *self.applied.get()
     }
 
-    pub(crate) fn watch_applied(&self) -> watch::Receiver<Applied> {
-        self.applied.subscribe()
+    /// Returns when the entry is applied.
+    pub(crate) async fn wait_for_applied(&self, index: u64) {
+        self.applied.wait_for(|applied| (applied.index >= Some(index)).then_some(())).await;
     }
 
     pub(crate) fn set_applied(&self, applied: Applied) {
-        self.applied.send_replace(applied);
+        self.applied.publish(applied);
     }
 
     pub(crate) fn background_errors(&self) -> u64 {

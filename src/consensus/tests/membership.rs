@@ -120,6 +120,7 @@ async fn a_node_that_was_away_when_it_was_removed_hears_of_it(on: On) {
     assert!(farewell(cluster.node(away)).await.contains(&format!("has let node {away} go for good")));
     cluster.kill(away);
     until(|| std::fs::remove_dir_all(cluster.data_dir(away)).ok()).await;
+    cluster.kept[away as usize - 1] = Kept::new(on);
 
     // Its id is nobody's any more, with an empty disk neither, and however it asks.
     cluster.start(away).await;

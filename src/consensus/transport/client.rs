@@ -1,6 +1,5 @@
 //! The peer transport over HTTP/1.1: the calling side.
 
-use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -8,8 +7,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use reqwest::{Client, Response};
 
-use super::{Call, CallError, Lane, MAX_BODY_BYTES, Peers, Target};
-use crate::domain::{ClusterId, NodeId};
+use super::{Call, CallError, KnownCluster, Lane, MAX_BODY_BYTES, Peers, Target};
+use crate::domain::NodeId;
 use crate::protocol::secret::ClusterSecret;
 
 pub(super) const FROM: &str = "ringmaster-from";
@@ -24,7 +23,7 @@ const IDLE: Duration = Duration::from_secs(30);
 pub(crate) struct HttpPeers {
     node: NodeId,
     bearer: String,
-    cluster: Arc<RwLock<Option<ClusterId>>>,
+    cluster: KnownCluster,
     append: Client,
     vital: Client,
     snapshot: Client,
@@ -34,11 +33,7 @@ pub(crate) struct HttpPeers {
 impl HttpPeers {
     /// # Errors
     /// When the system's resources do not allow a client.
-    pub(crate) fn new(
-        node: NodeId,
-        secret: &ClusterSecret,
-        cluster: Arc<RwLock<Option<ClusterId>>>,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn new(node: NodeId, secret: &ClusterSecret, cluster: KnownCluster) -> anyhow::Result<Self> {
         Ok(Self {
             node,
             bearer: format!("Bearer {}", secret.bearer()),
@@ -84,8 +79,7 @@ impl Peers for HttpPeers {
             .header(TO, target.id.0)
             .timeout(timeout)
             .body(body);
-        let cluster = *self.cluster.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(cluster) = cluster {
+        if let Some(cluster) = self.cluster.get() {
             request = request.header(CLUSTER, cluster.to_string());
         }
         Box::pin(async move {

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 pub(crate) use self::network::{Finish, Network, Sending};
@@ -131,6 +132,20 @@ pub(crate) enum CallError {
     /// It arrived and was answered with an error.
     #[error("{0}")]
     Refused(String),
+}
+
+/// The cluster that a node is part of, as its transport knows it: it is named in every call. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownCluster(Arc<RwLock<Option<ClusterId>>>);
+
+impl KnownCluster {
+    pub(crate) fn get(&self) -> Option<ClusterId> {
+        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set(&self, cluster: Option<ClusterId>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = cluster;
+    }
 }
 
 /// The way to the other nodes.
