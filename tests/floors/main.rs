@@ -43,6 +43,11 @@ fn some_names_stay_where_they_belong() {
 }
 
 #[test]
+fn consensus_asks_for_its_world() {
+    none(&rules::consensus_asks_for_its_world(&sources()));
+}
+
+#[test]
 fn the_domain_is_pure() {
     none(&rules::pure_domain(&sources()));
 }

@@ -87,6 +87,26 @@ fn names_out_of_their_place_are_found() {
 }
 
 #[test]
+fn a_world_of_consensus_own_is_found() {
+    for text in [
+        "use std::time::{Duration, Instant};",
+        "fn f() { std::time::Instant::now(); }",
+        "async fn f() { tokio::spawn(g()); }",
+        "async fn f() { tokio::task::spawn_blocking(g).await; }",
+        "use tokio::task::{JoinHandle, spawn_blocking};",
+    ] {
+        let name = "consensus/handle/read.rs";
+        finds(&rules::consensus_asks_for_its_world(&[file(name, &format!("\n{text}"))]), &format!("{name}:2: "));
+    }
+    passes(&rules::consensus_asks_for_its_world(&[
+        file("consensus/handle/read.rs", "use std::time::Duration; use tokio::time::Instant;"),
+        file("consensus/production.rs", "fn f() { tokio::spawn(g()); }"),
+        file("consensus/tests/reads.rs", "use std::time::Instant;"),
+        file("client/retry.rs", "use std::time::Instant;"),
+    ]));
+}
+
+#[test]
 fn impurity_of_the_domain_is_found() {
     for text in [
         "use std::collections::HashMap;",

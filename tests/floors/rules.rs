@@ -164,6 +164,30 @@ pub(crate) fn pure_domain(files: &[SourceFile]) -> Vec<String> {
     problems
 }
 
+/// Where consensus may meet the world itself; everywhere else it asks its `Environment`, so that a simulation can put its
+/// own in place.
+const WORLD_OF_CONSENSUS: &[&str] = &["consensus/production.rs", "consensus/transport/server.rs"];
+
+/// Tests of consensus are threads and sockets as they come. Of tokio's own time there is one, which a simulation stops.
+pub(crate) fn consensus_asks_for_its_world(files: &[SourceFile]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let asks = |file: &&SourceFile| {
+        own(file) == "consensus" && !file.is_test() && !WORLD_OF_CONSENSUS.contains(&file.name.as_str())
+    };
+    for file in files.iter().filter(asks) {
+        let time = file.paths_into("std").into_iter().filter(|used| used.path == ["std", "time", "Instant"]);
+        let time = time.map(|used| (used.line, "std::time::Instant"));
+        let tasks = file.paths_into("tokio").into_iter().filter(|used| {
+            used.path.starts_with(&["tokio".into(), "spawn".into()])
+                || used.path.iter().any(|name| name == "spawn_blocking")
+        });
+        for (line, name) in time.chain(tasks.map(|used| (used.line, "a task of tokio's"))) {
+            problems.push(format!("{}:{line}: {name} in consensus: ask its Environment", file.name));
+        }
+    }
+    problems
+}
+
 pub(crate) fn printing(files: &[SourceFile]) -> Vec<String> {
     let mut problems = Vec::new();
     for file in files.iter().filter(|file| !matches!(own(file), "cli" | "main")) {

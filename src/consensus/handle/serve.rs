@@ -139,8 +139,10 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
             Ok(encode(&answer))
         }
         Call::Status => {
-            let roster = node.storage.state.db().roster().map_err(|fault| fault.to_string())?;
-            Ok(encode(&PeerStatus { you_were_removed: roster.was_removed(from.0), ..node.own_status() }))
+            let state = Arc::clone(&node.storage.state);
+            let removed = move || state.db().roster().map(|roster| roster.was_removed(from.0));
+            let removed = blocking(&node, move || removed().map_err(|fault| fault.to_string())).await?;
+            Ok(encode(&PeerStatus { you_were_removed: removed, ..node.own_status() }))
         }
         // Not taken at its word: it only has this node ask now rather than within a second.
         Call::Removed => {

@@ -276,8 +276,6 @@ fn config(tuning: &Tuning, cluster_name: &str) -> anyhow::Result<Config> {
         enable_leader_restore: Some(false),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(tuning.snapshot_after),
         max_in_snapshot_log_to_keep: tuning.keep_entries,
-        // A follower gets entries as long as there are any; a snapshot costs more than any number of them in the log.
-        replication_lag_threshold: tuning.snapshot_after + tuning.keep_entries,
         api_channel_size: Some(4096),
         // The default starts at 200 ms, which a restarted follower would wait before it is served.
         backoff: "50ms 100ms 200ms ...500ms".into(),
