@@ -28,9 +28,11 @@ use self::node::Node;
 use super::apply::StateMachine;
 use super::environment::{Ended, Tasks};
 use super::machine::{Machine, Replicated};
+use super::media::{Media, OnDisk};
 use super::membership::{MembershipChange, MembershipError, MembershipProgress};
 use super::options::Options;
 use super::production;
+use super::rocks;
 use super::state::StateDb;
 use super::status::{AskError, Metrics, PeerService, ProposeError, ReadError, Status};
 use super::types::TypeConfig;
@@ -70,16 +72,18 @@ impl Handle {
     /// When the data directory is in use, of another node, role or cluster, or damaged. The message says what to do.
     pub async fn start(options: Options, service: Arc<dyn PeerService>) -> anyhow::Result<Self> {
         let machine = Arc::new(Replicated { policy: options.policy.clone() });
-        Self::start_with(options, service, machine).await
+        let shared = rocks::Shared::with_cache(usize::try_from(options.tuning.cache_bytes).unwrap_or(usize::MAX));
+        Self::start_with(options, service, machine, Arc::new(OnDisk::new(shared))).await
     }
 
-    /// Starts a node with another state machine.
+    /// Starts a node with another state machine, on other media.
     pub(crate) async fn start_with(
         options: Options,
         service: Arc<dyn PeerService>,
         machine: Arc<dyn Machine>,
+        media: Arc<dyn Media>,
     ) -> anyhow::Result<Self> {
-        let (settings, environment, listen, open) = production::ground(options)?;
+        let (settings, environment, listen, open) = production::ground(options, media)?;
         start(Start { settings, environment, listen, open, service, machine }).await
     }
 
@@ -158,7 +162,7 @@ impl Handle {
         let db = self.node.storage.state.db();
         let run = move || {
             // It comes to each row once, and must not drive out what others read again and again.
-            let view = db.view().once();
+            let view = db.view_once();
             let index = StateDb::applied_index(&view)?;
             query(&view, index.unwrap_or(0))
         };
