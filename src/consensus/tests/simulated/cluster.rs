@@ -23,7 +23,7 @@ use crate::consensus::storage::{self, Opened};
 use crate::consensus::transport::KnownCluster;
 use crate::consensus::{Handle, Member, Tuning};
 use crate::domain::NodeId;
-use crate::domain::command::Policy;
+use crate::domain::terms::Policy;
 
 /// How long a sync of a log takes.
 const SYNC: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(8));

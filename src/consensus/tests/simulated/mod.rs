@@ -18,8 +18,8 @@ pub(crate) use self::node::Node;
 use self::world::World;
 use crate::consensus::state::digest;
 use crate::consensus::{Handle, ProposeError};
-use crate::domain::command::{FileRef, Operation, PathRef};
-use crate::domain::{Command, FilePath, Outcome, Proposal, Sha256, UserId, check, query};
+use crate::domain::terms::{FileRef, Operation, PathRef};
+use crate::domain::{Command, FilePath, Outcome, Proposal, Sha256, UserId, check, command, query};
 
 /// Far more than a run takes, in its own time.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -128,7 +128,7 @@ async fn until<T>(mut condition: impl FnMut() -> Option<T>) -> T {
 async fn sign_up(cluster: &Cluster) -> UserId {
     let handles = cluster.handles();
     let leader = until(|| handles.iter().find(|handle| handle.metrics().is_leader)).await;
-    let command = Command::Signup { username: "first".into(), password_hash: "hash".into() };
+    let command = Command::Signup(command::Signup { username: "first".into(), password_hash: "hash".into() });
     match leader.propose(Proposal { operation: None, command }).await.unwrap().unwrap() {
         Outcome::User { user_id, .. } => user_id,
         other => panic!("{other:?}"),
@@ -144,7 +144,7 @@ async fn make_directories(world: Arc<World>, doors: Doors, user: UserId, client:
         let path = format!("/{client}-{}", made.len());
         let proposal = Proposal {
             operation: Some(Operation { user, id: path.clone(), fingerprint: Sha256([client as u8; 32]) }),
-            command: Command::Mkdir { user, at: at(&path) },
+            command: Command::Mkdir(command::Mkdir { user, at: at(&path) }),
         };
         loop {
             assert!(world.now() < deadline + PATIENCE, "client {client} gets no answer about {path}");
