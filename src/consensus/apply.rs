@@ -188,9 +188,9 @@ fn apply_batch(store: &StateStore, machine: &dyn Machine, batch: Vec<Entry>) -> 
         answers.push(answer);
         last = Some(entry.log_id);
     }
-    let time = machine.cluster_time(&overlay)?;
+    let (time, schema) = (machine.cluster_time(&overlay)?, machine.schema(&overlay)?);
     db.write(overlay.into_changes(), &AppliedRecord::new(last.as_ref(), &membership), used)?;
-    store.set_applied(Applied { index: last.map(|id| id.index), time });
+    store.set_applied(Applied { index: last.map(|id| id.index), time, schema });
     Ok(answers)
 }
 

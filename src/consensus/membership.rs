@@ -14,6 +14,8 @@ pub enum MembershipChange {
     Remove { node: u64, force: bool },
     /// Hands leadership to a voter, to the most caught-up one where none is named.
     Transfer { to: Option<u64> },
+    /// Has all members promise to understand a schema, then has the cluster rise to it. The leader asks for it by itself.
+    Rise { schema: u64 },
 }
 
 impl MembershipChange {
@@ -32,6 +34,7 @@ impl std::fmt::Display for MembershipChange {
             Self::Add { node, .. } => write!(f, "adding node {node}"),
             Self::Remove { node, .. } => write!(f, "removing node {node}"),
             Self::Transfer { .. } => write!(f, "handing over leadership"),
+            Self::Rise { schema } => write!(f, "rising to schema {schema}"),
         }
     }
 }
@@ -65,6 +68,10 @@ pub enum Stage {
     HandingOver,
     /// Done: it leads.
     Leads,
+    /// All members are asked to promise that they understand the next schema.
+    Rising,
+    /// Done: the cluster uses it.
+    Risen,
 }
 
 impl MembershipProgress {
@@ -73,7 +80,7 @@ impl MembershipProgress {
     }
 
     pub const fn is_done(&self) -> bool {
-        matches!(self.stage, Stage::Voter | Stage::Removed | Stage::Leads)
+        matches!(self.stage, Stage::Voter | Stage::Removed | Stage::Leads | Stage::Risen)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use crate::domain::{ClusterId, Fault, NodeId};
+use crate::domain::{ClusterId, Fault, NodeId, Schema};
 
 /// Calls between directory nodes that the floor above makes and answers; the peer transport carries them.
 pub trait PeerService: Send + Sync + 'static {
@@ -30,6 +30,8 @@ pub struct Status {
     pub cluster_id: Option<ClusterId>,
     pub cluster_name: String,
     pub term: u64,
+    /// Which forms of stored data the cluster uses, as far as this node has applied the log.
+    pub schema: Schema,
     /// Nothing while no leader is known, or while this node leads but has heard of no majority for a while.
     pub leader: Option<NodeId>,
     pub role: Role,

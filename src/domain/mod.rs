@@ -36,6 +36,6 @@ pub use memory::MemoryStore;
 pub use overlay::Overlay;
 pub use path::{FilePath, PathError};
 pub use plan::plan;
-pub use proposal::{Proposal, Stamped};
+pub use proposal::{Proposal, Stamped, check_frame, stamp};
 pub use record::Schema;
 pub use store::{Fault, ReadStore, Store, Table};

@@ -7,101 +7,76 @@ use std::fmt;
 
 use super::record::{Payload, Value, Wire, Writer, bad};
 
-/// The tables of the state machine; one column family each in RocksDB. Integer parts of keys are big-endian.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Table {
+/// Declares the tables: each with its name on disk, which never changes.
+macro_rules! tables {
+    ($($(#[$meta:meta])* $table:ident = $name:literal,)*) => {
+        /// The tables of the state machine; one column family each in RocksDB. Integer parts of keys are big-endian.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Table {
+            $($(#[$meta])* $table,)*
+        }
+
+        #[allow(unused_doc_comments, reason = "each line of the list is used with all its attributes")]
+        impl Table {
+            pub const ALL: [Self; [$($(#[$meta])* $name),*].len()] = [$($(#[$meta])* Self::$table),*];
+
+            /// The column family's name on disk.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($(#[$meta])* Self::$table => $name,)*
+                }
+            }
+        }
+    };
+}
+
+tables! {
     /// file_id → entry
-    Entries,
+    Entries = "entries",
     /// parent file_id, name → file_id
-    Names,
+    Names = "names",
     /// server_id, blob_id → file_id, version
-    Placements,
+    Placements = "placements",
     /// server_id → server
-    Servers,
+    Servers = "servers",
     /// one row: the order of the server_ids (see `tables::ring`)
-    Ring,
+    Ring = "ring",
     /// priority, file_id → why
-    Repairs,
+    Repairs = "repairs",
     /// reason → cursor
-    Sweeps,
+    Sweeps = "sweeps",
     /// server_id, blob_id, copy_id → since when, deleted when
-    Garbage,
+    Garbage = "garbage",
     /// user_id → user
-    Users,
+    Users = "users",
     /// username → user_id
-    Usernames,
+    Usernames = "usernames",
     /// SHA-256 of a login token → session
-    Tokens,
+    Tokens = "tokens",
     /// user_id, file_id → permission
-    Grants,
+    Grants = "grants",
     /// file_id, user_id → nothing (the reverse of `Grants`)
-    GrantsByFile,
+    GrantsByFile = "grants_by_file",
     /// file_id → lock
-    Locks,
+    Locks = "locks",
     /// user_id, fence → file_id
-    LocksByOwner,
+    LocksByOwner = "locks_by_owner",
     /// user_id, operation id → fingerprint, outcome
-    Operations,
+    Operations = "operations",
     /// cluster time, table, key → nothing: what `Expire` works through
-    Expiries,
+    Expiries = "expiries",
     /// one row
-    Policy,
+    Policy = "policy",
     /// schema version, next ids, counters, and the marks that `consensus` keeps (its keys start with `raft.`)
-    Meta,
+    Meta = "meta",
     /// hold_id → when it ends
-    Holds,
+    Holds = "holds",
+    /// file_id → label
+    #[cfg(feature = "next-schema")]
+    Labels = "labels",
 }
 
 impl Table {
-    pub const ALL: [Self; 20] = [
-        Self::Entries,
-        Self::Names,
-        Self::Placements,
-        Self::Servers,
-        Self::Ring,
-        Self::Repairs,
-        Self::Sweeps,
-        Self::Garbage,
-        Self::Users,
-        Self::Usernames,
-        Self::Tokens,
-        Self::Grants,
-        Self::GrantsByFile,
-        Self::Locks,
-        Self::LocksByOwner,
-        Self::Operations,
-        Self::Expiries,
-        Self::Policy,
-        Self::Meta,
-        Self::Holds,
-    ];
-
-    /// The column family's name on disk. Never changes.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Entries => "entries",
-            Self::Names => "names",
-            Self::Placements => "placements",
-            Self::Servers => "servers",
-            Self::Ring => "ring",
-            Self::Repairs => "repairs",
-            Self::Sweeps => "sweeps",
-            Self::Garbage => "garbage",
-            Self::Users => "users",
-            Self::Usernames => "usernames",
-            Self::Tokens => "tokens",
-            Self::Grants => "grants",
-            Self::GrantsByFile => "grants_by_file",
-            Self::Locks => "locks",
-            Self::LocksByOwner => "locks_by_owner",
-            Self::Operations => "operations",
-            Self::Expiries => "expiries",
-            Self::Policy => "policy",
-            Self::Meta => "meta",
-            Self::Holds => "holds",
-        }
-    }
-
     /// The table of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.name() == name)

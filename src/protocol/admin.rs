@@ -179,6 +179,8 @@ pub enum MemberStage {
     Removed,
     HandingOver,
     Leads,
+    /// The cluster begins to use the next schema: no change of members, but it runs in their place.
+    Rising,
 }
 
 #[cfg(test)]

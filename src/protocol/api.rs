@@ -282,6 +282,9 @@ pub struct Cluster {
     pub node_id: u64,
     pub leader_id: Option<u64>,
     pub term: u64,
+    /// Which forms of stored data the cluster uses. It rises by itself once all directory nodes run a release that knows
+    /// the next.
+    pub schema: u64,
     pub nodes: Vec<NodeInfo>,
 }
 

@@ -109,8 +109,15 @@ fn of_nodes(shapes: &mut Shapes<'_>) {
         ..node.clone()
     };
     shapes.answer("NodeInfo", &node, &silent);
-    let cluster =
-        api::Cluster { cluster_id: text(), name: text(), node_id: 1, leader_id: Some(1), term: 1, nodes: vec![node] };
+    let cluster = api::Cluster {
+        cluster_id: text(),
+        name: text(),
+        node_id: 1,
+        leader_id: Some(1),
+        term: 1,
+        schema: 1,
+        nodes: vec![node],
+    };
     shapes.answer("Cluster", &cluster, &api::Cluster { leader_id: None, nodes: Vec::new(), ..cluster.clone() });
     shapes.words::<api::NodeRole>("NodeRole");
 }

@@ -16,7 +16,7 @@ use acts::{Step, USERS, story};
 use ringmaster::domain::answer::{Access, Outcome, Stat};
 use ringmaster::domain::terms::{FileRef, PathRef};
 use ringmaster::domain::{
-    Command, FilePath, MemoryStore, Overlay, ReadStore, Stamped, Store, Table, apply, check, command, query,
+    Command, FilePath, MemoryStore, Overlay, ReadStore, Schema, Stamped, Store, Table, apply, check, command, query,
 };
 use stage::{Stage, path, user_id, username};
 
@@ -113,7 +113,7 @@ fn replay(log: &[Stamped], batch: usize) -> MemoryStore {
         let mut overlay = Overlay::new(&base);
         for entry in entries {
             index += 1;
-            let read = Stamped::decode(&entry.encode()).expect("what was written can be read");
+            let read = Stamped::decode(&entry.encode(Schema::FIRST)).expect("what was written can be read");
             assert_eq!(&read, entry);
             apply(&mut overlay, index, &read).expect("no fault in memory").ok();
         }

@@ -21,7 +21,7 @@ use ringmaster::domain::query::{self, AccessMode, Page};
 use ringmaster::domain::terms::{NewContent, Operation, Policy, Receipt};
 use ringmaster::domain::{
     Answer, BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, Incarnation, MemoryStore, Permission, Proposal,
-    ReadStore, Rejection, ServerId, ServerUuid, Stamped, Table, UserId, WallTime, apply, check, command,
+    ReadStore, Rejection, Schema, ServerId, ServerUuid, Stamped, Table, UserId, WallTime, apply, check, command,
 };
 
 use crate::script::{Line, digest, file, number, path, proof};
@@ -66,7 +66,7 @@ impl World {
     fn apply(&mut self, proposal: Proposal) -> Answer {
         self.index += 1;
         let stamped = Stamped { at: ClusterTime(self.now), wall: WallTime(WALL_AT_START + self.now), proposal };
-        let stamped = Stamped::decode(&stamped.encode()).expect("what was written can be read");
+        let stamped = Stamped::decode(&stamped.encode(Schema::FIRST)).expect("what was written can be read");
         let answer = apply(&mut self.store, self.index, &stamped).expect("no fault in memory");
         let broken = check(&self.store).expect("no fault in memory");
         assert!(broken.is_empty(), "after {stamped:?}: {broken:?}");

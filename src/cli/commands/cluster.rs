@@ -108,6 +108,7 @@ fn sentence(progress: &MemberProgress) -> String {
         MemberStage::Removed => format!("node {node} is no member any more; its id is not used again"),
         MemberStage::HandingOver => "leadership is being handed over".to_owned(),
         MemberStage::Leads => format!("node {node} leads"),
+        MemberStage::Rising => "the cluster begins to use the next schema".to_owned(),
     }
 }
 
@@ -152,10 +153,11 @@ fn describe(cluster: &Cluster) -> String {
         ]);
     }
     format!(
-        "cluster {} ({}), term {}, {leader}; as node {} sees it\n{}",
+        "cluster {} ({}), term {}, schema {}, {leader}; as node {} sees it\n{}",
         cluster.name,
         cluster.cluster_id,
         cluster.term,
+        cluster.schema,
         cluster.node_id,
         table.render()
     )

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::super::files;
 use super::super::options::Member;
 use super::super::transport::KnownCluster;
-use crate::domain::{ClusterId, NodeId};
+use crate::domain::{ClusterId, NodeId, Schema};
 
 const IDENTITY: &str = "node.json";
 /// What a file server keeps in its data directory.
@@ -102,6 +102,8 @@ pub(crate) struct Identity {
     pub cluster: Option<Formed>,
     /// The cluster has let this node go. It does not take part again.
     pub removed: bool,
+    /// The newest schema that this node has promised to understand. Older programs refuse the directory from then on.
+    pub promised: Schema,
 }
 
 impl Identity {
@@ -135,6 +137,12 @@ struct IdentityFile {
     members: Vec<MemberFile>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     removed: bool,
+    #[serde(default = "first_schema")]
+    promised_schema: u64,
+}
+
+const fn first_schema() -> u64 {
+    Schema::FIRST.0
 }
 
 /// A member as it is written, also on the wire.
@@ -224,6 +232,14 @@ impl DataDir {
                 file.cluster_name
             );
         }
+        let promised = Schema(file.promised_schema);
+        if promised > Schema::NEWEST {
+            bail!(
+                "node {node_id} has promised its cluster to understand schema {promised}, and this release knows {}: start \
+                 the release that the other directory nodes run, or a newer one",
+                Schema::NEWEST
+            );
+        }
         let cluster = match file.cluster_id {
             Some(text) => {
                 let id = ClusterId::parse(&text);
@@ -232,7 +248,7 @@ impl DataDir {
             }
             None => None,
         };
-        Ok(Identity { node_id, cluster_name: file.cluster_name, cluster, removed: file.removed })
+        Ok(Identity { node_id, cluster_name: file.cluster_name, cluster, removed: file.removed, promised })
     }
 
     fn first_identity(&self, node_id: NodeId, cluster_name: &str) -> anyhow::Result<Identity> {
@@ -246,7 +262,13 @@ impl DataDir {
                 );
             }
         }
-        let identity = Identity { node_id, cluster_name: cluster_name.to_owned(), cluster: None, removed: false };
+        let identity = Identity {
+            node_id,
+            cluster_name: cluster_name.to_owned(),
+            cluster: None,
+            removed: false,
+            promised: Schema::FIRST,
+        };
         self.save(&identity)?;
         Ok(identity)
     }
@@ -263,6 +285,7 @@ impl Home for DataDir {
             cluster_id: cluster.map(|formed| formed.id.to_string()),
             members: cluster.iter().flat_map(|formed| formed.members.iter().map(Into::into)).collect(),
             removed: identity.removed,
+            promised_schema: identity.promised.0,
         };
         let text = serde_json::to_string_pretty(&file).context("an identity can be written as JSON")?;
         files::write_atomically(&self.path.join(IDENTITY), |out| writeln!(out, "{text}"))

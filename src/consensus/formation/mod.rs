@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::identity::{DataDir, Formed, Home, Identity, MemberFile, OwnIdentity};
 use super::options::Member;
 use super::transport::{Call, CallError, Peers, Target, decode, encode};
-use crate::domain::{ClusterId, NodeId};
+use crate::domain::{ClusterId, NodeId, Schema};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const PAUSE: Duration = Duration::from_millis(200);
@@ -38,6 +38,8 @@ pub(crate) struct Hello {
     pub begun: bool,
     /// Ids of the members that this node knows of, once Raft has begun.
     pub members: Vec<u64>,
+    /// The newest schema that it knows.
+    pub supports: u64,
 }
 
 /// The first member's word to another one.
@@ -46,6 +48,8 @@ pub(crate) struct Form {
     pub cluster_id: String,
     pub cluster_name: String,
     pub members: Vec<MemberFile>,
+    /// The schema that the cluster uses, which the node promises to understand.
+    pub schema: u64,
 }
 
 /// What a node knows while it is not part of a cluster.
@@ -157,6 +161,7 @@ impl Forming {
             cluster_id: id.to_string(),
             cluster_name: self.cluster_name.clone(),
             members: self.members.iter().map(Into::into).collect(),
+            schema: Schema::FIRST.0,
         };
         let calls = self.others().map(|member| {
             let target = Target { id: member.id, address: member.peer.clone() };
@@ -190,7 +195,24 @@ pub(crate) fn accept(identity: &Identity, form: Form) -> Result<Identity, String
         Some(formed) => Err(format!("node {} belongs to cluster {} already", identity.node_id, formed.id)),
         None => {
             let members = form.members.into_iter().map(Into::into).collect();
-            Ok(Identity { cluster: Some(Formed { id, members }), ..identity.clone() })
+            let promised = promise(identity, Schema(form.schema))?;
+            Ok(Identity { cluster: Some(Formed { id, members }), ..promised })
         }
     }
+}
+
+/// The identity of a node that has promised to understand a schema.
+///
+/// # Errors
+/// One sentence for the caller, when it does not know the schema.
+pub(crate) fn promise(identity: &Identity, schema: Schema) -> Result<Identity, String> {
+    if schema > Schema::NEWEST {
+        return Err(format!(
+            "node {} runs a release that knows schema {} at most, and the cluster is at {schema}: start the release that \
+             the other directory nodes run there, or a newer one",
+            identity.node_id,
+            Schema::NEWEST
+        ));
+    }
+    Ok(Identity { promised: identity.promised.max(schema), ..identity.clone() })
 }

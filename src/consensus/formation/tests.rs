@@ -5,7 +5,7 @@ fn member(id: u64) -> Member {
 }
 
 fn identity() -> Identity {
-    Identity { node_id: NodeId(2), cluster_name: "c".into(), cluster: None, removed: false }
+    Identity { node_id: NodeId(2), cluster_name: "c".into(), cluster: None, removed: false, promised: Schema::FIRST }
 }
 
 fn form(id: u128) -> Form {
@@ -13,6 +13,7 @@ fn form(id: u128) -> Form {
         cluster_id: ClusterId(id).to_string(),
         cluster_name: "c".into(),
         members: [1, 2].iter().map(|id| MemberFile::from(&member(*id))).collect(),
+        schema: Schema::FIRST.0,
     }
 }
 

@@ -70,6 +70,7 @@ impl MembershipChanges {
             MembershipChange::Add { node, .. } => MembershipProgress::at(*node, Stage::Greeting),
             MembershipChange::Remove { node, .. } => MembershipProgress::at(*node, Stage::Removing),
             MembershipChange::Transfer { to } => MembershipProgress::at(to.unwrap_or_default(), Stage::HandingOver),
+            MembershipChange::Rise { .. } => MembershipProgress::at(0, Stage::Rising),
         };
         let (told, state) = watch::channel(ChangeState::Runs(first));
         *slot = Some(RunningChange { change: change.clone(), state: state.clone() });

@@ -42,6 +42,7 @@ impl Node {
                 .sync_pace()
                 .map(|pace| u64::try_from(pace.median.as_micros()).unwrap_or(u64::MAX)),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            supports: self.machine.newest().0,
             hears_no_majority: metrics.is_some_and(|metrics| self.leaders.leads_without_majority(metrics)),
             you_were_removed: false,
         }
@@ -70,6 +71,7 @@ impl Node {
             cluster_id: self.identity.cluster_id(),
             cluster_name: self.settings.cluster_name.clone(),
             term: metrics.as_ref().map_or(0, |metrics| metrics.current_term),
+            schema: self.storage.state.applied().schema,
             leader,
             role,
             ready: leader.is_some() && recovered && lag <= MAX_LAG && in_charge && self.stopped_message().is_none(),
@@ -221,6 +223,7 @@ impl Upkeep {
         measure_disk(node);
         ask_all(node);
         node.settle_membership(raft);
+        node.settle_schema(raft);
         self.step_down.look(node, raft);
         let forgetful = Arc::clone(node);
         node.environment.tasks.spawn(async move {

@@ -17,7 +17,7 @@ use super::super::types::{Blob, LeaderId, Responder};
 use super::RaftNode;
 use super::node::Node;
 use super::submission::{Leadership, Submission, Submitted};
-use crate::domain::{ClusterTime, WallTime};
+use crate::domain::{ClusterTime, Schema, WallTime};
 
 /// A new cluster's first command may take this long, and is proposed again after this.
 const SET_UP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -77,7 +77,7 @@ async fn set_up(node: &Arc<Node>, raft: &RaftNode, leader: LeaderId) -> bool {
             let name = &node.settings.cluster_name;
             node.machine
                 .bootstrap(&node.storage.state.db().view(), cluster, name)?
-                .map(|proposal| node.machine.stamp(at, wall, &proposal))
+                .map(|proposal| node.machine.stamp(at, wall, &proposal, Schema::FIRST))
                 .transpose()
         };
         tasks.blocking(bootstrap).await
@@ -111,7 +111,7 @@ pub(super) async fn submit_all(node: Arc<Node>, raft: RaftNode, mut proposals: m
             Some(leadership) => {
                 last = last.max(leadership.time(node.environment.clock.monotonic()));
                 let wall = WallTime(node.environment.clock.wall_ms());
-                match node.machine.stamp(last, wall, &proposal) {
+                match node.machine.stamp(last, wall, &proposal, node.storage.state.applied().schema) {
                     Err(fault) => Submitted::Refused(fault.to_string()),
                     Ok(entry) => {
                         let (responder, receiver) = Responder::complete_only();

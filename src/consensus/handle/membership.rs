@@ -27,7 +27,7 @@ use super::changes::ChangeState;
 use super::leaders::Leader;
 use super::node::Node;
 use super::transfer;
-use crate::domain::NodeId;
+use crate::domain::{NodeId, Schema};
 
 /// How long an answer waits for the end of a change before it says how far it is.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -43,7 +43,7 @@ const STALLED: Duration = Duration::from_secs(30);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
-fn refused<T>(text: impl Into<String>) -> Result<T, Obstacle> {
+pub(super) fn refused<T>(text: impl Into<String>) -> Result<T, Obstacle> {
     Err(Obstacle::Refused(text.into()))
 }
 
@@ -133,7 +133,7 @@ impl Node {
     }
 
     /// The change if it runs, else a new task for it.
-    fn begin(
+    pub(super) fn begin(
         self: &Arc<Self>,
         change: MembershipChange,
         raft: RaftNode,
@@ -171,17 +171,17 @@ impl Node {
     }
 }
 
-fn membership(raft: &RaftNode) -> Membership {
+pub(super) fn membership(raft: &RaftNode) -> Membership {
     raft.metrics().borrow_watched().membership_config.membership().clone()
 }
 
-fn is_joint(raft: &RaftNode) -> bool {
+pub(super) fn is_joint(raft: &RaftNode) -> bool {
     membership(raft).get_joint_config().len() > 1
 }
 
-struct Task<'a> {
-    node: &'a Arc<Node>,
-    raft: &'a RaftNode,
+pub(super) struct Task<'a> {
+    pub(super) node: &'a Arc<Node>,
+    pub(super) raft: &'a RaftNode,
     told: &'a watch::Sender<ChangeState>,
 }
 
@@ -195,6 +195,10 @@ impl Task<'_> {
             MembershipChange::Remove { node, force } => {
                 self.remove(*node, *force).await?;
                 Ok(MembershipProgress::at(*node, Stage::Removed))
+            }
+            MembershipChange::Rise { schema } => {
+                self.rise(Schema(*schema)).await?;
+                Ok(MembershipProgress::at(0, Stage::Risen))
             }
             MembershipChange::Transfer { to } => {
                 let leader = transfer::hand_over(self.node, self.raft, *to).await;
@@ -264,6 +268,14 @@ impl Task<'_> {
             }
             None => {}
         }
+        let schema = self.node.storage.state.applied().schema;
+        if hello.supports < schema.0 {
+            return refused(format!(
+                "node {id} runs a release that knows schema {} at most, and the cluster is at {schema}: start the release \
+                 that the other directory nodes run there, or a newer one",
+                hello.supports
+            ));
+        }
         if !hello.listed.is_empty() || hello.begun {
             return refused(format!(
                 "node {id} does not wait to be added: start it with an empty data_dir and join = true under [cluster]"
@@ -273,11 +285,11 @@ impl Task<'_> {
         let members = known.chain([(id, new)]);
         let members = members.map(|(id, node)| MemberFile { id, url: node.url.clone(), peer: node.peer.clone() });
         let cluster_name = self.node.settings.cluster_name.clone();
-        let form = Form { cluster_id: ours, cluster_name, members: members.collect() };
+        let form = Form { cluster_id: ours, cluster_name, members: members.collect(), schema: schema.0 };
         self.ask::<()>(&target, Call::Form, encode(&form)).await
     }
 
-    async fn ask<T: serde::de::DeserializeOwned>(
+    pub(super) async fn ask<T: serde::de::DeserializeOwned>(
         &self,
         target: &Target,
         call: Call,

@@ -9,6 +9,7 @@ mod node;
 mod propose;
 mod read;
 mod read_rounds;
+mod schema;
 mod serve;
 mod start;
 mod step_down;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use openraft::raft::AppendEntriesResponse;
+use openraft::EntryPayload;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,13 +13,13 @@ use super::super::damage;
 use super::super::formation::{self, Form, Hello};
 use super::super::snapshot::Snapshot;
 use super::super::transport::{Arrived, Call, Finish, Inbound, decode, encode};
-use super::super::types::Blob;
+use super::super::types::{Blob, TypeConfig};
 use super::leaders::Leader;
 use super::node::Node;
 use super::propose::ProposeReply;
 use super::words::PeerStatus;
 use super::{RaftNode, gossip};
-use crate::domain::NodeId;
+use crate::domain::{NodeId, Schema};
 
 impl Node {
     fn hello(&self) -> Hello {
@@ -43,7 +44,23 @@ impl Node {
             listed: if self.settings.join { Vec::new() } else { formation::listed(&self.settings.members) },
             begun,
             members,
+            supports: self.machine.newest().0,
         }
+    }
+
+    /// Whether this node can read the entries that a leader sends. It stops before it stores one that it cannot.
+    fn check_entries(&self, request: &AppendRequest) -> Result<(), String> {
+        let commands = request.entries.iter().filter_map(|entry| match &entry.payload {
+            EntryPayload::Normal(command) => Some(&command.0),
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        });
+        for command in commands {
+            self.machine.check_frame(command).map_err(|fault| {
+                self.stopper.stop(fault.0.clone());
+                fault.0
+            })?;
+        }
+        Ok(())
     }
 
     fn accept_form(&self, form: Form) -> Result<(), String> {
@@ -62,6 +79,8 @@ impl Node {
         text
     }
 }
+
+type AppendRequest = AppendEntriesRequest<TypeConfig>;
 
 /// A node as its transport sees it.
 pub(crate) struct Gate(pub Arc<Node>);
@@ -99,7 +118,9 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
     let (from, body) = (arrived.from, arrived.body);
     match arrived.call {
         Call::Append | Call::Heartbeat => {
-            let answer = raft.append_entries(decode(&body)?).await.map_err(|error| error.to_string())?;
+            let request = decode(&body)?;
+            node.check_entries(&request)?;
+            let answer = raft.append_entries(request).await.map_err(|error| error.to_string())?;
             if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
                 node.leaders.hear_leader();
             }
@@ -148,6 +169,12 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
         Call::Removed => {
             gossip::ask_all(&node);
             Ok(encode(&()))
+        }
+        Call::Promise => {
+            let schema = Schema(decode(&body)?);
+            let promising = Arc::clone(&node);
+            let promise = move || promising.identity.change(|identity| formation::promise(identity, schema));
+            blocking(&node, promise).await.map(|()| encode(&()))
         }
         Call::Change => Ok(encode(&node.change_here(decode(&body)?).await)),
         Call::Hello | Call::Form => Err("answered before".into()),

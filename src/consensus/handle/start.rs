@@ -30,7 +30,7 @@ use super::serve::Gate;
 use super::submission::{Submission, Submissions};
 use super::words::Words;
 use super::{Handle, RaftNode, gossip, leadership, read};
-use crate::domain::ClusterId;
+use crate::domain::{ClusterId, Schema};
 
 /// How often a node that waits for others says so in its log.
 const REMIND: Duration = Duration::from_secs(10);
@@ -122,6 +122,7 @@ fn first_status(settings: &Settings, identity: &Identity) -> Status {
         cluster_id: identity.cluster.as_ref().map(|formed| formed.id),
         cluster_name: settings.cluster_name.clone(),
         term: 0,
+        schema: Schema::FIRST,
         leader: None,
         role: Role::Learner,
         ready: false,

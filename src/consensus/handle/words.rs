@@ -24,6 +24,8 @@ pub(crate) struct PeerStatus {
     /// The median of its syncs of the log in the last seconds, in microseconds.
     pub sync_us: Option<u64>,
     pub version: String,
+    /// The newest schema that it knows.
+    pub supports: u64,
     /// It leads, and has heard of no majority for a while.
     pub hears_no_majority: bool,
     /// Not about itself: it has applied that whoever asks is no member any more.

@@ -5,8 +5,8 @@ use crate::clock::SharedClock;
 use crate::domain::plant::{Plant, planted};
 use crate::domain::terms::Policy;
 use crate::domain::{
-    ClusterId, ClusterTime, Command, Fault, Proposal, ReadStore, Schema, Stamped, Store, WallTime, apply, command,
-    encode_answer, query,
+    self, ClusterId, ClusterTime, Command, Fault, Proposal, ReadStore, Schema, Stamped, Store, WallTime, apply,
+    command, encode_answer, query,
 };
 
 pub(crate) struct Replicated {
@@ -15,8 +15,25 @@ pub(crate) struct Replicated {
 }
 
 impl Machine for Replicated {
-    fn stamp(&self, at: ClusterTime, wall: WallTime, proposal: &[u8]) -> Result<Vec<u8>, Fault> {
-        Ok(Stamped { at, wall, proposal: Proposal::decode(proposal)? }.encode())
+    fn stamp(&self, at: ClusterTime, wall: WallTime, proposal: &[u8], schema: Schema) -> Result<Vec<u8>, Fault> {
+        domain::stamp(at, wall, proposal, schema)
+    }
+
+    fn check_frame(&self, entry: &[u8]) -> Result<(), Fault> {
+        domain::check_frame(entry)
+    }
+
+    fn newest(&self) -> Schema {
+        Schema::NEWEST
+    }
+
+    fn schema(&self, store: &dyn ReadStore) -> Result<Schema, Fault> {
+        Ok(query::schema(store)?.unwrap_or(Schema::FIRST))
+    }
+
+    fn rise(&self, to: Schema) -> Vec<u8> {
+        let command = command::RaiseSchema { to: command::Raised(to) }.into();
+        Proposal { operation: None, command }.encode()
     }
 
     fn apply(&self, store: &mut dyn Store, index: u64, entry: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -28,14 +45,8 @@ impl Machine for Replicated {
     }
 
     fn knows(&self, store: &dyn ReadStore) -> Result<(), Fault> {
-        match query::schema(store)? {
-            Some(found) if found > Schema::NEWEST => Err(Fault(format!(
-                "its rows are of schema {found}, and this release knows {newest}: start the release that the other \
-                 nodes run",
-                newest = Schema::NEWEST
-            ))),
-            _ => Ok(()),
-        }
+        let schema = self.schema(store)?;
+        if schema > self.newest() { Err(schema.unknown("the state")) } else { Ok(()) }
     }
 
     fn cluster_time(&self, store: &dyn ReadStore) -> Result<ClusterTime, Fault> {

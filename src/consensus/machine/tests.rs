@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Machine;
-use crate::domain::{ClusterId, ClusterTime, Fault, ReadStore, Store, Table, WallTime};
+use crate::domain::{ClusterId, ClusterTime, Fault, ReadStore, Schema, Store, Table, WallTime};
 
 const TIME: &[u8] = b"time";
 const CLUSTER: &[u8] = b"cluster";
@@ -13,7 +13,23 @@ const CLUSTER: &[u8] = b"cluster";
 pub(crate) struct Registers;
 
 impl Machine for Registers {
-    fn stamp(&self, at: ClusterTime, wall: WallTime, proposal: &[u8]) -> Result<Vec<u8>, Fault> {
+    fn check_frame(&self, _: &[u8]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn newest(&self) -> Schema {
+        Schema::FIRST
+    }
+
+    fn schema(&self, _: &dyn ReadStore) -> Result<Schema, Fault> {
+        Ok(Schema::FIRST)
+    }
+
+    fn rise(&self, _: Schema) -> Vec<u8> {
+        b"rise=1".to_vec()
+    }
+
+    fn stamp(&self, at: ClusterTime, wall: WallTime, proposal: &[u8], _: Schema) -> Result<Vec<u8>, Fault> {
         Ok([&at.0.to_be_bytes(), &wall.0.to_be_bytes(), proposal].concat())
     }
 

@@ -24,7 +24,7 @@ use super::rocks;
 use super::types::{LogId, StoredMembership};
 use crate::domain::plant::{Plant, planted};
 use crate::domain::store::Row;
-use crate::domain::{ClusterTime, Fault, ReadStore, Table};
+use crate::domain::{ClusterTime, Fault, ReadStore, Schema, Table};
 
 /// Keys of `Table::Meta` that start with `raft.` are ours; the state machine does not touch them.
 const APPLIED_KEY: &[u8] = b"raft.applied";
@@ -36,6 +36,7 @@ const USED_KEY: &[u8] = b"raft.used";
 pub(crate) struct Applied {
     pub index: Option<u64>,
     pub time: ClusterTime,
+    pub schema: Schema,
 }
 
 /// Who takes part, as far as this node has applied the log.
@@ -249,7 +250,7 @@ impl StateDb {
         let index = self.applied_record()?.last.map(|id| id.index);
         // An empty database may have no clock row yet.
         let time = if index.is_some() { machine.cluster_time(&self.latest())? } else { ClusterTime(0) };
-        Ok(Applied { index, time })
+        Ok(Applied { index, time, schema: machine.schema(&self.latest())? })
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::Context;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{ColumnFamilyDescriptor, DB, WriteBatch};
+use rocksdb::{ColumnFamilyDescriptor, DB, Options, WriteBatch};
 
 use super::super::{damage, files, rocks};
 use super::medium::{Change, Medium, Rows, Walk};
@@ -54,7 +54,8 @@ impl OnDisk {
     fn open_generation(&self, generation: u64) -> anyhow::Result<Box<dyn Rows>> {
         let dir = self.root.join(generation.to_string());
         let options = self.shared.state(WRITE_BUFFERS);
-        let db = DB::open_cf_descriptors(&options, &dir, families(&self.shared)).map_err(|error| {
+        let families = families(&self.shared).chain(strangers(&self.shared, &dir));
+        let db = DB::open_cf_descriptors(&options, &dir, families).map_err(|error| {
             if error.kind() == rocksdb::ErrorKind::Corruption {
                 anyhow::anyhow!(damage::explain("state database", &dir, self.node_id, error.as_ref()))
             } else {
@@ -115,7 +116,7 @@ pub(super) fn look(shared: &rocks::Shared, root: &Path) -> anyhow::Result<Box<dy
     let dir = root.join(generation.to_string());
     anyhow::ensure!(dir.join("CURRENT").is_file(), "{} is named in {CURRENT} and not there", dir.display());
     let options = shared.state(WRITE_BUFFERS);
-    let db = DB::open_cf_descriptors_read_only(&options, &dir, families(shared), false)
+    let db = DB::open_cf_descriptors_read_only(&options, &dir, families(shared).chain(strangers(shared, &dir)), false)
         .with_context(|| format!("cannot open the state database in {}", dir.display()))?;
     Ok(Box::new(Generation { dir, db: Some(db), obsolete: AtomicBool::new(false) }))
 }
@@ -191,30 +192,30 @@ fn families(shared: &rocks::Shared) -> impl Iterator<Item = ColumnFamilyDescript
     std::iter::once(ColumnFamilyDescriptor::new("default", shared.column_family(WRITE_BUFFER))).chain(tables)
 }
 
+/// The families of tables that this program does not know: a newer one was here before. They are opened, because RocksDB
+/// asks for it, and nobody writes them. Whether the newer one has used them says the schema.
+fn strangers(shared: &rocks::Shared, dir: &Path) -> impl Iterator<Item = ColumnFamilyDescriptor> {
+    // Where there is no database yet, there are none.
+    let names = DB::list_cf(&Options::default(), dir).unwrap_or_default();
+    let strange = names.into_iter().filter(|name| name != "default" && Table::named(name).is_none());
+    strange.map(|name| ColumnFamilyDescriptor::new(name, shared.column_family(WRITE_BUFFER)))
+}
+
 /// Whether rows are looked for at the front of a stretch of the table, and deleted there.
 fn is_queue(table: Table) -> bool {
-    match table {
+    matches!(
+        table,
         Table::Names
-        | Table::Placements
-        | Table::Repairs
-        | Table::Garbage
-        | Table::Tokens
-        | Table::Locks
-        | Table::LocksByOwner
-        | Table::Operations
-        | Table::Expiries
-        | Table::Holds => true,
-        Table::Entries
-        | Table::Servers
-        | Table::Ring
-        | Table::Sweeps
-        | Table::Users
-        | Table::Usernames
-        | Table::Grants
-        | Table::GrantsByFile
-        | Table::Policy
-        | Table::Meta => false,
-    }
+            | Table::Placements
+            | Table::Repairs
+            | Table::Garbage
+            | Table::Tokens
+            | Table::Locks
+            | Table::LocksByOwner
+            | Table::Operations
+            | Table::Expiries
+            | Table::Holds
+    )
 }
 
 fn point_to(root: &Path, generation: u64) -> anyhow::Result<()> {

@@ -41,6 +41,8 @@ pub(crate) enum Call {
     Status,
     Change,
     Removed,
+    /// Promises to understand a schema, and writes that down.
+    Promise,
     Hello,
     Form,
 }
@@ -55,7 +57,7 @@ pub(crate) enum Lane {
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Append,
         Self::Heartbeat,
         Self::Vote,
@@ -70,6 +72,7 @@ impl Call {
         Self::Status,
         Self::Change,
         Self::Removed,
+        Self::Promise,
         Self::Hello,
         Self::Form,
     ];
@@ -90,6 +93,7 @@ impl Call {
             Self::Status => "/peer/1/status",
             Self::Change => "/peer/1/change",
             Self::Removed => "/peer/1/removed",
+            Self::Promise => "/peer/1/promise",
             Self::Hello => "/peer/1/hello",
             Self::Form => "/peer/1/form",
         }
@@ -100,9 +104,14 @@ impl Call {
             Self::Append => Lane::Append,
             Self::Heartbeat | Self::Vote | Self::PreVote | Self::Transfer | Self::ReadIndex => Lane::Vital,
             Self::SnapshotBegin | Self::SnapshotPiece | Self::SnapshotFinish => Lane::Snapshot,
-            Self::Propose | Self::Ask | Self::Status | Self::Change | Self::Removed | Self::Hello | Self::Form => {
-                Lane::Work
-            }
+            Self::Propose
+            | Self::Ask
+            | Self::Status
+            | Self::Change
+            | Self::Removed
+            | Self::Promise
+            | Self::Hello
+            | Self::Form => Lane::Work,
         }
     }
 

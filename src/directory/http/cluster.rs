@@ -45,6 +45,7 @@ pub(crate) async fn cluster(State(node): State<App>, token: Token) -> ApiResult<
         node_id: status.node_id.0,
         leader_id: status.leader.map(|id| id.0),
         term: status.term,
+        schema: status.schema.0,
         nodes: nodes.collect(),
     }))
 }

@@ -94,7 +94,15 @@ pub(crate) async fn mkdir(
     let user = node.user(&token).await?;
     let operation = headers.operation(&node, user, &[b"mkdir", path_text(&at).as_bytes()]);
     let stat = node
-        .propose_stat(Proposal { operation: Some(operation), command: Command::Mkdir(command::Mkdir { user, at }) })
+        .propose_stat(Proposal {
+            operation: Some(operation),
+            command: Command::Mkdir(command::Mkdir {
+                user,
+                at,
+                #[cfg(feature = "next-schema")]
+                label: None,
+            }),
+        })
         .await?;
     Ok((StatusCode::CREATED, Body(stat)))
 }

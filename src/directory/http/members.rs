@@ -53,6 +53,7 @@ fn shown(progress: &MembershipProgress) -> MemberProgress {
             Stage::Removed => MemberStage::Removed,
             Stage::HandingOver => MemberStage::HandingOver,
             Stage::Leads => MemberStage::Leads,
+            Stage::Rising | Stage::Risen => MemberStage::Rising,
         },
         done: progress.is_done(),
         lag: progress.lag,

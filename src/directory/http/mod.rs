@@ -9,6 +9,8 @@ pub(crate) mod cluster;
 pub(crate) mod entries;
 pub(crate) mod finish;
 pub(crate) mod inventory;
+#[cfg(feature = "next-schema")]
+mod labels;
 pub(crate) mod linger;
 pub(crate) mod locks;
 pub(crate) mod members;
@@ -48,6 +50,10 @@ fn routes() -> Vec<Route> {
         Route::get("/list", entries::list),
         Route::get("/stat", entries::stat),
         Route::post("/mkdir", entries::mkdir),
+        #[cfg(feature = "next-schema")]
+        Route::get_and_post("/label", labels::show, labels::set),
+        #[cfg(feature = "next-schema")]
+        Route::post("/label/mkdir", labels::mkdir),
         Route::post("/move", entries::r#move),
         Route::post("/delete", entries::delete),
         Route::post("/lock", locks::lock),

@@ -12,6 +12,9 @@ record! {
     pub struct Mkdir as "mkdir" {
         pub user: UserId = 1,
         pub at: PathRef = 2,
+        /// The example of a field that came later.
+        #[cfg(feature = "next-schema")]
+        pub label: Option<String> = 3 since Schema::SECOND,
     }
 }
 
@@ -24,6 +27,10 @@ impl Act for Mkdir {
     fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
         let spot = rules::spot(change.store, self.user, &self.at)?;
         let entry = change.create(&spot, EntryKind::Directory(Span::default()))?;
+        #[cfg(feature = "next-schema")]
+        if let Some(text) = &self.label {
+            super::label::put(change, entry.file_id, text)?;
+        }
         change.stat(&entry, spot.path, spot.access)
     }
 }

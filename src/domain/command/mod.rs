@@ -104,6 +104,10 @@ macro_rules! commands {
     };
 }
 
+#[cfg(feature = "next-schema")]
+pub(crate) use label::of as label_of;
+pub use raise_schema::Raised;
+
 commands! {
     bootstrap: Bootstrap = 10,
     set_policy: SetPolicy = 11,
@@ -140,4 +144,7 @@ commands! {
     restore: Restore = 47,
     restore_file: RestoreFile = 48,
     restore_done: RestoreDone = 49,
+    raise_schema: RaiseSchema = 51,
+    #[cfg(feature = "next-schema")]
+    label: Label = 1000,
 }

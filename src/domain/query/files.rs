@@ -90,3 +90,12 @@ fn may_change(store: &dyn ReadStore, user: UserId, reached: &Reached, lock: Opti
         None => Ok(()),
     }
 }
+
+/// An entry's label: the example of a next schema.
+///
+/// # Errors
+/// When the storage fails.
+#[cfg(feature = "next-schema")]
+pub fn label(store: &dyn ReadStore, user: UserId, file: &FileRef) -> Asked<Option<String>> {
+    settle(crate::domain::command::label_of(store, user, file))
+}

@@ -19,6 +19,8 @@ pub use backup::{RESTORING, full_path, holders, is_restoring, is_unused, missing
 pub use cluster::{
     Signal, Standing, cluster_info, cluster_time, due, policy, ring, server, servers, signal, trash_pending,
 };
+#[cfg(feature = "next-schema")]
+pub use files::label;
 pub use files::{access, entry, precheck_update, precheck_write, stat};
 pub use inventory::{BlobRange, Held, HeldCopy, Missing, Reporter, Surplus, missing, surplus};
 pub use listing::{list, locks};

@@ -26,12 +26,13 @@ macro_rules! record {
         }
 
         $crate::domain::record::declare::message! { $name as $what, self, out, fields:
-            { $($crate::domain::record::declare::field!(@write self.$field, out, $tag $(, $since)?);)* }
-            { Ok(Self { $($field: $crate::domain::record::declare::field!(@read fields, $tag $(, $since)?)?,)* }) }
+            { $($(#[$fmeta])* { $crate::domain::record::declare::field!(@write self.$field, out, $tag $(, $since)?); })* }
+            { Ok(Self { $($(#[$fmeta])* $field: $crate::domain::record::declare::field!(@read fields, $tag $(, $since)?)?,)* }) }
         }
 
+        #[allow(unused_doc_comments, reason = "a field is used with all its attributes")]
         const _: () = $crate::domain::record::declare::ascending(
-            &[$($crate::domain::record::declare::field!(@tag $type, $tag)),*]
+            &[$($(#[$fmeta])* $crate::domain::record::declare::field!(@tag $type, $tag)),*]
         );
     };
 }
@@ -89,10 +90,10 @@ macro_rules! message {
         impl $crate::domain::record::Message for $name {
             const NAME: &'static str = $what;
 
-            #[allow(unused_variables)]
+            #[allow(unused_variables, unused_doc_comments)]
             fn write_fields(&$this, $out: &mut $crate::domain::record::Writer) $write
 
-            #[allow(unused_variables)]
+            #[allow(unused_variables, unused_doc_comments)]
             fn read_fields($fields: &mut $crate::domain::record::Fields<'_>) -> Result<Self, $crate::domain::Fault> $read
         }
 

@@ -62,10 +62,20 @@ pub(crate) trait Record: Message {
         out.finish().0
     }
 
+    /// # Errors
+    /// When the bytes are no such record.
     fn from_bytes(bytes: &[u8]) -> Result<Self, Fault> {
+        read(Self::message_of(bytes)?).map(|(value, _)| value)
+    }
+
+    /// What is in the envelope.
+    ///
+    /// # Errors
+    /// When it is another version's.
+    fn message_of(bytes: &[u8]) -> Result<&[u8], Fault> {
         let name = Self::NAME;
         match bytes.split_first() {
-            Some((&ENVELOPE, fields)) => read(fields).map(|(value, _)| value),
+            Some((&ENVELOPE, fields)) => Ok(fields),
             Some((version, _)) => Err(Fault(format!(
                 "a stored {name} has envelope version {version}, this program reads {ENVELOPE}: run a newer one"
             ))),
@@ -77,7 +87,7 @@ pub(crate) trait Record: Message {
 impl<M: Message> Record for M {}
 
 /// Reads a message, and says which schema it needs.
-fn read<M: Message>(bytes: &[u8]) -> Result<(M, Schema), Fault> {
+pub(crate) fn read<M: Message>(bytes: &[u8]) -> Result<(M, Schema), Fault> {
     let needs = Cell::new(Schema::FIRST);
     let mut fields = Fields::new(bytes, M::NAME, &needs)?;
     let value = M::read_fields(&mut fields)?;

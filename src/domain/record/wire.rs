@@ -116,6 +116,10 @@ enum Kind<'a> {
 }
 
 impl<'a> Payload<'a> {
+    pub(crate) fn needs(&self, schema: Schema) {
+        self.needs.set(self.needs.get().max(schema));
+    }
+
     pub(crate) fn number(&self) -> Result<u64, Fault> {
         match self.kind {
             Kind::Number(number) => Ok(number),
