@@ -60,6 +60,9 @@ fn run(seed: u64, flaw: Flaw) -> Result<Run, String> {
     result.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
+        if flaw != Flaw::None {
+            return text;
+        }
         let trace = world.lock().unwrap().as_ref().map(|world| world.trace()).unwrap_or_default();
         let path = std::env::temp_dir().join(format!("ringmaster-simulated-{seed}.trace"));
         std::fs::write(&path, trace.join("\n")).unwrap();
