@@ -17,6 +17,7 @@ use openraft::{EntryPayload, OptionalSend};
 
 use super::damage;
 use super::deferral::Deferral;
+use super::environment::Tasks;
 use super::machine::Machine;
 use super::records::AppliedRecord;
 use super::snapshot::{Snapshot, SnapshotFiles, Snapshots};
@@ -36,6 +37,7 @@ pub(crate) struct StateMachine {
     /// Entries applied by this process.
     pub commits: Arc<AtomicU64>,
     pub stopper: Stopper,
+    pub tasks: Tasks,
 }
 
 type Answered = (Vec<Entry>, Vec<Option<ApplyResponder<TypeConfig>>>);
@@ -60,7 +62,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             }
             let (store, machine) = (Arc::clone(&self.store), Arc::clone(&self.machine));
             let count = batch.len() as u64;
-            let answers = blocking(move || apply_batch(&store, &*machine, batch)).await?;
+            let answers = self.blocking(move || apply_batch(&store, &*machine, batch)).await?;
             let answers = answers.map_err(|fault| self.fatal(&fault))?;
             self.commits.fetch_add(count, Ordering::Relaxed);
             for (answer, responder) in answers.into_iter().zip(responders) {
@@ -78,7 +80,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             return None;
         }
         let (store, snapshots) = (Arc::clone(&self.store), Arc::clone(&self.snapshots));
-        let taken = blocking(move || snapshots.take(&store.db())).await;
+        let taken = self.blocking(move || snapshots.take(&store.db())).await;
         Some(Builder { taken: Some(taken.and_then(|taken| taken.map_err(|error| self.failed(&error)))) })
     }
 
@@ -91,14 +93,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let (store, machine) = (Arc::clone(&self.store), Arc::clone(&self.machine));
         let snapshots = Arc::clone(&self.snapshots);
         let mark = AppliedRecord::new(meta.last_log_id.as_ref(), &meta.last_membership);
-        let installed = blocking(move || -> anyhow::Result<()> {
+        let work = move || -> anyhow::Result<()> {
             // Opened before it is kept: a damaged one must not be what the next start begins with. After a crash in between
             // the state is newer than the snapshot, as it is most of the time.
             store.replace(&snapshot.database(), &mark, &*machine)?;
             snapshots.adopt(&snapshot, &mark)?;
             Ok(())
-        })
-        .await?;
+        };
+        let installed = self.blocking(work).await?;
         installed.map_err(|error| self.failed(&error))
     }
 
@@ -132,6 +134,11 @@ impl StateMachine {
             responders.push(responder);
         }
         Ok((batch, responders))
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        let done = self.tasks.blocking(work).await;
+        done.map_err(|ended| io::Error::other(format!("the state machine failed: {ended}")))
     }
 
     /// A fault while applying stops the node: going on would part it from the others.
@@ -198,10 +205,4 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         self.taken.take().unwrap_or_else(|| Err(io::Error::other("a snapshot builder builds once")))
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| io::Error::other(format!("the state machine failed: {error}")))
 }

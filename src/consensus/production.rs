@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::environment::{Environment, Executor, Listen, Tasks, Work};
+use super::media::Media;
 use super::options::{Options, Settings};
 use super::storage::{self, Open};
 use super::transport::client::HttpPeers;
@@ -21,18 +22,19 @@ const BLOCKING_THREADS: usize = 16;
 /// How long Raft's tasks may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a node starts from in production: its environment, its way in, its data directory. To be called on the runtime of
+/// What a node starts from in production: its environment, its way in, its data directory and media. To be called on the runtime of
 /// the floor above.
 ///
 /// # Errors
 /// When the system's resources do not allow the threads or the connections.
-pub(crate) fn ground(options: Options) -> anyhow::Result<(Settings, Environment, Listen, Open)> {
+pub(crate) fn ground(options: Options, media: Arc<dyn Media>) -> anyhow::Result<(Settings, Environment, Listen, Open)> {
     let Options { node_id, data_dir, peer_listener, url, peer_url, secret, clock, .. } = options;
     let cluster = KnownCluster::default();
     let peers = HttpPeers::new(node_id, &secret, cluster.clone())?;
     let environment = Environment { clock, tasks: Tasks::new(Threads::start()?), peers: Arc::new(peers), cluster };
     let listen: Listen = Box::new(move |inbound| server::start(peer_listener, node_id, secret, inbound));
-    let open: Open = Box::new(move |settings, machine, stopper| storage::open(&data_dir, settings, machine, stopper));
+    let open: Open =
+        Box::new(move |settings, machine, stopper| storage::open(&data_dir, &*media, settings, machine, stopper));
     let settings = Settings {
         node_id,
         url,

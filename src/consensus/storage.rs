@@ -9,8 +9,8 @@ use anyhow::ensure;
 use super::formation::{DataDir, Home, Identity};
 use super::log::{LogOptions, LogStore};
 use super::machine::Machine;
+use super::media::Media;
 use super::options::Settings;
-use super::rocks;
 use super::snapshot::{Receiver, Snapshots};
 use super::state::StateStore;
 use super::stopper::Stopper;
@@ -38,12 +38,13 @@ pub(crate) struct Opened {
 /// Opens what a node keeps. Called once, as blocking work.
 pub(crate) type Open = Box<dyn FnOnce(&Settings, &dyn Machine, Stopper) -> anyhow::Result<Opened> + Send>;
 
-/// Opens the data directory of a node.
+/// Opens the data directory of a node, with its log and its state on `media`.
 ///
 /// # Errors
 /// When it is in use, of another node, role or cluster, or damaged.
 pub(crate) fn open(
     data_dir: &Path,
+    media: &dyn Media,
     settings: &Settings,
     machine: &dyn Machine,
     stopper: Stopper,
@@ -53,25 +54,21 @@ pub(crate) fn open(
     ensure!(!identity.removed, "{}", identity.farewell());
     let within = |name: &str| -> PathBuf { data.path().join(name) };
     let node_id = settings.node_id.0;
-    let shared = rocks::Shared::new();
     // The log is there before node.json ever names a cluster. Without it this node has forgotten what it promised.
     ensure!(
-        identity.cluster.is_none() || within("raft").join("CURRENT").exists(),
+        identity.cluster.is_none() || media.has_log(&within("raft")),
         "the Raft log of node {node_id} is gone: {} is missing or empty. Bring it back (is a volume not mounted?). If it is \
          lost, remove node {node_id} from the cluster and add a new one under another id",
         within("raft").display()
     );
-    let log = LogStore::open(
-        &shared,
-        LogOptions {
-            dir: within("raft"),
-            node_id,
-            max_read_bytes: settings.tuning.max_batch_bytes,
-            sync_delay: settings.tuning.sync_delay,
-            stopper,
-        },
-    )?;
-    let state = StateStore::open(&shared, within("state"), node_id, machine)?;
+    let log = media.open_log(LogOptions {
+        dir: within("raft"),
+        node_id,
+        max_read_bytes: settings.tuning.max_batch_bytes,
+        sync_delay: settings.tuning.sync_delay,
+        stopper,
+    })?;
+    let state = media.open_state(within("state"), node_id, machine)?;
     let snapshots = Snapshots::open(within("snapshots"))?;
     // A crash within the installation of a snapshot, or a power cut that took entries which were applied, leaves a state
     // that is ahead of the log. The log is purged up to the state then, and followers that lack those entries need a

@@ -9,6 +9,8 @@ use openraft::type_config::alias;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::runtime::Runtime;
+
 openraft::declare_raft_types!(
     /// Log entries and answers are bytes here: what they mean is the state machine's business.
     pub(crate) TypeConfig:
@@ -16,6 +18,7 @@ openraft::declare_raft_types!(
         R = Blob,
         NodeId = u64,
         Node = PeerNode,
+        AsyncRuntime = Runtime,
 );
 
 pub(crate) type LogId = alias::LogIdOf<TypeConfig>;

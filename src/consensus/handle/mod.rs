@@ -28,9 +28,11 @@ use self::node::Node;
 use super::apply::StateMachine;
 use super::environment::{Ended, Tasks};
 use super::machine::{Machine, Replicated};
+use super::media::{Media, OnDisk};
 use super::membership::{MembershipChange, MembershipError, MembershipProgress};
 use super::options::Options;
 use super::production;
+use super::rocks;
 use super::state::StateDb;
 use super::status::{AskError, Metrics, PeerService, ProposeError, ReadError, Status};
 use super::types::TypeConfig;
@@ -70,16 +72,17 @@ impl Handle {
     /// When the data directory is in use, of another node, role or cluster, or damaged. The message says what to do.
     pub async fn start(options: Options, service: Arc<dyn PeerService>) -> anyhow::Result<Self> {
         let machine = Arc::new(Replicated { policy: options.policy.clone() });
-        Self::start_with(options, service, machine).await
+        Self::start_with(options, service, machine, Arc::new(OnDisk::new(rocks::Shared::new()))).await
     }
 
-    /// Starts a node with another state machine.
+    /// Starts a node with another state machine, on other media.
     pub(crate) async fn start_with(
         options: Options,
         service: Arc<dyn PeerService>,
         machine: Arc<dyn Machine>,
+        media: Arc<dyn Media>,
     ) -> anyhow::Result<Self> {
-        let (settings, environment, listen, open) = production::ground(options)?;
+        let (settings, environment, listen, open) = production::ground(options, media)?;
         start(Start { settings, environment, listen, open, service, machine }).await
     }
 

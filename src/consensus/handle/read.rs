@@ -41,11 +41,9 @@ impl Node {
             let round = self.leaders.unless_lost(self.reads.join());
             let reason = match timeout_at(deadline, round).await {
                 Ok(Some(Ok(index))) => {
-                    let mut applied = self.storage.state.watch_applied();
-                    let there = applied.wait_for(|applied| applied.index.is_some_and(|at| at >= index));
-                    return match timeout_at(deadline, there).await {
-                        Ok(Ok(_)) => Ok(()),
-                        _ => Err(late(format!("this node has not applied entry {index} in time"))),
+                    return match timeout_at(deadline, self.storage.state.wait_for_applied(index)).await {
+                        Ok(()) => Ok(()),
+                        Err(_) => Err(late(format!("this node has not applied entry {index} in time"))),
                     };
                 }
                 Ok(Some(Err(reason))) => reason,

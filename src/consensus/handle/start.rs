@@ -240,6 +240,7 @@ async fn open_raft(node: &Arc<Node>) -> anyhow::Result<RaftNode> {
     let config = config(&node.settings.tuning, &node.settings.cluster_name)?;
     let network = Network {
         peers: Arc::clone(&node.environment.peers),
+        tasks: node.environment.tasks.clone(),
         sending: node.storage.sending.clone(),
         snapshot_piece_bytes: node.settings.tuning.snapshot_chunk_bytes,
     };
@@ -252,6 +253,7 @@ async fn open_raft(node: &Arc<Node>) -> anyhow::Result<RaftNode> {
         deferral: Deferral::new(node.storage.sending.clone(), node.storage.log.appended()),
         commits: Arc::clone(&node.storage.commits),
         stopper: node.stopper.clone(),
+        tasks: node.environment.tasks.clone(),
     };
     let raft = Raft::new(node.id().0, Arc::new(config), network, node.storage.log.clone(), machine).await;
     raft.with_context(|| format!("cannot take up consensus on {}", node.identity.path().display()))

@@ -7,18 +7,25 @@
 //!
 //! A sync that failed is never tried again: the kernel may have dropped the dirty pages and would report success for
 //! data that is gone. The process ends instead.
+//!
+//! A medium whose sync is modelled gets a task in the thread's place, which does the same in the same order.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::oneshot;
+use futures_util::future::BoxFuture;
+use openraft::async_runtime::AsyncRuntime;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::super::damage;
+use super::super::runtime::Runtime;
 use super::super::stopper::Stopper;
 use super::super::types::IoFlushed;
+use super::medium::Syncs;
 use super::pace::{Pace, SyncPace};
 use crate::domain::plant::{Plant, planted};
 use crate::telemetry::Histogram;
@@ -28,11 +35,22 @@ pub(super) struct Flusher {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What a flusher is started with.
+pub(super) struct FlusherOptions {
+    /// A test switch: every sync takes this much longer.
+    pub sync_delay: Option<Duration>,
+    pub stopper: Stopper,
+}
+
 struct Shared {
     queue: Mutex<Queue>,
+    /// Wakes the thread.
     arrived: Condvar,
+    /// Wakes the task, where there is one.
+    arrived_for_task: Notify,
     syncs: AtomicU64,
     pace: Pace,
+    options: FlusherOptions,
 }
 
 #[derive(Default)]
@@ -58,20 +76,29 @@ impl Waiter {
 }
 
 impl Flusher {
-    /// `sync` makes durable all that was written before it was called; an error says what failed.
-    pub(super) fn start(
-        sync: impl FnMut() -> Result<(), String> + Send + 'static,
-        sync_delay: Option<Duration>,
-        stopper: Stopper,
-    ) -> Self {
-        let (queue, arrived) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { queue, arrived, syncs: AtomicU64::new(0), pace: Pace::new() });
-        let for_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("raft-log-sync".into())
-            .spawn(move || run(sync, &for_thread, sync_delay, &stopper))
-            .expect("a process that can start can start one more thread");
-        Self { shared, thread: Some(thread) }
+    /// Each sync of `syncs` makes durable all that was written before it was called; an error says what failed.
+    pub(super) fn start(syncs: Syncs, options: FlusherOptions) -> Self {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            arrived: Condvar::new(),
+            arrived_for_task: Notify::new(),
+            syncs: AtomicU64::new(0),
+            pace: Pace::new(),
+            options,
+        });
+        let rounds = Rounds { shared: Arc::clone(&shared), failure: None };
+        let thread = match syncs {
+            Syncs::Blocking(sync) => {
+                let thread = std::thread::Builder::new().name("raft-log-sync".into());
+                let started = thread.spawn(move || on_thread(rounds, sync));
+                Some(started.expect("a process that can start can start one more thread"))
+            }
+            Syncs::Modelled(sync) => {
+                drop(Runtime::spawn(in_task(rounds, sync)));
+                None
+            }
+        };
+        Self { shared, thread }
     }
 
     /// Calls back once everything written before this call is on the disk.
@@ -101,15 +128,15 @@ impl Flusher {
     }
 
     fn enqueue(&self, waiter: Waiter) {
-        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).waiting.push(waiter);
-        self.shared.arrived.notify_one();
+        self.shared.lock().waiting.push(waiter);
+        self.shared.notify();
     }
 }
 
 impl Drop for Flusher {
     fn drop(&mut self) {
-        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.shared.arrived.notify_one();
+        self.shared.lock().closed = true;
+        self.shared.notify();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -118,11 +145,55 @@ impl Drop for Flusher {
     }
 }
 
-fn run(mut sync: impl FnMut() -> Result<(), String>, shared: &Shared, sync_delay: Option<Duration>, stopper: &Stopper) {
-    let mut failure: Option<String> = None;
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notify(&self) {
+        self.arrived.notify_one();
+        self.arrived_for_task.notify_one();
+    }
+}
+
+/// What a round of either kind does before and after its sync.
+struct Rounds {
+    shared: Arc<Shared>,
+    failure: Option<String>,
+}
+
+impl Rounds {
+    /// Whether this round is synced at all, and since when.
+    fn begin(&self) -> bool {
+        let synced = self.failure.is_none() && !planted(Plant::NoLogSync);
+        if synced {
+            self.shared.pace.begin(Instant::now());
+        }
+        synced
+    }
+
+    fn end(&mut self, result: Result<(), String>) {
+        if let Err(error) = result {
+            let message = damage::with_remedy(error);
+            self.shared.options.stopper.stop(message.clone());
+            self.failure = Some(message);
+        }
+        self.shared.pace.end(Instant::now());
+        self.shared.syncs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn tell(&self, waiting: Vec<Waiter>) {
+        for waiter in waiting {
+            waiter.complete(self.failure.clone().map_or(Ok(()), |message| Err(io::Error::other(message))));
+        }
+    }
+}
+
+fn on_thread(mut rounds: Rounds, mut sync: Box<dyn FnMut() -> Result<(), String> + Send>) {
+    let shared = Arc::clone(&rounds.shared);
     loop {
         let waiting = {
-            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut queue = shared.lock();
             while queue.waiting.is_empty() && !queue.closed {
                 queue = shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
@@ -131,22 +202,39 @@ fn run(mut sync: impl FnMut() -> Result<(), String>, shared: &Shared, sync_delay
             }
             std::mem::take(&mut queue.waiting)
         };
-        if failure.is_none() && !planted(Plant::NoLogSync) {
-            shared.pace.begin(Instant::now());
-            if let Some(delay) = sync_delay {
+        if rounds.begin() {
+            if let Some(delay) = shared.options.sync_delay {
                 std::thread::sleep(delay);
             }
-            if let Err(error) = sync() {
-                let message = damage::with_remedy(error);
-                stopper.stop(message.clone());
-                failure = Some(message);
+            rounds.end(sync());
+        }
+        rounds.tell(waiting);
+    }
+}
+
+async fn in_task(mut rounds: Rounds, mut sync: Box<dyn FnMut() -> BoxFuture<'static, Result<(), String>> + Send>) {
+    let shared = Arc::clone(&rounds.shared);
+    loop {
+        let (waiting, closed) = {
+            let mut queue = shared.lock();
+            (std::mem::take(&mut queue.waiting), queue.closed)
+        };
+        if waiting.is_empty() {
+            if closed {
+                return;
             }
-            shared.pace.end(Instant::now());
-            shared.syncs.fetch_add(1, Ordering::Relaxed);
+            // A call that came since is remembered.
+            shared.arrived_for_task.notified().await;
+            continue;
         }
-        for waiter in waiting {
-            waiter.complete(failure.clone().map_or(Ok(()), |message| Err(io::Error::other(message))));
+        if rounds.begin() {
+            if let Some(delay) = shared.options.sync_delay {
+                tokio::time::sleep(delay).await;
+            }
+            let result = sync().await;
+            rounds.end(result);
         }
+        rounds.tell(waiting);
     }
 }
 
@@ -164,7 +252,8 @@ mod tests {
             1 => Err("cannot sync /disk: IO error: it is gone".to_owned()),
             _ => Ok(()),
         };
-        let flusher = Flusher::start(sync, None, stopper.clone());
+        let options = FlusherOptions { sync_delay: None, stopper: stopper.clone() };
+        let flusher = Flusher::start(Syncs::Blocking(Box::new(sync)), options);
         flusher.sync().await.unwrap();
         for _ in 0..3 {
             let error = flusher.sync().await.unwrap_err().to_string();

@@ -4,11 +4,13 @@
 //! openraft sends them to followers while this node's own disk still works. One thread syncs for everybody, see
 //! `flusher`.
 //!
-//! Key layout: `entries` has the big-endian index, so that order of keys is order of the log; `marks` has one key for
-//! each mark. Both hold sealed records (`records`). A column family of their own keeps the marks, which are overwritten
-//! all the time, out of the way of entries, which are only ever added, cut off or purged.
+//! What it lies on is behind `medium`. All rows are sealed records (`records`), whatever keeps them.
 
 mod flusher;
+#[cfg(test)]
+pub(crate) mod in_memory;
+mod medium;
+mod on_disk;
 mod pace;
 mod reader;
 #[cfg(test)]
@@ -23,24 +25,16 @@ use std::time::Duration;
 use openraft::OptionalSend;
 use openraft::storage::{LogState, RaftLogStorage};
 use prost::Message;
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, WriteBatch};
 
-use self::flusher::Flusher;
+use self::flusher::{Flusher, FlusherOptions};
+use self::medium::{Batch, Mark, Medium};
+use self::on_disk::OnDisk;
 pub(crate) use self::pace::SyncPace;
 use super::records::{self, EntryRecord, LogIdRecord, VoteRecord};
 use super::stopper::Stopper;
 use super::types::{Entry, IoFlushed, LogId, TypeConfig, Vote};
 use super::{damage, rocks};
 use crate::telemetry::Histogram;
-
-const ENTRIES: &str = "entries";
-const MARKS: &str = "marks";
-const VOTE: &[u8] = b"vote";
-const PURGED: &[u8] = b"purged";
-const COMMITTED: &[u8] = b"committed";
-
-/// Memtables of the log. Small: what is in them is also in the write-ahead log, and is read again at once or never.
-const WRITE_BUFFERS: usize = 32 << 20;
 
 /// What the log is opened with.
 pub(crate) struct LogOptions {
@@ -52,14 +46,14 @@ pub(crate) struct LogOptions {
     pub stopper: Stopper,
 }
 
-/// The log. Cheap to clone; the database closes with the last clone.
+/// The log. Cheap to clone; what it lies on closes with the last clone.
 #[derive(Clone)]
 pub(crate) struct LogStore(Arc<Inner>);
 
 struct Inner {
-    // Declared before the database, so that the thread has ended when that closes.
+    // Declared before the medium, so that the thread has ended when that closes.
     flusher: Flusher,
-    db: Arc<DB>,
+    medium: Arc<dyn Medium>,
     ends: Mutex<Ends>,
     max_read_bytes: usize,
     damage: Damage,
@@ -72,37 +66,51 @@ struct Ends {
     purged: Option<LogId>,
     last: Option<LogId>,
     vote: Option<Vote>,
+    /// Where it began when it was empty: at 0, but in tests of openraft's.
+    begins: u64,
+    /// How often entries were purged or cut off, counted before they are gone.
+    cuts: u64,
+}
+
+impl Ends {
+    /// The first entry that is not purged, if there is one.
+    fn first(&self) -> u64 {
+        self.purged.map_or(self.begins, |id| id.index + 1)
+    }
+
+    /// The entry after the last.
+    fn next(&self) -> u64 {
+        self.last.map_or(0, |id| id.index + 1).max(self.first())
+    }
 }
 
 impl LogStore {
-    /// Opens the log, reads it once from end to end and checks every entry. The log is short (see
+    /// Opens the log in RocksDB.
+    ///
+    /// # Errors
+    /// As [`Self::on`], and when RocksDB cannot be opened.
+    pub(crate) fn open(shared: &rocks::Shared, options: LogOptions) -> anyhow::Result<Self> {
+        let damage = Damage::of(&options);
+        let medium =
+            OnDisk::open(shared, &options.dir).map_err(|error| anyhow::anyhow!(damage.explain_open(&error)))?;
+        Self::on(Arc::new(medium), options)
+    }
+
+    /// Takes up the log on a medium, reads it once from end to end and checks every entry. The log is short (see
     /// `Tuning::snapshot_after`), and damage that is found at the start does no harm yet.
     ///
     /// # Errors
-    /// When the log cannot be opened or is damaged. Nothing is deleted or repaired then.
-    pub(crate) fn open(shared: &rocks::Shared, options: LogOptions) -> anyhow::Result<Self> {
-        let damage = Damage { dir: options.dir.clone(), node_id: options.node_id, stopper: options.stopper.clone() };
-        let mut database = shared.database(WRITE_BUFFERS);
-        rocks::refuse_damaged_wal(&mut database);
-        let mut families = vec![ColumnFamilyDescriptor::new("default", shared.column_family(1 << 20))];
-        for (name, write_buffer) in [(ENTRIES, WRITE_BUFFERS / 4), (MARKS, 1 << 20)] {
-            families.push(ColumnFamilyDescriptor::new(name, shared.column_family(write_buffer)));
-        }
-        let db = DB::open_cf_descriptors(&database, &options.dir, families)
-            .map_err(|error| anyhow::anyhow!(damage.explain_open(&error)))?;
-        let db = Arc::new(db);
-        let ends = reader::check_whole(&db).map_err(|what| anyhow::anyhow!(damage.explain(&what)))?;
-        let synced = Arc::clone(&db);
-        let sync = move || {
-            let dir = synced.path().display();
-            synced.flush_wal(true).map_err(|error| format!("cannot sync the Raft log in {dir}: {error}"))
-        };
-        let flusher = Flusher::start(sync, options.sync_delay, options.stopper);
+    /// When the log cannot be read or is damaged. Nothing is deleted or repaired then.
+    fn on(medium: Arc<impl Medium>, options: LogOptions) -> anyhow::Result<Self> {
+        let damage = Damage::of(&options);
+        let ends = reader::check_whole(&*medium).map_err(|what| anyhow::anyhow!(damage.explain(&what)))?;
+        let syncs = Arc::clone(&medium).syncs();
+        let LogOptions { sync_delay, stopper, max_read_bytes, .. } = options;
         Ok(Self(Arc::new(Inner {
-            flusher,
-            db,
+            flusher: Flusher::start(syncs, FlusherOptions { sync_delay, stopper }),
+            medium,
             ends: Mutex::new(ends),
-            max_read_bytes: options.max_read_bytes,
+            max_read_bytes,
             damage,
             appended_bytes: Arc::default(),
         })))
@@ -151,7 +159,7 @@ impl LogStore {
     }
 
     pub(crate) fn background_errors(&self) -> u64 {
-        rocks::background_errors(&self.0.db)
+        self.0.medium.background_errors()
     }
 
     fn ends(&self) -> Ends {
@@ -162,13 +170,8 @@ impl LogStore {
         change(&mut self.0.ends.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn mark(&self, key: &[u8]) -> io::Result<Option<LogId>> {
-        let record: Option<LogIdRecord> = read_mark(&self.0.db, key).map_err(|what| self.0.damage.report(&what))?;
-        Ok(record.as_ref().map(Into::into))
-    }
-
-    fn write(&self, batch: WriteBatch) -> io::Result<()> {
-        self.0.db.write_opt(batch, &rocks::unsynced()).map_err(|error| {
+    fn write(&self, batch: Batch) -> io::Result<()> {
+        self.0.medium.write(batch).map_err(|error| {
             let dir = self.0.damage.dir.display();
             let message = damage::with_remedy(format!("cannot write to the Raft log in {dir}: {error}"));
             self.0.damage.stopper.stop(message.clone());
@@ -190,8 +193,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
-        let mut batch = WriteBatch::default();
-        batch.put_cf(family(&self.0.db, MARKS), VOTE, records::seal(VOTE, &VoteRecord::from(vote)));
+        let mut batch = Batch::default();
+        batch.set_mark(Mark::Vote, seal_mark(Mark::Vote, &VoteRecord::from(vote)));
         self.write(batch)?;
         self.0.flusher.sync().await?;
         self.set_ends(|ends| ends.vote = Some(*vote));
@@ -201,18 +204,17 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     /// Not synced: the mark only saves work at the next start. After a power failure it may be older than what was
     /// committed, and the leader of the day says how far to go.
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        let mut batch = WriteBatch::default();
-        if let Some(id) = &committed {
-            let record = LogIdRecord::from(id);
-            batch.put_cf(family(&self.0.db, MARKS), COMMITTED, records::seal(COMMITTED, &record));
-        } else {
-            batch.delete_cf(family(&self.0.db, MARKS), COMMITTED);
+        let mut batch = Batch::default();
+        match &committed {
+            Some(id) => batch.set_mark(Mark::Committed, seal_mark(Mark::Committed, &LogIdRecord::from(id))),
+            None => batch.clear_mark(Mark::Committed),
         }
         self.write(batch)
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        self.mark(COMMITTED)
+        let record = read_mark::<LogIdRecord>(&*self.0.medium, Mark::Committed);
+        Ok(record.map_err(|what| self.0.damage.report(&what))?.as_ref().map(Into::into))
     }
 
     async fn append<I>(&mut self, entries: I, callback: IoFlushed) -> io::Result<()>
@@ -220,61 +222,63 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let mut batch = WriteBatch::default();
-        let mut last = None;
-        {
-            let family = family(&self.0.db, ENTRIES);
-            for entry in entries {
-                let key = entry.log_id.index.to_be_bytes();
-                batch.put_cf(family, key, records::seal(&key, &EntryRecord::from(&entry)));
-                last = Some(entry.log_id);
-            }
+        let mut batch = Batch::default();
+        let (mut first, mut last) = (None, None);
+        for entry in entries {
+            let index = entry.log_id.index;
+            first.get_or_insert(index);
+            batch.put(index, records::seal(&index.to_be_bytes(), &EntryRecord::from(&entry)));
+            last = Some(entry.log_id);
         }
-        self.0.appended_bytes.fetch_add(batch.size_in_bytes() as u64, Ordering::Relaxed);
+        self.0.appended_bytes.fetch_add(batch.entry_bytes(), Ordering::Relaxed);
         self.write(batch)?;
-        if last.is_some() {
-            self.set_ends(|ends| ends.last = last);
+        if let (Some(first), Some(last)) = (first, last) {
+            self.set_ends(|ends| {
+                if ends.last.replace(last).is_none() {
+                    ends.begins = first;
+                }
+            });
         }
         self.0.flusher.sync_then(callback);
         Ok(())
     }
 
-    /// Not synced here: the write-ahead log keeps the order, so the sync of whatever is appended next covers it.
+    /// Synced, though whatever is appended next would sync it as well: what comes next may be a snapshot instead, which
+    /// is installed durably and not by way of this log. If a power cut then took the truncation, entries that contradict
+    /// the state would be back, and this node could not start any more. It is rare: a leader has changed.
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
-        let from = last.map_or(0, |id| id.index + 1).to_be_bytes();
-        let mut batch = WriteBatch::default();
-        batch.delete_range_cf(family(&self.0.db, ENTRIES), from.as_slice(), [0xff; 9].as_slice());
-        self.write(batch)?;
+        // Before the entries are gone, so that no reader takes their absence for damage.
         self.set_ends(|ends| {
             let cut = last.or(ends.purged);
             if ends.last.map(|id| id.index) > cut.map(|id| id.index) {
                 ends.last = cut;
             }
+            ends.cuts += 1;
         });
-        Ok(())
+        let mut batch = Batch::default();
+        batch.delete(last.map_or(0, |id| id.index + 1)..u64::MAX);
+        self.write(batch)?;
+        self.0.flusher.sync().await
     }
 
     /// Entries that come back after a power failure are below the purge mark or are purged again.
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
-        let end = (upto.index + 1).to_be_bytes();
-        let entries = family(&self.0.db, ENTRIES);
-        let mut batch = WriteBatch::default();
-        batch.put_cf(family(&self.0.db, MARKS), PURGED, records::seal(PURGED, &LogIdRecord::from(&upto)));
-        batch.delete_range_cf(entries, 0_u64.to_be_bytes().as_slice(), end.as_slice());
-        self.write(batch)?;
-        // Whole files below the mark go now rather than at their next compaction; but not before the mark is on the disk:
-        // their deletion is durable at once, and a log whose entries are gone and whose mark is old is a damaged one.
-        // A failure costs space, not safety.
-        self.0.flusher.sync().await?;
-        if let Err(error) = self.0.db.delete_file_in_range_cf(entries, 0_u64.to_be_bytes(), upto.index.to_be_bytes()) {
-            tracing::warn!(%error, "purged log files are not deleted yet");
-        }
         self.set_ends(|ends| {
             ends.purged = Some(upto);
             if ends.last.is_none_or(|last| last.index < upto.index) {
                 ends.last = Some(upto);
             }
+            ends.cuts += 1;
         });
+        let end = upto.index + 1;
+        let mut batch = Batch::default();
+        batch.set_mark(Mark::Purged, seal_mark(Mark::Purged, &LogIdRecord::from(&upto)));
+        batch.delete(0..end);
+        self.write(batch)?;
+        // Not before the mark is on the disk: the medium may delete whole files, durably and at once, and a log whose
+        // entries are gone and whose mark is old is a damaged one.
+        self.0.flusher.sync().await?;
+        self.0.medium.reclaim(end);
         Ok(())
     }
 }
@@ -287,6 +291,10 @@ struct Damage {
 }
 
 impl Damage {
+    fn of(options: &LogOptions) -> Self {
+        Self { dir: options.dir.clone(), node_id: options.node_id, stopper: options.stopper.clone() }
+    }
+
     fn explain(&self, what: &str) -> String {
         damage::explain("Raft log", &self.dir, self.node_id, what)
     }
@@ -307,12 +315,12 @@ impl Damage {
     }
 }
 
-fn family<'a>(db: &'a DB, name: &str) -> &'a ColumnFamily {
-    db.cf_handle(name).expect("opened with this column family")
+fn seal_mark(mark: Mark, record: &impl Message) -> Vec<u8> {
+    records::seal(mark.key(), record)
 }
 
-fn read_mark<M: Message + Default>(db: &DB, key: &[u8]) -> Result<Option<M>, String> {
-    let name = String::from_utf8_lossy(key);
-    let bytes = db.get_pinned_cf(family(db, MARKS), key).map_err(|error| format!("mark {name}: {error}"))?;
-    bytes.map(|bytes| records::open(key, &bytes).map_err(|error| format!("mark {name}: {error}"))).transpose()
+fn read_mark<M: Message + Default>(medium: &dyn Medium, mark: Mark) -> Result<Option<M>, String> {
+    let name = String::from_utf8_lossy(mark.key());
+    let bytes = medium.mark(mark).map_err(|error| format!("mark {name}: {error}"))?;
+    bytes.map(|bytes| records::open(mark.key(), &bytes).map_err(|error| format!("mark {name}: {error}"))).transpose()
 }

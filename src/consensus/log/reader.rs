@@ -2,16 +2,16 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 
 use futures_util::{Stream, StreamExt as _};
 use openraft::OptionalSend;
 use openraft::storage::RaftLogReader;
-use rocksdb::{DB, Direction, IteratorMode, ReadOptions};
 
 use super::super::records::{self, EntryRecord, LogIdRecord, VoteRecord};
-use super::super::types::{Entry, TypeConfig, Vote};
-use super::{ENTRIES, Ends, LogStore, PURGED, VOTE, family, read_mark};
+use super::super::types::{Entry, LogId, TypeConfig, Vote};
+use super::medium::{Mark, Medium};
+use super::{Ends, LogStore, read_mark};
 
 impl RaftLogReader<TypeConfig> for LogStore {
     async fn try_get_log_entries<RB>(&mut self, range: RB) -> io::Result<Vec<Entry>>
@@ -70,76 +70,87 @@ impl Cursor {
 }
 
 impl LogStore {
-    /// The entries of `start..end` that there are, up to about `max_bytes` of them but at least one.
+    /// The entries of `start..end` that there are, up to about `max_bytes` of them but at least one. All that should be
+    /// there are: a hole is damage, and this node must neither apply nor send what is behind it.
     fn read(&self, start: u64, end: u64, max_bytes: usize) -> io::Result<Vec<Entry>> {
-        let first = self.ends().purged.map_or(0, |id| id.index + 1);
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut bytes = 0;
-        scan(&self.0.db, start.max(first), end, |entry, size| {
-            bytes += size;
-            if bytes > max_bytes && !entries.is_empty() {
-                return false;
+        loop {
+            let ends = self.ends();
+            let due = start.max(ends.first())..end.min(ends.next());
+            match read_due(&*self.0.medium, due, max_bytes) {
+                Ok(entries) => return Ok(entries),
+                // They were purged or cut off while they were read.
+                Err(_) if self.ends().cuts != ends.cuts => {}
+                Err(what) => return Err(self.0.damage.report(&what)),
             }
-            entries.push(entry);
-            true
-        })
-        .map_err(|what| self.0.damage.report(&what))?;
-        Ok(entries)
+        }
     }
+}
+
+fn read_due(medium: &dyn Medium, due: Range<u64>, max_bytes: usize) -> Result<Vec<Entry>, String> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let (mut bytes, mut full, end) = (0, false, due.end);
+    let next = scan(medium, due, None, |entry, size| {
+        bytes += size;
+        full = bytes > max_bytes && !entries.is_empty();
+        if !full {
+            entries.push(entry);
+        }
+        !full
+    })?;
+    if full || next >= end { Ok(entries) } else { Err(missing(next, end)) }
 }
 
 /// Reads the whole log and checks that it has every entry it should have.
-pub(super) fn check_whole(db: &DB) -> Result<Ends, String> {
-    let purged = read_mark::<LogIdRecord>(db, PURGED)?.as_ref().map(Into::into);
-    let vote = read_mark::<VoteRecord>(db, VOTE)?.as_ref().map(Into::into);
-    let mut ends = Ends { purged, last: purged, vote };
-    let start = ends.purged.map_or(0, |id| id.index + 1);
-    let mut first = None;
-    scan(db, start, u64::MAX, |entry, _| {
-        first.get_or_insert(entry.log_id.index);
+pub(super) fn check_whole(medium: &dyn Medium) -> Result<Ends, String> {
+    let purged = read_mark::<LogIdRecord>(medium, Mark::Purged)?.as_ref().map(Into::into);
+    let vote = read_mark::<VoteRecord>(medium, Mark::Vote)?.as_ref().map(Into::into);
+    let mut ends = Ends { purged, last: purged, vote, begins: 0, cuts: 0 };
+    // The first entry of a log is at 0, which openraft writes when the cluster forms. A follower's may start later only
+    // where a snapshot or a purge left a mark.
+    scan(medium, ends.first()..u64::MAX, purged, |entry, _| {
         ends.last = Some(entry.log_id);
         true
     })?;
-    match first {
-        // The first entry of a log is at 0, which openraft writes when the cluster forms. A follower's may start later
-        // only where a snapshot or a purge left a mark.
-        Some(first) if first != start => Err(format!("the entries {start} to {} are missing", first - 1)),
-        _ => Ok(ends),
-    }
+    Ok(ends)
 }
 
-/// Calls `take` with each entry of `start..end` and its size until it says stop.
+/// Calls `take` with each entry of a range, which come after `previous`, and its size until it says stop. Gives the
+/// index after the last one that was sound.
 ///
 /// # Errors
-/// When an entry is damaged, or one is missing between two others.
-fn scan(db: &DB, start: u64, end: u64, mut take: impl FnMut(Entry, usize) -> bool) -> Result<(), String> {
-    if start >= end {
-        return Ok(());
+/// When an entry is damaged, or one is missing before another.
+fn scan(
+    medium: &dyn Medium,
+    range: Range<u64>,
+    mut previous: Option<LogId>,
+    mut take: impl FnMut(Entry, usize) -> bool,
+) -> Result<u64, String> {
+    let mut next = range.start;
+    if range.is_empty() {
+        return Ok(next);
     }
-    let mut options = ReadOptions::default();
-    options.set_verify_checksums(true);
-    options.set_iterate_upper_bound(end.to_be_bytes());
-    let from = start.to_be_bytes();
-    let mut expected: Option<u64> = None;
-    for row in db.iterator_cf_opt(family(db, ENTRIES), options, IteratorMode::From(&from, Direction::Forward)) {
-        let (key, value) = row.map_err(|error| format!("after entry {}: {error}", expected.unwrap_or(start)))?;
-        let index = key.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| "a key is no index".to_owned())?;
-        if let Some(expected) = expected
-            && index != expected
-        {
-            return Err(format!("the entries {expected} to {} are missing", index - 1));
+    medium.scan(range, &mut |index, value| {
+        if index != next {
+            return Err(missing(next, index));
         }
-        let record: EntryRecord = records::open(&key, &value).map_err(|error| format!("entry {index}: {error}"))?;
+        let record: EntryRecord =
+            records::open(&index.to_be_bytes(), value).map_err(|error| format!("entry {index}: {error}"))?;
         let entry = record.into_entry().map_err(|error| format!("entry {index}: {error}"))?;
         if entry.log_id.index != index {
             return Err(format!("entry {index} says that it is entry {}", entry.log_id.index));
         }
-        expected = Some(index + 1);
-        if !take(entry, value.len()) {
-            break;
+        if previous.is_some_and(|previous| previous >= entry.log_id) {
+            return Err(format!("entry {index} is of an earlier leader than what comes before it"));
         }
-    }
-    Ok(())
+        previous = Some(entry.log_id);
+        next = index + 1;
+        Ok(take(entry, value.len()))
+    })?;
+    Ok(next)
+}
+
+fn missing(start: u64, end: u64) -> String {
+    format!("the entries {start} to {} are missing", end - 1)
 }
 
 fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {

@@ -1,8 +1,10 @@
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use openraft::StorageError;
 use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
 use openraft::testing::log::{StoreBuilder, Suite};
@@ -14,45 +16,162 @@ use super::super::machine::tests::shared_machine;
 use super::super::rocks;
 use super::super::snapshot::Snapshots;
 use super::super::state::StateStore;
+use super::super::state::in_memory::MemoryTables;
 use super::super::stopper::Stopper;
+use super::super::tests::executor::tasks;
 use super::super::types::{Blob, Entry, LeaderId, LogId, TypeConfig, Vote};
+use super::in_memory::MemoryDisk;
+use super::medium::{Batch, Medium};
+use super::on_disk::OnDisk;
 use super::{LogOptions, LogStore};
 
-struct OnDisk;
+/// Where a test's log lies: it is opened there again and again.
+trait Home: Send + Sync + 'static {
+    fn new() -> Self;
 
-impl StoreBuilder<TypeConfig, LogStore, StateMachine, tempfile::TempDir> for OnDisk {
-    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
-        let dir = tempfile::tempdir().unwrap();
-        let machine = shared_machine();
-        let store = StateStore::open(&rocks::Shared::new(), dir.path().join("state"), 1, &*machine).unwrap();
+    fn dir(&self) -> &Path;
+
+    fn open_with(&self, options: LogOptions) -> anyhow::Result<LogStore>;
+
+    fn open(&self) -> anyhow::Result<LogStore> {
+        self.open_with(options(self.dir()))
+    }
+
+    /// Changes the sealed record of an entry, or removes it, where it lies.
+    fn tamper(&self, log: LogStore, index: u64, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>);
+
+    fn put_back(&self, index: u64, record: Vec<u8>);
+
+    /// A state on the same medium.
+    fn state(dir: &Path) -> StateStore;
+}
+
+struct Disk(tempfile::TempDir);
+
+impl Home for Disk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn dir(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn open_with(&self, options: LogOptions) -> anyhow::Result<LogStore> {
+        LogStore::open(&rocks::Shared::new(), options)
+    }
+
+    fn tamper(&self, log: LogStore, index: u64, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
+        drop(log);
+        let medium = OnDisk::open(&rocks::Shared::new(), self.dir()).unwrap();
+        let mut batch = Batch::default();
+        match change(medium.get(index)) {
+            Some(record) => batch.put(index, record),
+            None => batch.delete(index..index + 1),
+        }
+        medium.write(batch).unwrap();
+    }
+
+    fn put_back(&self, index: u64, record: Vec<u8>) {
+        let mut batch = Batch::default();
+        batch.put(index, record);
+        OnDisk::open(&rocks::Shared::new(), self.dir()).unwrap().write(batch).unwrap();
+    }
+
+    fn state(dir: &Path) -> StateStore {
+        StateStore::open(&rocks::Shared::new(), dir.join("state"), 1, &*shared_machine()).unwrap()
+    }
+}
+
+struct Memory(MemoryDisk);
+
+impl Home for Memory {
+    fn new() -> Self {
+        Self(MemoryDisk::new(|| Duration::from_millis(1)))
+    }
+
+    fn dir(&self) -> &Path {
+        Path::new("/in/memory")
+    }
+
+    fn open_with(&self, options: LogOptions) -> anyhow::Result<LogStore> {
+        self.0.open(options)
+    }
+
+    fn tamper(&self, _: LogStore, index: u64, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
+        self.0.tamper(|entries| {
+            let record = entries.remove(&index).unwrap();
+            entries.extend(change(record).map(|record| (index, record)));
+        });
+    }
+
+    fn put_back(&self, index: u64, record: Vec<u8>) {
+        self.0.tamper(|entries| drop(entries.insert(index, record)));
+    }
+
+    fn state(_: &Path) -> StateStore {
+        MemoryTables::new().open(&*shared_machine()).unwrap()
+    }
+}
+
+/// Each of these once on a disk and once in memory.
+macro_rules! over_both_media {
+    ($($name:ident),* $(,)?) => {
+        mod on_disk {
+            use super::Home;
+            $(#[tokio::test] async fn $name() { super::$name(&super::Disk::new()).await; })*
+        }
+
+        mod in_memory {
+            use super::Home;
+            $(#[tokio::test] async fn $name() { super::$name(&super::Memory::new()).await; })*
+        }
+    };
+}
+
+over_both_media!(
+    everything_is_there_after_a_restart,
+    a_read_for_replication_is_bounded_in_bytes_and_never_empty,
+    many_appends_share_syncs,
+    an_entry_damaged_under_a_valid_block_checksum_stops_the_node,
+    a_missing_entry_is_an_error,
+    an_entry_of_an_earlier_leader_than_the_one_before_it_is_an_error,
+);
+
+fn options(dir: &Path) -> LogOptions {
+    LogOptions { dir: dir.to_owned(), node_id: 2, max_read_bytes: 1000, sync_delay: None, stopper: Stopper::new() }
+}
+
+fn open(dir: &Path) -> anyhow::Result<LogStore> {
+    LogStore::open(&rocks::Shared::new(), options(dir))
+}
+
+struct SuiteOver<H>(PhantomData<H>);
+
+impl<H: Home> StoreBuilder<TypeConfig, LogStore, StateMachine, (H, tempfile::TempDir)> for SuiteOver<H> {
+    async fn build(&self) -> Result<((H, tempfile::TempDir), LogStore, StateMachine), StorageError<TypeConfig>> {
+        let (home, dir) = (H::new(), tempfile::tempdir().unwrap());
         let machine = StateMachine {
-            store: Arc::new(store),
-            machine,
+            store: Arc::new(H::state(dir.path())),
+            machine: shared_machine(),
             snapshots: Arc::new(Snapshots::open(dir.path().join("snapshots")).unwrap()),
             max_batch_entries: 3,
             max_batch_bytes: 1 << 20,
             deferral: Deferral::default(),
             commits: Arc::new(AtomicU64::new(0)),
             stopper: Stopper::new(),
+            tasks: tasks(),
         };
-        let log = open(&dir.path().join("raft")).unwrap();
-        Ok((dir, log, machine))
+        let log = home.open().unwrap();
+        Ok(((home, dir), log, machine))
     }
 }
 
 #[test]
 fn openraft_s_own_suite_passes() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(Suite::test_all(OnDisk)).unwrap();
-}
-
-fn open(dir: &Path) -> anyhow::Result<LogStore> {
-    open_with(dir, Stopper::new())
-}
-
-fn open_with(dir: &Path, stopper: Stopper) -> anyhow::Result<LogStore> {
-    let options = LogOptions { dir: dir.to_owned(), node_id: 2, max_read_bytes: 1000, sync_delay: None, stopper };
-    LogStore::open(&rocks::Shared::new(), options)
+    runtime.block_on(Suite::test_all(SuiteOver::<Disk>(PhantomData))).unwrap();
+    runtime.block_on(Suite::test_all(SuiteOver::<Memory>(PhantomData))).unwrap();
 }
 
 fn id(index: u64) -> LogId {
@@ -75,10 +194,8 @@ async fn indexes(log: &mut LogStore) -> Vec<u64> {
     log.try_get_log_entries(..).await.unwrap().iter().map(|entry| entry.log_id.index).collect()
 }
 
-#[tokio::test]
-async fn everything_is_there_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut log = open(dir.path()).unwrap();
+async fn everything_is_there_after_a_restart(home: &impl Home) {
+    let mut log = home.open().unwrap();
     assert!(log.is_pristine());
     log.save_vote(&Vote::new_committed(4, 2)).await.unwrap();
     fill(&mut log, 0..10).await;
@@ -87,7 +204,7 @@ async fn everything_is_there_after_a_restart() {
     log.save_committed(Some(id(6))).await.unwrap();
     drop(log);
 
-    let mut log = open(dir.path()).unwrap();
+    let mut log = home.open().unwrap();
     assert!(!log.is_pristine());
     assert_eq!(indexes(&mut log).await, [4, 5, 6, 7]);
     assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new_committed(4, 2)));
@@ -96,10 +213,8 @@ async fn everything_is_there_after_a_restart() {
     assert_eq!((state.last_purged_log_id, state.last_log_id), (Some(id(3)), Some(id(7))));
 }
 
-#[tokio::test]
-async fn a_read_for_replication_is_bounded_in_bytes_and_never_empty() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut log = open(dir.path()).unwrap();
+async fn a_read_for_replication_is_bounded_in_bytes_and_never_empty(home: &impl Home) {
+    let mut log = home.open().unwrap();
     fill(&mut log, 0..20).await;
     log.blocking_append([entry(20, 5000)]).await.unwrap();
     let some = log.limited_get_log_entries(0, 21).await.unwrap();
@@ -107,17 +222,9 @@ async fn a_read_for_replication_is_bounded_in_bytes_and_never_empty() {
     assert_eq!(log.limited_get_log_entries(20, 21).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn many_appends_share_syncs() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = LogOptions {
-        dir: dir.path().to_owned(),
-        node_id: 1,
-        max_read_bytes: 1000,
-        sync_delay: Some(Duration::from_millis(20)),
-        stopper: Stopper::new(),
-    };
-    let mut log = LogStore::open(&rocks::Shared::new(), options).unwrap();
+async fn many_appends_share_syncs(home: &impl Home) {
+    let delayed = LogOptions { sync_delay: Some(Duration::from_millis(20)), ..options(home.dir()) };
+    let mut log = home.open_with(delayed).unwrap();
     let mut waiting = Vec::new();
     for index in 0..100 {
         let (sender, receiver) = <TypeConfig as TypeConfigExt>::oneshot();
@@ -130,6 +237,48 @@ async fn many_appends_share_syncs() {
         receiver.await.unwrap().unwrap();
     }
     assert!(log.syncs() <= 3, "{} syncs", log.syncs());
+}
+
+async fn an_entry_damaged_under_a_valid_block_checksum_stops_the_node(home: &impl Home) {
+    let mut log = home.open().unwrap();
+    fill(&mut log, 0..5).await;
+    home.tamper(log, 3, |mut record| {
+        record[20] ^= 1;
+        Some(record)
+    });
+    assert_explains(&home.open().err().unwrap(), home.dir());
+}
+
+async fn a_missing_entry_is_an_error(home: &impl Home) {
+    for missing in [0_u64, 3] {
+        let mut log = home.open().unwrap();
+        log.truncate_after(None).await.unwrap();
+        fill(&mut log, 0..5).await;
+        let mut removed = Vec::new();
+        home.tamper(log, missing, |record| {
+            removed = record;
+            None
+        });
+        let error = home.open().err().unwrap();
+        assert_explains(&error, home.dir());
+        assert!(format!("{error:#}").contains(&format!("the entries {missing} to {missing} are missing")), "{error:#}");
+        home.put_back(missing, removed);
+    }
+}
+
+async fn an_entry_of_an_earlier_leader_than_the_one_before_it_is_an_error(home: &impl Home) {
+    let mut log = home.open().unwrap();
+    fill(&mut log, 0..3).await;
+    let of = |term, index| Entry {
+        log_id: LogId::new(LeaderId { term, node_id: 1 }, index),
+        payload: openraft::EntryPayload::Blank,
+    };
+    log.blocking_append([of(3, 3)]).await.unwrap();
+    log.blocking_append([of(2, 4)]).await.unwrap();
+    drop(log);
+    let error = home.open().err().unwrap();
+    assert_explains(&error, home.dir());
+    assert!(format!("{error:#}").contains("entry 4 is of an earlier leader"), "{error:#}");
 }
 
 /// The largest file with the given ending.
@@ -184,39 +333,96 @@ async fn a_flipped_bit_in_a_table_file_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path()).unwrap();
     fill(&mut log, 0..200).await;
-    log.0.db.flush_cf(super::family(&log.0.db, super::ENTRIES)).unwrap();
     drop(log);
+    OnDisk::open(&rocks::Shared::new(), dir.path()).unwrap().flush();
     let path = largest(dir.path(), ".sst");
     flip(&path, 5000);
     assert_explains(&open(dir.path()).err().unwrap(), dir.path());
     assert!(path.exists());
 }
 
+/// A log in memory can be spoilt while it is open.
 #[tokio::test]
-async fn an_entry_damaged_under_a_valid_block_checksum_stops_the_node() {
-    let dir = tempfile::tempdir().unwrap();
-    let stopper = Stopper::new();
-    let mut log = open_with(dir.path(), stopper.clone()).unwrap();
-    fill(&mut log, 0..5).await;
-    let family = super::family(&log.0.db, super::ENTRIES);
-    let mut bytes = log.0.db.get_cf(family, 3_u64.to_be_bytes()).unwrap().unwrap();
-    bytes[20] ^= 1;
-    log.0.db.put_cf(family, 3_u64.to_be_bytes(), &bytes).unwrap();
-    assert!(log.try_get_log_entries(0..5).await.is_err());
-    assert_explains(&anyhow::Error::msg(stopper.message().unwrap()), dir.path());
-    drop(log);
-    assert_explains(&open(dir.path()).err().unwrap(), dir.path());
+async fn damage_is_seen_by_whoever_reads_and_stops_the_node() {
+    type Spoil = fn(&mut std::collections::BTreeMap<u64, Vec<u8>>);
+    let cases: [(Spoil, &str); 5] = [
+        (|entries| entries.get_mut(&3).unwrap()[20] ^= 1, "entry 3: the record is damaged"),
+        (|entries| drop(entries.remove(&3)), "the entries 3 to 3 are missing"),
+        // At either end of what is read nothing but the range tells that something is missing.
+        (|entries| entries.retain(|index, _| *index >= 4), "the entries 2 to 3 are missing"),
+        (|entries| entries.retain(|index, _| *index < 6), "the entries 6 to 7 are missing"),
+        (|entries| entries.clear(), "the entries 2 to 7 are missing"),
+    ];
+    for (spoil, says) in cases {
+        let (disk, stopper) = (Memory::new(), Stopper::new());
+        let mut log = disk.open_with(LogOptions { stopper: stopper.clone(), ..options(disk.dir()) }).unwrap();
+        fill(&mut log, 0..10).await;
+        assert_eq!(log.try_get_log_entries(2..8).await.unwrap().len(), 6);
+        disk.0.tamper(spoil);
+        assert!(log.try_get_log_entries(2..8).await.is_err());
+        assert_explains(&anyhow::Error::msg(stopper.message().unwrap()), disk.dir());
+        assert!(stopper.message().unwrap().contains(says), "{:?}", stopper.message());
+        assert!(log.entries_stream(2..8).await.any(|entry| async move { entry.is_err() }).await, "{says}");
+    }
+}
+
+/// What a reader sees while entries go is no damage.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_is_overtaken_by_a_purge_or_a_truncation_is_no_damage() {
+    let (disk, stopper) = (Disk::new(), Stopper::new());
+    let mut log = disk.open_with(LogOptions { stopper: stopper.clone(), ..options(disk.dir()) }).unwrap();
+    fill(&mut log, 0..50).await;
+    let mut reader = log.clone();
+    let reading = tokio::spawn(async move {
+        let mut reads = 0;
+        while reader.try_get_log_entries(0..2000).await.unwrap().last().unwrap().log_id.index < 1500 {
+            reads += 1;
+            tokio::task::yield_now().await;
+        }
+        reads
+    });
+    for index in (50..1501).step_by(3) {
+        fill(&mut log, index..index + 3).await;
+        log.truncate_after(Some(id(index + 1))).await.unwrap();
+        fill(&mut log, index + 2..index + 3).await;
+        log.purge(id(index - 20)).await.unwrap();
+    }
+    assert!(reading.await.unwrap() > 0);
+    assert_eq!(stopper.message(), None);
 }
 
 #[tokio::test]
-async fn a_missing_entry_is_an_error() {
-    let dir = tempfile::tempdir().unwrap();
-    for missing in [0_u64, 3] {
-        let path = dir.path().join(missing.to_string());
-        let mut log = open(&path).unwrap();
-        fill(&mut log, 0..5).await;
-        log.0.db.delete_cf(super::family(&log.0.db, super::ENTRIES), missing.to_be_bytes()).unwrap();
-        drop(log);
-        assert_explains(&open(&path).err().unwrap(), &path);
+async fn a_power_cut_leaves_what_was_synced_and_of_the_rest_what_was_written_first() {
+    for stay in 0..=4 {
+        let disk = MemoryDisk::new(|| Duration::from_secs(600));
+        let home = Memory(disk.clone());
+        let mut log = home.open().unwrap();
+        let (sender, _never) = <TypeConfig as TypeConfigExt>::oneshot();
+        log.append([entry(0, 10)], super::IoFlushed::signal(sender)).await.unwrap();
+        log.save_committed(Some(id(0))).await.unwrap();
+        for index in 1..3 {
+            let (sender, _never) = <TypeConfig as TypeConfigExt>::oneshot();
+            log.append([entry(index, 10)], super::IoFlushed::signal(sender)).await.unwrap();
+        }
+        disk.cut_power(|unsynced| {
+            assert_eq!(unsynced, 4);
+            stay
+        });
+        assert!(log.save_committed(None).await.is_err(), "the power is off");
+        let mut log = home.open().unwrap();
+        assert_eq!(indexes(&mut log).await, [0, 1, 2][..[0, 1, 1, 2, 3][stay]]);
+        assert_eq!(log.read_committed().await.unwrap(), (stay >= 2).then(|| id(0)));
     }
+}
+
+/// A snapshot may be installed right after it, durably: entries that contradict it must not come back.
+#[tokio::test]
+async fn a_truncation_outlives_a_power_cut() {
+    let home = Memory::new();
+    let mut log = home.open().unwrap();
+    fill(&mut log, 0..10).await;
+    log.truncate_after(Some(id(4))).await.unwrap();
+    home.0.cut_power(|_| 0);
+    let mut log = home.open().unwrap();
+    assert_eq!(indexes(&mut log).await, [0, 1, 2, 3, 4]);
 }

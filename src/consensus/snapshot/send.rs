@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use super::super::environment::Tasks;
 use super::super::types::Blob;
 use super::SnapshotFiles;
 use super::receive::{Offer, Piece, offer_of};
@@ -25,10 +26,11 @@ pub(crate) trait Destination: Sync {
 pub(crate) async fn send(
     source: &SnapshotFiles,
     piece_bytes: usize,
+    tasks: &Tasks,
     destination: &dyn Destination,
 ) -> anyhow::Result<String> {
     let files = source.clone();
-    let offer = blocking(move || offer_of(&files)).await?;
+    let offer = blocking(tasks, move || offer_of(&files)).await?;
     let there = destination.begin(&offer).await?;
     ensure!(there.len() == offer.files.len(), "the answer to the offer has another number of files");
     for (number, (offered, there)) in offer.files.iter().zip(there).enumerate() {
@@ -44,7 +46,7 @@ pub(crate) async fn send(
             let read_only = offset < there;
             let end = if read_only { there } else { size };
             let step = usize::try_from(end - offset).unwrap_or(usize::MAX).min(piece_bytes);
-            let (returned, data) = blocking(move || read(file, step)).await?;
+            let (returned, data) = blocking(tasks, move || read(file, step)).await?;
             file = returned;
             crc = crc32c::crc32c_append(crc, &data);
             let start = offset;
@@ -67,6 +69,9 @@ fn read(mut file: File, count: usize) -> anyhow::Result<(File, Bytes)> {
     Ok((file, data.into()))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
-    tokio::task::spawn_blocking(work).await.context("reading a snapshot failed")?
+async fn blocking<T: Send + 'static>(
+    tasks: &Tasks,
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tasks.blocking(work).await.context("reading a snapshot failed")?
 }

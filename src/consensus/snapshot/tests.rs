@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::super::tests::executor::tasks;
 use super::super::types::Blob;
 use super::*;
 
@@ -58,9 +59,9 @@ async fn a_transfer_that_broke_off_goes_on_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let source = source(dir.path());
     let link = link(dir.path(), 10);
-    assert!(send(&source, 1000, &link).await.is_err());
+    assert!(send(&source, 1000, &tasks(), &link).await.is_err());
     assert!(link.receiver.finish(1, &source.name()).is_err(), "it is not complete");
-    let name = send(&source, 1000, &link).await.unwrap();
+    let name = send(&source, 1000, &tasks(), &link).await.unwrap();
     // 25 of the table, one of each other file, and the one that was lost.
     assert_eq!(link.pieces.load(Ordering::Relaxed), 25 + 3 + 1);
     assert!(link.receiver.finish(2, &name).is_err(), "another node's");
@@ -79,7 +80,7 @@ async fn a_transfer_goes_on_after_the_receiver_was_killed() {
     let database = dir.path().join("snapshots").join(INCOMING).join(DATABASE);
     for lost in [0, 300] {
         let link = link(dir.path(), 10);
-        assert!(send(&source, 1000, &link).await.is_err());
+        assert!(send(&source, 1000, &tasks(), &link).await.is_err());
         assert_eq!(link.receiver.received(), 10_000);
         drop(link); // It has no farewell: this is what a kill leaves.
         let part = database.join(format!("000007.sst{}", receive::PART));
@@ -89,13 +90,13 @@ async fn a_transfer_goes_on_after_the_receiver_was_killed() {
 
         let link = self::link(dir.path(), u64::MAX);
         assert!(link.receiver.finish(1, &source.name()).is_err(), "it is not complete");
-        let name = send(&source, 1000, &link).await.unwrap();
+        let name = send(&source, 1000, &tasks(), &link).await.unwrap();
         assert_eq!(link.receiver.resumed(), 10_000 - lost);
         assert_eq!(link.receiver.received(), 25_000 + 16 + 1000 - 10_000 + lost);
         drop(link);
         // Complete, and killed before the end was told: nothing comes again but the file that has no bytes.
         let link = self::link(dir.path(), u64::MAX);
-        send(&source, 1000, &link).await.unwrap();
+        send(&source, 1000, &tasks(), &link).await.unwrap();
         assert_eq!(link.pieces.load(Ordering::Relaxed), 1);
         let received = link.receiver.finish(1, &name).unwrap();
         assert_eq!(content(&received.database()), content(&source.database()));
@@ -113,21 +114,21 @@ async fn of_what_a_crash_of_the_machine_left_nothing_is_believed_unchecked() {
     // Zeros where bytes were written and not synced; and all of a file's length, without its name.
     for (length, resumed) in [(9_000, 9_000), (25_000, 24_999)] {
         let link = link(dir.path(), 10);
-        assert!(send(&source, 1000, &link).await.is_err());
+        assert!(send(&source, 1000, &tasks(), &link).await.is_err());
         drop(link);
         std::fs::write(&part, vec![0; length]).unwrap();
         let link = self::link(dir.path(), u64::MAX);
-        let first = send(&source, 1000, &link).await;
+        let first = send(&source, 1000, &tasks(), &link).await;
         assert_eq!(link.receiver.resumed(), resumed);
         assert!(first.unwrap_err().to_string().contains("damaged"));
-        send(&source, 1000, &link).await.unwrap();
+        send(&source, 1000, &tasks(), &link).await.unwrap();
         let received = link.receiver.finish(1, &source.name()).unwrap();
         assert_eq!(content(&received.database()), content(&source.database()));
     }
     // Another offer, and one that cannot be read.
     for change in [true, false] {
         let link = link(dir.path(), 10);
-        assert!(send(&source, 1000, &link).await.is_err());
+        assert!(send(&source, 1000, &tasks(), &link).await.is_err());
         drop(link);
         if change {
             std::fs::write(source.database().join("CURRENT"), "longer than sixteen bytes").unwrap();
@@ -135,7 +136,7 @@ async fn of_what_a_crash_of_the_machine_left_nothing_is_believed_unchecked() {
             std::fs::write(dir.path().join("snapshots").join(INCOMING).join(receive::OFFER), "nonsense").unwrap();
         }
         let link = self::link(dir.path(), u64::MAX);
-        send(&source, 1000, &link).await.unwrap();
+        send(&source, 1000, &tasks(), &link).await.unwrap();
         assert_eq!(link.receiver.resumed(), 0);
         let received = link.receiver.finish(1, &source.name()).unwrap();
         assert_eq!(content(&received.database()), content(&source.database()));

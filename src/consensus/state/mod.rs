@@ -1,51 +1,35 @@
-//! The state machine's database, and its replacement as a whole when a snapshot is installed.
-//!
-//! Layout of the directory: one subdirectory for each generation of the database (`1`, `2`, …) and the file `current`,
-//! which names one of them. A snapshot is installed by building the next generation beside the current one and
-//! then replacing `current` by an atomic rename: a crash at any point leaves the old database or the new one, and
-//! the other is swept away at the next start.
-//!
-//! Renaming the database's own directory would look simpler, but RocksDB opens its files by path whenever it needs
-//! them, so every reader would have to be stopped first. This way running queries finish on the old generation, which
-//! is deleted when the last of them lets go of it.
+//! The state that is replicated, and its replacement as a whole when a snapshot is installed. What it lies on is behind
+//! `medium`.
 
+#[cfg(test)]
+pub(crate) mod in_memory;
+mod medium;
+mod on_disk;
 #[cfg(test)]
 mod tests;
 mod view;
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use anyhow::Context;
-use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{ColumnFamilyDescriptor, DB, WriteBatch};
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
 
-use self::view::{Latest, View, family};
-use super::damage;
+use self::medium::{Change, Medium, Rows};
+use self::on_disk::OnDisk;
 use super::machine::Machine;
+use super::published::Published;
 use super::records::{self, AppliedRecord, UsedRecord};
+use super::rocks;
 use super::types::{LogId, StoredMembership};
-use super::{files, rocks};
 use crate::domain::plant::{Plant, planted};
+use crate::domain::store::Row;
 use crate::domain::{ClusterTime, Fault, ReadStore, Table};
 
 /// Keys of `Table::Meta` that start with `raft.` are ours; the state machine does not touch them.
 const APPLIED_KEY: &[u8] = b"raft.applied";
 /// Written with each membership entry that is applied, and so the same on all nodes, and part of every snapshot.
 const USED_KEY: &[u8] = b"raft.used";
-
-/// Memtables of all tables together.
-const WRITE_BUFFERS: usize = 64 << 20;
-/// The memtable of one table.
-const WRITE_BUFFER: usize = 16 << 20;
-
-const CURRENT: &str = "current";
 
 /// How far this node has applied the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,25 +55,31 @@ impl Roster {
     }
 }
 
-/// The state machine's database, whichever generation it is at.
+/// The state, whichever generation it is at.
 pub(crate) struct StateStore {
-    root: PathBuf,
-    node_id: u64,
-    shared: rocks::Shared,
+    medium: Box<dyn Medium>,
     current: RwLock<Arc<StateDb>>,
-    applied: watch::Sender<Applied>,
+    applied: Published<Applied>,
 }
 
-/// One generation of the database.
-pub(crate) struct StateDb {
-    dir: PathBuf,
-    generation: u64,
-    db: Option<DB>,
-    obsolete: AtomicBool,
+/// One generation of the state.
+pub(crate) struct StateDb(Box<dyn Rows>);
+
+/// Reads of a generation.
+pub(crate) struct Reads<'a>(Box<dyn ReadStore + 'a>);
+
+impl ReadStore for Reads<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.0.get(table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, Fault> {
+        self.0.scan(table, from, to, limit)
+    }
 }
 
 impl StateStore {
-    /// Opens the database in `root`, or makes an empty one.
+    /// Opens the state in the directory `root` with RocksDB, or makes an empty one.
     ///
     /// # Errors
     /// When it cannot be opened or is damaged.
@@ -99,81 +89,55 @@ impl StateStore {
         node_id: u64,
         machine: &dyn Machine,
     ) -> anyhow::Result<Self> {
-        files::make_dir(&root)?;
-        let generation = match fs::read_to_string(root.join(CURRENT)) {
-            Ok(text) => text.trim().parse().with_context(|| {
-                damage::explain("state database", &root, node_id, &format!("its file {CURRENT} holds no number"))
-            })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                point_to(&root, 1)?;
-                1
-            }
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", root.join(CURRENT).display())),
-        };
-        sweep(&root, generation)?;
-        let db = StateDb::open(shared, &root, generation, node_id)?;
-        let applied = db.progress(machine)?;
-        Ok(Self {
-            root,
-            node_id,
-            shared: shared.clone(),
-            current: RwLock::new(Arc::new(db)),
-            applied: watch::Sender::new(applied),
-        })
+        Self::on(Box::new(OnDisk::new(shared, root, node_id)), machine)
     }
 
-    /// Opens the database in `root` to be looked at: nothing is made, swept away or written.
+    /// Takes up the state on a medium.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is damaged.
+    fn on(medium: Box<dyn Medium>, machine: &dyn Machine) -> anyhow::Result<Self> {
+        let db = StateDb(medium.open()?);
+        let applied = db.progress(machine)?;
+        Ok(Self { medium, current: RwLock::new(Arc::new(db)), applied: Published::new(applied) })
+    }
+
+    /// Opens the state in the directory `root` to be looked at: nothing is made, swept away or written.
     ///
     /// # Errors
     /// When there is none, or it cannot be read.
     pub(crate) fn look(shared: &rocks::Shared, root: &Path) -> anyhow::Result<StateDb> {
-        let path = root.join(CURRENT);
-        let text = fs::read_to_string(&path).with_context(|| {
-            format!(
-                "cannot read {}, which says where the state is: is this a directory node's data_dir?",
-                path.display()
-            )
-        })?;
-        let generation: u64 = text.trim().parse().with_context(|| format!("{} holds no number", path.display()))?;
-        let dir = root.join(generation.to_string());
-        anyhow::ensure!(dir.join("CURRENT").is_file(), "{} is named in {CURRENT} and not there", dir.display());
-        let options = shared.database(WRITE_BUFFERS);
-        let db = DB::open_cf_descriptors_read_only(&options, &dir, families(shared), false)
-            .with_context(|| format!("cannot open the state database in {}", dir.display()))?;
-        Ok(StateDb { dir, generation, db: Some(db), obsolete: AtomicBool::new(false) })
+        on_disk::look(shared, root).map(StateDb)
     }
 
-    /// The database of now. A caller keeps it for one query or one batch.
+    /// The generation of now. A caller keeps it for one query or one batch.
     pub(crate) fn db(&self) -> Arc<StateDb> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn applied(&self) -> Applied {
-        *self.applied.borrow()
+        *self.applied.get()
     }
 
-    pub(crate) fn watch_applied(&self) -> watch::Receiver<Applied> {
-        self.applied.subscribe()
+    /// Returns when the entry is applied.
+    pub(crate) async fn wait_for_applied(&self, index: u64) {
+        self.applied.wait_for(|applied| (applied.index >= Some(index)).then_some(())).await;
     }
 
     pub(crate) fn set_applied(&self, applied: Applied) {
-        self.applied.send_replace(applied);
+        self.applied.publish(applied);
     }
 
     pub(crate) fn background_errors(&self) -> u64 {
-        rocks::background_errors(self.db().rocks())
+        self.db().0.background_errors()
     }
 
-    /// Goes over to the database files in `source`, which stay where they are.
+    /// Goes over to the checkpoint in `source`, which stays as it is.
     ///
     /// # Errors
-    /// When the new database cannot be built or opened, or does not hold what `expected` says. The old one stays then.
+    /// When the next generation cannot be built or opened, or does not hold what `expected` says. The old one stays then.
     pub(crate) fn replace(&self, source: &Path, expected: &AppliedRecord, machine: &dyn Machine) -> anyhow::Result<()> {
-        let generation = self.db().generation + 1;
-        let dir = self.root.join(generation.to_string());
-        files::remove_dir(&dir)?;
-        files::clone_database(source, &dir)?;
-        let db = StateDb::open(&self.shared, &self.root, generation, self.node_id)?;
+        let db = StateDb(self.medium.build(source)?);
         anyhow::ensure!(
             db.applied_record()? == *expected,
             "the snapshot in {} does not hold what its mark says: it is not installed",
@@ -186,12 +150,12 @@ impl StateStore {
             self.set_applied(applied);
             return Ok(());
         }
-        point_to(&self.root, generation)?;
+        self.medium.switch()?;
         let old = {
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *current, Arc::new(db))
         };
-        old.obsolete.store(true, Ordering::Release);
+        old.0.retire();
         drop(old);
         self.set_applied(applied);
         Ok(())
@@ -199,61 +163,35 @@ impl StateStore {
 }
 
 impl StateDb {
-    fn open(shared: &rocks::Shared, root: &Path, generation: u64, node_id: u64) -> anyhow::Result<Self> {
-        let dir = root.join(generation.to_string());
-        let options = shared.database(WRITE_BUFFERS);
-        let db = DB::open_cf_descriptors(&options, &dir, families(shared)).map_err(|error| {
-            if error.kind() == rocksdb::ErrorKind::Corruption {
-                anyhow::anyhow!(damage::explain("state database", &dir, node_id, error.as_ref()))
-            } else {
-                anyhow::anyhow!("cannot open the state database in {}: {error}", dir.display())
-            }
-        })?;
-        Ok(Self { dir, generation, db: Some(db), obsolete: AtomicBool::new(false) })
-    }
-
-    pub(crate) fn rocks(&self) -> &DB {
-        self.db.as_ref().expect("closed only when it is dropped")
-    }
-
     /// One consistent state to run a query on.
-    pub(crate) fn view(&self) -> View<'_> {
-        View::new(self.rocks())
+    pub(crate) fn view(&self) -> Reads<'_> {
+        Reads(self.0.view())
     }
 
-    pub(crate) fn latest(&self) -> Latest<'_> {
-        Latest(self.rocks())
+    /// The latest state, for the one thread that applies and so knows that nothing changes beneath it.
+    pub(crate) fn latest(&self) -> Reads<'_> {
+        Reads(self.0.latest())
     }
 
     /// Writes rows and the mark that goes with them, all or nothing.
     pub(crate) fn write(
         &self,
-        changes: impl Iterator<Item = (Table, Vec<u8>, Option<Vec<u8>>)>,
+        changes: impl Iterator<Item = Change>,
         mark: &AppliedRecord,
         used: Option<BTreeSet<u64>>,
     ) -> Result<(), Fault> {
-        let db = self.rocks();
-        let mut batch = WriteBatch::default();
-        for (table, key, value) in changes {
-            match value {
-                Some(value) => batch.put_cf(family(db, table), key, value),
-                None => batch.delete_cf(family(db, table), key),
-            }
-        }
-        batch.put_cf(family(db, Table::Meta), APPLIED_KEY, records::seal(APPLIED_KEY, mark));
-        if let Some(ids) = used {
+        let used = used.map(|ids| {
             let record = UsedRecord { ids: ids.into_iter().collect() };
-            batch.put_cf(family(db, Table::Meta), USED_KEY, records::seal(USED_KEY, &record));
-        }
-        db.write_opt(batch, &rocks::unsynced())
-            .map_err(|error| Fault(format!("cannot write to the state database in {}: {error}", self.dir.display())))
+            (Table::Meta, USED_KEY.to_vec(), Some(records::seal(USED_KEY, &record)))
+        });
+        let mark = (Table::Meta, APPLIED_KEY.to_vec(), Some(records::seal(APPLIED_KEY, mark)));
+        self.0.write(&mut changes.chain([mark]).chain(used))
     }
 
-    /// Makes a copy of the database as it is now in `dir`, of hard links as far as possible. What was in memory is
-    /// flushed and synced by that, which is why the log may be purged up to a snapshot.
+    /// Makes a copy of the state as it is now in `dir`, durably. What is copied is durable here, too, which is why the log
+    /// may be purged up to a snapshot.
     pub(crate) fn checkpoint(&self, dir: &Path) -> anyhow::Result<()> {
-        let made = Checkpoint::new(self.rocks()).and_then(|checkpoint| checkpoint.create_checkpoint(dir));
-        made.with_context(|| format!("cannot take a checkpoint of {} into {}", self.dir.display(), dir.display()))
+        self.0.checkpoint(dir)
     }
 
     pub(crate) fn applied_record(&self) -> Result<AppliedRecord, Fault> {
@@ -268,7 +206,7 @@ impl StateDb {
     }
 
     fn unreadable(&self, error: &dyn std::fmt::Display) -> Fault {
-        Fault(format!("the applied mark in {}: {error}", self.dir.display()))
+        Fault(format!("the applied mark in {}: {error}", self.0.place().display()))
     }
 
     /// The last log entry in a view of the tables.
@@ -290,7 +228,7 @@ impl StateDb {
         let members: BTreeSet<u64> = membership.nodes().map(|(id, _)| *id).collect();
         let mut used = match view.get(Table::Meta, USED_KEY)? {
             Some(bytes) => records::open::<UsedRecord>(USED_KEY, &bytes)
-                .map_err(|error| Fault(format!("the ids used in {}: {error}", self.dir.display())))?
+                .map_err(|error| Fault(format!("the ids used in {}: {error}", self.0.place().display())))?
                 .ids
                 .into_iter()
                 .collect(),
@@ -301,28 +239,12 @@ impl StateDb {
     }
 
     fn progress(&self, machine: &dyn Machine) -> Result<Applied, Fault> {
-        machine.knows(&self.latest()).map_err(|fault| Fault(format!("{}: {}", self.dir.display(), fault.0)))?;
+        machine.knows(&self.latest()).map_err(|fault| Fault(format!("{}: {}", self.0.place().display(), fault.0)))?;
         let index = self.applied_record()?.last.map(|id| id.index);
         // An empty database may have no clock row yet.
         let time = if index.is_some() { machine.cluster_time(&self.latest())? } else { ClusterTime(0) };
         Ok(Applied { index, time })
     }
-}
-
-impl Drop for StateDb {
-    fn drop(&mut self) {
-        drop(self.db.take());
-        if self.obsolete.load(Ordering::Acquire)
-            && let Err(error) = files::remove_dir(&self.dir)
-        {
-            tracing::warn!(%error, "an old state database stays on the disk until the next start");
-        }
-    }
-}
-
-fn families(shared: &rocks::Shared) -> impl Iterator<Item = ColumnFamilyDescriptor> {
-    let names = std::iter::once("default").chain(Table::ALL.iter().map(|table| table.name()));
-    names.map(|name| ColumnFamilyDescriptor::new(name, shared.column_family(WRITE_BUFFER)))
 }
 
 /// SHA-256 over every row of the state machine, and their number. Our own marks are left out: they tell of the log.
@@ -354,18 +276,4 @@ pub(crate) fn digest(store: &dyn ReadStore) -> Result<(String, u64), Fault> {
         }
     }
     Ok((hex::encode(hash.finalize()), rows))
-}
-
-fn point_to(root: &Path, generation: u64) -> anyhow::Result<()> {
-    files::write_atomically(&root.join(CURRENT), |file| writeln!(file, "{generation}"))
-}
-
-/// Removes generations that a crash left beside the current one.
-fn sweep(root: &Path, current: u64) -> anyhow::Result<()> {
-    for name in files::list_names(root)? {
-        if name.parse::<u64>().is_ok_and(|generation| generation != current) {
-            files::remove_dir(&root.join(&name))?;
-        }
-    }
-    Ok(())
 }

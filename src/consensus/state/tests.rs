@@ -5,10 +5,79 @@ use super::super::records::AppliedRecord;
 use super::super::types::{LeaderId, LogId, StoredMembership};
 use super::super::{files, rocks};
 use super::StateStore;
+use super::in_memory::MemoryTables;
 use crate::domain::{ReadStore, Table};
+
+/// Where a test's state lies: it is opened there again and again.
+trait Home {
+    fn new() -> Self;
+
+    fn open(&self) -> StateStore;
+
+    /// How many generations there are.
+    fn generations(&self) -> usize;
+}
+
+impl Home for tempfile::TempDir {
+    fn new() -> Self {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn open(&self) -> StateStore {
+        open(self.path())
+    }
+
+    fn generations(&self) -> usize {
+        // Beside them is the file that names one.
+        files::list_names(self.path()).unwrap().len() - 1
+    }
+}
+
+impl Home for MemoryTables {
+    fn new() -> Self {
+        Self::new()
+    }
+
+    fn open(&self) -> StateStore {
+        Self::open(self, &Registers).unwrap()
+    }
+
+    fn generations(&self) -> usize {
+        Self::generations(self)
+    }
+}
+
+/// Each of these once on a disk and once in memory.
+macro_rules! over_both_media {
+    ($($name:ident),* $(,)?) => {
+        mod on_disk {
+            $(#[test] fn $name() { super::$name::<tempfile::TempDir>(); })*
+        }
+
+        mod in_memory {
+            $(#[test] fn $name() { super::$name::<super::MemoryTables>(); })*
+        }
+    };
+}
+
+over_both_media!(
+    a_view_shows_one_state_whatever_is_written_after,
+    a_replaced_database_serves_its_last_reader_and_is_gone_then,
+    a_snapshot_that_is_not_what_it_says_is_not_installed,
+);
 
 fn open(dir: &Path) -> StateStore {
     StateStore::open(&rocks::Shared::new(), dir.to_owned(), 1, &Registers).unwrap()
+}
+
+/// A checkpoint of a state with one row, in a directory that it is given.
+fn checkpoint_of<H: Home>(dir: &tempfile::TempDir, key: &[u8], index: u64) -> std::path::PathBuf {
+    let home = H::new();
+    let source = home.open();
+    put(&source, key, index);
+    let checkpoint = dir.path().join("checkpoint");
+    source.db().checkpoint(&checkpoint).unwrap();
+    checkpoint
 }
 
 fn mark(index: u64) -> AppliedRecord {
@@ -24,10 +93,9 @@ fn has(store: &StateStore, key: &[u8]) -> bool {
     store.db().view().get(Table::Names, key).unwrap().is_some()
 }
 
-#[test]
-fn a_view_shows_one_state_whatever_is_written_after() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
+fn a_view_shows_one_state_whatever_is_written_after<H: Home>() {
+    let home = H::new();
+    let store = home.open();
     for (index, key) in [b"a", b"b", b"d"].into_iter().enumerate() {
         put(&store, key, index as u64);
     }
@@ -39,50 +107,67 @@ fn a_view_shows_one_state_whatever_is_written_after() {
     assert_eq!(keys(view.scan(Table::Names, b"a", Some(b"d"), 10).unwrap()), [b"a".to_vec(), b"b".to_vec()]);
     assert_eq!(keys(db.view().scan(Table::Names, b"", None, 2).unwrap()), [b"a".to_vec(), b"b".to_vec()]);
     assert_eq!(view.scan(Table::Names, b"d", Some(b"a"), 10).unwrap(), []);
+    assert!(db.latest().get(Table::Names, b"c").unwrap().is_some());
 }
 
-#[test]
-fn a_replaced_database_serves_its_last_reader_and_is_gone_then() {
-    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (store, source) = (open(dir.path()), open(other.path()));
+fn a_replaced_database_serves_its_last_reader_and_is_gone_then<H: Home>() {
+    let (home, dir) = (H::new(), tempfile::tempdir().unwrap());
+    let store = home.open();
     put(&store, b"old", 1);
-    put(&source, b"new", 7);
-    let checkpoint = other.path().join("checkpoint");
-    source.db().checkpoint(&checkpoint).unwrap();
-
+    let checkpoint = checkpoint_of::<H>(&dir, b"new", 7);
     let reader = store.db();
     store.replace(&checkpoint, &mark(7), &Registers).unwrap();
     assert!(has(&store, b"new") && !has(&store, b"old"));
     assert_eq!(store.applied().index, Some(7));
     assert!(reader.view().get(Table::Names, b"old").unwrap().is_some());
-    assert!(dir.path().join("1").exists());
+    assert_eq!(home.generations(), 2);
     drop(reader);
-    assert!(!dir.path().join("1").exists());
+    assert_eq!(home.generations(), 1);
     drop(store);
-    assert!(has(&open(dir.path()), b"new"));
+    assert!(has(&home.open(), b"new"));
 }
 
-#[test]
-fn a_snapshot_that_is_not_what_it_says_is_not_installed() {
-    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (store, source) = (open(dir.path()), open(other.path()));
+fn a_snapshot_that_is_not_what_it_says_is_not_installed<H: Home>() {
+    let (home, dir) = (H::new(), tempfile::tempdir().unwrap());
+    let store = home.open();
     put(&store, b"old", 1);
-    put(&source, b"new", 7);
-    let checkpoint = other.path().join("checkpoint");
-    source.db().checkpoint(&checkpoint).unwrap();
+    let checkpoint = checkpoint_of::<H>(&dir, b"new", 7);
     assert!(store.replace(&checkpoint, &mark(8), &Registers).is_err());
     assert!(has(&store, b"old"));
     drop(store);
-    assert!(has(&open(dir.path()), b"old"));
+    assert!(has(&home.open(), b"old"));
+    assert_eq!(home.generations(), 1);
+}
+
+/// A crash of the process takes nothing, a power cut what was written last.
+#[test]
+fn a_power_cut_leaves_the_state_at_some_point_after_its_last_checkpoint() {
+    for stay in 0..=3 {
+        let (home, dir) = (MemoryTables::new(), tempfile::tempdir().unwrap());
+        let store = home.open(&Registers).unwrap();
+        put(&store, b"0", 1);
+        store.db().checkpoint(&dir.path().join("checkpoint")).unwrap();
+        for (index, key) in [b"1", b"2", b"3"].into_iter().enumerate() {
+            put(&store, key, index as u64 + 2);
+        }
+        home.cut_power(|unsynced| {
+            assert_eq!(unsynced, 3);
+            stay
+        });
+        let row = (Table::Names, b"late".to_vec(), None);
+        assert!(store.db().write(std::iter::once(row), &mark(9), None).is_err(), "the power is off");
+        let store = home.open(&Registers).unwrap();
+        assert_eq!(store.applied().index, Some(1 + stay as u64));
+        for (number, key) in [b"0", b"1", b"2", b"3"].into_iter().enumerate() {
+            assert_eq!(has(&store, key), number <= stay);
+        }
+    }
 }
 
 #[test]
 fn a_crash_while_installing_leaves_the_old_or_the_new_state() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let source = open(other.path());
-    put(&source, b"new", 7);
-    let checkpoint = other.path().join("checkpoint");
-    source.db().checkpoint(&checkpoint).unwrap();
+    let checkpoint = checkpoint_of::<tempfile::TempDir>(&other, b"new", 7);
     let store = open(dir.path());
     put(&store, b"old", 1);
     drop(store);

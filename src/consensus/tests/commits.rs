@@ -1,8 +1,16 @@
 use super::*;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn any_node_proposes_and_every_node_reads_it_at_once() {
-    let cluster = Cluster::started(3, Tuning::default()).await;
+over_both_media!(
+    any_node_proposes_and_every_node_reads_it_at_once,
+    concurrent_writers_share_syncs,
+    a_lone_writer_waits_for_two_syncs_in_parallel,
+    what_is_too_large_is_refused_before_the_log,
+    a_fault_while_applying_stops_the_node_with_a_message,
+    nodes_ask_one_another,
+);
+
+async fn any_node_proposes_and_every_node_reads_it_at_once(on: On) {
+    let cluster = Cluster::started(on, 3, Tuning::default()).await;
     for round in 0..20 {
         let value = round.to_string();
         set(cluster.node(round % 3 + 1), "a", &value).await.unwrap();
@@ -12,10 +20,9 @@ async fn any_node_proposes_and_every_node_reads_it_at_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn concurrent_writers_share_syncs() {
+async fn concurrent_writers_share_syncs(on: On) {
     let tuning = Tuning { sync_delay: Some(Duration::from_millis(2)), ..Tuning::default() };
-    let cluster = Cluster::started(3, tuning).await;
+    let cluster = Cluster::started(on, 3, tuning).await;
     let leader = cluster.node(cluster.leader().await).clone();
     for written_at in [leader.clone(), cluster.node(cluster.follower().await).clone()] {
         let before = leader.metrics();
@@ -37,8 +44,7 @@ async fn concurrent_writers_share_syncs() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lone_writer_waits_for_two_syncs_in_parallel() {
+async fn a_lone_writer_waits_for_two_syncs_in_parallel(on: On) {
     let delay = Duration::from_millis(100);
     let tuning = Tuning {
         sync_delay: Some(delay),
@@ -46,7 +52,7 @@ async fn a_lone_writer_waits_for_two_syncs_in_parallel() {
         election_max: Duration::from_millis(2500),
         ..Tuning::default()
     };
-    let cluster = Cluster::started(3, tuning).await;
+    let cluster = Cluster::started(on, 3, tuning).await;
     let leader = cluster.node(cluster.leader().await);
     let mut fastest = Duration::MAX;
     for round in 0..10 {
@@ -59,9 +65,8 @@ async fn a_lone_writer_waits_for_two_syncs_in_parallel() {
     assert!(fastest < delay * 2, "the leader's sync and the follower's come one after the other: {fastest:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_large_is_refused_before_the_log() {
-    let cluster = Cluster::started(3, Tuning::default()).await;
+async fn what_is_too_large_is_refused_before_the_log(on: On) {
+    let cluster = Cluster::started(on, 3, Tuning::default()).await;
     for node in cluster.running() {
         let before = node.status().last_log_index;
         let error = set(node, "a", &"x".repeat(1 << 20)).await.unwrap_err();
@@ -73,9 +78,8 @@ async fn what_is_too_large_is_refused_before_the_log() {
     assert_eq!(get(cluster.node(2), "a").await, Some(almost));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fault_while_applying_stops_the_node_with_a_message() {
-    let mut cluster = Cluster::started(1, Tuning::default()).await;
+async fn a_fault_while_applying_stops_the_node_with_a_message(on: On) {
+    let mut cluster = Cluster::started(on, 1, Tuning::default()).await;
     let node = cluster.node(1).clone();
     let error = node.propose_bytes("fault".into(), false).await.unwrap_err();
     assert!(matches!(error, ProposeError::OutcomeUnknown(_)), "{error}");
@@ -92,9 +96,8 @@ async fn a_fault_while_applying_stops_the_node_with_a_message() {
     assert!(message.contains("the proposal asks for one"), "{message}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nodes_ask_one_another() {
-    let cluster = Cluster::started(3, Tuning::default()).await;
+async fn nodes_ask_one_another(on: On) {
+    let cluster = Cluster::started(on, 3, Tuning::default()).await;
     let (leader, follower) = (cluster.leader().await, cluster.follower().await);
     let node = cluster.node(follower);
     assert_eq!(node.ask_leader("hi".into()).await.unwrap(), format!("{follower}hi"));

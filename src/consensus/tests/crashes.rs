@@ -26,7 +26,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// A cluster whose node `away` lacks the log that the others have purged; nobody runs.
 async fn one_far_behind() -> (Cluster, u64, u64) {
-    let mut cluster = Cluster::started(3, tuning()).await;
+    let mut cluster = Cluster::started(On::Disk, 3, tuning()).await;
     set(cluster.node(1), "before", "1").await.unwrap();
     let (away, leader) = (cluster.follower().await, cluster.leader().await);
     cluster.kill(away);

@@ -2,9 +2,18 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_proposals_survive_killed_leaders_and_a_restart_of_all() {
-    let mut cluster = Cluster::started(3, Tuning::default()).await;
+over_both_media!(
+    acknowledged_proposals_survive_killed_leaders_and_a_restart_of_all,
+    leadership_is_handed_over_at_shutdown_without_an_outage,
+    cluster_time_goes_on_across_leaders,
+    a_proposal_that_must_not_be_repeated_says_that_its_outcome_is_unknown,
+    a_killed_leader_is_replaced_soon,
+    a_leader_without_a_majority_says_so_long_before_the_deadlines,
+    a_follower_without_a_leader_says_so_long_before_the_deadlines,
+);
+
+async fn acknowledged_proposals_survive_killed_leaders_and_a_restart_of_all(on: On) {
+    let mut cluster = Cluster::started(on, 3, Tuning::default()).await;
     let mut acknowledged = BTreeMap::new();
     for round in 0..3 {
         let leader = cluster.leader().await;
@@ -54,9 +63,8 @@ async fn acknowledged_proposals_survive_killed_leaders_and_a_restart_of_all() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn leadership_is_handed_over_at_shutdown_without_an_outage() {
-    let mut cluster = Cluster::started(3, Tuning::default()).await;
+async fn leadership_is_handed_over_at_shutdown_without_an_outage(on: On) {
+    let mut cluster = Cluster::started(on, 3, Tuning::default()).await;
     let leader = cluster.leader().await;
     let follower = cluster.follower().await;
     let old = cluster.node(leader).clone();
@@ -74,9 +82,8 @@ async fn leadership_is_handed_over_at_shutdown_without_an_outage() {
     assert_ne!(cluster.leader().await, next);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cluster_time_goes_on_across_leaders() {
-    let mut cluster = Cluster::started(3, Tuning::default()).await;
+async fn cluster_time_goes_on_across_leaders(on: On) {
+    let mut cluster = Cluster::started(on, 3, Tuning::default()).await;
     let mut last = 0;
     for _ in 0..3 {
         let leader = cluster.leader().await;
@@ -99,15 +106,14 @@ async fn cluster_time_goes_on_across_leaders() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_proposal_that_must_not_be_repeated_says_that_its_outcome_is_unknown() {
+async fn a_proposal_that_must_not_be_repeated_says_that_its_outcome_is_unknown(on: On) {
     let tuning = Tuning {
         sync_delay: Some(Duration::from_millis(150)),
         election_min: Duration::from_millis(1000),
         election_max: Duration::from_millis(1500),
         ..Tuning::default()
     };
-    let mut cluster = Cluster::started(3, tuning).await;
+    let mut cluster = Cluster::started(on, 3, tuning).await;
     let (leader, follower) = (cluster.leader().await, cluster.follower().await);
     let node = cluster.node(follower).clone();
     let before = cluster.node(leader).status().last_log_index;
@@ -118,9 +124,8 @@ async fn a_proposal_that_must_not_be_repeated_says_that_its_outcome_is_unknown()
     assert!(matches!(result, Err(ProposeError::OutcomeUnknown(_))), "{result:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_leader_is_replaced_soon() {
-    let mut cluster = Cluster::started(3, Tuning::default()).await;
+async fn a_killed_leader_is_replaced_soon(on: On) {
+    let mut cluster = Cluster::started(on, 3, Tuning::default()).await;
     let mut outages = Vec::new();
     for round in 0..5 {
         let (leader, follower) = (cluster.leader().await, cluster.follower().await);
@@ -137,11 +142,10 @@ async fn a_killed_leader_is_replaced_soon() {
     assert!(outages[2] < Duration::from_secs(4), "{outages:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leader_without_a_majority_says_so_long_before_the_deadlines() {
+async fn a_leader_without_a_majority_says_so_long_before_the_deadlines(on: On) {
     let long = Duration::from_secs(600);
     let tuning = Tuning { propose_deadline: long, read_deadline: long, ..Tuning::default() };
-    let mut cluster = Cluster::started(3, tuning).await;
+    let mut cluster = Cluster::started(on, 3, tuning).await;
     let leader = cluster.leader().await;
     let node = cluster.node(leader).clone();
     set(&node, "a", "1").await.unwrap();
@@ -170,11 +174,10 @@ async fn a_leader_without_a_majority_says_so_long_before_the_deadlines() {
     assert!(matches!(now.as_deref(), Some("1" | "2")), "{now:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_follower_without_a_leader_says_so_long_before_the_deadlines() {
+async fn a_follower_without_a_leader_says_so_long_before_the_deadlines(on: On) {
     let long = Duration::from_secs(600);
     let tuning = Tuning { propose_deadline: long, read_deadline: long, ..Tuning::default() };
-    let mut cluster = Cluster::started(3, tuning).await;
+    let mut cluster = Cluster::started(on, 3, tuning).await;
     let alone = cluster.follower().await;
     let node = cluster.node(alone).clone();
     for id in (1..=3).filter(|id| *id != alone) {

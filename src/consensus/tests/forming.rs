@@ -1,9 +1,17 @@
 use super::super::formation;
 use super::*;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_node_forms_a_cluster_alone_and_keeps_it() {
-    let mut cluster = Cluster::started(1, Tuning::default()).await;
+over_both_media!(
+    one_node_forms_a_cluster_alone_and_keeps_it,
+    the_first_members_wait_for_one_another_in_any_order,
+    a_first_member_that_crashed_after_writing_the_id_goes_on_with_it,
+    a_node_that_lost_its_disk_does_not_come_back_under_its_id,
+    different_lists_of_members_and_different_secrets_are_named,
+    calls_with_another_secret_cluster_or_receiver_are_refused,
+);
+
+async fn one_node_forms_a_cluster_alone_and_keeps_it(on: On) {
+    let mut cluster = Cluster::started(on, 1, Tuning::default()).await;
     set(cluster.node(1), "a", "1").await.unwrap();
     let id = cluster.node(1).status().cluster_id.unwrap();
     assert_eq!(get(cluster.node(1), "cluster").await.unwrap(), id.to_string(), "it was set up under its id");
@@ -14,9 +22,8 @@ async fn one_node_forms_a_cluster_alone_and_keeps_it() {
     assert_eq!(cluster.node(1).status().cluster_id, Some(id));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_first_members_wait_for_one_another_in_any_order() {
-    let mut cluster = Cluster::of(3, Tuning::default());
+async fn the_first_members_wait_for_one_another_in_any_order(on: On) {
+    let mut cluster = Cluster::of(on, 3, Tuning::default());
     for id in [3, 1] {
         cluster.start(id).await;
         let status = until_status(cluster.node(id), |status| status.waiting_for.is_some()).await;
@@ -43,9 +50,8 @@ async fn the_first_members_wait_for_one_another_in_any_order() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_first_member_that_crashed_after_writing_the_id_goes_on_with_it() {
-    let mut cluster = Cluster::of(3, Tuning::default());
+async fn a_first_member_that_crashed_after_writing_the_id_goes_on_with_it(on: On) {
+    let mut cluster = Cluster::of(on, 3, Tuning::default());
     let id = "000102030405060708090a0b0c0d0e0f";
     let members: Vec<_> =
         cluster.members.iter().map(|m| serde_json::json!({"id": m.id.0, "url": m.url, "peer": m.peer})).collect();
@@ -65,9 +71,8 @@ async fn a_first_member_that_crashed_after_writing_the_id_goes_on_with_it() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_lost_its_disk_does_not_come_back_under_its_id() {
-    let mut cluster = Cluster::started(3, Tuning::default()).await;
+async fn a_node_that_lost_its_disk_does_not_come_back_under_its_id(on: On) {
+    let mut cluster = Cluster::started(on, 3, Tuning::default()).await;
     set(cluster.node(1), "a", "1").await.unwrap();
     for lost in 1..=3 {
         // Whichever it is, also the one that formed the cluster; the other two stay a majority.
@@ -75,6 +80,8 @@ async fn a_node_that_lost_its_disk_does_not_come_back_under_its_id() {
         cluster.kill(lost);
         until(|| formation::DataDir::take(&cluster.data_dir(lost)).ok()).await;
         std::fs::rename(cluster.data_dir(lost), &kept).unwrap();
+        let slot = lost as usize - 1;
+        let kept_in_memory = std::mem::replace(&mut cluster.kept[slot], Kept::new(on));
         cluster.start(lost).await;
         let mut stopped = cluster.node(lost).stopped();
         let message = tokio::time::timeout(PATIENCE, stopped.wait_for(Option::is_some)).await.unwrap();
@@ -87,6 +94,7 @@ async fn a_node_that_lost_its_disk_does_not_come_back_under_its_id() {
         until(|| formation::DataDir::take(&cluster.data_dir(lost)).ok()).await;
         std::fs::remove_dir_all(cluster.data_dir(lost)).unwrap();
         std::fs::rename(&kept, cluster.data_dir(lost)).unwrap();
+        cluster.kept[slot] = kept_in_memory;
         cluster.start(lost).await;
         cluster.leader().await;
         assert_eq!(get(cluster.node(lost), "a").await.as_deref(), Some("1"));
@@ -95,7 +103,7 @@ async fn a_node_that_lost_its_disk_does_not_come_back_under_its_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_of_another_node_role_cluster_or_process_is_refused() {
-    let mut cluster = Cluster::started(1, Tuning::default()).await;
+    let mut cluster = Cluster::started(On::Disk, 1, Tuning::default()).await;
     cluster.kill(1);
     let mut first = cluster.options(1).await;
     let dir = first.data_dir.clone();
@@ -138,9 +146,8 @@ async fn a_directory_of_another_node_role_cluster_or_process_is_refused() {
     cluster.leader().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn different_lists_of_members_and_different_secrets_are_named() {
-    let mut cluster = Cluster::of(3, Tuning::default());
+async fn different_lists_of_members_and_different_secrets_are_named(on: On) {
+    let mut cluster = Cluster::of(on, 3, Tuning::default());
     cluster.start(1).await;
     let mut options = cluster.options(2).await;
     options.members.truncate(2);
@@ -156,9 +163,8 @@ async fn different_lists_of_members_and_different_secrets_are_named() {
     drop((second, third));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_with_another_secret_cluster_or_receiver_are_refused() {
-    let cluster = Cluster::started(1, Tuning::default()).await;
+async fn calls_with_another_secret_cluster_or_receiver_are_refused(on: On) {
+    let cluster = Cluster::started(on, 1, Tuning::default()).await;
     let url = format!("{}/peer/1/status", cluster.members[0].peer);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let id = cluster.node(1).status().cluster_id.unwrap().to_string();

@@ -1,10 +1,20 @@
 use super::super::{MembershipChange, MembershipError, MembershipProgress, Role, Stage};
 use super::*;
 
+over_both_media!(
+    one_node_becomes_three_and_one_again,
+    a_node_that_was_away_when_it_was_removed_hears_of_it,
+    what_cannot_be_added_or_removed_is_refused_with_the_reason,
+    too_few_reachable_voters_are_not_left_behind,
+    a_learner_catches_up_by_a_snapshot_before_it_votes,
+    leadership_goes_to_the_node_that_is_named,
+    a_planned_hand_over_is_hardly_noticed,
+);
+
 impl Cluster {
     /// `first` members that have formed a cluster, and as many others that wait.
-    async fn with_waiting(first: u64, spares: u64, tuning: Tuning) -> Self {
-        let mut cluster = Self::with_spares(first, spares, tuning);
+    async fn with_waiting(on: On, first: u64, spares: u64, tuning: Tuning) -> Self {
+        let mut cluster = Self::with_spares(on, first, spares, tuning);
         for id in 1..=first + spares {
             cluster.start(id).await;
         }
@@ -51,9 +61,8 @@ fn voters(node: &Handle) -> Vec<u64> {
     node.status().members.iter().filter(|member| member.voter).map(|member| member.id.0).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_node_becomes_three_and_one_again() {
-    let mut cluster = Cluster::with_waiting(1, 2, Tuning::default()).await;
+async fn one_node_becomes_three_and_one_again(on: On) {
+    let mut cluster = Cluster::with_waiting(on, 1, 2, Tuning::default()).await;
     set(cluster.node(1), "a", "1").await.unwrap();
     for id in [2, 3] {
         assert!(cluster.node(id).status().waiting_for.unwrap().contains("cluster add"));
@@ -100,9 +109,8 @@ async fn one_node_becomes_three_and_one_again() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_was_away_when_it_was_removed_hears_of_it() {
-    let mut cluster = Cluster::with_waiting(3, 2, Tuning::default()).await;
+async fn a_node_that_was_away_when_it_was_removed_hears_of_it(on: On) {
+    let mut cluster = Cluster::with_waiting(on, 3, 2, Tuning::default()).await;
     let away = cluster.follower_of_members().await;
     cluster.kill(away);
     let through = cluster.leader_of_members().unwrap();
@@ -112,6 +120,7 @@ async fn a_node_that_was_away_when_it_was_removed_hears_of_it() {
     assert!(farewell(cluster.node(away)).await.contains(&format!("has let node {away} go for good")));
     cluster.kill(away);
     until(|| std::fs::remove_dir_all(cluster.data_dir(away)).ok()).await;
+    cluster.kept[away as usize - 1] = Kept::new(on);
 
     // Its id is nobody's any more, with an empty disk neither, and however it asks.
     cluster.start(away).await;
@@ -134,9 +143,8 @@ impl Cluster {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_added_or_removed_is_refused_with_the_reason() {
-    let mut cluster = Cluster::with_waiting(3, 2, Tuning::default()).await;
+async fn what_cannot_be_added_or_removed_is_refused_with_the_reason(on: On) {
+    let mut cluster = Cluster::with_waiting(on, 3, 2, Tuning::default()).await;
     let leader = until(|| cluster.leader_of_members()).await;
     let node = cluster.node(leader).clone();
     let member = |id: u64, at: &Member| Member { id: NodeId(id), ..at.clone() };
@@ -185,9 +193,8 @@ async fn what_cannot_be_added_or_removed_is_refused_with_the_reason() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn too_few_reachable_voters_are_not_left_behind() {
-    let mut cluster = Cluster::started(3, Tuning::default()).await;
+async fn too_few_reachable_voters_are_not_left_behind(on: On) {
+    let mut cluster = Cluster::started(on, 3, Tuning::default()).await;
     let (leader, follower) = (cluster.leader().await, cluster.follower().await);
     let third = 6 - leader - follower;
     let node = cluster.node(leader).clone();
@@ -206,10 +213,9 @@ async fn too_few_reachable_voters_are_not_left_behind() {
     assert_eq!(voters(&node), [leader]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_learner_catches_up_by_a_snapshot_before_it_votes() {
+async fn a_learner_catches_up_by_a_snapshot_before_it_votes(on: On) {
     let tuning = Tuning { snapshot_after: 300, keep_entries: 20, snapshot_chunk_bytes: 1000, ..Tuning::default() };
-    let cluster = Cluster::with_waiting(1, 1, tuning).await;
+    let cluster = Cluster::with_waiting(on, 1, 1, tuning).await;
     for round in 0..700 {
         set(cluster.node(1), &format!("k{}", round % 300), &"x".repeat(100)).await.unwrap();
     }
@@ -225,9 +231,8 @@ async fn a_learner_catches_up_by_a_snapshot_before_it_votes() {
     assert!(status.members.iter().all(|member| member.snapshot_index.is_some()));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn leadership_goes_to_the_node_that_is_named() {
-    let cluster = Cluster::started(3, Tuning::default()).await;
+async fn leadership_goes_to_the_node_that_is_named(on: On) {
+    let cluster = Cluster::started(on, 3, Tuning::default()).await;
     for to in [2, 3, 1, 1] {
         let through = cluster.node(2);
         let progress = carry_out(through, &MembershipChange::Transfer { to: Some(to) }).await.unwrap();
@@ -241,9 +246,8 @@ async fn leadership_goes_to_the_node_that_is_named() {
 }
 
 /// The longest silence of a writer at each node, while leadership goes round.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_planned_hand_over_is_hardly_noticed() {
-    let cluster = Cluster::started(3, Tuning::default()).await;
+async fn a_planned_hand_over_is_hardly_noticed(on: On) {
+    let cluster = Cluster::started(on, 3, Tuning::default()).await;
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let writers: Vec<_> = (1..=3)
         .map(|id| {

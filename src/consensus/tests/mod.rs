@@ -1,11 +1,14 @@
-//! Whole nodes on real sockets and real disks, over a state machine of registers.
+//! Whole nodes on real sockets, over a state machine of registers; on real disks, and most of it again in memory.
 
 mod commits;
 mod crashes;
+pub(crate) mod executor;
 mod failover;
 mod forming;
 mod membership;
+mod memory;
 mod reads;
+pub(crate) mod simulated;
 mod snapshots;
 
 use std::net::TcpListener;
@@ -17,7 +20,11 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use self::memory::Memory;
 use super::machine::tests::Registers;
+use super::media::{Media, OnDisk};
+use super::rocks;
+use super::state::in_memory::MemoryTables;
 use super::{Handle, Member, Options, PeerService, ProposeError, ReadError, Status, Tuning};
 use crate::clock::SharedClock;
 use crate::domain::command::Policy;
@@ -26,6 +33,49 @@ use crate::protocol::secret::ClusterSecret;
 
 /// Far more than anything here takes, also on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the nodes of a test keep their logs and states on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum On {
+    Disk,
+    Memory,
+}
+
+/// What one node has of them.
+enum Kept {
+    OnDisk,
+    InMemory(Memory),
+}
+
+impl Kept {
+    fn new(on: On) -> Self {
+        match on {
+            On::Disk => Self::OnDisk,
+            On::Memory => Self::InMemory(Memory::new(|| Duration::from_millis(1))),
+        }
+    }
+
+    fn media(&self) -> Arc<dyn Media> {
+        match self {
+            Self::OnDisk => Arc::new(OnDisk::new(rocks::Shared::new())),
+            Self::InMemory(memory) => Arc::new(memory.clone()),
+        }
+    }
+}
+
+/// Each of these once on disks and once in memory.
+macro_rules! over_both_media {
+    ($($name:ident),* $(,)?) => {
+        mod on_disk {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::On::Disk).await; })*
+        }
+
+        mod in_memory {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::On::Memory).await; })*
+        }
+    };
+}
+use over_both_media;
 
 /// Answers with who asked and what.
 struct Echo;
@@ -51,16 +101,17 @@ struct Cluster {
     first: u64,
     listeners: Vec<Option<TcpListener>>,
     nodes: Vec<Option<Handle>>,
+    kept: Vec<Kept>,
     tuning: Tuning,
 }
 
 impl Cluster {
     /// Bound to their ports, not started.
-    fn of(count: u64, tuning: Tuning) -> Self {
-        Self::with_spares(count, 0, tuning)
+    fn of(on: On, count: u64, tuning: Tuning) -> Self {
+        Self::with_spares(on, count, 0, tuning)
     }
 
-    fn with_spares(first: u64, spares: u64, tuning: Tuning) -> Self {
+    fn with_spares(on: On, first: u64, spares: u64, tuning: Tuning) -> Self {
         let count = first + spares;
         let listeners: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let members = listeners
@@ -74,11 +125,12 @@ impl Cluster {
             .collect();
         let nodes = (0..count).map(|_| None).collect();
         let listeners = listeners.into_iter().map(Some).collect();
-        Self { dir: tempfile::tempdir().unwrap(), members, first, listeners, nodes, tuning }
+        let kept = (0..count).map(|_| Kept::new(on)).collect();
+        Self { dir: tempfile::tempdir().unwrap(), members, first, listeners, nodes, kept, tuning }
     }
 
-    async fn started(count: u64, tuning: Tuning) -> Self {
-        let mut cluster = Self::of(count, tuning);
+    async fn started(on: On, count: u64, tuning: Tuning) -> Self {
+        let mut cluster = Self::of(on, count, tuning);
         for id in 1..=count {
             cluster.start(id).await;
         }
@@ -114,7 +166,10 @@ impl Cluster {
     }
 
     async fn try_start(&mut self, options: Options) -> anyhow::Result<Handle> {
-        Handle::start_with(options, Arc::new(Echo), Arc::new(Registers)).await
+        // Some tests start a node under an id that is none.
+        let slot = self.kept.len().min(options.node_id.0 as usize) - 1;
+        let media = self.kept[slot].media();
+        Handle::start_with(options, Arc::new(Echo), Arc::new(Registers), media).await
     }
 
     /// Starts a node, again if it ran before: the old one may take a moment to let go of its directory.
@@ -138,6 +193,18 @@ impl Cluster {
     /// Ends a node as a crash would: nothing is handed over, nothing is flushed.
     fn kill(&mut self, id: u64) {
         self.nodes[id as usize - 1] = None;
+    }
+
+    /// Takes away the state of a node that does not run, as if a power failure had taken everything that it had not
+    /// synced: nothing is the extreme of it.
+    async fn lose_state(&mut self, id: u64) {
+        let (data, kept) = (self.data_dir(id), &mut self.kept[id as usize - 1]);
+        // It lets go of its files a moment later.
+        until(|| super::formation::DataDir::take(&data).ok()).await;
+        match kept {
+            Kept::OnDisk => std::fs::remove_dir_all(data.join("state")).unwrap(),
+            Kept::InMemory(memory) => memory.state = MemoryTables::new(),
+        }
     }
 
     fn node(&self, id: u64) -> &Handle {

@@ -1,9 +1,14 @@
 use super::super::ReadError;
 use super::*;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn concurrent_reads_share_rounds() {
-    let cluster = Cluster::started(3, Tuning::default()).await;
+over_both_media!(
+    concurrent_reads_share_rounds,
+    without_a_majority_reads_and_proposals_end_in_time,
+    reads_on_followers_never_lag_behind_an_acknowledged_write,
+);
+
+async fn concurrent_reads_share_rounds(on: On) {
+    let cluster = Cluster::started(on, 3, Tuning::default()).await;
     set(cluster.node(1), "a", "1").await.unwrap();
     for node in cluster.running() {
         let before = node.metrics();
@@ -21,14 +26,13 @@ async fn concurrent_reads_share_rounds() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_majority_reads_and_proposals_end_in_time() {
+async fn without_a_majority_reads_and_proposals_end_in_time(on: On) {
     let tuning = Tuning {
         propose_deadline: Duration::from_millis(1500),
         read_deadline: Duration::from_millis(1500),
         ..Tuning::default()
     };
-    let mut cluster = Cluster::started(3, tuning).await;
+    let mut cluster = Cluster::started(on, 3, tuning).await;
     let leader = cluster.leader().await;
     set(cluster.node(leader), "a", "1").await.unwrap();
     for id in (1..=3).filter(|id| *id != leader) {
@@ -47,10 +51,9 @@ async fn without_a_majority_reads_and_proposals_end_in_time() {
 }
 
 /// A register that one client raises and others read: no read may see less than what was acknowledged before it began.
-#[tokio::test(flavor = "multi_thread")]
-async fn reads_on_followers_never_lag_behind_an_acknowledged_write() {
+async fn reads_on_followers_never_lag_behind_an_acknowledged_write(on: On) {
     use std::sync::atomic::{AtomicU64, Ordering};
-    let cluster = Cluster::started(3, Tuning::default()).await;
+    let cluster = Cluster::started(on, 3, Tuning::default()).await;
     let acknowledged = Arc::new(AtomicU64::new(0));
     set(cluster.node(1), "n", "0").await.unwrap();
     let readers = cluster.running().flat_map(|node| [node.clone(), node.clone()]).map(|node| {

@@ -1,9 +1,10 @@
 use super::*;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_was_away_for_long_gets_a_snapshot() {
+over_both_media!(a_node_that_was_away_for_long_gets_a_snapshot, the_log_is_replayed_from_where_the_state_was,);
+
+async fn a_node_that_was_away_for_long_gets_a_snapshot(on: On) {
     let tuning = Tuning { snapshot_after: 200, keep_entries: 20, snapshot_chunk_bytes: 1000, ..Tuning::default() };
-    let mut cluster = Cluster::started(3, tuning).await;
+    let mut cluster = Cluster::started(on, 3, tuning).await;
     let away = cluster.follower().await;
     set(cluster.node(1), "before", "1").await.unwrap();
     cluster.kill(away);
@@ -25,11 +26,10 @@ async fn a_node_that_was_away_for_long_gets_a_snapshot() {
         let dir = cluster.data_dir(id).join("snapshots");
         until(|| (std::fs::read_dir(&dir).unwrap().count() == 1).then_some(())).await;
     }
-    assert_eq!(
-        std::fs::read_dir(cluster.data_dir(away).join("state")).unwrap().count(),
-        2,
-        "one database and its name"
-    );
+    if on == On::Disk {
+        let state = cluster.data_dir(away).join("state");
+        assert_eq!(std::fs::read_dir(state).unwrap().count(), 2, "one database and its name");
+    }
     // And again after a restart, from its own disk.
     cluster.kill(away);
     cluster.start(away).await;
@@ -37,16 +37,14 @@ async fn a_node_that_was_away_for_long_gets_a_snapshot() {
     set(cluster.node(away), "after", "1").await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_log_is_replayed_from_where_the_state_was() {
+async fn the_log_is_replayed_from_where_the_state_was(on: On) {
     let tuning = Tuning { snapshot_after: 300, keep_entries: 10, max_batch_entries: 7, ..Tuning::default() };
-    let mut cluster = Cluster::started(1, tuning).await;
+    let mut cluster = Cluster::started(on, 1, tuning).await;
     for round in 0..100 {
         set(cluster.node(1), &format!("k{round}"), "1").await.unwrap();
     }
     cluster.kill(1);
-    // As if a power failure had taken everything that the state had not synced: an empty state is the extreme of it.
-    until(|| std::fs::remove_dir_all(cluster.data_dir(1).join("state")).ok()).await;
+    cluster.lose_state(1).await;
     cluster.start(1).await;
     cluster.leader().await;
     let there = cluster.node(1).read(|store| Ok((0..100).filter(|n| look(store, &format!("k{n}")).is_some()).count()));
@@ -57,7 +55,7 @@ async fn the_log_is_replayed_from_where_the_state_was() {
     }
     until(|| (cluster.node(1).metrics().snapshots >= 1).then_some(())).await;
     cluster.kill(1);
-    until(|| std::fs::remove_dir_all(cluster.data_dir(1).join("state")).ok()).await;
+    cluster.lose_state(1).await;
     cluster.start(1).await;
     cluster.leader().await;
     let there = cluster.node(1).read(|store| Ok((0..450).filter(|n| look(store, &format!("k{n}")).is_some()).count()));
@@ -85,7 +83,7 @@ async fn the_disk_holds_what_is_in_use_and_not_what_was_ever_written() {
     const BYTES: usize = 32 << 10;
     // By size alone: far fewer entries than the count asks for.
     let tuning = Tuning { snapshot_after_bytes: 16 << 20, keep_entries: 10, ..Tuning::default() };
-    let cluster = Cluster::started(1, tuning).await;
+    let cluster = Cluster::started(On::Disk, 1, tuning).await;
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
             let node = cluster.node(1).clone();

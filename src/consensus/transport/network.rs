@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::super::environment::Tasks;
 use super::super::snapshot::{Destination, Offer, Piece, Snapshot, SnapshotFiles, send};
 use super::super::types::{PeerNode, SnapshotMeta, TypeConfig, Vote};
 use super::{Call, CallError, Peers, Target, decode, encode};
@@ -83,6 +84,7 @@ impl Sending {
 /// Makes openraft's clients.
 pub(crate) struct Network {
     pub peers: Arc<dyn Peers>,
+    pub tasks: Tasks,
     pub sending: Sending,
     pub snapshot_piece_bytes: usize,
 }
@@ -90,6 +92,7 @@ pub(crate) struct Network {
 /// openraft's client to one node for one purpose.
 pub(crate) struct Client {
     peers: Arc<dyn Peers>,
+    tasks: Tasks,
     sending: Sending,
     target: Target,
     append: Call,
@@ -108,6 +111,7 @@ impl Network {
     fn client(&self, target: u64, node: &PeerNode, append: Call) -> Client {
         Client {
             peers: Arc::clone(&self.peers),
+            tasks: self.tasks.clone(),
             sending: self.sending.clone(),
             target: Target { id: NodeId(target), address: node.peer.clone() },
             append,
@@ -198,7 +202,7 @@ impl RaftNetworkV2<C> for Client {
 
 impl Client {
     async fn send_snapshot(&self, vote: Vote, snapshot: Snapshot) -> Result<SnapshotResponse<C>, StreamingError<C>> {
-        let name = send(&snapshot.snapshot, self.snapshot_piece_bytes, self)
+        let name = send(&snapshot.snapshot, self.snapshot_piece_bytes, &self.tasks, self)
             .await
             .map_err(|error| StreamingError::Unreachable(Unreachable::from_string(format!("{error:#}"))))?;
         let finish = Finish { name, vote, meta: snapshot.meta };
