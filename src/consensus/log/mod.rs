@@ -283,12 +283,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         // Not before the mark is on the disk: the medium may delete whole files, durably and at once, and a log whose
         // entries are gone and whose mark is old is a damaged one.
         self.0.flusher.sync().await?;
-        // It may delete many files and sync what it has done, and openraft's core waits for this call alone.
-        let (medium, tasks) = (Arc::clone(&self.0.medium), self.0.tasks.clone());
-        self.0.tasks.spawn(async move {
-            // A node that ends before it has the room does so after its next purge.
-            let _ = tasks.blocking(move || medium.reclaim(end)).await;
-        });
+        // It may delete many files and sync what it has done, so not on Raft's threads. Waited for all the same: nothing
+        // must hold the medium open that whoever closes the log does not know of. Room that a node which ends does not get
+        // back comes with its next purge.
+        let medium = Arc::clone(&self.0.medium);
+        let _ = self.0.tasks.blocking(move || medium.reclaim(end)).await;
         Ok(())
     }
 }
