@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use ringmaster::clock::SharedClock;
-use ringmaster::consensus::{Handle, Member, Options, PeerService, Tuning};
+use ringmaster::consensus::{Handle, Member, Options, PeerService, Tuning, inspect};
 use ringmaster::domain::command::{NewContent, PathRef, Policy, Receipt};
 use ringmaster::domain::{BlobId, Command as Change, CopyId, FilePath, NodeId, Outcome, Proposal, ServerUuid, Sha256};
 use ringmaster::protocol::secret::ClusterSecret;
@@ -50,7 +50,10 @@ async fn run(large: u64, rounds: u64) -> ExitCode {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let start = Instant::now();
         fill(dir.path(), entries).await;
-        println!("{entries} entries written in {:.1} s", start.elapsed().as_secs_f64());
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{entries} entries written in {seconds:.1} s: {:.0} commits/s", entries as f64 / seconds);
+        let rows = inspect(&dir.path().join("data")).expect("it can be read").rows;
+        println!("{:.2} rows a file", rows as f64 / entries as f64);
         nodes.push(Node::start(dir, entries).await);
     }
     for node in &mut nodes {
@@ -58,20 +61,26 @@ async fn run(large: u64, rounds: u64) -> ExitCode {
         node.log_in().await;
         node.round(STATS_A_ROUND).await; // Warms the caches of both alike.
         node.latencies.clear();
+        node.busy = Duration::ZERO;
     }
     for _ in 0..rounds {
         for node in &mut nodes {
             node.round(STATS_A_ROUND).await;
         }
     }
-    println!("\n{:>10} {:>10} {:>12} {:>10} {:>10}", "entries", "ready", "memory", "p50", "p99");
+    println!(
+        "\n{:>10} {:>8} {:>8} {:>10} {:>8} {:>8} {:>8}",
+        "entries", "ready", "memory", "bytes/file", "stat/s", "p50", "p99"
+    );
     for node in &mut nodes {
         node.latencies.sort_unstable();
         println!(
-            "{:>10} {:>8} ms {:>8} MiB {:>7} µs {:>7} µs",
+            "{:>10} {:>5} ms {:>4} MiB {:>10.0} {:>8.0} {:>5} µs {:>5} µs",
             node.entries,
             node.ready.as_millis(),
             node.memory() >> 20,
+            node.bytes() as f64 / node.entries as f64,
+            node.latencies.len() as f64 / node.busy.as_secs_f64(),
             node.percentile(50),
             node.percentile(99),
         );
@@ -223,7 +232,8 @@ struct Node {
     token: String,
     latencies: Vec<u64>,
     asked: u64,
-    _dir: tempfile::TempDir,
+    busy: Duration,
+    dir: tempfile::TempDir,
 }
 
 impl Node {
@@ -252,7 +262,18 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let (token, latencies) = (String::new(), Vec::new());
-        Self { entries, url, child, ready: start.elapsed(), http, token, latencies, asked: 0, _dir: dir }
+        Self {
+            entries,
+            url,
+            child,
+            ready: start.elapsed(),
+            http,
+            token,
+            latencies,
+            asked: 0,
+            busy: Duration::ZERO,
+            dir,
+        }
     }
 
     /// Waits until the compactions that the filling left behind are done: they take both cores of a small machine, and
@@ -283,7 +304,7 @@ impl Node {
     }
 
     async fn round(&mut self, stats: u64) {
-        let mut clients = Vec::new();
+        let (begun, mut clients) = (Instant::now(), Vec::new());
         for client in 0..CLIENTS {
             let (http, url, token, entries) = (self.http.clone(), self.url.clone(), self.token.clone(), self.entries);
             let first = self.asked + client;
@@ -305,12 +326,29 @@ impl Node {
         for client in clients {
             self.latencies.extend(client.await.expect("the client finished"));
         }
+        self.busy += begun.elapsed();
         self.asked += stats;
     }
 
     /// Of the sorted latencies, in microseconds.
     fn percentile(&self, percent: usize) -> u64 {
         self.latencies[(self.latencies.len() * percent / 100).min(self.latencies.len() - 1)]
+    }
+
+    /// What the state takes on the disk.
+    fn bytes(&self) -> u64 {
+        let mut left = vec![self.dir.path().join("data/state")];
+        let mut bytes = 0;
+        while let Some(dir) = left.pop() {
+            for entry in std::fs::read_dir(dir).expect("a directory").flatten() {
+                match entry.metadata() {
+                    Ok(meta) if meta.is_dir() => left.push(entry.path()),
+                    Ok(meta) if entry.path().extension().is_some_and(|name| name == "sst") => bytes += meta.len(),
+                    _ => {} // What is deleted while this looks is not there.
+                }
+            }
+        }
+        bytes
     }
 
     /// The largest resident memory so far, in bytes.

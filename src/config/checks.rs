@@ -12,6 +12,8 @@ use super::{BaseUrl, ConfigError, DirectoryConfig, FileServerConfig, Log};
 /// The least log between two snapshots, in bytes.
 const SMALLEST_LOG: u64 = 1 << 20;
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Less than this, and what one read needs drives out what the next one needs.
+const SMALLEST_CACHE: u64 = 8 << 20;
 /// `cluster.name` and `server.zone` are shown in tables and used as metric labels.
 const MAX_NAME_BYTES: usize = 64;
 /// Less than this and a file server could not take a single chunk with its checksums.
@@ -115,6 +117,9 @@ pub(super) fn directory(config: &DirectoryConfig) -> Result<(), ConfigError> {
     });
     problems.require(config.limits.max_file_bytes > 0, || {
         "`limits.max_file_bytes` is 0: no file could be stored; the default is \"5TiB\"".into()
+    });
+    problems.require(config.storage.cache >= SMALLEST_CACHE, || {
+        format!("`storage.cache` is {} bytes: use 8MiB or more; the default is \"160MiB\"", config.storage.cache)
     });
     problems.log(&config.log);
 

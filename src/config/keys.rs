@@ -250,6 +250,12 @@ const DIRECTORY: &[Key] = &[
         "what a follower does with an upload: send the client to the leader, or take the bytes itself",
     ),
     key("limits.max_file_bytes", Size, Value("5TiB"), "the largest file that is taken"),
+    key(
+        "storage.cache",
+        Size,
+        Value("160MiB"),
+        "memory for blocks of the index and the log that are read; give it a part of what the machine has, as with a hundred million files the index has some 70 GB",
+    ),
     LOG_FORMAT,
     LOG_LEVEL,
     key("raft.heartbeat", Duration, Value("100ms"), "how often the leader shows that it is there"),

@@ -50,6 +50,7 @@ pub struct DirectoryConfig {
     pub detection: Detection,
     pub http: Http,
     pub limits: Limits,
+    pub storage: Storage,
     pub log: Log,
     pub raft: Raft,
     pub test: Test,
@@ -161,6 +162,15 @@ pub enum WriteRouting {
 pub struct Limits {
     #[serde(deserialize_with = "values::size")]
     pub max_file_bytes: u64,
+}
+
+/// The Raft log and the index on this node's disk.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// Bytes of memory for what is read of them.
+    #[serde(deserialize_with = "values::size")]
+    pub cache: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

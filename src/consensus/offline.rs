@@ -36,7 +36,7 @@ pub fn inspect(data_dir: &Path) -> anyhow::Result<Inspection> {
     // Held to the end: a node that started meanwhile would write beneath us.
     let _lock = DataDir::take(data_dir)?;
     let db = StateStore::look(&rocks::Shared::new(), &state)?;
-    let view = db.view();
+    let view = db.view_once();
     let violations = check(&view).context("the state cannot be read")?;
     let (state_sha256, rows) = digest(&view).context("the state cannot be read")?;
     Ok(Inspection { applied_index: StateDb::applied_index(&view)?, state_sha256, rows, violations })

@@ -1,14 +1,31 @@
 //! RocksDB as both stores use it: bounded memory, bounded files, checksums always on.
 
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options, WriteOptions, properties};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options, WriteOptions, properties,
+};
 
-/// Blocks of both stores, their indexes and filters included. Sized so that a node with a million files stays far below
-/// 500 MiB while its hot rows are in memory; what does not fit is in the kernel's page cache.
-const BLOCK_CACHE_BYTES: usize = 160 << 20;
+/// Where nobody names another size. The cache holds blocks of both stores, their indexes and filters included. Sized so
+/// that a node with a million files stays far below 500 MiB while its hot rows are in memory; what does not fit is in the
+/// kernel's page cache.
+pub(super) const DEFAULT_CACHE_BYTES: usize = 160 << 20;
 
-/// Open files of one store. Each costs a table reader outside the block cache; a hundred million files would otherwise
-/// keep thousands.
-const MAX_OPEN_FILES: i32 = 256;
+/// Open files of the Raft log, which is short.
+const LOG_OPEN_FILES: i32 = 256;
+
+/// Open files of the state: one that is not kept open is opened, and its footer and its index's top read, for each get
+/// that meets it. A hundred million files are some 70 GB in files of 64 MiB.
+const STATE_OPEN_FILES: u64 = 4096;
+
+/// Flushes and compactions at the same time, of both stores together. A flush must not wait for a compaction of another
+/// of the twenty families, or writes stall.
+const BACKGROUND_JOBS: i32 = 4;
+
+/// A file of a table that is eaten from the front is compacted when so many of so many rows in a stretch are deletions.
+/// Eyeballed: what a scan for the first row has to pass over then costs less than a tenth of a millisecond.
+const DELETIONS_WINDOW: usize = 1024;
+const DELETIONS: usize = 512;
+/// Or when this part of the whole file is.
+const DELETIONS_RATIO: f64 = 0.5;
 
 /// What both stores of a node share.
 #[derive(Clone)]
@@ -17,8 +34,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// With a cache of the default size.
     pub(crate) fn new() -> Self {
-        Self { cache: Cache::new_lru_cache(BLOCK_CACHE_BYTES) }
+        Self::with_cache(DEFAULT_CACHE_BYTES)
+    }
+
+    pub(crate) fn with_cache(bytes: usize) -> Self {
+        Self { cache: Cache::new_lru_cache(bytes) }
     }
 
     /// Options of a database whose memtables hold at most `write_buffers` bytes.
@@ -29,8 +51,8 @@ impl Shared {
         options.set_paranoid_checks(true);
         options.set_db_write_buffer_size(write_buffers);
         options.set_max_total_wal_size(2 * write_buffers as u64);
-        options.set_max_open_files(MAX_OPEN_FILES);
-        options.set_max_background_jobs(2);
+        options.set_max_open_files(LOG_OPEN_FILES);
+        options.set_max_background_jobs(BACKGROUND_JOBS);
         // Smooths out write-back; without it one large sync stalls the commits behind it.
         options.set_bytes_per_sync(1 << 20);
         options.set_wal_bytes_per_sync(1 << 20);
@@ -41,13 +63,27 @@ impl Shared {
         options
     }
 
+    /// Options of the state's database, which may have many files.
+    pub(crate) fn state(&self, write_buffers: usize) -> Options {
+        let mut options = self.database(write_buffers);
+        options.set_max_open_files(state_open_files(files_allowed()));
+        options
+    }
+
     /// Options of a column family whose one memtable holds at most `write_buffer` bytes.
     pub(crate) fn column_family(&self, write_buffer: usize) -> Options {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&self.cache);
         blocks.set_block_size(4 << 10);
         blocks.set_bloom_filter(10.0, false);
+        // Index and filters in blocks of their own, of which a get needs one each. In one piece they are megabytes a file,
+        // and with more files than the cache has room for each get would read them anew.
+        blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        blocks.set_partition_filters(true);
+        blocks.set_metadata_block_size(4 << 10);
         blocks.set_cache_index_and_filter_blocks(true);
+        // The blocks that say where the others are: a few kilobytes a file.
+        blocks.set_pin_top_level_index_and_filter(true);
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
         blocks.set_format_version(5);
         let mut options = Options::default();
@@ -56,6 +92,31 @@ impl Shared {
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_level_compaction_dynamic_level_bytes(true);
         options
+    }
+
+    /// The same for rows that are read at the front and deleted there. Without it the deletions lie in the way of each
+    /// scan until something else has them compacted.
+    pub(crate) fn queue(&self, write_buffer: usize) -> Options {
+        let mut options = self.column_family(write_buffer);
+        options.add_compact_on_deletion_collector_factory(DELETIONS_WINDOW, DELETIONS, DELETIONS_RATIO);
+        options
+    }
+}
+
+/// Half of what the process may have open, as the other half is connections; as few as were ever kept at the least.
+fn state_open_files(allowed: u64) -> i32 {
+    i32::try_from((allowed / 2).clamp(256, STATE_OPEN_FILES)).unwrap_or(i32::MAX)
+}
+
+/// How many files and connections this process may have open.
+fn files_allowed() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|rest| rest.split_whitespace().next());
+    match soft {
+        Some("unlimited") => u64::MAX,
+        // What a login shell has.
+        soft => soft.and_then(|text| text.parse().ok()).unwrap_or(1024),
     }
 }
 
@@ -76,4 +137,17 @@ pub(crate) fn unsynced() -> WriteOptions {
 /// How many flushes and compactions failed since the database was opened.
 pub(crate) fn background_errors(db: &rocksdb::DB) -> u64 {
     db.property_int_value(properties::BACKGROUND_ERRORS).ok().flatten().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_has_4096_files_open_where_it_may() {
+        assert_eq!(state_open_files(1024), 512);
+        assert_eq!(state_open_files(64), 256);
+        assert_eq!(state_open_files(1 << 20), 4096);
+        assert!(files_allowed() >= 256, "{}", files_allowed());
+    }
 }

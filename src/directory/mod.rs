@@ -258,6 +258,7 @@ fn consensus_options(
             snapshot_after_bytes: config.raft.snapshot_after_bytes,
             keep_entries: config.raft.keep_entries,
             snapshot_chunk_bytes: usize::try_from(config.raft.snapshot_piece).unwrap_or(usize::MAX),
+            cache_bytes: config.storage.cache,
             sync_delay: Some(config.raft.sync_delay).filter(|delay| !delay.is_zero()),
             ..Tuning::default()
         },

@@ -72,7 +72,8 @@ impl Handle {
     /// When the data directory is in use, of another node, role or cluster, or damaged. The message says what to do.
     pub async fn start(options: Options, service: Arc<dyn PeerService>) -> anyhow::Result<Self> {
         let machine = Arc::new(Replicated { policy: options.policy.clone() });
-        Self::start_with(options, service, machine, Arc::new(OnDisk::new(rocks::Shared::new()))).await
+        let shared = rocks::Shared::with_cache(usize::try_from(options.tuning.cache_bytes).unwrap_or(usize::MAX));
+        Self::start_with(options, service, machine, Arc::new(OnDisk::new(shared))).await
     }
 
     /// Starts a node with another state machine, on other media.
@@ -160,7 +161,8 @@ impl Handle {
         self.on_raft(catching_up, ReadError::Stopped, ReadError::Stopped).await??;
         let db = self.node.storage.state.db();
         let run = move || {
-            let view = db.view();
+            // It comes to each row once, and must not drive out what others read again and again.
+            let view = db.view_once();
             let index = StateDb::applied_index(&view)?;
             query(&view, index.unwrap_or(0))
         };

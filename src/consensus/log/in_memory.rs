@@ -26,6 +26,8 @@ struct Kept {
     /// Raised by each power cut. Whoever opened the log before it does not write any more.
     cuts: u64,
     sync_time: Box<dyn FnMut() -> Duration + Send>,
+    /// Whether syncs do what they say.
+    honest: bool,
 }
 
 #[derive(Clone, Default)]
@@ -58,6 +60,7 @@ impl MemoryDisk {
             formatted: false,
             cuts: 0,
             sync_time: Box::new(sync_time),
+            honest: true,
         })))
     }
 
@@ -72,6 +75,11 @@ impl MemoryDisk {
             kept.cuts
         };
         LogStore::on(Arc::new(InMemory { disk: self.clone(), opened_at }), options)
+    }
+
+    /// From now on syncs take their time and make nothing durable.
+    pub(crate) fn lie(&self) {
+        self.lock().honest = false;
     }
 
     /// Whether a log was ever opened here.
@@ -165,8 +173,10 @@ impl Medium for InMemory {
                 };
                 tokio::time::sleep(time).await;
                 let mut kept = log.lock()?;
-                let count = upto.saturating_sub(kept.batches_synced);
-                kept.sync(usize::try_from(count).map_err(|error| error.to_string())?);
+                if kept.honest {
+                    let count = upto.saturating_sub(kept.batches_synced);
+                    kept.sync(usize::try_from(count).map_err(|error| error.to_string())?);
+                }
                 Ok(())
             })
         }))

@@ -13,7 +13,7 @@ use anyhow::Context;
 use super::super::files;
 use super::super::machine::Machine;
 use super::StateStore;
-use super::medium::{Change, Medium, Rows};
+use super::medium::{Change, Medium, Rows, Walk};
 use crate::domain::store::Row;
 use crate::domain::{Fault, MemoryStore, ReadStore, Store, Table};
 
@@ -158,7 +158,7 @@ impl Opened {
 }
 
 impl Rows for Opened {
-    fn view(&self) -> Box<dyn ReadStore + '_> {
+    fn view(&self, _: Walk) -> Box<dyn ReadStore + '_> {
         Box::new(Seen(self.with(|generation| Arc::clone(&generation.now))))
     }
 

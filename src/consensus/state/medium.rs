@@ -11,10 +11,18 @@ use crate::domain::{Fault, ReadStore, Table};
 /// A row to be put, or deleted where there is no value.
 pub(super) type Change = (Table, Vec<u8>, Option<Vec<u8>>);
 
+/// Where a query goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Walk {
+    Here,
+    /// It comes to each row once: what it reads must not drive out what others read again and again.
+    Everywhere,
+}
+
 /// The rows of one generation. They stay while anybody holds this.
 pub(super) trait Rows: Send + Sync + 'static {
     /// One consistent state, for queries.
-    fn view(&self) -> Box<dyn ReadStore + '_>;
+    fn view(&self, walk: Walk) -> Box<dyn ReadStore + '_>;
 
     /// The state of the moment of each read.
     fn latest(&self) -> Box<dyn ReadStore + '_>;

@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sha2::{Digest, Sha256};
 
-use self::medium::{Change, Medium, Rows};
+use self::medium::{Change, Medium, Rows, Walk};
 use self::on_disk::OnDisk;
 use super::machine::Machine;
 use super::published::Published;
@@ -165,7 +165,13 @@ impl StateStore {
 impl StateDb {
     /// One consistent state to run a query on.
     pub(crate) fn view(&self) -> Reads<'_> {
-        Reads(self.0.view())
+        Reads(self.0.view(Walk::Here))
+    }
+
+    /// The same for a walk over everything: what it reads does not drive out of the cache what others read again and
+    /// again.
+    pub(crate) fn view_once(&self) -> Reads<'_> {
+        Reads(self.0.view(Walk::Everywhere))
     }
 
     /// The latest state, for the one thread that applies and so knows that nothing changes beneath it.

@@ -19,8 +19,8 @@ use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{ColumnFamilyDescriptor, DB, WriteBatch};
 
 use super::super::{damage, files, rocks};
-use super::medium::{Change, Medium, Rows};
-use super::view::{Latest, View, family};
+use super::medium::{Change, Medium, Rows, Walk};
+use super::view::{Families, Latest, View};
 use crate::domain::{Fault, ReadStore, Table};
 
 /// Memtables of all tables together.
@@ -53,7 +53,7 @@ impl OnDisk {
 
     fn open_generation(&self, generation: u64) -> anyhow::Result<Box<dyn Rows>> {
         let dir = self.root.join(generation.to_string());
-        let options = self.shared.database(WRITE_BUFFERS);
+        let options = self.shared.state(WRITE_BUFFERS);
         let db = DB::open_cf_descriptors(&options, &dir, families(&self.shared)).map_err(|error| {
             if error.kind() == rocksdb::ErrorKind::Corruption {
                 anyhow::anyhow!(damage::explain("state database", &dir, self.node_id, error.as_ref()))
@@ -114,7 +114,7 @@ pub(super) fn look(shared: &rocks::Shared, root: &Path) -> anyhow::Result<Box<dy
     let generation: u64 = text.trim().parse().with_context(|| format!("{} holds no number", path.display()))?;
     let dir = root.join(generation.to_string());
     anyhow::ensure!(dir.join("CURRENT").is_file(), "{} is named in {CURRENT} and not there", dir.display());
-    let options = shared.database(WRITE_BUFFERS);
+    let options = shared.state(WRITE_BUFFERS);
     let db = DB::open_cf_descriptors_read_only(&options, &dir, families(shared), false)
         .with_context(|| format!("cannot open the state database in {}", dir.display()))?;
     Ok(Box::new(Generation { dir, db: Some(db), obsolete: AtomicBool::new(false) }))
@@ -127,21 +127,26 @@ impl Generation {
 }
 
 impl Rows for Generation {
-    fn view(&self) -> Box<dyn ReadStore + '_> {
-        Box::new(View::new(self.rocks()))
+    fn view(&self, walk: Walk) -> Box<dyn ReadStore + '_> {
+        let view = View::new(self.rocks());
+        Box::new(match walk {
+            Walk::Here => view,
+            Walk::Everywhere => view.once(),
+        })
     }
 
     fn latest(&self) -> Box<dyn ReadStore + '_> {
-        Box::new(Latest(self.rocks()))
+        Box::new(Latest::new(self.rocks()))
     }
 
     fn write(&self, changes: &mut dyn Iterator<Item = Change>) -> Result<(), Fault> {
         let db = self.rocks();
+        let families = Families::new(db);
         let mut batch = WriteBatch::default();
         for (table, key, value) in changes {
             match value {
-                Some(value) => batch.put_cf(family(db, table), key, value),
-                None => batch.delete_cf(family(db, table), key),
+                Some(value) => batch.put_cf(families.of(table), key, value),
+                None => batch.delete_cf(families.of(table), key),
             }
         }
         db.write_opt(batch, &rocks::unsynced())
@@ -179,8 +184,37 @@ impl Drop for Generation {
 }
 
 fn families(shared: &rocks::Shared) -> impl Iterator<Item = ColumnFamilyDescriptor> {
-    let names = std::iter::once("default").chain(Table::ALL.iter().map(|table| table.name()));
-    names.map(|name| ColumnFamilyDescriptor::new(name, shared.column_family(WRITE_BUFFER)))
+    let tables = Table::ALL.into_iter().map(|table| {
+        let options = if is_queue(table) { shared.queue(WRITE_BUFFER) } else { shared.column_family(WRITE_BUFFER) };
+        ColumnFamilyDescriptor::new(table.name(), options)
+    });
+    std::iter::once(ColumnFamilyDescriptor::new("default", shared.column_family(WRITE_BUFFER))).chain(tables)
+}
+
+/// Whether rows are looked for at the front of a stretch of the table, and deleted there.
+fn is_queue(table: Table) -> bool {
+    match table {
+        Table::Names
+        | Table::Placements
+        | Table::Repairs
+        | Table::Garbage
+        | Table::Tokens
+        | Table::Locks
+        | Table::LocksByOwner
+        | Table::Operations
+        | Table::Expiries
+        | Table::Holds => true,
+        Table::Entries
+        | Table::Servers
+        | Table::Ring
+        | Table::Sweeps
+        | Table::Users
+        | Table::Usernames
+        | Table::Grants
+        | Table::GrantsByFile
+        | Table::Policy
+        | Table::Meta => false,
+    }
 }
 
 fn point_to(root: &Path, generation: u64) -> anyhow::Result<()> {

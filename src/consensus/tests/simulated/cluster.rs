@@ -65,6 +65,13 @@ impl Cluster {
         Self { world, members, dice, dir: tempfile::tempdir().unwrap(), disks, lives: (0..3).map(|_| None).collect() }
     }
 
+    /// From now on no sync of a log makes anything durable.
+    pub(super) fn lie_about_syncs(&self) {
+        for disk in &self.disks {
+            disk.log.lie();
+        }
+    }
+
     pub(super) fn ids(&self) -> Vec<u64> {
         (1..=self.members.len() as u64).collect()
     }
