@@ -114,8 +114,8 @@ impl Cluster {
                 world.listen(NodeId(id), listener, inbound);
                 Ok(())
             }),
-            open: Box::new(move |settings, machine, stopper| {
-                let opened = storage::open(&data, &disk, settings, machine, stopper)?;
+            open: Box::new(move |opening| {
+                let opened = storage::open(&data, &disk, opening)?;
                 Ok(Opened { home: Box::new(Roomy(opened.home)), ..opened })
             }),
             service: Arc::new(Echo),
