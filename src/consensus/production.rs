@@ -33,8 +33,7 @@ pub(crate) fn ground(options: Options, media: Arc<dyn Media>) -> anyhow::Result<
     let peers = HttpPeers::new(node_id, &secret, cluster.clone())?;
     let environment = Environment { clock, tasks: Tasks::new(Threads::start()?), peers: Arc::new(peers), cluster };
     let listen: Listen = Box::new(move |inbound| server::start(peer_listener, node_id, secret, inbound));
-    let open: Open =
-        Box::new(move |settings, machine, stopper| storage::open(&data_dir, &*media, settings, machine, stopper));
+    let open: Open = Box::new(move |opening| storage::open(&data_dir, &*media, opening));
     let settings = Settings {
         node_id,
         url,

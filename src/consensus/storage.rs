@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use anyhow::ensure;
 
+use super::environment::Tasks;
 use super::formation::{DataDir, Home, Identity};
 use super::log::{LogOptions, LogStore};
 use super::machine::Machine;
@@ -35,20 +36,24 @@ pub(crate) struct Opened {
     pub home: Box<dyn Home>,
 }
 
+/// Who opens it, and for what.
+pub(crate) struct Opening<'a> {
+    pub settings: &'a Settings,
+    pub machine: &'a dyn Machine,
+    pub stopper: Stopper,
+    /// Where the stores do what blocks for long.
+    pub tasks: Tasks,
+}
+
 /// Opens what a node keeps. Called once, as blocking work.
-pub(crate) type Open = Box<dyn FnOnce(&Settings, &dyn Machine, Stopper) -> anyhow::Result<Opened> + Send>;
+pub(crate) type Open = Box<dyn FnOnce(Opening<'_>) -> anyhow::Result<Opened> + Send>;
 
 /// Opens the data directory of a node, with its log and its state on `media`.
 ///
 /// # Errors
 /// When it is in use, of another node, role or cluster, or damaged.
-pub(crate) fn open(
-    data_dir: &Path,
-    media: &dyn Media,
-    settings: &Settings,
-    machine: &dyn Machine,
-    stopper: Stopper,
-) -> anyhow::Result<Opened> {
+pub(crate) fn open(data_dir: &Path, media: &dyn Media, opening: Opening<'_>) -> anyhow::Result<Opened> {
+    let Opening { settings, machine, stopper, tasks } = opening;
     let data = DataDir::take(data_dir)?;
     let identity = data.identity(settings.node_id, &settings.cluster_name)?;
     ensure!(!identity.removed, "{}", identity.farewell());
@@ -67,6 +72,7 @@ pub(crate) fn open(
         max_read_bytes: settings.tuning.max_batch_bytes,
         sync_delay: settings.tuning.sync_delay,
         stopper,
+        tasks,
     })?;
     let state = media.open_state(within("state"), node_id, machine)?;
     let snapshots = Snapshots::open(within("snapshots"))?;

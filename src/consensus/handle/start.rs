@@ -19,7 +19,7 @@ use super::super::machine::Machine;
 use super::super::options::{Settings, Tuning};
 use super::super::status::{PeerService, Role, Status};
 use super::super::stopper::Stopper;
-use super::super::storage::Open;
+use super::super::storage::{Open, Opening};
 use super::super::transport::Network;
 use super::super::types::PeerNode;
 use super::changes::MembershipChanges;
@@ -61,8 +61,11 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Handle> {
     settings.members.sort_by_key(|member| member.id);
     let stopper = Stopper::new();
     let (opened, settings) = {
-        let (machine, stopper) = (Arc::clone(&machine), stopper.clone());
-        let open = move || open(&settings, &*machine, stopper).map(|opened| (opened, settings));
+        let (machine, stopper, tasks) = (Arc::clone(&machine), stopper.clone(), environment.tasks.clone());
+        let open = move || {
+            let opened = open(Opening { settings: &settings, machine: &*machine, stopper, tasks })?;
+            Ok::<_, anyhow::Error>((opened, settings))
+        };
         let opened = environment.tasks.blocking(open).await.context("opening the data directory failed")?;
         opened.map_err(|error| anyhow::anyhow!(damage::with_remedy(format!("{error:#}"))))?
     };

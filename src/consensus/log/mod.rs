@@ -30,6 +30,7 @@ use self::flusher::{Flusher, FlusherOptions};
 use self::medium::{Batch, Mark, Medium};
 use self::on_disk::OnDisk;
 pub(crate) use self::pace::SyncPace;
+use super::environment::Tasks;
 use super::records::{self, EntryRecord, LogIdRecord, VoteRecord};
 use super::stopper::Stopper;
 use super::types::{Entry, IoFlushed, LogId, TypeConfig, Vote};
@@ -44,6 +45,8 @@ pub(crate) struct LogOptions {
     pub max_read_bytes: usize,
     pub sync_delay: Option<Duration>,
     pub stopper: Stopper,
+    /// Where it does what may block for long.
+    pub tasks: Tasks,
 }
 
 /// The log. Cheap to clone; what it lies on closes with the last clone.
@@ -57,6 +60,7 @@ struct Inner {
     ends: Mutex<Ends>,
     max_read_bytes: usize,
     damage: Damage,
+    tasks: Tasks,
     appended_bytes: Arc<AtomicU64>,
 }
 
@@ -105,13 +109,14 @@ impl LogStore {
         let damage = Damage::of(&options);
         let ends = reader::check_whole(&*medium).map_err(|what| anyhow::anyhow!(damage.explain(&what)))?;
         let syncs = Arc::clone(&medium).syncs();
-        let LogOptions { sync_delay, stopper, max_read_bytes, .. } = options;
+        let LogOptions { sync_delay, stopper, max_read_bytes, tasks, .. } = options;
         Ok(Self(Arc::new(Inner {
             flusher: Flusher::start(syncs, FlusherOptions { sync_delay, stopper }),
             medium,
             ends: Mutex::new(ends),
             max_read_bytes,
             damage,
+            tasks,
             appended_bytes: Arc::default(),
         })))
     }
@@ -278,7 +283,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         // Not before the mark is on the disk: the medium may delete whole files, durably and at once, and a log whose
         // entries are gone and whose mark is old is a damaged one.
         self.0.flusher.sync().await?;
-        self.0.medium.reclaim(end);
+        // It may delete many files and sync what it has done, so not on Raft's threads. Waited for all the same: nothing
+        // must hold the medium open that whoever closes the log does not know of. Room that a node which ends does not get
+        // back comes with its next purge.
+        let medium = Arc::clone(&self.0.medium);
+        let _ = self.0.tasks.blocking(move || medium.reclaim(end)).await;
         Ok(())
     }
 }

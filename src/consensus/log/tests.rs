@@ -139,7 +139,14 @@ over_both_media!(
 );
 
 fn options(dir: &Path) -> LogOptions {
-    LogOptions { dir: dir.to_owned(), node_id: 2, max_read_bytes: 1000, sync_delay: None, stopper: Stopper::new() }
+    LogOptions {
+        dir: dir.to_owned(),
+        node_id: 2,
+        max_read_bytes: 1000,
+        sync_delay: None,
+        stopper: Stopper::new(),
+        tasks: tasks(),
+    }
 }
 
 fn open(dir: &Path) -> anyhow::Result<LogStore> {
