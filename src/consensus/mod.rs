@@ -26,7 +26,7 @@ mod transport;
 mod types;
 
 pub use change::{Change, ChangeError, Progress, Stage};
-pub use handle::Handle;
+pub use handle::{Handle, QueryKind};
 pub use offline::{Inspection, inspect};
 pub use options::{Member, Options, Tuning};
 pub use status::{AskError, MemberStatus, Metrics, PeerService, ProposeError, ReadError, Role, Status};

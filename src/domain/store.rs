@@ -48,10 +48,14 @@ pub enum Table {
     Meta,
     /// hold_id → when it ends
     Holds,
+    /// parent file_id, name → file_id: those of `Names` that are files or have one somewhere below
+    Filled,
+    /// file_id of a directory → how many names it holds, and how many of them are in `Filled`
+    Children,
 }
 
 impl Table {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Entries,
         Self::Names,
         Self::Placements,
@@ -72,6 +76,8 @@ impl Table {
         Self::Policy,
         Self::Meta,
         Self::Holds,
+        Self::Filled,
+        Self::Children,
     ];
 
     /// The column family's name on disk. Never changes.
@@ -97,6 +103,8 @@ impl Table {
             Self::Policy => "policy",
             Self::Meta => "meta",
             Self::Holds => "holds",
+            Self::Filled => "filled",
+            Self::Children => "children",
         }
     }
 

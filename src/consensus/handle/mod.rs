@@ -9,6 +9,7 @@ mod propose;
 mod read;
 mod relief;
 mod serve;
+mod slots;
 mod start;
 mod transfer;
 
@@ -19,10 +20,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::node::{Leader, Node};
+pub use self::slots::QueryKind;
+use self::slots::Slots;
 use super::change::{Change, ChangeError, Progress};
 #[cfg(test)]
 use super::machine::Machine;
@@ -33,8 +36,6 @@ use super::status::{AskError, Metrics, PeerService, ProposeError, ReadError, Sta
 use crate::domain::{Answer, ClusterTime, Fault, NodeId, Proposal, ReadStore, decode_answer};
 use crate::telemetry::Histogram;
 
-/// Queries that run at the same time on threads for blocking work; more wait.
-const MAX_QUERIES: usize = 64;
 /// How long Raft's tasks may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -43,7 +44,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Handle {
     node: Arc<Node>,
     running: Arc<Running>,
-    queries: Arc<Semaphore>,
+    slots: Slots,
 }
 
 /// Raft's runtime. It ends with this, whatever its tasks are at: they stop where they wait next, as in a crash.
@@ -114,7 +115,7 @@ impl Handle {
     }
 
     fn new(node: Arc<Node>, running: Arc<Running>) -> Self {
-        Self { node, running, queries: Arc::new(Semaphore::new(MAX_QUERIES)) }
+        Self { node, running, slots: Slots::new() }
     }
 
     /// Has the cluster apply a proposal, from any node: it goes to whoever leads, who stamps it with its times. A
@@ -145,9 +146,21 @@ impl Handle {
         &self,
         query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, ReadError> {
+        self.read_as(QueryKind::Point, query).await
+    }
+
+    /// As [`Self::read`], for a query of another kind.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_as<T: Send + 'static>(
+        &self,
+        kind: QueryKind,
+        query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, ReadError> {
         let catching_up = Arc::clone(&self.node).catch_up();
         self.on_raft(catching_up, ReadError::Stopped, ReadError::Stopped).await??;
-        self.read_local(query).await
+        self.read_local_as(kind, query).await
     }
 
     /// A read of whatever this node has applied.
@@ -158,7 +171,19 @@ impl Handle {
         &self,
         query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let place = Arc::clone(&self.queries).acquire_owned().await;
+        self.read_local_as(QueryKind::Point, query).await
+    }
+
+    /// As [`Self::read_local`], for a query of another kind.
+    ///
+    /// # Errors
+    /// The query's own fault.
+    pub async fn read_local_as<T: Send + 'static>(
+        &self,
+        kind: QueryKind,
+        query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let place = self.slots.take(kind).await;
         let db = self.node.state.db();
         let run = move || {
             let _place = place;

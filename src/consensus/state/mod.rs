@@ -341,7 +341,8 @@ fn is_queue(table: Table) -> bool {
         | Table::LocksByOwner
         | Table::Operations
         | Table::Expiries
-        | Table::Holds => true,
+        | Table::Holds
+        | Table::Filled => true,
         Table::Entries
         | Table::Servers
         | Table::Ring
@@ -351,7 +352,8 @@ fn is_queue(table: Table) -> bool {
         | Table::Grants
         | Table::GrantsByFile
         | Table::Policy
-        | Table::Meta => false,
+        | Table::Meta
+        | Table::Children => false,
     }
 }
 

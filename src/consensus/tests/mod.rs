@@ -6,6 +6,7 @@ mod failover;
 mod forming;
 mod membership;
 mod reads;
+mod slots;
 mod snapshots;
 
 use std::net::TcpListener;

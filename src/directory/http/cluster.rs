@@ -9,6 +9,7 @@ use super::App;
 use super::auth::Token;
 use super::{servers, view};
 use crate::consensus;
+use crate::consensus::QueryKind;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
 use crate::domain::rows::{self, Server};
@@ -123,7 +124,7 @@ pub(crate) async fn readyz(State(node): State<App>) -> ApiResult<&'static str> {
 }
 
 pub(crate) async fn metrics(State(node): State<App>) -> Response {
-    if let Ok(upkeep) = node.handle().read_local(|store| query::upkeep(store)).await {
+    if let Ok(upkeep) = node.handle().read_local_as(QueryKind::Listing, |store| query::upkeep(store)).await {
         node.counters.upkeep.set(&upkeep, node.handle().cluster_time());
     }
     ([(header::CONTENT_TYPE, METRICS_MEDIA_TYPE)], node.metrics.encode()).into_response()
