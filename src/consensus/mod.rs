@@ -29,4 +29,4 @@ pub use change::{Change, ChangeError, Progress, Stage};
 pub use handle::{Handle, QueryKind};
 pub use offline::{Inspection, inspect};
 pub use options::{Member, Options, Tuning};
-pub use status::{AskError, MemberStatus, Metrics, PeerService, ProposeError, ReadError, Role, Status};
+pub use status::{AskError, MemberStatus, Metrics, PeerService, ProposeError, ReadError, Role, Room, Status};

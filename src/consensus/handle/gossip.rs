@@ -8,11 +8,12 @@ use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::super::formation::Identity;
-use super::super::status::{MemberStatus, Metrics, Role, Status};
+use super::super::status::{MemberStatus, Metrics, Role, Room, Status};
 use super::super::transport::{Call, decode, encode};
 use super::super::types::LogId;
 use super::node::{Node, PeerStatus, REACHABLE, RaftNode};
 use super::relief::Relief;
+use super::room;
 use crate::domain::NodeId;
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -34,6 +35,7 @@ impl Node {
             committed_index: metrics.and_then(|m| index(m.local_committed).max(index(m.cluster_committed))),
             snapshot_index: index(self.snapshots.current().and_then(|snapshot| snapshot.meta.last_log_id)),
             disk_free: Some(self.disk_free.load(Ordering::Relaxed)),
+            room: self.room(),
             sync_us: self.log.sync_pace().map(|pace| u64::try_from(pace.median.as_micros()).unwrap_or(u64::MAX)),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hears_no_majority: metrics.is_some_and(|metrics| self.leads_without_majority(metrics)),
@@ -70,6 +72,7 @@ impl Node {
             last_log_index: own.last_log_index,
             applied_index: own.applied_index,
             lag,
+            full: self.full.load(Ordering::Relaxed),
             members: self.member_statuses(&own),
             waiting_for: self.waiting(),
         }
@@ -98,6 +101,7 @@ impl Node {
                 lag: word.map(|word| lag(committed, word.applied_index)),
                 snapshot_index: word.and_then(|word| word.snapshot_index),
                 disk_free: word.and_then(|word| word.disk_free),
+                room: word.map(|word| word.room).unwrap_or_default(),
                 sync: word.and_then(|word| word.sync_us).map(Duration::from_micros),
                 version: word.map(|word| word.version.clone()).unwrap_or_default(),
             }
@@ -150,6 +154,8 @@ impl Node {
             snapshot_resumed: self.receiver.resumed(),
             lag: lag(own.committed_index, own.applied_index),
             disk_free: own.disk_free.unwrap_or(0),
+            disk_floor: self.disk_floor.load(Ordering::Relaxed),
+            is_full: self.full.load(Ordering::Relaxed),
             members: members.len() as u64,
             unreachable: members.iter().filter(|member| !member.reachable).count() as u64,
             read_rounds: self.read_rounds.load(Ordering::Relaxed),
@@ -172,10 +178,13 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut snapshot_at = node.log.appended_bytes();
     let mut relief = Relief::default();
+    let mut disk = Room::Ample;
     loop {
         tokio::select! {
             _ = rounds.tick() => {
-                measure_disk(&node);
+                room::measure(&node);
+                disk = room::tell(&node, disk);
+                node.full.store(room::is_full(&node.compute_status().members), Ordering::Relaxed);
                 ask_all(&node);
                 node.settle_membership(&raft);
                 relief.look(&node, &raft);
@@ -254,12 +263,6 @@ async fn leave_for_good(node: &Arc<Node>) {
         tracing::warn!(%error, "that this node was removed could not be written down");
     }
     node.stopper.stop(farewell);
-}
-
-pub(super) fn measure_disk(node: &Node) {
-    if let Ok(stat) = rustix::fs::statvfs(node.data_dir()) {
-        node.disk_free.store(stat.f_bavail.saturating_mul(stat.f_frsize), Ordering::Relaxed);
-    }
 }
 
 /// Ends the process when the disk or Raft itself has failed.

@@ -8,6 +8,7 @@ mod office;
 mod propose;
 mod read;
 mod relief;
+mod room;
 mod serve;
 mod slots;
 mod start;
@@ -230,6 +231,11 @@ impl Handle {
     /// here makes little sense.
     pub fn has_lost_leader(&self) -> bool {
         matches!(self.node.leader(), Leader::Lost(_))
+    }
+
+    /// The nodes whose disks are below their floors, while so many are that only what frees room is taken.
+    pub fn full_nodes(&self) -> Option<String> {
+        self.node.full.load(Ordering::Relaxed).then(|| self.node.which_are_full())
     }
 
     /// Follows the status: a change of role or leader at once, all else about once a second.

@@ -21,7 +21,7 @@ use super::super::machine::Machine;
 use super::super::options::{Member, Tuning};
 use super::super::snapshot::{Receiver, Snapshots};
 use super::super::state::StateStore;
-use super::super::status::{PeerService, Status};
+use super::super::status::{PeerService, Room, Status};
 use super::super::stopper::Stopper;
 use super::super::transport::{Peers, Sending, Target};
 use super::super::types::{LeaderId, TypeConfig};
@@ -71,6 +71,10 @@ pub(crate) struct Node {
     pub gossip: Mutex<BTreeMap<NodeId, (Instant, PeerStatus)>>,
     /// Bytes left on the disk, as last measured.
     pub disk_free: AtomicU64,
+    /// Bytes of it that are to stay free.
+    pub disk_floor: AtomicU64,
+    /// Only what frees room is taken. Judged once a second, and looked at for each proposal.
+    pub full: AtomicBool,
     /// The change of members that this node runs as the leader, or ran last.
     pub changing: Mutex<Option<Changing>>,
     /// Snapshots on their way from here.
@@ -283,6 +287,8 @@ pub(crate) enum Submitted {
     NotLeader,
     /// It is not in the log, and never will be.
     Refused(String),
+    /// It is not in the log: the disks are nearly full.
+    Full(String),
 }
 
 /// Whoever waits for a round.
@@ -297,6 +303,7 @@ pub(crate) struct PeerStatus {
     pub committed_index: Option<u64>,
     pub snapshot_index: Option<u64>,
     pub disk_free: Option<u64>,
+    pub room: Room,
     /// The median of its syncs of the log in the last seconds, in microseconds.
     pub sync_us: Option<u64>,
     pub version: String,

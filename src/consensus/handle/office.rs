@@ -108,6 +108,7 @@ pub(super) async fn submit_all(node: Arc<Node>, raft: RaftNode, mut proposals: m
         let office = node.office.borrow().clone();
         let submitted = match office {
             None => Submitted::NotLeader,
+            Some(_) if node.takes_no_more(&proposal) => Submitted::Full(node.which_are_full()),
             Some(office) => {
                 last = last.max(node.office_time(&office));
                 let wall = WallTime(node.clock.wall_ms());

@@ -34,6 +34,8 @@ pub(crate) enum Outcome {
     Unknown(String),
     /// It is not in the log and never will be.
     Refused(String),
+    /// It is not in the log, and is not taken while the disks are nearly full.
+    Full(String),
 }
 
 /// An outcome on the wire.
@@ -43,6 +45,7 @@ pub(crate) enum ProposeReply {
     NotLeader(String),
     Unknown(String),
     Refused(String),
+    Full(String),
 }
 
 impl From<Outcome> for ProposeReply {
@@ -52,6 +55,7 @@ impl From<Outcome> for ProposeReply {
             Outcome::NotLeader(text) => Self::NotLeader(text),
             Outcome::Unknown(text) => Self::Unknown(text),
             Outcome::Refused(text) => Self::Refused(text),
+            Outcome::Full(text) => Self::Full(text),
         }
     }
 }
@@ -63,6 +67,7 @@ impl From<ProposeReply> for Outcome {
             ProposeReply::NotLeader(text) => Self::NotLeader(text),
             ProposeReply::Unknown(text) => Self::Unknown(text),
             ProposeReply::Refused(text) => Self::Refused(text),
+            ProposeReply::Full(text) => Self::Full(text),
         }
     }
 }
@@ -91,6 +96,10 @@ impl Node {
             let reason = match outcome {
                 Outcome::Answer(answer) => return Ok(answer),
                 Outcome::Refused(text) => return Err(ProposeError::Refused(text)),
+                // An earlier attempt may be in the log.
+                Outcome::Full(text) => {
+                    return Err(uncertain.map_or(ProposeError::Full(text), ProposeError::OutcomeUnknown));
+                }
                 Outcome::NotLeader(reason) => reason,
                 Outcome::Unknown(reason) => {
                     if !repeatable {
@@ -174,6 +183,7 @@ impl Node {
             Ok(Submitted::Waiting(receiver)) => receiver,
             Ok(Submitted::NotLeader) => return Outcome::NotLeader("the leader has not taken office yet".into()),
             Ok(Submitted::Refused(text)) => return Outcome::Refused(text),
+            Ok(Submitted::Full(text)) => return Outcome::Full(text),
             Err(_) => return Outcome::Unknown("the leader stopped".into()),
         };
         // In the log, and nobody to commit it: another node may have done so, or may yet.

@@ -205,6 +205,8 @@ impl Parts {
             heard: Mutex::new(None),
             known: Mutex::new(None),
             disk_free: AtomicU64::new(0),
+            disk_floor: AtomicU64::new(0),
+            full: AtomicBool::new(false),
             changing: Mutex::new(None),
             sending: Sending::default(),
             identity: Mutex::new(disk.identity),
@@ -227,6 +229,7 @@ fn first_status(options: &Options, identity: &Identity) -> Status {
         last_log_index: None,
         applied_index: None,
         lag: 0,
+        full: false,
         members: Vec::new(),
         waiting_for: None,
     }
@@ -241,7 +244,7 @@ async fn run(node: Arc<Node>, queues: Queues) -> anyhow::Result<()> {
         peers: Arc::clone(&node.peers),
     };
     // It may wait for long, and is seen meanwhile.
-    gossip::measure_disk(&node);
+    super::room::measure(&node);
     node.publish_status();
     wait_for_cluster(&node, &forming).await?;
     let raft = open_raft(&node).await?;

@@ -18,6 +18,12 @@ pub(crate) trait Machine: Send + Sync + 'static {
     /// When the bytes are no proposal.
     fn stamp(&self, at: ClusterTime, wall: WallTime, proposal: &[u8]) -> Result<Vec<u8>, Fault>;
 
+    /// Whether a proposal is taken while the disks are nearly full.
+    ///
+    /// # Errors
+    /// When the bytes are no proposal.
+    fn frees_room(&self, proposal: &[u8]) -> Result<bool, Fault>;
+
     /// Applies one log entry and gives its encoded answer. A fault stops this node.
     fn apply(&self, store: &mut dyn Store, index: u64, entry: &[u8]) -> Result<Vec<u8>, Fault>;
 

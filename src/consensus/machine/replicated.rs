@@ -6,7 +6,7 @@ use crate::domain::command::Policy;
 use crate::domain::plant::{Plant, planted};
 use crate::domain::{
     ClusterId, ClusterTime, Command, Fault, Proposal, ReadStore, SCHEMA_VERSION, Stamped, Store, WallTime, apply,
-    encode_answer, query,
+    encode_answer, frees_room, query,
 };
 
 pub(crate) struct Replicated {
@@ -17,6 +17,10 @@ pub(crate) struct Replicated {
 impl Machine for Replicated {
     fn stamp(&self, at: ClusterTime, wall: WallTime, proposal: &[u8]) -> Result<Vec<u8>, Fault> {
         Ok(Stamped { at, wall, proposal: Proposal::decode(proposal)? }.encode())
+    }
+
+    fn frees_room(&self, proposal: &[u8]) -> Result<bool, Fault> {
+        Ok(frees_room(&Proposal::decode(proposal)?.command))
     }
 
     fn apply(&self, store: &mut dyn Store, index: u64, entry: &[u8]) -> Result<Vec<u8>, Fault> {

@@ -6,6 +6,7 @@ mod failover;
 mod forming;
 mod membership;
 mod reads;
+mod room;
 mod slots;
 mod snapshots;
 

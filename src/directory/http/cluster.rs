@@ -14,7 +14,7 @@ use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
 use crate::domain::rows::{self, Server};
 use crate::domain::{ServerId, WallTime};
-use crate::protocol::api::{Cluster, NodeInfo, NodeRole, Ring, ServerInfo, ServerState};
+use crate::protocol::api::{Cluster, NodeInfo, NodeRole, NodeRoom, Ring, ServerInfo, ServerState};
 use crate::protocol::problem::Code;
 use crate::telemetry::METRICS_MEDIA_TYPE;
 
@@ -37,6 +37,11 @@ pub(crate) async fn cluster(State(node): State<App>, token: Token) -> ApiResult<
         lag: member.lag,
         snapshot_index: member.snapshot_index,
         disk_free: member.disk_free,
+        room: match member.room {
+            consensus::Room::Ample => NodeRoom::Ample,
+            consensus::Room::Low => NodeRoom::Low,
+            consensus::Room::Full => NodeRoom::Full,
+        },
         sync_ms: member.sync.map(|sync| u64::try_from(sync.as_millis()).unwrap_or(u64::MAX)),
         version: member.version.clone(),
     });
@@ -46,6 +51,7 @@ pub(crate) async fn cluster(State(node): State<App>, token: Token) -> ApiResult<
         node_id: status.node_id.0,
         leader_id: status.leader.map(|id| id.0),
         term: status.term,
+        directory_full: status.full,
         nodes: nodes.collect(),
     }))
 }
