@@ -256,6 +256,12 @@ const DIRECTORY: &[Key] = &[
         Value("160MiB"),
         "memory for blocks of the index and the log that are read; give it a part of what the machine has, as with a hundred million files the index has some 70 GB",
     ),
+    key(
+        "storage.reserve",
+        Size,
+        Absent("5 % of the disk, from `1GiB` to `16GiB`"),
+        "what stays free on the disk of `node.data_dir`: with less on most of the nodes only deletions are taken",
+    ),
     LOG_FORMAT,
     LOG_LEVEL,
     key("raft.heartbeat", Duration, Value("100ms"), "how often the leader shows that it is there"),

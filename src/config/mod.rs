@@ -171,6 +171,9 @@ pub struct Storage {
     /// Bytes of memory for what is read of them.
     #[serde(deserialize_with = "values::size")]
     pub cache: u64,
+    /// Bytes of the disk that are to stay free; a part of it where it is `None`.
+    #[serde(default, deserialize_with = "values::optional_size")]
+    pub reserve: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -9,7 +9,7 @@ use figment::value::magic::RelativePathBuf;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::plant::Plant;
+use crate::domain::plant::{self, Plant};
 
 /// `http://host:port` without a path, as it is advertised to others: two spellings of one place compare equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -125,7 +125,13 @@ pub(super) fn optional_size<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
 /// The name of a bug, or nothing.
 pub(super) fn plant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Plant>, D::Error> {
     let name = String::deserialize(deserializer)?;
-    if name.is_empty() { Ok(None) } else { name.parse().map(Some).map_err(D::Error::custom) }
+    if name.is_empty() {
+        return Ok(None);
+    }
+    if !plant::is_possible() {
+        return Err(D::Error::custom("this build cannot have a bug planted: only that of the tests can"));
+    }
+    name.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// A path; one that stands in a file is relative to that file.

@@ -31,8 +31,8 @@ mod tests;
 mod transport;
 mod types;
 
-pub use handle::Handle;
+pub use handle::{Handle, QueryKind};
 pub use membership::{MembershipChange, MembershipError, MembershipProgress, Stage};
 pub use offline::{Inspection, inspect};
 pub use options::{Member, Options, Tuning};
-pub use status::{AskError, MemberStatus, Metrics, PeerService, ProposeError, ReadError, Role, Status};
+pub use status::{AskError, MemberStatus, Metrics, PeerService, ProposeError, ReadError, Role, Room, Status};

@@ -78,6 +78,8 @@ pub struct Tuning {
     pub read_deadline: Duration,
     /// A leader whose syncs of the log take longer than this hands over, see `handle/step_down.rs`.
     pub slow_sync: Duration,
+    /// Bytes of the data directory's disk that are to stay free, see `handle/room.rs`. Where nobody says, a part of it.
+    pub disk_reserve: Option<u64>,
     /// Bytes of the block cache that the log and the state share.
     pub cache_bytes: u64,
     /// A test switch: every sync of the log takes this much longer.
@@ -100,6 +102,7 @@ impl Default for Tuning {
             read_deadline: Duration::from_secs(3),
             // Eyeballed: a sound disk takes milliseconds, a busy one tens of them.
             slow_sync: Duration::from_millis(200),
+            disk_reserve: None,
             cache_bytes: super::rocks::DEFAULT_CACHE_BYTES as u64,
             sync_delay: None,
         }

@@ -141,6 +141,9 @@ pub(crate) fn background_errors(db: &rocksdb::DB) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
+    use rocksdb::{ColumnFamilyDescriptor, DB};
+
     use super::*;
 
     #[test]
@@ -149,5 +152,46 @@ mod tests {
         assert_eq!(state_open_files(64), 256);
         assert_eq!(state_open_files(1 << 20), 4096);
         assert!(files_allowed() >= 256, "{}", files_allowed());
+    }
+
+    /// Bytes that a get reads where nothing that it needs is in the cache, on the average.
+    fn bytes_of_a_get(shared: &Shared, options: Options) -> u64 {
+        const ROWS: u64 = 200_000;
+        const GETS: u64 = 200;
+        let spread = |number: u64| number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let dir = tempfile::tempdir().unwrap();
+        let families = [ColumnFamilyDescriptor::new("default", options)];
+        let db = DB::open_cf_descriptors(&shared.state(64 << 20), dir.path(), families).unwrap();
+        for row in 0..ROWS {
+            db.put(spread(row).to_be_bytes(), [spread(row), spread(spread(row))].map(u64::to_be_bytes).concat())
+                .unwrap();
+        }
+        db.flush().unwrap();
+        db.compact_range(None::<&[u8]>, None::<&[u8]>);
+        set_perf_stats(PerfStatsLevel::EnableCount);
+        let mut counts = PerfContext::default();
+        counts.reset();
+        for row in 0..GETS {
+            assert!(db.get(spread(row * (ROWS / GETS)).to_be_bytes()).unwrap().is_some());
+        }
+        let bytes = counts.metric(PerfMetric::BlockReadByte);
+        set_perf_stats(PerfStatsLevel::Disable);
+        bytes / GETS
+    }
+
+    /// A file of some megabytes as one of a thousand that share a cache: what they have in it is next to nothing.
+    #[test]
+    fn with_more_files_than_the_cache_has_room_for_a_get_reads_a_few_small_blocks() {
+        let shared = Shared::with_cache(64 << 10);
+        let partitioned = bytes_of_a_get(&shared, shared.column_family(64 << 20));
+        let mut whole = BlockBasedOptions::default();
+        whole.set_block_cache(&shared.cache);
+        whole.set_bloom_filter(10.0, false);
+        whole.set_cache_index_and_filter_blocks(true);
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&whole);
+        let whole = bytes_of_a_get(&shared, options);
+        assert!(partitioned <= 20_000, "{partitioned}");
+        assert!(whole > 100_000, "this is what it would be: {whole}");
     }
 }

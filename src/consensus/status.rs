@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{ClusterId, Fault, NodeId, Schema};
 
@@ -20,6 +21,17 @@ pub enum Role {
     Follower,
     /// Has the data, has no vote. So is a node that has not joined a cluster yet.
     Learner,
+}
+
+/// What is left on a disk, beside what is to stay free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Room {
+    #[default]
+    Ample,
+    /// Less than twice its floor.
+    Low,
+    /// Less than its floor. While most voters' disks are so, only what frees room is taken.
+    Full,
 }
 
 /// A node's view of its cluster.
@@ -41,6 +53,8 @@ pub struct Status {
     pub applied_index: Option<u64>,
     /// Entries that are committed and that this node has not applied.
     pub lag: u64,
+    /// The disks of most voters are below their floors: the leader refuses what does not free room.
+    pub full: bool,
     /// This node among them, in the order of their ids.
     pub members: Vec<MemberStatus>,
     /// What this node waits for, while it waits: for people to read.
@@ -66,6 +80,7 @@ pub struct MemberStatus {
     pub snapshot_index: Option<u64>,
     /// Bytes that its disk has left.
     pub disk_free: Option<u64>,
+    pub room: Room,
     /// The median of how long its last syncs of the log took. Nothing where it had nothing to sync of late.
     pub sync: Option<Duration>,
     /// The release that it runs. Empty where it has not said.
@@ -97,6 +112,10 @@ pub struct Metrics {
     pub lag: u64,
     /// Bytes left on the disk of the data directory.
     pub disk_free: u64,
+    /// Bytes of it that are to stay free.
+    pub disk_floor: u64,
+    /// The disks of most voters are below their floors.
+    pub is_full: bool,
     /// Voters and learners.
     pub members: u64,
     /// Those that did not answer this node of late.
@@ -119,6 +138,9 @@ pub enum ProposeError {
     /// It can never be done as it is.
     #[error("the proposal was refused: {0}")]
     Refused(String),
+    /// Nothing was done, because the disks of the directory nodes are nearly full: only what frees room is taken.
+    #[error("the disks are nearly full: {0}")]
+    Full(String),
     /// This node is ending.
     #[error("this node stops: {0}")]
     Stopped(String),

@@ -41,6 +41,17 @@ impl ApiError {
         )
     }
 
+    /// `nodes` are those whose disks are below their floors.
+    pub(crate) fn directory_full(nodes: &str) -> Self {
+        Self::new(
+            Code::DirectoryFull,
+            format!(
+                "the disks of the directory nodes are nearly full ({nodes}) and nothing was done: delete files, or have an \
+                 admin make room on those nodes; until then only what frees room is taken"
+            ),
+        )
+    }
+
     /// Adds what only the log sees.
     pub(crate) fn because(mut self, cause: impl ToString) -> Self {
         self.cause = Some(cause.to_string());
@@ -90,6 +101,7 @@ impl From<ProposeError> for ApiError {
                 "the change may or may not have been made: repeat it with the same Idempotency-Key to learn which",
             ),
             ProposeError::Refused(cause) => Self::invalid(cause),
+            ProposeError::Full(nodes) => Self::directory_full(&nodes),
             ProposeError::NoLeader(_) | ProposeError::Stopped(_) => Self::no_leader(),
         }
         .because(cause)

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::node::App;
 use super::replication::Shift;
+use crate::consensus::QueryKind;
 use crate::domain::query;
 use crate::domain::rows::ServerState;
 use crate::domain::{Command, Proposal, ServerId, command};
@@ -73,7 +74,7 @@ async fn step(node: &App, shift: &mut Shift, ticked: bool) -> anyhow::Result<()>
 
 /// Heartbeats are never proposed; that a server has become full, or has room again, is.
 async fn note_full_servers(node: &App) -> anyhow::Result<()> {
-    let servers = node.handle().read_local(|store| query::servers(store)).await?;
+    let servers = node.handle().read_local_as(QueryKind::Job, |store| query::servers(store)).await?;
     for server in servers.iter().filter(|server| server.state == ServerState::Up) {
         let Some(full) = node.fullness(server.server_id, server.full) else { continue };
         if full != server.full {

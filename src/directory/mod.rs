@@ -259,6 +259,7 @@ fn consensus_options(
             keep_entries: config.raft.keep_entries,
             snapshot_chunk_bytes: usize::try_from(config.raft.snapshot_piece).unwrap_or(usize::MAX),
             cache_bytes: config.storage.cache,
+            disk_reserve: config.storage.reserve,
             sync_delay: Some(config.raft.sync_delay).filter(|delay| !delay.is_zero()),
             ..Tuning::default()
         },
@@ -302,5 +303,11 @@ fn observe(metrics: &Metrics, handle: &Handle) {
     gauge("ringmaster_raft_purged_index", "Index up to which the log is gone", |raft| raft.purged_index);
     gauge("ringmaster_raft_members", "Members of the cluster, voters and learners", |raft| raft.members);
     gauge("ringmaster_raft_members_unreachable", "Members that do not answer this node", |raft| raft.unreachable);
+    gauge(
+        "ringmaster_directory_full",
+        "1 while the disks of most voters are below their floors and only deletions are taken",
+        |raft| u64::from(raft.is_full),
+    );
+    gauge("ringmaster_node_disk_floor_bytes", "Bytes of that disk that are to stay free", |raft| raft.disk_floor);
     gauge("ringmaster_node_disk_free_bytes", "Bytes left on the disk of the data directory", |raft| raft.disk_free);
 }

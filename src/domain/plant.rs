@@ -3,7 +3,8 @@
 //! A suite that finds nothing says little unless it is known what it would have found. Each [`Plant`] is a mistake that
 //! somebody could have made, at the place where it would have been made: `planted` guards the line that prevents it. A
 //! test plants one, by the hidden key `test.plant`, and the tests that are there for it have to fail;
-//! `docs/TESTING.md` says which do. A process has one bug at most, from its start to its end.
+//! `docs/TESTING.md` says which do. A process has one bug at most, from its start to its end. Only a build with the feature
+//! `plants` can have one: in any other `planted` is false when it is compiled, and nothing is left of what it guards.
 
 use std::fmt;
 use std::str::FromStr;
@@ -103,8 +104,13 @@ pub fn set(plant: Plant) {
     PLANTED.store(plant.number(), Ordering::Relaxed);
 }
 
+/// Whether a process of this build can have a bug.
+pub const fn is_possible() -> bool {
+    cfg!(feature = "plants")
+}
+
 /// Whether this process has the bug.
 #[inline]
 pub fn planted(plant: Plant) -> bool {
-    PLANTED.load(Ordering::Relaxed) == plant.number()
+    is_possible() && PLANTED.load(Ordering::Relaxed) == plant.number()
 }

@@ -55,6 +55,17 @@ record! {
 }
 
 record! {
+    /// How much a directory holds. An empty one has no row.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Children as "number of children" {
+        /// Names in it.
+        pub(crate) all: u64 = 1,
+        /// Those of them that are files, or have a file somewhere below.
+        pub(crate) filled: u64 = 2,
+    }
+}
+
+record! {
     /// What a file holds.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Content as "content" {

@@ -71,6 +71,10 @@ tables! {
     Meta = "meta",
     /// hold_id → when it ends
     Holds = "holds",
+    /// parent file_id, name → file_id: those of `Names` that are files or have one somewhere below
+    Filled = "filled",
+    /// file_id of a directory → how many names it holds, and how many of them are in `Filled`
+    Children = "children",
     /// file_id → label
     #[cfg(feature = "next-schema")]
     Labels = "labels",

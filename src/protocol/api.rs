@@ -245,6 +245,18 @@ pub enum NodeRole {
     Learner,
 }
 
+/// What is left on a node's disk, beside what is to stay free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeRoom {
+    #[default]
+    Ample,
+    /// Less than twice its floor.
+    Low,
+    /// Less than its floor.
+    Full,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeInfo {
     pub node_id: u64,
@@ -266,6 +278,8 @@ pub struct NodeInfo {
     /// Bytes left on its disk.
     #[serde(default)]
     pub disk_free: Option<u64>,
+    #[serde(default)]
+    pub room: NodeRoom,
     /// Milliseconds that its disk took of late to sync the log: the median of the last seconds. Null where it had
     /// nothing to sync.
     #[serde(default)]
@@ -285,6 +299,9 @@ pub struct Cluster {
     /// Which forms of stored data the cluster uses. It rises by itself once all directory nodes run a release that knows
     /// the next.
     pub schema: u64,
+    /// The disks of most voters are below their floors: only what frees room is taken.
+    #[serde(default)]
+    pub directory_full: bool,
     pub nodes: Vec<NodeInfo>,
 }
 

@@ -54,6 +54,7 @@ codes! {
     NoReplicaAvailable "no_replica_available" 503 "No copy of the file can be reached";
     OutcomeUnknown "outcome_unknown" 504 "The outcome is not known";
     StorageFull "storage_full" 507 "The file servers are full";
+    DirectoryFull "directory_full" 507 "The directory nodes are full";
 }
 
 impl Code {

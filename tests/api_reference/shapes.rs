@@ -94,6 +94,7 @@ fn of_nodes(shapes: &mut Shapes<'_>) {
         lag: Some(0),
         snapshot_index: Some(1),
         disk_free: Some(1),
+        room: api::NodeRoom::Low,
         sync_ms: Some(1),
         version: text(),
     };
@@ -116,10 +117,12 @@ fn of_nodes(shapes: &mut Shapes<'_>) {
         leader_id: Some(1),
         term: 1,
         schema: 1,
+        directory_full: false,
         nodes: vec![node],
     };
     shapes.answer("Cluster", &cluster, &api::Cluster { leader_id: None, nodes: Vec::new(), ..cluster.clone() });
     shapes.words::<api::NodeRole>("NodeRole");
+    shapes.words::<api::NodeRoom>("NodeRoom");
 }
 
 fn of_servers(shapes: &mut Shapes<'_>) {

@@ -152,6 +152,12 @@ impl Disks {
         drop(file.sync_all());
     }
 
+    /// As [`Self::fill`], where it was filled before.
+    pub(crate) fn refill(&self, disk: usize, leave: u64) {
+        self.empty(disk);
+        self.fill(disk, leave);
+    }
+
     /// Makes room again.
     pub(crate) fn empty(&self, disk: usize) {
         fs::remove_file(self.disks[disk].ballast()).expect("the ballast goes");

@@ -1,9 +1,10 @@
 //! One node's disk fills up, or fails: the node ends with a message that says what to do, the others go on, and it comes
-//! back when the disk is well again.
+//! back when the disk is well again. Where the disks of most nodes fill up, what frees room is taken before any of them
+//! ends.
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::agreement::expect_sound;
@@ -187,4 +188,84 @@ async fn a_disk_that_fails_ends_its_node_with_advice_and_the_others_go_on() {
     .await;
     the_others_went_on(work, &cluster, "a disk that fails").await;
     drop(cluster); // Before its disk.
+}
+
+/// Bytes of each disk that are to stay free, and what is left of it when little, and when too little, is.
+const FLOOR: u64 = 96 << 20;
+const LITTLE: u64 = 150 << 20;
+const TOO_LITTLE: u64 = 80 << 20;
+
+async fn every_node_says(cluster: &Cluster, what: &str, holds: impl Fn(&Value) -> bool) {
+    for at in 0..cluster.nodes.len() {
+        until(&format!("node {} says {what}", at + 1), async || holds(&cluster.get(at, "/cluster").await.1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_disks_of_most_nodes_are_nearly_full_deletions_are_taken_and_nothing_else() {
+    let Some(disks) = Disks::make(3, 256) else { return };
+    let mut cluster = Cluster::prepare(&Setup::new(3, 2).with("RINGMASTER__STORAGE__RESERVE", FLOOR));
+    (0..3).for_each(|at| disks.give(at, &cluster.nodes[at]));
+    cluster.start_all();
+    cluster.wait_ready().await;
+    cluster.admin = cluster.user("admin").await;
+    let bob = cluster.user("bob").await;
+    cluster.wait_for_servers(2).await;
+    let admin = cluster.admin.clone();
+    for name in ["kept", "gone", "locked"] {
+        assert_eq!(cluster.insist_put(&admin, 0, &format!("/write?path=/d/{name}"), b"bytes").await.0, 201);
+    }
+    let (status, lock) = cluster.insist(&admin, 0, "/lock", &json!({"path": "/d/locked"})).await;
+    assert_eq!(status, 200, "{lock}");
+
+    // It is said before it happens, and does not matter yet.
+    (0..3).for_each(|disk| disks.fill(disk, LITTLE));
+    every_node_says(&cluster, "that all disks are low", |seen| {
+        seen["nodes"].as_array().is_some_and(|nodes| nodes.iter().all(|node| node["room"] == "low"))
+    })
+    .await;
+    for node in &cluster.nodes {
+        assert!(node.log_text().contains("only deletions are taken"), "{}", node.log_tail());
+    }
+    assert_eq!(cluster.insist_put(&admin, 1, "/write?path=/d/early", b"bytes").await.0, 201);
+
+    (0..3).for_each(|disk| disks.refill(disk, TOO_LITTLE));
+    every_node_says(&cluster, "that the directory is full, and all its nodes", |seen| {
+        let nodes = seen["nodes"].as_array();
+        seen["directory_full"] == true && nodes.is_some_and(|nodes| nodes.iter().all(|node| node["room"] == "full"))
+    })
+    .await;
+    for at in 0..3 {
+        assert_eq!(cluster.metric(at, "ringmaster_directory_full").await, 1);
+        let (status, said) = cluster.insist_put(&admin, at, "/write?path=/d/late", b"bytes").await;
+        assert_eq!((status, &said["code"]), (507, &json!("directory_full")), "{said}");
+        assert!(said["detail"].as_str().is_some_and(|detail| detail.contains("node 1, node 2, node 3")), "{said}");
+        for (call, body) in [
+            ("/mkdir", json!({"path": "/e"})),
+            ("/move", json!({"from": "/d/kept", "to": "/d/moved"})),
+            ("/share", json!({"path": "/d/kept", "username": "bob", "permission": "read"})),
+            ("/lock", json!({"path": "/d/kept"})),
+        ] {
+            let (status, said) = cluster.insist(&admin, at, call, &body).await;
+            assert_eq!((status, &said["code"]), (507, &json!("directory_full")), "{call}: {said}");
+        }
+        assert_eq!(cluster.read(&admin, at, "/d/kept").await, Ok(b"bytes".to_vec()));
+    }
+    cluster.log_in("bob").await;
+    assert_eq!(cluster.insist(&admin, 1, "/delete", &json!({"path": "/d/gone"})).await.0, 204);
+    let unlock = json!({"lock_token": lock["lock_token"]});
+    assert_eq!(cluster.insist(&admin, 2, "/unlock", &unlock).await.0, 204);
+    assert_eq!(cluster.insist(&bob, 0, "/logout", &json!({})).await.0, 204);
+
+    // One of three with room is no majority, two are.
+    disks.empty(0);
+    every_node_says(&cluster, "that the first has room", |seen| seen["nodes"][0]["room"] == "ample").await;
+    assert_eq!(cluster.insist_put(&admin, 0, "/write?path=/d/late", b"bytes").await.0, 507);
+    disks.empty(1);
+    every_node_says(&cluster, "that there is room", |seen| seen["directory_full"] == false).await;
+    assert_eq!(cluster.insist_put(&admin, 0, "/write?path=/d/late", b"bytes").await.0, 201);
+    for node in &cluster.nodes {
+        assert!(node.is_started() && !node.log_text().contains("The disk is full"), "{}", node.log_tail());
+    }
+    drop(cluster); // Before its disks.
 }

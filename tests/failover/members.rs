@@ -31,7 +31,7 @@ pub(crate) fn spare_with(cluster: &mut Cluster, id: usize, environment: Vec<(&'s
         .collect();
     let text = format!(
         "[node]\nid = {id}\ndata_dir = \"directory-{id}\"\nlisten = \"{}\"\nadvertise = \"{}\"\npeer_listen = \"{}\"\n\
-         peer_advertise = \"{}\"\n[cluster]\nname = \"test\"\njoin = true\nsecret_file = \"cluster.secret\"\n{known}",
+         peer_advertise = \"{}\"\n[storage]\nreserve = \"1MiB\"\n[cluster]\nname = \"test\"\njoin = true\nsecret_file = \"cluster.secret\"\n{known}",
         http.address(),
         http.url(),
         peer.address(),

@@ -6,7 +6,7 @@ use crate::cli::session::Session;
 use crate::cli::table::{Table, human_size, or_dash};
 use crate::client::ClientError;
 use crate::protocol::admin::{AddMember, MemberProgress, MemberStage, RemoveMember};
-use crate::protocol::api::{Cluster, NodeInfo, NodeRole};
+use crate::protocol::api::{Cluster, NodeInfo, NodeRole, NodeRoom};
 
 /// Between two looks at a change that takes longer.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -145,15 +145,20 @@ fn describe(cluster: &Cluster) -> String {
             or_dash(node.applied_index),
             or_dash(node.lag),
             or_dash(node.snapshot_index),
-            or_dash(node.disk_free.map(human_size)),
+            or_dash(node.disk_free.map(|free| disk(free, node.room))),
             or_dash(node.sync_ms.map(|ms| format!("{ms} ms"))),
             if node.version.is_empty() { "-".to_owned() } else { node.version.clone() },
             node.url.clone(),
             node.peer.clone(),
         ]);
     }
+    let full = if cluster.directory_full {
+        "\nthe disks of most nodes are nearly full: only deletions are taken until there is room on them"
+    } else {
+        ""
+    };
     format!(
-        "cluster {} ({}), term {}, schema {}, {leader}; as node {} sees it\n{}",
+        "cluster {} ({}), term {}, schema {}, {leader}; as node {} sees it{full}\n{}",
         cluster.name,
         cluster.cluster_id,
         cluster.term,
@@ -161,6 +166,14 @@ fn describe(cluster: &Cluster) -> String {
         cluster.node_id,
         table.render()
     )
+}
+
+fn disk(free: u64, room: NodeRoom) -> String {
+    match room {
+        NodeRoom::Ample => human_size(free),
+        NodeRoom::Low => format!("{} (low)", human_size(free)),
+        NodeRoom::Full => format!("{} (full)", human_size(free)),
+    }
 }
 
 fn reachable(node: &NodeInfo) -> String {

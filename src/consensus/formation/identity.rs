@@ -38,8 +38,15 @@ pub(crate) trait Home: Send + Sync + 'static {
     /// The directory of all that this node has, for people.
     fn path(&self) -> &Path;
 
-    /// Bytes that are left there.
-    fn free_bytes(&self) -> Option<u64>;
+    /// Nothing where it cannot be measured.
+    fn space(&self) -> Option<Space>;
+}
+
+/// Bytes of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    pub free: u64,
+    pub whole: u64,
 }
 
 /// What this node is part of, and the place where that is written down.
@@ -87,9 +94,9 @@ impl OwnIdentity {
         self.home.path()
     }
 
-    /// Bytes that are left there.
-    pub(crate) fn free_bytes(&self) -> Option<u64> {
-        self.home.free_bytes()
+    /// What there is of its disk. Nothing where it cannot be measured.
+    pub(crate) fn space(&self) -> Option<Space> {
+        self.home.space()
     }
 }
 
@@ -295,8 +302,9 @@ impl Home for DataDir {
         &self.path
     }
 
-    fn free_bytes(&self) -> Option<u64> {
+    fn space(&self) -> Option<Space> {
         let stat = rustix::fs::statvfs(&self.path).ok()?;
-        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Some(Space { free: bytes(stat.f_bavail), whole: bytes(stat.f_blocks) })
     }
 }

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+pub(crate) use self::identity::Space;
 pub(crate) use self::identity::{DataDir, Formed, Home, Identity, MemberFile, OwnIdentity};
 use super::options::Member;
 use super::transport::{Call, CallError, Peers, Target, decode, encode};

@@ -8,11 +8,12 @@ use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::super::formation::Identity;
-use super::super::status::{MemberStatus, Metrics, Role, Status};
+use super::super::status::{MemberStatus, Metrics, Role, Room, Status};
 use super::super::transport::{Call, decode, encode};
 use super::super::types::LogId;
 use super::RaftNode;
 use super::node::Node;
+use super::room;
 use super::step_down::StepDown;
 use super::words::{PeerStatus, REACHABLE};
 use crate::domain::NodeId;
@@ -36,6 +37,7 @@ impl Node {
             committed_index: metrics.and_then(|m| index(m.local_committed).max(index(m.cluster_committed))),
             snapshot_index: index(self.storage.snapshots.current().and_then(|snapshot| snapshot.meta.last_log_id)),
             disk_free: Some(self.board.disk_free.load(Ordering::Relaxed)),
+            room: self.room(),
             sync_us: self
                 .storage
                 .log
@@ -78,6 +80,7 @@ impl Node {
             last_log_index: own.last_log_index,
             applied_index: own.applied_index,
             lag,
+            full: self.board.full.load(Ordering::Relaxed),
             members: self.member_statuses(&own),
             waiting_for: self.leaders.waiting_for(),
         }
@@ -106,6 +109,7 @@ impl Node {
                 lag: word.map(|word| lag(committed, word.applied_index)),
                 snapshot_index: word.and_then(|word| word.snapshot_index),
                 disk_free: word.and_then(|word| word.disk_free),
+                room: word.map(|word| word.room).unwrap_or_default(),
                 sync: word.and_then(|word| word.sync_us).map(Duration::from_micros),
                 version: word.map(|word| word.version.clone()).unwrap_or_default(),
             }
@@ -161,6 +165,8 @@ impl Node {
             snapshot_resumed: self.storage.receiver.resumed(),
             lag: lag(own.committed_index, own.applied_index),
             disk_free: own.disk_free.unwrap_or(0),
+            disk_floor: self.board.disk_floor.load(Ordering::Relaxed),
+            is_full: self.board.full.load(Ordering::Relaxed),
             members: members.len() as u64,
             unreachable: members.iter().filter(|member| !member.reachable).count() as u64,
             read_rounds,
@@ -182,7 +188,8 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
         interval
     };
     let (mut questions, mut looks) = (every(INTERVAL), every(node.settings.tuning.heartbeat));
-    let mut upkeep = Upkeep { snapshot_at: node.storage.log.appended_bytes(), step_down: StepDown::default() };
+    let mut upkeep =
+        Upkeep { snapshot_at: node.storage.log.appended_bytes(), step_down: StepDown::default(), disk: Room::Ample };
     loop {
         let (leader, leadership) = (node.leaders.verdict().get(), node.submissions.leadership());
         // None of them comes so often that it could keep the others from their turn.
@@ -216,11 +223,15 @@ struct Upkeep {
     /// Bytes appended to the log when its size last asked for a snapshot.
     snapshot_at: u64,
     step_down: StepDown,
+    /// What was last said of the disk.
+    disk: Room,
 }
 
 impl Upkeep {
     async fn once_a_second(&mut self, node: &Arc<Node>, raft: &RaftNode) {
-        measure_disk(node);
+        room::measure(node);
+        self.disk = room::tell(node, self.disk);
+        node.board.full.store(room::is_full(&node.compute_status().members), Ordering::Relaxed);
         ask_all(node);
         node.settle_membership(raft);
         node.settle_schema(raft);
@@ -279,12 +290,6 @@ async fn leave_for_good(node: &Arc<Node>) {
         tracing::warn!(%error, "that this node was removed could not be written down");
     }
     node.stopper.stop(farewell);
-}
-
-pub(super) fn measure_disk(node: &Node) {
-    if let Some(free) = node.identity.free_bytes() {
-        node.board.disk_free.store(free, Ordering::Relaxed);
-    }
 }
 
 /// Ends the process when the disk or Raft itself has failed.

@@ -108,6 +108,7 @@ pub(super) async fn submit_all(node: Arc<Node>, raft: RaftNode, mut proposals: m
         let leadership = node.submissions.leadership();
         let submitted = match &*leadership {
             None => Submitted::NotLeader,
+            Some(_) if node.takes_no_more(&proposal) => Submitted::Full(node.which_are_full()),
             Some(leadership) => {
                 last = last.max(leadership.time(node.environment.clock.monotonic()));
                 let wall = WallTime(node.environment.clock.wall_ms());

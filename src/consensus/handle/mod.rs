@@ -9,8 +9,10 @@ mod node;
 mod propose;
 mod read;
 mod read_rounds;
+mod room;
 mod schema;
 mod serve;
+mod slots;
 mod start;
 mod step_down;
 mod submission;
@@ -22,10 +24,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use bytes::Bytes;
 use openraft::Raft;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use self::leaders::Leader;
 use self::node::Node;
+pub use self::slots::QueryKind;
+use self::slots::Slots;
 use super::apply::StateMachine;
 use super::environment::{Ended, Tasks};
 use super::machine::{Machine, Replicated};
@@ -45,15 +49,13 @@ pub(crate) use self::start::{Start, start};
 /// openraft's handle.
 type RaftNode = Raft<TypeConfig, StateMachine>;
 
-/// Queries that run at the same time on threads for blocking work; more wait.
-const MAX_QUERIES: usize = 64;
 /// A running node. Cheap to clone; the node ends when the last clone is dropped, or at `shutdown`.
 #[derive(Clone)]
 pub struct Handle {
     node: Arc<Node>,
     /// Held by all clones, and dropped with the last of them.
     _running: Arc<Running>,
-    queries: Arc<Semaphore>,
+    slots: Slots,
 }
 
 /// Raft's tasks. They end with this, whatever they are at: they stop where they wait next, as in a crash.
@@ -90,7 +92,7 @@ impl Handle {
 
     fn new(node: Arc<Node>) -> Self {
         let running = Arc::new(Running(node.environment.tasks.clone()));
-        Self { node, _running: running, queries: Arc::new(Semaphore::new(MAX_QUERIES)) }
+        Self { node, _running: running, slots: Slots::new() }
     }
 
     /// Has the cluster apply a proposal, from any node: it goes to whoever leads, who stamps it with its times. A
@@ -121,9 +123,21 @@ impl Handle {
         &self,
         query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, ReadError> {
+        self.read_as(QueryKind::Point, query).await
+    }
+
+    /// As [`Self::read`], for a query of another kind.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_as<T: Send + 'static>(
+        &self,
+        kind: QueryKind,
+        query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, ReadError> {
         let catching_up = Arc::clone(&self.node).catch_up();
         self.on_raft(catching_up, ReadError::Stopped, ReadError::Stopped).await??;
-        self.read_local(query).await
+        self.read_local_as(kind, query).await
     }
 
     /// A read of whatever this node has applied.
@@ -134,7 +148,19 @@ impl Handle {
         &self,
         query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let place = Arc::clone(&self.queries).acquire_owned().await;
+        self.read_local_as(QueryKind::Point, query).await
+    }
+
+    /// As [`Self::read_local`], for a query of another kind.
+    ///
+    /// # Errors
+    /// The query's own fault.
+    pub async fn read_local_as<T: Send + 'static>(
+        &self,
+        kind: QueryKind,
+        query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let place = self.slots.take(kind).await;
         let db = self.node.storage.state.db();
         let run = move || {
             let _place = place;
@@ -181,6 +207,11 @@ impl Handle {
     /// here makes little sense.
     pub fn has_lost_leader(&self) -> bool {
         matches!(self.node.leaders.leader(), Leader::Lost(_))
+    }
+
+    /// The nodes whose disks are below their floors, while so many are that only what frees room is taken.
+    pub fn full_nodes(&self) -> Option<String> {
+        self.node.is_full().then(|| self.node.which_are_full())
     }
 
     /// Follows the status: a change of role or leader at once, all else about once a second.

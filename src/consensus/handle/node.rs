@@ -51,6 +51,10 @@ pub(crate) struct Board {
     pub recovered: AtomicBool,
     /// Bytes left on the disk, as last measured.
     pub disk_free: AtomicU64,
+    /// Bytes of it that are to stay free.
+    pub disk_floor: AtomicU64,
+    /// Only what frees room is taken. Judged once a second, and looked at for each proposal.
+    pub full: AtomicBool,
 }
 
 impl Node {

@@ -33,6 +33,8 @@ pub(crate) enum ProposeOutcome {
     Unknown(String),
     /// It is not in the log and never will be.
     Refused(String),
+    /// It is not in the log, and is not taken while the disks are nearly full.
+    Full(String),
 }
 
 /// An outcome on the wire.
@@ -42,6 +44,7 @@ pub(crate) enum ProposeReply {
     NotLeader(String),
     Unknown(String),
     Refused(String),
+    Full(String),
 }
 
 impl From<ProposeOutcome> for ProposeReply {
@@ -51,6 +54,7 @@ impl From<ProposeOutcome> for ProposeReply {
             ProposeOutcome::NotLeader(text) => Self::NotLeader(text),
             ProposeOutcome::Unknown(text) => Self::Unknown(text),
             ProposeOutcome::Refused(text) => Self::Refused(text),
+            ProposeOutcome::Full(text) => Self::Full(text),
         }
     }
 }
@@ -62,6 +66,7 @@ impl From<ProposeReply> for ProposeOutcome {
             ProposeReply::NotLeader(text) => Self::NotLeader(text),
             ProposeReply::Unknown(text) => Self::Unknown(text),
             ProposeReply::Refused(text) => Self::Refused(text),
+            ProposeReply::Full(text) => Self::Full(text),
         }
     }
 }
@@ -89,6 +94,10 @@ impl Node {
             let reason = match outcome {
                 ProposeOutcome::Answer(answer) => return Ok(answer),
                 ProposeOutcome::Refused(text) => return Err(ProposeError::Refused(text)),
+                // An earlier attempt may be in the log.
+                ProposeOutcome::Full(text) => {
+                    return Err(uncertain.map_or(ProposeError::Full(text), ProposeError::OutcomeUnknown));
+                }
                 ProposeOutcome::NotLeader(reason) => reason,
                 ProposeOutcome::Unknown(reason) => {
                     if !repeatable {
@@ -164,6 +173,7 @@ impl Node {
                 return ProposeOutcome::NotLeader("the leadership of this node has not begun yet".into());
             }
             Ok(Submitted::Refused(text)) => return ProposeOutcome::Refused(text),
+            Ok(Submitted::Full(text)) => return ProposeOutcome::Full(text),
             Err(Unanswered::NotTaken) => return ProposeOutcome::NotLeader("the leader is stopping".into()),
             Err(Unanswered::Taken) => return ProposeOutcome::Unknown("the leader stopped".into()),
         };

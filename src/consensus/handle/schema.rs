@@ -54,7 +54,7 @@ impl Task<'_> {
             ProposeOutcome::Answer(_) => Ok(()),
             ProposeOutcome::NotLeader(text) => Err(Obstacle::NotLeader(text)),
             ProposeOutcome::Unknown(text) => Err(Obstacle::Unknown(text)),
-            ProposeOutcome::Refused(text) => Err(Obstacle::Refused(text)),
+            ProposeOutcome::Refused(text) | ProposeOutcome::Full(text) => Err(Obstacle::Refused(text)),
         }
     }
 }

@@ -77,6 +77,8 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Handle> {
             status: watch::Sender::new(first_status(&settings, &opened.identity)),
             recovered: AtomicBool::new(false),
             disk_free: AtomicU64::new(0),
+            disk_floor: AtomicU64::new(0),
+            full: AtomicBool::new(false),
         },
         identity: OwnIdentity::new(opened.identity, environment.cluster.clone(), opened.home),
         settings,
@@ -132,6 +134,7 @@ fn first_status(settings: &Settings, identity: &Identity) -> Status {
         last_log_index: None,
         applied_index: None,
         lag: 0,
+        full: false,
         members: Vec::new(),
         waiting_for: None,
     }
@@ -146,7 +149,7 @@ async fn run(node: Arc<Node>, queues: Queues) -> anyhow::Result<()> {
         peers: Arc::clone(&node.environment.peers),
     };
     // It may wait for long, and is seen meanwhile.
-    gossip::measure_disk(&node);
+    super::room::measure(&node);
     node.publish_status();
     wait_for_cluster(&node, &forming).await?;
     let raft = open_raft(&node).await?;

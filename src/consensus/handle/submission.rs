@@ -45,6 +45,8 @@ pub(crate) enum Submitted {
     NotLeader,
     /// It is not in the log, and never will be.
     Refused(String),
+    /// It is not in the log: the disks are nearly full.
+    Full(String),
 }
 
 /// The queue to the task that stamps and submits, and that task's leadership.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::super::status::Room;
 use crate::domain::NodeId;
 
 /// A node that answered this long ago counts as reachable: two rounds of questions may be lost.
@@ -21,6 +22,7 @@ pub(crate) struct PeerStatus {
     pub committed_index: Option<u64>,
     pub snapshot_index: Option<u64>,
     pub disk_free: Option<u64>,
+    pub room: Room,
     /// The median of its syncs of the log in the last seconds, in microseconds.
     pub sync_us: Option<u64>,
     pub version: String,

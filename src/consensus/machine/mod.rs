@@ -31,6 +31,12 @@ pub(crate) trait Machine: Send + Sync + 'static {
     /// The proposal that has the cluster rise to a schema.
     fn rise(&self, to: Schema) -> Vec<u8>;
 
+    /// Whether a proposal is taken while the disks are nearly full.
+    ///
+    /// # Errors
+    /// When the bytes are no proposal.
+    fn frees_room(&self, proposal: &[u8]) -> Result<bool, Fault>;
+
     /// Applies one log entry and gives its encoded answer. A fault stops this node.
     fn apply(&self, store: &mut dyn Store, index: u64, entry: &[u8]) -> Result<Vec<u8>, Fault>;
 

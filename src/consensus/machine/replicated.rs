@@ -36,6 +36,10 @@ impl Machine for Replicated {
         Proposal { operation: None, command }.encode()
     }
 
+    fn frees_room(&self, proposal: &[u8]) -> Result<bool, Fault> {
+        Ok(Proposal::decode(proposal)?.command.is_taken_while_full())
+    }
+
     fn apply(&self, store: &mut dyn Store, index: u64, entry: &[u8]) -> Result<Vec<u8>, Fault> {
         let mut stamped = Stamped::decode(entry)?;
         if planted(Plant::WallClockInApply) {

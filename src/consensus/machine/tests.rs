@@ -33,6 +33,10 @@ impl Machine for Registers {
         Ok([&at.0.to_be_bytes(), &wall.0.to_be_bytes(), proposal].concat())
     }
 
+    fn frees_room(&self, proposal: &[u8]) -> Result<bool, Fault> {
+        Ok(proposal.starts_with(b"free"))
+    }
+
     fn apply(&self, store: &mut dyn Store, index: u64, entry: &[u8]) -> Result<Vec<u8>, Fault> {
         let (at, rest) = entry.split_at(8);
         let at = ClusterTime(u64::from_be_bytes(at.try_into().unwrap()));

@@ -8,7 +8,9 @@ mod forming;
 mod membership;
 mod memory;
 mod reads;
+mod room;
 pub(crate) mod simulated;
+mod slots;
 mod snapshots;
 
 use std::net::TcpListener;

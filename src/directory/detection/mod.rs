@@ -23,6 +23,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::lookout::{Lookout, ReachCall};
 use super::node::App;
+use crate::consensus::QueryKind;
 use crate::domain::query;
 use crate::domain::rows::Server;
 use crate::domain::{Command, Epoch, Proposal, ServerId, command};
@@ -126,7 +127,7 @@ impl Detection {
     }
 
     async fn step(&mut self) {
-        let servers = match self.node.handle().read_local(|store| query::servers(store)).await {
+        let servers = match self.node.handle().read_local_as(QueryKind::Job, |store| query::servers(store)).await {
             Ok(servers) => servers,
             Err(error) => {
                 tracing::warn!(%error, "the file servers' rows cannot be read: none is watched");

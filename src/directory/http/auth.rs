@@ -6,6 +6,7 @@ use sha2::Digest as _;
 
 use super::App;
 use super::request::bearer;
+use crate::consensus::QueryKind;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query::{self, Session};
 use crate::domain::{ClusterTime, Fault, ReadStore, Sha256, UserId};
@@ -61,9 +62,27 @@ impl super::Node {
         token: &Token,
         ask: impl FnOnce(&dyn ReadStore, &Session) -> Result<T, Fault> + Send + 'static,
     ) -> ApiResult<T> {
+        self.read_kind(QueryKind::Point, token, ask).await
+    }
+
+    /// The same for what reads thousands of rows, and so must not keep those waiting who ask for little.
+    pub(crate) async fn list_as<T: Send + 'static>(
+        &self,
+        token: &Token,
+        ask: impl FnOnce(&dyn ReadStore, &Session) -> Result<T, Fault> + Send + 'static,
+    ) -> ApiResult<T> {
+        self.read_kind(QueryKind::Listing, token, ask).await
+    }
+
+    async fn read_kind<T: Send + 'static>(
+        &self,
+        kind: QueryKind,
+        token: &Token,
+        ask: impl FnOnce(&dyn ReadStore, &Session) -> Result<T, Fault> + Send + 'static,
+    ) -> ApiResult<T> {
         let (token, now) = (token.clone(), self.now());
         self.handle()
-            .read(move |store| match token.session(store, now)? {
+            .read_as(kind, move |store| match token.session(store, now)? {
                 Some(session) => ask(store, &session).map(Ok),
                 None if query::is_restoring(store)? => Ok(Err(restoring())),
                 None => Ok(Err(not_logged_in())),

@@ -9,11 +9,12 @@ use super::App;
 use super::auth::Token;
 use super::{servers, view};
 use crate::consensus;
+use crate::consensus::QueryKind;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
 use crate::domain::rows::{self, Server};
 use crate::domain::{ServerId, WallTime};
-use crate::protocol::api::{Cluster, NodeInfo, NodeRole, Ring, ServerInfo, ServerState};
+use crate::protocol::api::{Cluster, NodeInfo, NodeRole, NodeRoom, Ring, ServerInfo, ServerState};
 use crate::protocol::problem::Code;
 use crate::telemetry::METRICS_MEDIA_TYPE;
 
@@ -36,6 +37,11 @@ pub(crate) async fn cluster(State(node): State<App>, token: Token) -> ApiResult<
         lag: member.lag,
         snapshot_index: member.snapshot_index,
         disk_free: member.disk_free,
+        room: match member.room {
+            consensus::Room::Ample => NodeRoom::Ample,
+            consensus::Room::Low => NodeRoom::Low,
+            consensus::Room::Full => NodeRoom::Full,
+        },
         sync_ms: member.sync.map(|sync| u64::try_from(sync.as_millis()).unwrap_or(u64::MAX)),
         version: member.version.clone(),
     });
@@ -46,6 +52,7 @@ pub(crate) async fn cluster(State(node): State<App>, token: Token) -> ApiResult<
         leader_id: status.leader.map(|id| id.0),
         term: status.term,
         schema: status.schema.0,
+        directory_full: status.full,
         nodes: nodes.collect(),
     }))
 }
@@ -124,7 +131,7 @@ pub(crate) async fn readyz(State(node): State<App>) -> ApiResult<&'static str> {
 }
 
 pub(crate) async fn metrics(State(node): State<App>) -> Response {
-    if let Ok(upkeep) = node.handle().read_local(|store| query::upkeep(store)).await {
+    if let Ok(upkeep) = node.handle().read_local_as(QueryKind::Listing, |store| query::upkeep(store)).await {
         node.counters.upkeep.set(&upkeep, node.handle().cluster_time());
     }
     ([(header::CONTENT_TYPE, METRICS_MEDIA_TYPE)], node.metrics.encode()).into_response()

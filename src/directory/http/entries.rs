@@ -61,7 +61,7 @@ pub(crate) async fn list(
     }
     let (directory, cursor) = (file_ref(&name)?, asked.cursor);
     let page = node
-        .read_as(&token, move |store, session| query::list(store, session.user, &directory, cursor.as_deref(), limit))
+        .list_as(&token, move |store, session| query::list(store, session.user, &directory, cursor.as_deref(), limit))
         .await??;
     Ok(Body(listing(page)))
 }
@@ -73,7 +73,7 @@ pub(crate) async fn all(
 ) -> ApiResult<Body<Listing>> {
     let limit = page_size(asked.limit)?;
     let page = node
-        .read_as(&token, move |store, session| {
+        .list_as(&token, move |store, session| {
             query::all(store, session.user, asked.prefix.as_deref(), asked.cursor.as_deref(), limit)
         })
         .await??;

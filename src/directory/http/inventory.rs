@@ -8,6 +8,7 @@ use super::App;
 use super::auth::ClusterMember;
 use super::request::Json;
 use crate::client::blobs::ServerAddress;
+use crate::consensus::QueryKind;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
 use crate::domain::CopyAt;
@@ -33,7 +34,7 @@ pub(crate) async fn inventory(
     let (range, held) = read_report(&report)?;
     let reporter = Reporter { server_id: report.server_id, epoch: report.epoch };
     let items = held.clone();
-    let judged = node.handle().read(move |store| {
+    let judged = node.handle().read_as(QueryKind::Listing, move |store| {
         let server = query::server(store, reporter.server_id)?;
         Ok((server, query::surplus(store, reporter, &items)?))
     });
@@ -47,7 +48,9 @@ pub(crate) async fn inventory(
     for _ in 0..WINDOWS {
         let Some(range) = left else { break };
         let items = held.clone();
-        let compared = node.handle().read_local(move |store| query::missing(store, reporter, range, &items, WINDOW));
+        let compared = node
+            .handle()
+            .read_local_as(QueryKind::Listing, move |store| query::missing(store, reporter, range, &items, WINDOW));
         let Missing { copies, next } = compared.await??;
         owed += node.report_copies(&lacking(&node, &address(&server), copies).await).await?;
         left = next.map(|after| BlobRange { after: Some(after), ..range });

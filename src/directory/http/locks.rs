@@ -14,7 +14,7 @@ use super::request::{Headers, Json, file_ref, file_text, lock_proof, mac_hash};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
-use crate::domain::{Command, Fence, FileId, Outcome, Proposal, ReadStore, UserId, command};
+use crate::domain::{Command, Fence, FileId, Outcome, Proposal, UserId, command};
 use crate::protocol::api::{AccessAnswer, AccessMode, AccessRequest, HeldLock, HeldLocks, Lock, Locked, Renew, Unlock};
 use crate::protocol::problem::Code;
 
@@ -69,7 +69,19 @@ pub(crate) async fn unlock(
 }
 
 pub(crate) async fn locks(State(node): State<App>, token: Token) -> ApiResult<Body<HeldLocks>> {
-    let held = node.read_as(&token, |store, session| held_by(store, session.user)).await??;
+    let (mut held, mut cursor) = (Vec::new(), None::<String>);
+    // Page by page, each a query of its own: the paths of all of them are many reads.
+    loop {
+        let from = cursor.take();
+        let page = node
+            .list_as(&token, move |store, session| query::locks(store, session.user, from.as_deref(), MOST_LOCKS))
+            .await??;
+        held.extend(page.locks);
+        cursor = page.next;
+        if cursor.is_none() || held.len() >= MOST_LOCKS {
+            break;
+        }
+    }
     let row = |lock: query::HeldLock| HeldLock {
         file_id: lock.file_id.0,
         path: lock.path.to_string(),
@@ -77,23 +89,6 @@ pub(crate) async fn locks(State(node): State<App>, token: Token) -> ApiResult<Bo
         expires_at: view::time(lock.expires_at),
     };
     Ok(Body(HeldLocks { locks: held.into_iter().map(row).collect() }))
-}
-
-/// All locks of a user, as far as they are listed.
-fn held_by(store: &dyn ReadStore, user: UserId) -> query::Asked<Vec<query::HeldLock>> {
-    let (mut held, mut cursor) = (Vec::new(), None::<String>);
-    loop {
-        match query::locks(store, user, cursor.as_deref(), MOST_LOCKS)? {
-            Ok(page) => {
-                held.extend(page.locks);
-                cursor = page.next;
-            }
-            Err(rejection) => return Ok(Err(rejection)),
-        }
-        if cursor.is_none() || held.len() >= MOST_LOCKS {
-            return Ok(Ok(held));
-        }
-    }
 }
 
 pub(crate) async fn access(

@@ -15,7 +15,7 @@ use crate::domain::{ClusterTime, WallTime};
 use crate::protocol::api::{FileAtRisk, Replication, SweepInfo, SweepName, SweepState};
 
 pub(crate) async fn replication(State(node): State<App>, token: Token) -> ApiResult<Body<Replication>> {
-    let reading = node.read_as(&token, |store, session| {
+    let reading = node.list_as(&token, |store, session| {
         let viewer = if session.admin { Viewer::Admin } else { Viewer::User(session.user) };
         Ok((query::upkeep(store)?, query::at_risk(store, viewer)?))
     });

@@ -131,7 +131,11 @@ async fn prepare(node: &App, parts: &Parts, caller: Caller, call: Call) -> ApiRe
             }
         };
         match seen {
-            Ok(seen) => return Ok((intent, user, seen)),
+            // What was done before is answered. Anything else would be refused when its bytes are stored.
+            Ok(seen) => match node.handle().full_nodes() {
+                Some(nodes) if matches!(seen, Seen::New) => return Err(ApiError::directory_full(&nodes)),
+                _ => return Ok((intent, user, seen)),
+            },
             Err(rejection) if named && rejection.kind.is_final() => {
                 if let Some(rejection) = refuse_for_good(node, &intent, user).await? {
                     return Err(rejection.into());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::Handle;
+use crate::consensus::{Handle, QueryKind};
 use crate::domain::query;
 use crate::domain::{Epoch, ServerId};
 
@@ -57,7 +57,7 @@ impl Lookout {
     pub(crate) async fn look(&self, handle: &Handle, call: ReachCall) -> ReachReply {
         let ReachCall { server_id, epoch } = call;
         // The address comes from this node's own state: where another node would send it is not to be trusted.
-        let known = handle.read_local(move |store| query::server(store, server_id)).await;
+        let known = handle.read_local_as(QueryKind::Job, move |store| query::server(store, server_id)).await;
         let (Ok(Some(server)), Some(cluster_id)) = (known, handle.status().cluster_id) else {
             return ReachReply::CannotTell;
         };

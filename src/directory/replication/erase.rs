@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use crate::client::blobs::BlobError;
+use crate::consensus::QueryKind;
 use crate::directory::lookout::address;
 use crate::directory::node::App;
 use crate::domain::query;
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Deletes the copies and enters which are gone. A copy whose server does not answer is left for the next round.
 pub(super) async fn erase(node: App, copies: Vec<CopyAt>) -> anyhow::Result<()> {
-    let servers = node.handle().read_local(|store| query::servers(store)).await?;
+    let servers = node.handle().read_local_as(QueryKind::Job, |store| query::servers(store)).await?;
     let deletions = copies.into_iter().filter_map(|copy| {
         let server = servers.iter().find(|server| server.server_id == copy.server_id)?;
         let call = node.blobs.delete(&address(server), copy.blob_id, copy.copy_id);

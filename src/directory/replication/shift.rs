@@ -10,6 +10,7 @@ use super::erase::erase;
 use super::limits::Limits;
 use super::walk::Walks;
 use super::worker::{Mended, Worker};
+use crate::consensus::QueryKind;
 use crate::directory::node::App;
 use crate::domain::plan::{Candidate, Observed, Plan, Round, Task, plan};
 use crate::domain::query::{self, Signal};
@@ -158,7 +159,7 @@ impl Shift {
 
     /// Notices what calls for a round before its time.
     async fn look(&mut self) -> anyhow::Result<()> {
-        let signal = self.node.handle().read_local(|store| query::signal(store)).await?;
+        let signal = self.node.handle().read_local_as(QueryKind::Job, |store| query::signal(store)).await?;
         self.mourn(&signal);
         if signal != self.signal {
             self.signal = signal;
@@ -213,7 +214,7 @@ impl Shift {
             ..Observed::default()
         };
         let node = self.node.clone();
-        let reading = self.node.handle().read_local(move |store| {
+        let reading = self.node.handle().read_local_as(QueryKind::Job, move |store| {
             let suspect = node.suspects(&query::servers(store)?);
             plan(store, &Observed { suspect, ..observed })
         });

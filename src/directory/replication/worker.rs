@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout};
 use super::commit::{Committed, Committer};
 use super::limits::Limits;
 use crate::client::blobs::{BlobError, CopyOrder, ServerAddress, StoredCopy};
+use crate::consensus::QueryKind;
 use crate::directory::lookout::address;
 use crate::directory::node::App;
 use crate::domain::plan::{Candidate, Mend, Scene, mend};
@@ -69,7 +70,7 @@ impl Worker {
         let node = self.node.clone();
         let (file_id, goal) = (candidate.file_id, candidate.goal.clone());
         // The record as it is now: the plan may be minutes old.
-        let looked = self.node.handle().read_local(move |store| {
+        let looked = self.node.handle().read_local_as(QueryKind::Job, move |store| {
             let scene = Scene::read(store, node.suspects(&query::servers(store)?))?;
             let entry = query::entry(store, file_id)?;
             let mend = entry.map(|entry| mend(store, &scene, &entry, goal.as_deref())).transpose()?.flatten();

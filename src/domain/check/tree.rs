@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Report;
 use crate::domain::path::{MAX_COMPONENTS, MAX_PATH_BYTES};
 use crate::domain::record::Record;
-use crate::domain::rows::Number;
-use crate::domain::rows::{Content, Entry, EntryKind, FIRST_FILE_ID, NO_PARENT, Placement, Span, TRASH};
+use crate::domain::rows::{
+    Children, Content, Entry, EntryKind, FIRST_FILE_ID, NO_PARENT, Number, Placement, Span, TRASH,
+};
 use crate::domain::tables::{self, Counter, MAX_COPIES, keys};
 use crate::domain::{Fault, FileId, FilePath, ReadStore, ServerId, Table};
 
@@ -44,6 +45,7 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<BTreeMap<ServerId, Held>,
         report.expect("names_lead_to_their_entries", holds, || format!("name {name:?} in {parent} leads to {id}"));
         Ok(())
     })?;
+    children(report)?;
     report.each(Table::Placements, |report, store, key, value| {
         let (server, blob) = keys::read_placement(key)?;
         let placement = Placement::from_bytes(value)?;
@@ -57,6 +59,47 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<BTreeMap<ServerId, Held>,
         Ok(())
     })?;
     Ok(held)
+}
+
+/// What is kept of how much a directory holds.
+fn children(report: &mut Report<'_>) -> Result<(), Fault> {
+    let mut found: Option<(FileId, Children)> = None;
+    let compare = |report: &mut Report<'_>, found: Option<(FileId, Children)>| -> Result<(), Fault> {
+        let Some((directory, found)) = found else { return Ok(()) };
+        let kept = tables::number_of_children(report.store, directory)?;
+        report.expect("children_are_counted", kept == found, || format!("directory {directory}: {kept:?}, {found:?}"));
+        Ok(())
+    };
+    report.each(Table::Names, |report, store, key, value| {
+        let (parent, name) = keys::read_name(key)?;
+        let id = FileId(Number::from_bytes(value)?.0);
+        if found.is_none_or(|(directory, _)| directory != parent) {
+            compare(report, found.replace((parent, Children::default())))?;
+        }
+        let leads = match tables::entry(store, id)? {
+            Some(entry) if parent != TRASH => tables::is_filled(store, &entry)?,
+            _ => false,
+        };
+        if let Some((_, counted)) = &mut found {
+            counted.all += 1;
+            counted.filled += u64::from(leads);
+        }
+        let listed = store.get(Table::Filled, key)?;
+        let holds = listed.as_deref() == leads.then_some(value);
+        report.expect("filled_names_are_listed", holds, || format!("name {name:?} in {parent} leads to {id}"));
+        Ok(())
+    })?;
+    compare(report, found)?;
+    report.each(Table::Filled, |report, store, key, _| {
+        let named = store.get(Table::Names, key)?.is_some();
+        report.expect("what_is_filled_has_a_name", named, || format!("{:?}", keys::read_name(key)));
+        Ok(())
+    })?;
+    report.each(Table::Children, |report, store, key, _| {
+        let holds = !store.scan(Table::Names, key, keys::end_of(key).as_deref(), 1)?.is_empty();
+        report.expect("empty_directories_are_not_counted", holds, || format!("{key:?}"));
+        Ok(())
+    })
 }
 
 /// Where an entry is.

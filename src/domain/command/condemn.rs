@@ -18,7 +18,7 @@ impl Act for Condemn {
     const SINCE: Schema = Schema::FIRST;
     const REPEATABLE: bool = true;
     const WHILE_RESTORING: bool = true;
-    const WHILE_FULL: bool = false;
+    const WHILE_FULL: bool = true;
 
     fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
         rules::check_copies(&self.copies)?;

@@ -17,7 +17,7 @@ impl Act for StartSweep {
     const SINCE: Schema = Schema::FIRST;
     const REPEATABLE: bool = true;
     const WHILE_RESTORING: bool = true;
-    const WHILE_FULL: bool = false;
+    const WHILE_FULL: bool = true;
 
     fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
         change.begin_sweep(self.kind)?;

@@ -1,5 +1,6 @@
 //! Everything that a user can reach.
 
+use super::budget::Budget;
 use super::cursor::{Cursor, Paged};
 use super::walk::{Step, Walk};
 use super::{Asked, MAX_PAGE, Page};
@@ -9,8 +10,6 @@ use crate::domain::rules::{self, Describer};
 use crate::domain::stop::{Stop, settle};
 use crate::domain::{Fault, FileId, FilePath, ReadStore, UserId, tables};
 
-/// Rows of `Names` and `Grants` that one page looks at, at most. Eyeballed: well below a tenth of a second.
-const MAX_VISITS: usize = 10_000;
 /// Grants that one look reads.
 const LOOK: usize = 64;
 
@@ -27,7 +26,7 @@ pub fn all(
     cursor: Option<&str>,
     limit: usize,
 ) -> Asked<Page> {
-    settle(Search::run(store, user, prefix, cursor, limit.clamp(1, MAX_PAGE)))
+    settle(Search::run(&Budget::new(store), user, prefix, cursor, limit.clamp(1, MAX_PAGE)))
 }
 
 /// Where a search has come to. `top` is the file id of what was shared, or 0 in the user's own tree; `after` is the
@@ -39,12 +38,11 @@ struct Place {
 }
 
 struct Search<'a> {
-    store: &'a dyn ReadStore,
+    store: &'a Budget<'a>,
     user: UserId,
     prefix: Prefix,
     describer: Describer<'a>,
     limit: usize,
-    visits: usize,
     page: Page,
     /// Behind the last file of the page.
     last: Place,
@@ -59,7 +57,7 @@ enum Flow {
 
 impl<'a> Search<'a> {
     fn run(
-        store: &'a dyn ReadStore,
+        store: &'a Budget<'a>,
         user: UserId,
         prefix: Option<&str>,
         cursor: Option<&str>,
@@ -73,7 +71,6 @@ impl<'a> Search<'a> {
             prefix: Prefix::parse(prefix.unwrap_or_default()),
             describer: Describer::new(store),
             limit,
-            visits: 0,
             page: Page::default(),
             last: Place { top: cursor.from, after: cursor.after.clone() },
         };
@@ -99,10 +96,9 @@ impl<'a> Search<'a> {
             from = FileId(last.file_id.0 + 1);
             for grant in grants {
                 let top = grant.file_id;
-                if self.visits >= MAX_VISITS {
+                if self.store.is_spent() {
                     return Ok(Flow::Stop(Place { top: top.0, after: Vec::new() }));
                 }
-                self.visits += 1;
                 let Ok(reached) = settle(rules::reach_id(self.store, self.user, top))? else { continue };
                 if reached.inherited.is_some() {
                     continue;
@@ -142,10 +138,9 @@ impl<'a> Search<'a> {
         let mut walk = Walk::new(self.store, self.user, &start, path, access, &name, after)?;
         let place = |walk: &Walk<'_>| Place { top, after: [&skipped[..], walk.place()].concat() };
         loop {
-            if self.visits >= MAX_VISITS {
+            if self.store.is_spent() {
                 return Ok(Flow::Stop(place(&walk)));
             }
-            self.visits += 1;
             match walk.step()? {
                 Step::End => return Ok(Flow::On),
                 Step::Other => {}

@@ -74,7 +74,7 @@ pub struct Signal {
     pub copies: u32,
     /// When the walks began, by kind, and whether they rest.
     pub sweeps: Vec<Option<(ClusterTime, bool)>>,
-    /// Of the most urgent repairs, the newest one's time.
+    /// Since when the newest repair that was ever owed has been.
     pub newest_repair: Option<ClusterTime>,
 }
 
@@ -88,9 +88,6 @@ pub struct Standing {
     /// Records name copies on it that have to be replaced, moved or verified.
     pub owes: bool,
 }
-
-/// How many of the most urgent repairs are looked at for the newest.
-const URGENT: usize = 64;
 
 /// # Errors
 /// When the storage fails.
@@ -108,6 +105,6 @@ pub fn signal(store: &dyn ReadStore) -> Result<Signal, Fault> {
         ring: tables::ring(store)?,
         copies: tables::policy(store)?.copies,
         sweeps: SweepKind::ALL.into_iter().map(sweep).collect::<Result<_, Fault>>()?,
-        newest_repair: tables::repairs_from(store, &[], URGENT)?.into_iter().map(|(_, _, repair)| repair.since).max(),
+        newest_repair: tables::newest_repair(store)?,
     })
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod all;
 mod backup;
+mod budget;
 mod cluster;
 mod cursor;
 mod files;
@@ -52,8 +53,7 @@ pub const MAX_PAGE: usize = 1000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     pub stats: Vec<Stat>,
-    /// Where the next page starts. A page may be empty and still have a next one: the rows that one page visits are
-    /// bounded.
+    /// Where the next page starts. A page may be empty and still have a next one: what one page reads is bounded.
     pub next: Option<String>,
 }
 

@@ -1,5 +1,7 @@
 //! Inventories and upkeep, over small clusters in memory.
 
+mod cost;
+
 use super::*;
 use crate::domain::rows::SweepKind;
 use crate::domain::terms::{FileRef, NewContent, PathRef, Receipt};

@@ -1,4 +1,5 @@
-//! The files of a subtree in path order, from any place in it.
+//! The files of a subtree in path order, from any place in it. Goes by `Filled`, so that it meets no directory without
+//! a file in it: what it reads is what it shows, and the directories on the way.
 
 use std::collections::VecDeque;
 
@@ -14,7 +15,7 @@ const LOOK: usize = 256;
 pub(super) enum Step {
     /// A file, and what the user may do with it.
     File(Box<Entry>, FilePath, Access),
-    /// Something that is no file, so that the caller can count it.
+    /// A directory on the way.
     Other,
     End,
 }
@@ -40,7 +41,7 @@ impl Level {
 
     fn next(&mut self, store: &dyn ReadStore) -> Result<Option<(String, FileId)>, Fault> {
         if self.seen.is_empty() {
-            self.seen = tables::children_between(store, &self.from, self.to.as_deref(), LOOK)?.into();
+            self.seen = tables::filled_between(store, &self.from, self.to.as_deref(), LOOK)?.into();
         }
         let next = self.seen.pop_front();
         if let Some((name, _)) = &next {

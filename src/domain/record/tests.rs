@@ -8,8 +8,8 @@ use std::path::Path;
 use super::*;
 use crate::domain::answer::{Access, ContentStat, LockStat, ReplicaStat, Stat};
 use crate::domain::rows::{
-    ClusterInfo, Content, Cursor, Done, Entry, EntryKind, Garbage, GrantRow, Hold, Lock, Nothing, Number, Placement,
-    Repair, RepairReason, Restore, RingOrder, Server, ServerState, Span, Sweep, SweepKind, Token, User,
+    Children, ClusterInfo, Content, Cursor, Done, Entry, EntryKind, Garbage, GrantRow, Hold, Lock, Nothing, Number,
+    Placement, Repair, RepairReason, Restore, RingOrder, Server, ServerState, Span, Sweep, SweepKind, Token, User,
 };
 use crate::domain::terms::{
     Etag, FileRef, LockProof, NewContent, NewHome, Operation, PathRef, Policy, Precondition, Receipt, RestoredRow, Slot,
@@ -135,6 +135,7 @@ fn stat(content: bool) -> Stat {
 fn rows(golden: &mut Golden) {
     golden.add("row.directory", &entry(EntryKind::Directory(Span { components: 2, bytes: 30 })));
     golden.add("row.file", &entry(EntryKind::File(Box::new(content()))));
+    golden.add("row.children", &Children { all: 300, filled: 2 });
     golden.add("row.number", &Number(300));
     golden.add("row.number.zero", &Number(0));
     golden.add("row.nothing", &Nothing {});

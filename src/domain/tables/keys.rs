@@ -24,6 +24,8 @@ pub(crate) mod meta {
     pub(crate) const EXPIRED_THROUGH: &[u8] = b"expired_through";
     /// The key of `Names` below which everything in the trash was worked off.
     pub(crate) const REAPED_THROUGH: &[u8] = b"reaped_through";
+    /// Since when the newest repair that was ever owed has been.
+    pub(crate) const NEWEST_REPAIR: &[u8] = b"newest_repair";
     /// What the cluster was, or is being, restored from.
     pub(crate) const RESTORE: &[u8] = b"restore";
 }

@@ -111,6 +111,19 @@ pub(crate) fn put_restore(store: &mut dyn Store, restore: &Restore) -> Result<()
     write(store, Table::Meta, keys::meta::RESTORE, restore)
 }
 
+/// Since when the newest repair that was ever owed has been: the list itself is eaten from the front, and looking there
+/// four times a second would pass over all that was mended and not compacted yet.
+pub(crate) fn newest_repair(store: &dyn ReadStore) -> Result<Option<ClusterTime>, Fault> {
+    Ok(number(store, keys::meta::NEWEST_REPAIR)?.map(ClusterTime))
+}
+
+pub(super) fn note_repair(store: &mut dyn Store, since: ClusterTime) -> Result<(), Fault> {
+    if newest_repair(store)? < Some(since) {
+        put_number(store, keys::meta::NEWEST_REPAIR, since.0)?;
+    }
+    Ok(())
+}
+
 /// The defaults before bootstrap.
 pub(crate) fn policy(store: &dyn ReadStore) -> Result<Policy, Fault> {
     Ok(read(store, Table::Policy, keys::ONLY)?.unwrap_or_default())

@@ -1,6 +1,7 @@
 //! Typed access to the tables: one row in, one row out. What belongs together is kept together by `apply`; here
 //! nothing knows a rule.
 
+mod children;
 pub(crate) mod keys;
 mod meta;
 mod people;
@@ -8,6 +9,7 @@ mod servers;
 mod tree;
 mod upkeep;
 
+pub(crate) use children::{filled_between, is_filled, number_of_children};
 pub(crate) use keys::Ending;
 pub(crate) use meta::*;
 pub(crate) use people::*;

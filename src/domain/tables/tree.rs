@@ -1,7 +1,7 @@
 //! `Entries` and `Names`.
 
-use super::keys;
-use super::{read, stretch, write};
+use super::children::{came, went};
+use super::{keys, number_of_children, read, write};
 use crate::domain::record::Record;
 use crate::domain::rows::{Entry, NO_PARENT, Number};
 use crate::domain::stop::{Stop, astray};
@@ -32,13 +32,15 @@ pub(crate) fn put_entry(store: &mut dyn Store, entry: &Entry) -> Result<(), Faul
 pub(crate) fn link(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
     if entry.parent != NO_PARENT {
         write(store, Table::Names, &keys::name(entry.parent, &entry.name), &Number(entry.file_id.0))?;
+        came(store, entry)?;
     }
     put_entry(store, entry)
 }
 
 /// Takes an entry's name away; its own row stays.
 pub(crate) fn unlink(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
-    store.delete(Table::Names, &keys::name(entry.parent, &entry.name))
+    store.delete(Table::Names, &keys::name(entry.parent, &entry.name))?;
+    went(store, entry)
 }
 
 pub(crate) fn delete_entry(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
@@ -72,6 +74,7 @@ pub(crate) fn children_between(
     rows.iter().map(|(key, value)| Ok((keys::read_name(key)?.1, FileId(Number::from_bytes(value)?.0)))).collect()
 }
 
+/// One get: a scan would pass over the names that were deleted in the directory.
 pub(crate) fn has_children(store: &dyn ReadStore, parent: FileId) -> Result<bool, Fault> {
-    Ok(!stretch(store, Table::Names, &keys::entry(parent), &[], 1)?.is_empty())
+    Ok(number_of_children(store, parent)?.all > 0)
 }

@@ -2,6 +2,7 @@
 //! come.
 
 use super::keys::{self, Ending};
+use super::meta::note_repair;
 use super::{delete_expiry, put_expiry, read, stretch, write};
 use crate::domain::record::Record;
 use crate::domain::rows::{Garbage, Hold, Repair, Sweep, SweepKind};
@@ -79,6 +80,7 @@ pub(crate) fn delete_hold(store: &mut dyn Store, id: HoldId, hold: &Hold) -> Res
 pub(crate) const MAX_COPIES: u8 = 5;
 
 pub(crate) fn put_repair(store: &mut dyn Store, copies: u8, file: FileId, repair: &Repair) -> Result<(), Fault> {
+    note_repair(store, repair.since)?;
     write(store, Table::Repairs, &keys::repair(copies.min(MAX_COPIES), file), repair)
 }
 

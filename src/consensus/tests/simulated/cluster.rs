@@ -15,7 +15,7 @@ use super::node::Node;
 use super::world::{Wires, World};
 use crate::clock::{Clock, SharedClock};
 use crate::consensus::environment::{Environment, Executor, Tasks, Work};
-use crate::consensus::formation::{Home, Identity};
+use crate::consensus::formation::{Home, Identity, Space};
 use crate::consensus::handle::{Start, start};
 use crate::consensus::machine::Replicated;
 use crate::consensus::options::Settings;
@@ -256,7 +256,7 @@ impl Home for Roomy {
         self.0.path()
     }
 
-    fn free_bytes(&self) -> Option<u64> {
-        Some(1 << 40)
+    fn space(&self) -> Option<Space> {
+        Some(Space { free: 1 << 40, whole: 1 << 41 })
     }
 }
