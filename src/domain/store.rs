@@ -10,7 +10,7 @@ use std::fmt;
 pub enum Table {
     /// file_id → entry
     Entries,
-    /// parent file_id, name → file_id
+    /// parent file_id, name → file_id: files, directories with a file somewhere below, and what is in the trash
     Names,
     /// server_id, blob_id → file_id, version
     Placements,
@@ -48,9 +48,9 @@ pub enum Table {
     Meta,
     /// hold_id → when it ends
     Holds,
-    /// parent file_id, name → file_id: those of `Names` that are files or have one somewhere below
-    Filled,
-    /// file_id of a directory → how many names it holds, and how many of them are in `Filled`
+    /// parent file_id, name → file_id: directories without a file anywhere below, which are not in `Names`
+    Bare,
+    /// file_id of a directory → how many names it holds, and how many of them lead to files
     Children,
 }
 
@@ -76,7 +76,7 @@ impl Table {
         Self::Policy,
         Self::Meta,
         Self::Holds,
-        Self::Filled,
+        Self::Bare,
         Self::Children,
     ];
 
@@ -103,7 +103,7 @@ impl Table {
             Self::Policy => "policy",
             Self::Meta => "meta",
             Self::Holds => "holds",
-            Self::Filled => "filled",
+            Self::Bare => "bare",
             Self::Children => "children",
         }
     }

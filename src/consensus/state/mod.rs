@@ -349,7 +349,7 @@ fn is_queue(table: Table) -> bool {
         | Table::Operations
         | Table::Expiries
         | Table::Holds
-        | Table::Filled => true,
+        | Table::Bare => true,
         Table::Entries
         | Table::Servers
         | Table::Ring

@@ -9,7 +9,7 @@ mod servers;
 mod tree;
 mod upkeep;
 
-pub(crate) use children::{Children, filled_between, is_filled, number_of_children};
+pub(crate) use children::{Children, is_filled, number_of_children};
 pub(crate) use keys::Ending;
 pub(crate) use meta::*;
 pub(crate) use people::*;
