@@ -60,7 +60,7 @@ record! {
     pub(crate) struct Children as "number of children" {
         /// Names in it.
         pub(crate) all: u64 = 1,
-        /// Those of them that are files, or have a file somewhere below.
+        /// Those of them that stand in `Names` because they lead to files.
         pub(crate) filled: u64 = 2,
     }
 }

@@ -33,7 +33,7 @@ macro_rules! tables {
 tables! {
     /// file_id → entry
     Entries = "entries",
-    /// parent file_id, name → file_id
+    /// parent file_id, name → file_id: files, directories with a file somewhere below, and what is in the trash
     Names = "names",
     /// server_id, blob_id → file_id, version
     Placements = "placements",
@@ -71,9 +71,9 @@ tables! {
     Meta = "meta",
     /// hold_id → when it ends
     Holds = "holds",
-    /// parent file_id, name → file_id: those of `Names` that are files or have one somewhere below
-    Filled = "filled",
-    /// file_id of a directory → how many names it holds, and how many of them are in `Filled`
+    /// parent file_id, name → file_id: directories without a file anywhere below, which are not in `Names`
+    Bare = "bare",
+    /// file_id of a directory → how many names it holds, and how many of them lead to files
     Children = "children",
     /// file_id → label
     #[cfg(feature = "next-schema")]

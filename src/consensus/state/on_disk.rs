@@ -222,7 +222,7 @@ fn is_queue(table: Table) -> bool {
             | Table::Operations
             | Table::Expiries
             | Table::Holds
-            | Table::Filled
+            | Table::Bare
     )
 }
 

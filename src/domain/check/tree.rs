@@ -37,14 +37,16 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<BTreeMap<ServerId, Held>,
         }
         Ok(())
     })?;
-    report.each(Table::Names, |report, store, key, value| {
-        let (parent, name) = keys::read_name(key)?;
-        let id = FileId(Number::from_bytes(value)?.0);
-        let entry = tables::entry(store, id)?;
-        let holds = entry.is_some_and(|entry| entry.parent == parent && entry.name == name);
-        report.expect("names_lead_to_their_entries", holds, || format!("name {name:?} in {parent} leads to {id}"));
-        Ok(())
-    })?;
+    for table in [Table::Names, Table::Bare] {
+        report.each(table, |report, store, key, value| {
+            let (parent, name) = keys::read_name(key)?;
+            let id = FileId(Number::from_bytes(value)?.0);
+            let entry = tables::entry(store, id)?;
+            let holds = entry.is_some_and(|entry| entry.parent == parent && entry.name == name);
+            report.expect("names_lead_to_their_entries", holds, || format!("name {name:?} in {parent} leads to {id}"));
+            Ok(())
+        })?;
+    }
     children(report)?;
     report.each(Table::Placements, |report, store, key, value| {
         let (server, blob) = keys::read_placement(key)?;
@@ -61,45 +63,49 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<BTreeMap<ServerId, Held>,
     Ok(held)
 }
 
-/// What is kept of how much a directory holds.
+/// Names are in the table in which they are looked for, and as many as the directory's number says.
 fn children(report: &mut Report<'_>) -> Result<(), Fault> {
-    let mut found: Option<(FileId, Children)> = None;
-    let compare = |report: &mut Report<'_>, found: Option<(FileId, Children)>| -> Result<(), Fault> {
-        let Some((directory, found)) = found else { return Ok(()) };
-        let kept = tables::number_of_children(report.store, directory)?;
-        report.expect("children_are_counted", kept == found, || format!("directory {directory}: {kept:?}, {found:?}"));
-        Ok(())
-    };
-    report.each(Table::Names, |report, store, key, value| {
-        let (parent, name) = keys::read_name(key)?;
-        let id = FileId(Number::from_bytes(value)?.0);
-        if found.is_none_or(|(directory, _)| directory != parent) {
-            compare(report, found.replace((parent, Children::default())))?;
-        }
-        let leads = match tables::entry(store, id)? {
-            Some(entry) if parent != TRASH => tables::is_filled(store, &entry)?,
-            _ => false,
-        };
-        if let Some((_, counted)) = &mut found {
-            counted.all += 1;
-            counted.filled += u64::from(leads);
-        }
-        let listed = store.get(Table::Filled, key)?;
-        let holds = listed.as_deref() == leads.then_some(value);
-        report.expect("filled_names_are_listed", holds, || format!("name {name:?} in {parent} leads to {id}"));
-        Ok(())
-    })?;
-    compare(report, found)?;
-    report.each(Table::Filled, |report, store, key, _| {
-        let named = store.get(Table::Names, key)?.is_some();
-        report.expect("what_is_filled_has_a_name", named, || format!("{:?}", keys::read_name(key)));
-        Ok(())
-    })?;
-    report.each(Table::Children, |report, store, key, _| {
-        let holds = !store.scan(Table::Names, key, keys::end_of(key).as_deref(), 1)?.is_empty();
-        report.expect("empty_directories_are_not_counted", holds, || format!("{key:?}"));
+    for table in [Table::Names, Table::Bare] {
+        let mut found: Option<(FileId, u64)> = None;
+        report.each(table, |report, store, key, value| {
+            let (parent, name) = keys::read_name(key)?;
+            let id = FileId(Number::from_bytes(value)?.0);
+            let leads = tables::entry(store, id)?.map(|entry| tables::is_filled(store, &entry)).transpose()?;
+            let named = table == Table::Names;
+            let holds = leads.is_none_or(|leads| leads == named || parent == TRASH && named);
+            report.expect("names_are_where_they_lead", holds, || format!("name {name:?} in {parent} leads to {id}"));
+            match &mut found {
+                Some((directory, count)) if *directory == parent => *count += 1,
+                _ => {
+                    counted(report, table, found)?;
+                    found = Some((parent, 1));
+                }
+            }
+            Ok(())
+        })?;
+        counted(report, table, found)?;
+    }
+    report.each(Table::Children, |report, store, key, value| {
+        let Children { all, filled } = Children::from_bytes(value)?;
+        let any = |table| Ok::<_, Fault>(!store.scan(table, key, keys::end_of(key).as_deref(), 1)?.is_empty());
+        let trash = key == keys::entry(TRASH);
+        let holds =
+            all > 0 && any(Table::Names)? == (filled > 0 || trash) && any(Table::Bare)? == (all > filled && !trash);
+        report.expect("what_is_counted_is_there", holds, || format!("{key:?}: {all}, {filled}"));
         Ok(())
     })
+}
+
+fn counted(report: &mut Report<'_>, table: Table, found: Option<(FileId, u64)>) -> Result<(), Fault> {
+    let Some((directory, found)) = found else { return Ok(()) };
+    let Children { all, filled } = tables::number_of_children(report.store, directory)?;
+    let kept = match table {
+        Table::Names if directory != TRASH => filled,
+        Table::Names => all,
+        _ => all.saturating_sub(filled),
+    };
+    report.expect("children_are_counted", kept == found, || format!("directory {directory}: {kept}, {found}"));
+    Ok(())
 }
 
 /// Where an entry is.

@@ -1,4 +1,4 @@
-//! The files of a subtree in path order, from any place in it. Goes by `Filled`, so that it meets no directory without
+//! The files of a subtree in path order, from any place in it. Goes by `Names` alone, so that it meets no directory without
 //! a file in it: what it reads is what it shows, and the directories on the way.
 
 use std::collections::VecDeque;

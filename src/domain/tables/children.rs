@@ -1,8 +1,12 @@
-//! `Children` and `Filled`: how much a directory holds, and which of its names lead to a file.
+//! `Names`, `Bare` and `Children`: what is in a directory, which of it leads to a file, and how much it is.
 //!
-//! Both are kept where names are linked and unlinked, and nowhere else. They answer without a walk what a scan of `Names`
-//! answers only after it has passed whatever lies in the way: whether a directory is empty (deleted names lie there), and
-//! where the next file is (empty directories do).
+//! A name that is a file, or a directory with a file somewhere below it, stands in `Names`; that of a directory without
+//! stands in `Bare`, and goes over when the first file comes below it or the last one goes. So a walk for files reads
+//! `Names` alone and meets nothing but files and what leads to them, however many empty directories there are. A second
+//! table of all names that lead to files would do the same and would cost each file one row more. What hangs in the
+//! trash is in `Names`, whatever it is: nobody walks there for files.
+//!
+//! `Children` has the numbers. Whether a directory is empty is one get: a scan would pass over all that was deleted in it.
 
 use super::keys;
 use super::{entry, read, write};
@@ -23,71 +27,72 @@ fn put(store: &mut dyn Store, directory: FileId, children: Children) -> Result<(
     write(store, Table::Children, &key, &children)
 }
 
-/// Whether a name that leads to this entry leads to a file.
+/// Whether the name of this entry leads to a file.
 pub(crate) fn is_filled(store: &dyn ReadStore, entry: &Entry) -> Result<bool, Fault> {
     Ok(!entry.is_directory() || number_of_children(store, entry.file_id)?.filled > 0)
 }
 
-/// An entry has come under its parent.
-pub(super) fn came(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
+/// Where names in this directory stand that lead to a file, or to none.
+fn table_of(parent: FileId, filled: bool) -> Table {
+    if filled || parent == TRASH { Table::Names } else { Table::Bare }
+}
+
+fn put_name(store: &mut dyn Store, entry: &Entry, filled: bool) -> Result<(), Fault> {
+    let key = keys::name(entry.parent, &entry.name);
+    write(store, table_of(entry.parent, filled), &key, &Number(entry.file_id.0))
+}
+
+fn delete_name(store: &mut dyn Store, entry: &Entry, filled: bool) -> Result<(), Fault> {
+    store.delete(table_of(entry.parent, filled), &keys::name(entry.parent, &entry.name))
+}
+
+/// An entry comes under its parent.
+pub(super) fn come(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
+    let filled = is_filled(store, entry)?;
+    put_name(store, entry, filled)?;
     let mut children = number_of_children(store, entry.parent)?;
     children.all = children.all.saturating_add(1);
     put(store, entry.parent, children)?;
-    if is_filled(store, entry)? { climb(store, entry, Climb::Filled) } else { Ok(()) }
+    if filled { climb(store, entry.parent, Climb::Filled) } else { Ok(()) }
 }
 
-/// An entry has gone from under its parent.
-pub(super) fn went(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
+/// An entry goes from under its parent.
+pub(super) fn go(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
+    let filled = is_filled(store, entry)?;
+    delete_name(store, entry, filled)?;
     let mut children = number_of_children(store, entry.parent)?;
     children.all = children.all.saturating_sub(1);
     put(store, entry.parent, children)?;
-    if is_filled(store, entry)? { climb(store, entry, Climb::Emptied) } else { Ok(()) }
+    if filled { climb(store, entry.parent, Climb::Emptied) } else { Ok(()) }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Climb {
     Filled,
     Emptied,
 }
 
-/// Writes down that a name leads to a file now, or does not any more, and the same of the directories above for which it
-/// is the first or was the last. Nothing is kept of what hangs in the trash: nobody lists it. It goes no higher than a path
-/// reaches: a restore may have brought a directory that is above itself.
-fn climb(store: &mut dyn Store, from: &Entry, climb: Climb) -> Result<(), Fault> {
-    let (mut parent, mut name, mut id) = (from.parent, from.name.clone(), from.file_id);
+/// A directory has one more name that leads to a file, or one less. Where it is the first, or was the last, the
+/// directory's own name goes over to the other table, and the same is true of its parent. It goes no higher than a path
+/// reaches: what a restore brings may be deeper, or above itself.
+fn climb(store: &mut dyn Store, directory: FileId, climb: Climb) -> Result<(), Fault> {
+    let mut at = directory;
     for _ in 0..=MAX_COMPONENTS {
-        if parent == NO_PARENT || parent == TRASH {
+        if at == NO_PARENT || at == TRASH {
             break;
         }
-        let key = keys::name(parent, &name);
-        let mut children = number_of_children(store, parent)?;
-        let goes_on = match climb {
-            Climb::Filled => {
-                write(store, Table::Filled, &key, &Number(id.0))?;
-                children.filled = children.filled.saturating_add(1);
-                children.filled == 1
-            }
-            Climb::Emptied => {
-                store.delete(Table::Filled, &key)?;
-                children.filled = children.filled.saturating_sub(1);
-                children.filled == 0
-            }
-        };
-        put(store, parent, children)?;
+        let mut children = number_of_children(store, at)?;
+        let (before, filled) = (children.filled, climb == Climb::Filled);
+        children.filled = if filled { before.saturating_add(1) } else { before.saturating_sub(1) };
+        let turns = (before == 0) != (children.filled == 0);
+        put(store, at, children)?;
         // A restored directory may come after what is in it.
-        let Some(above) = (if goes_on { entry(store, parent)? } else { None }) else { break };
-        (id, parent, name) = (above.file_id, above.parent, above.name);
+        let Some(entry) = (if turns { entry(store, at)? } else { None }) else { break };
+        if entry.parent != NO_PARENT {
+            delete_name(store, &entry, !filled)?;
+            put_name(store, &entry, filled)?;
+        }
+        at = entry.parent;
     }
     Ok(())
-}
-
-/// At most `limit` names of one directory that lead to files, between two keys.
-pub(crate) fn filled_between(
-    store: &dyn ReadStore,
-    from: &[u8],
-    to: Option<&[u8]>,
-    limit: usize,
-) -> Result<Vec<(String, FileId)>, Fault> {
-    let rows = store.scan(Table::Filled, from, to, limit)?;
-    rows.iter().map(|(key, value)| Ok((keys::read_name(key)?.1, FileId(Number::from_bytes(value)?.0)))).collect()
 }

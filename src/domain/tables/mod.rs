@@ -9,7 +9,7 @@ mod servers;
 mod tree;
 mod upkeep;
 
-pub(crate) use children::{filled_between, is_filled, number_of_children};
+pub(crate) use children::{is_filled, number_of_children};
 pub(crate) use keys::Ending;
 pub(crate) use meta::*;
 pub(crate) use people::*;

@@ -1,10 +1,11 @@
 //! `Entries` and `Names`.
 
-use super::children::{came, went};
+use super::children::{come, go};
 use super::{keys, number_of_children, read, write};
 use crate::domain::record::Record;
 use crate::domain::rows::{Entry, NO_PARENT, Number};
 use crate::domain::stop::{Stop, astray};
+use crate::domain::store::Row;
 use crate::domain::{Fault, FileId, ReadStore, Store, Table};
 
 pub(crate) fn entry(store: &dyn ReadStore, id: FileId) -> Result<Option<Entry>, Fault> {
@@ -31,16 +32,14 @@ pub(crate) fn put_entry(store: &mut dyn Store, entry: &Entry) -> Result<(), Faul
 /// Puts a new entry under its parent, or one that was unlinked under another.
 pub(crate) fn link(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
     if entry.parent != NO_PARENT {
-        write(store, Table::Names, &keys::name(entry.parent, &entry.name), &Number(entry.file_id.0))?;
-        came(store, entry)?;
+        come(store, entry)?;
     }
     put_entry(store, entry)
 }
 
 /// Takes an entry's name away; its own row stays.
 pub(crate) fn unlink(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
-    store.delete(Table::Names, &keys::name(entry.parent, &entry.name))?;
-    went(store, entry)
+    go(store, entry)
 }
 
 pub(crate) fn delete_entry(store: &mut dyn Store, entry: &Entry) -> Result<(), Fault> {
@@ -49,7 +48,13 @@ pub(crate) fn delete_entry(store: &mut dyn Store, entry: &Entry) -> Result<(), F
 }
 
 pub(crate) fn child(store: &dyn ReadStore, parent: FileId, name: &str) -> Result<Option<FileId>, Fault> {
-    Ok(read::<Number>(store, Table::Names, &keys::name(parent, name))?.map(|id| FileId(id.0)))
+    let key = keys::name(parent, name);
+    // Most names lead to files.
+    let found = match read::<Number>(store, Table::Names, &key)? {
+        None => read::<Number>(store, Table::Bare, &key)?,
+        found => found,
+    };
+    Ok(found.map(|id| FileId(id.0)))
 }
 
 /// At most `limit` children in the order of their names, from the key `from` on.
@@ -70,7 +75,27 @@ pub(crate) fn children_between(
     to: Option<&[u8]>,
     limit: usize,
 ) -> Result<Vec<(String, FileId)>, Fault> {
-    let rows = store.scan(Table::Names, from, to, limit)?;
+    let mut rows = store.scan(Table::Names, from, to, limit)?;
+    let bare = store.scan(Table::Bare, from, to, limit)?;
+    if !bare.is_empty() {
+        rows.extend(bare);
+        rows.sort_unstable();
+        rows.truncate(limit);
+    }
+    named(&rows)
+}
+
+/// The same of those that are files or have one somewhere below.
+pub(crate) fn filled_between(
+    store: &dyn ReadStore,
+    from: &[u8],
+    to: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<(String, FileId)>, Fault> {
+    named(&store.scan(Table::Names, from, to, limit)?)
+}
+
+fn named(rows: &[Row]) -> Result<Vec<(String, FileId)>, Fault> {
     rows.iter().map(|(key, value)| Ok((keys::read_name(key)?.1, FileId(Number::from_bytes(value)?.0)))).collect()
 }
 
