@@ -132,7 +132,7 @@ async fn after_the_rise_an_older_release_is_refused_with_what_to_do() {
     cluster.nodes[3].binary = this_release();
     cluster.nodes[3].start();
     let (code, said) = members::add(&cluster, 4).await;
-    assert!(code != 0 && said.contains("the cluster is at schema 2"), "{code} {said}");
+    assert!(code != 0 && said.contains("knows schema 1 at most, and the cluster is at 2"), "{code} {said}");
     cluster.nodes[3].kill();
     cluster.nodes[3].binary = next;
     cluster.nodes[3].start();
