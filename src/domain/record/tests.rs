@@ -476,6 +476,40 @@ fn what_is_not_spelled_as_it_is_written_is_a_fault() {
     assert!(RingOrder::from_bytes(&hex::decode("010a00").expect("hexadecimal")).is_err(), "an empty list");
 }
 
+/// What a stranger's program declares for a row of ours: `prost`'s derive reads our bytes, and writes them.
+#[derive(Clone, PartialEq, prost::Message)]
+struct LockOfAStranger {
+    #[prost(uint64, tag = "1")]
+    owner: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    mac_hash: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    fence: u64,
+    #[prost(uint64, tag = "4")]
+    ttl_ms: u64,
+    #[prost(uint64, tag = "5")]
+    expires_at: u64,
+    #[prost(uint64, tag = "6")]
+    wall_expires_at: u64,
+}
+
+#[test]
+fn another_reader_of_protobuf_reads_what_is_written() {
+    let lock = Lock {
+        owner: UserId(300),
+        mac_hash: digest(4),
+        fence: Fence(u64::MAX),
+        ttl_ms: 60_000,
+        expires_at: ClusterTime(0),
+        wall_expires_at: WallTime(10),
+    };
+    let bytes = lock.to_bytes();
+    let read = <LockOfAStranger as prost::Message>::decode(&bytes[1..]).expect("it is protobuf");
+    assert_eq!((read.owner, read.fence, read.expires_at), (300, u64::MAX, 0));
+    assert_eq!(read.mac_hash, digest(4).0);
+    assert_eq!(prost::Message::encode_to_vec(&read), &bytes[1..]);
+}
+
 #[test]
 fn an_entry_of_a_newer_schema_is_known_by_its_frame() {
     let proposal = Proposal { operation: None, command: Command::Reap(command::Reap { limit: 1 }) };
