@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openraft::EntryPayload;
 use openraft::vote::RaftLeaderId;
-use prost::Message;
 
 use super::types::{Blob, Entry, LeaderId, LogId, Membership, PeerNode, StoredMembership, Vote};
+use crate::domain::record::declare::{choice, record};
+use crate::domain::record::{self, Message, Writer};
 
 const VERSION: u8 = 1;
 const HEADER: usize = 5;
@@ -31,17 +32,16 @@ pub(crate) enum RecordError {
 
 /// A record in its envelope, for storing under `key`.
 pub(crate) fn seal(key: &[u8], record: &impl Message) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER + record.encoded_len());
-    bytes.push(VERSION);
-    bytes.extend_from_slice(&[0; 4]);
-    record.encode(&mut bytes).expect("a Vec grows as needed");
+    let mut out = Writer::new(vec![VERSION, 0, 0, 0, 0]);
+    record.write_fields(&mut out);
+    let mut bytes = out.finish().0;
     let crc = checksum(key, &bytes[HEADER..]);
     bytes[1..HEADER].copy_from_slice(&crc.to_be_bytes());
     bytes
 }
 
 /// The record in an envelope that was stored under `key`.
-pub(crate) fn open<M: Message + Default>(key: &[u8], bytes: &[u8]) -> Result<M, RecordError> {
+pub(crate) fn open<M: Message>(key: &[u8], bytes: &[u8]) -> Result<M, RecordError> {
     let (Some(&version), Some(crc), Some(body)) = (bytes.first(), bytes.get(1..HEADER), bytes.get(HEADER..)) else {
         return Err(RecordError::Malformed(format!("it has {} bytes only", bytes.len())));
     };
@@ -52,94 +52,91 @@ pub(crate) fn open<M: Message + Default>(key: &[u8], bytes: &[u8]) -> Result<M, 
     if checksum(key, body).to_be_bytes() != crc {
         return Err(RecordError::Checksum);
     }
-    M::decode(body).map_err(|error| RecordError::Malformed(error.to_string()))
+    record::read(body).map(|(record, _)| record).map_err(|fault| RecordError::Malformed(fault.0))
 }
 
 fn checksum(key: &[u8], body: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(key), body)
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct LogIdRecord {
-    #[prost(uint64, tag = "1")]
-    pub term: u64,
-    #[prost(uint64, tag = "2")]
-    pub leader: u64,
-    #[prost(uint64, tag = "3")]
-    pub index: u64,
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct LogIdRecord as "log id" {
+        pub term: u64 = 1,
+        pub leader: u64 = 2,
+        pub index: u64 = 3,
+    }
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct VoteRecord {
-    #[prost(uint64, tag = "1")]
-    pub term: u64,
-    #[prost(uint64, tag = "2")]
-    pub node: u64,
-    #[prost(bool, tag = "3")]
-    pub committed: bool,
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct VoteRecord as "vote" {
+        pub term: u64 = 1,
+        pub node: u64 = 2,
+        pub committed: bool = 3,
+    }
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct EntryRecord {
-    #[prost(message, required, tag = "1")]
-    pub id: LogIdRecord,
-    #[prost(oneof = "PayloadRecord", tags = "2, 3, 4")]
-    pub payload: Option<PayloadRecord>,
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct EntryRecord as "entry of the log" {
+        pub id: LogIdRecord = 1,
+        pub payload: PayloadRecord = choice,
+    }
 }
 
-#[derive(Clone, PartialEq, prost::Oneof)]
-pub(crate) enum PayloadRecord {
-    /// The first entry of a leader's term: nothing but its id.
-    #[prost(bool, tag = "2")]
-    Blank(bool),
-    #[prost(bytes = "bytes", tag = "3")]
-    Command(bytes::Bytes),
-    #[prost(message, tag = "4")]
-    Membership(MembershipRecord),
+choice! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) enum PayloadRecord as "payload" {
+        /// The first entry of a leader's term: nothing but its id.
+        Blank(bool) = 2,
+        Command(Blob) = 3,
+        Membership(MembershipRecord) = 4,
+    }
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct MembershipRecord {
-    /// One set of voters, or two while a change is under way.
-    #[prost(message, repeated, tag = "1")]
-    pub configs: Vec<VotersRecord>,
-    /// Voters and learners.
-    #[prost(message, repeated, tag = "2")]
-    pub nodes: Vec<NodeRecord>,
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct MembershipRecord as "membership" {
+        /// One set of voters, or two while a change is under way.
+        pub configs: Vec<VotersRecord> = 1,
+        /// Voters and learners.
+        pub nodes: Vec<NodeRecord> = 2,
+    }
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct VotersRecord {
-    #[prost(uint64, repeated, tag = "1")]
-    pub ids: Vec<u64>,
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct VotersRecord as "set of voters" {
+        pub ids: Vec<u64> = 1,
+    }
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct NodeRecord {
-    #[prost(uint64, tag = "1")]
-    pub id: u64,
-    #[prost(string, tag = "2")]
-    pub url: String,
-    #[prost(string, tag = "3")]
-    pub peer: String,
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct NodeRecord as "member" {
+        pub id: u64 = 1,
+        pub url: String = 2,
+        pub peer: String = 3,
+    }
 }
 
-/// The mark that the state machine and its snapshots carry.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct AppliedRecord {
-    #[prost(message, optional, tag = "1")]
-    pub last: Option<LogIdRecord>,
-    #[prost(message, optional, tag = "2")]
-    pub membership_id: Option<LogIdRecord>,
-    #[prost(message, optional, tag = "3")]
-    pub membership: Option<MembershipRecord>,
+record! {
+    /// The mark that the state machine and its snapshots carry.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct AppliedRecord as "mark of what is applied" {
+        pub last: Option<LogIdRecord> = 1,
+        pub membership_id: Option<LogIdRecord> = 2,
+        pub membership: Option<MembershipRecord> = 3,
+    }
 }
 
-/// Every node id that was ever in the membership.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct UsedRecord {
-    #[prost(uint64, repeated, tag = "1")]
-    pub ids: Vec<u64>,
+record! {
+    /// Every node id that was ever in the membership.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct UsedRecord as "used ids" {
+        pub ids: Vec<u64> = 1,
+    }
 }
 
 impl From<&LogId> for LogIdRecord {
@@ -207,20 +204,19 @@ impl From<&Entry> for EntryRecord {
     fn from(entry: &Entry) -> Self {
         let payload = match &entry.payload {
             EntryPayload::Blank => PayloadRecord::Blank(true),
-            EntryPayload::Normal(command) => PayloadRecord::Command(command.0.clone()),
+            EntryPayload::Normal(command) => PayloadRecord::Command(command.clone()),
             EntryPayload::Membership(membership) => PayloadRecord::Membership(membership.into()),
         };
-        Self { id: (&entry.log_id).into(), payload: Some(payload) }
+        Self { id: (&entry.log_id).into(), payload }
     }
 }
 
 impl EntryRecord {
     pub(crate) fn into_entry(self) -> Result<Entry, RecordError> {
         let payload = match self.payload {
-            Some(PayloadRecord::Blank(_)) => EntryPayload::Blank,
-            Some(PayloadRecord::Command(command)) => EntryPayload::Normal(Blob(command)),
-            Some(PayloadRecord::Membership(membership)) => EntryPayload::Membership((&membership).try_into()?),
-            None => return Err(RecordError::Malformed("it is of a kind that this version does not know".into())),
+            PayloadRecord::Blank(_) => EntryPayload::Blank,
+            PayloadRecord::Command(command) => EntryPayload::Normal(command),
+            PayloadRecord::Membership(membership) => EntryPayload::Membership((&membership).try_into()?),
         };
         Ok(Entry { log_id: (&self.id).into(), payload })
     }

@@ -9,6 +9,9 @@ use openraft::type_config::alias;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::domain::Fault;
+use crate::domain::record::{Payload, Value, Wire, Writer};
+
 use super::runtime::Runtime;
 
 openraft::declare_raft_types!(
@@ -57,6 +60,18 @@ impl fmt::Display for Blob {
 impl From<Vec<u8>> for Blob {
     fn from(bytes: Vec<u8>) -> Self {
         Self(bytes.into())
+    }
+}
+
+impl Value for Blob {
+    const WIRE: Wire = Wire::Bytes;
+
+    fn put(&self, out: &mut Writer) {
+        out.bytes(&self.0);
+    }
+
+    fn take(payload: Payload<'_>) -> Result<Self, Fault> {
+        Ok(Self(Bytes::copy_from_slice(payload.bytes()?)))
     }
 }
 

@@ -46,6 +46,18 @@ impl Stamped {
 }
 
 impl Proposal {
+    /// The bytes in which a node of a cluster with this schema proposes it.
+    ///
+    /// # Errors
+    /// When the cluster does not take it yet, with what to do.
+    pub fn encode_for(&self, schema: Schema) -> Result<Vec<u8>, Fault> {
+        let mut out = Writer::new(Self::envelope());
+        record::Message::write_fields(self, &mut out);
+        let (bytes, needs) = out.finish();
+        admit(needs, schema)?;
+        Ok(bytes)
+    }
+
     /// The bytes in which a follower forwards a proposal to the leader.
     pub fn encode(&self) -> Vec<u8> {
         self.to_bytes()
@@ -66,11 +78,8 @@ pub fn stamp(at: ClusterTime, wall: WallTime, proposal: &[u8], schema: Schema) -
     let message = Proposal::message_of(proposal)?;
     let (read, needs) = record::read::<Proposal>(message)?;
     let raises = matches!(read.command, Command::RaiseSchema(_));
-    if needs > schema && !raises {
-        return Err(Fault(format!(
-            "this change is of schema {needs}, and the cluster is at {schema}: upgrade all directory nodes; the schema \
-             rises by itself then"
-        )));
+    if !raises {
+        admit(needs, schema)?;
     }
     let mut out = Writer::new(frame(schema.max(needs)));
     at.write(1, &mut out);
@@ -78,6 +87,16 @@ pub fn stamp(at: ClusterTime, wall: WallTime, proposal: &[u8], schema: Schema) -
     out.key(3, Wire::Bytes);
     out.bytes(message);
     Ok(out.finish().0)
+}
+
+fn admit(needs: Schema, schema: Schema) -> Result<(), Fault> {
+    if needs <= schema {
+        return Ok(());
+    }
+    Err(Fault(format!(
+        "this change is of schema {needs}, and the cluster is at {schema}: upgrade all directory nodes; the schema rises by \
+         itself then"
+    )))
 }
 
 /// Whether this program can read an entry, by its frame alone.

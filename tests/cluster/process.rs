@@ -27,6 +27,8 @@ pub(crate) struct Process {
     pub(crate) ports: Vec<Port>,
     /// The network namespace that it runs in, where it is not this one.
     pub(crate) namespace: Option<String>,
+    /// The release that it runs: this one's, where nobody puts another.
+    pub(crate) binary: PathBuf,
 }
 
 impl Process {
@@ -42,16 +44,29 @@ impl Process {
         let file = dir.join(format!("{name}.toml"));
         fs::write(&file, config).expect("the configuration is written");
         let (data, log) = (dir.join(&name), dir.join(format!("{name}.log")));
-        Self { name, url, config: file, data, verb, log, environment, child: None, ports, namespace: None }
+        Self {
+            name,
+            url,
+            config: file,
+            data,
+            verb,
+            log,
+            environment,
+            child: None,
+            ports,
+            namespace: None,
+            binary: this_release(),
+        }
     }
 
     pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
-        let binary = env!("CARGO_BIN_EXE_ringmaster");
-        let mut command = Command::new(if self.namespace.is_some() { "ip" } else { binary });
+        let binary = self.binary.as_path();
+        let mut command = Command::new(if self.namespace.is_some() { Path::new("ip") } else { binary });
         if let Some(namespace) = &self.namespace {
-            command.args(["netns", "exec", namespace, binary]); // It becomes the binary, under the same process id.
+            // It becomes the binary, under the same process id.
+            command.args(["netns", "exec", namespace]).arg(binary);
         }
         let child = command
             .arg(self.verb)
@@ -122,6 +137,11 @@ impl Process {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(25)..].join("\n")
     }
+}
+
+/// The program that this build of the tests is about.
+pub(crate) fn this_release() -> PathBuf {
+    env!("CARGO_BIN_EXE_ringmaster").into()
 }
 
 impl Drop for Process {

@@ -14,6 +14,8 @@ use ringmaster::client::Directory;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[allow(unused_imports, reason = "for one of the two test binaries that this file stands in")]
+pub(crate) use self::process::this_release;
 pub(crate) use self::process::{Port, Process};
 
 /// How long a condition may take to come true. Generous: machines are shared.

@@ -31,4 +31,5 @@ mod slow_disk;
 #[path = "../cluster/support.rs"]
 #[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
 mod support;
+mod upgrade;
 mod work;

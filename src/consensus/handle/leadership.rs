@@ -113,7 +113,7 @@ pub(super) async fn submit_all(node: Arc<Node>, raft: RaftNode, mut proposals: m
                 last = last.max(leadership.time(node.environment.clock.monotonic()));
                 let wall = WallTime(node.environment.clock.wall_ms());
                 match node.machine.stamp(last, wall, &proposal, node.storage.state.applied().schema) {
-                    Err(fault) => Submitted::Refused(fault.to_string()),
+                    Err(fault) => Submitted::Refused(fault.0),
                     Ok(entry) => {
                         let (responder, receiver) = Responder::complete_only();
                         let write = raft.write(Blob::from(entry)).with_leader(leadership.leader).responder(responder);

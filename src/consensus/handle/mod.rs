@@ -104,7 +104,9 @@ impl Handle {
     /// no leader for longer than an election takes.
     pub async fn propose(&self, proposal: Proposal) -> Result<Answer, ProposeError> {
         let repeatable = proposal.operation.is_some() || proposal.command.is_repeatable();
-        let answer = self.propose_bytes(proposal.encode().into(), repeatable).await?;
+        let schema = self.node.storage.state.applied().schema;
+        let bytes = proposal.encode_for(schema).map_err(|fault| ProposeError::Refused(fault.0))?;
+        let answer = self.propose_bytes(bytes.into(), repeatable).await?;
         decode_answer(&answer).map_err(|fault| ProposeError::OutcomeUnknown(fault.to_string()))
     }
 

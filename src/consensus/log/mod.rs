@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use openraft::OptionalSend;
 use openraft::storage::{LogState, RaftLogStorage};
-use prost::Message;
 
 use self::flusher::{Flusher, FlusherOptions};
 use self::medium::{Batch, Mark, Medium};
@@ -35,6 +34,7 @@ use super::records::{self, EntryRecord, LogIdRecord, VoteRecord};
 use super::stopper::Stopper;
 use super::types::{Entry, IoFlushed, LogId, TypeConfig, Vote};
 use super::{damage, rocks};
+use crate::domain::record::Message;
 use crate::telemetry::Histogram;
 
 /// What the log is opened with.
@@ -328,7 +328,7 @@ fn seal_mark(mark: Mark, record: &impl Message) -> Vec<u8> {
     records::seal(mark.key(), record)
 }
 
-fn read_mark<M: Message + Default>(medium: &dyn Medium, mark: Mark) -> Result<Option<M>, String> {
+fn read_mark<M: Message>(medium: &dyn Medium, mark: Mark) -> Result<Option<M>, String> {
     let name = String::from_utf8_lossy(mark.key());
     let bytes = medium.mark(mark).map_err(|error| format!("mark {name}: {error}"))?;
     bytes.map(|bytes| records::open(mark.key(), &bytes).map_err(|error| format!("mark {name}: {error}"))).transpose()

@@ -6,10 +6,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use prost::Message;
 
 use crate::domain::RejectionKind;
 use crate::domain::path::MAX_PATH_BYTES;
+use crate::domain::record::Record;
+use crate::domain::record::declare::record;
 use crate::domain::stop::{Stop, reject};
 
 /// What is paged. A cursor of one list says nothing in another.
@@ -20,16 +21,15 @@ pub(super) enum Paged {
     Locks = 3,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Cursor {
-    #[prost(uint32, tag = "1")]
-    paged: u32,
-    /// The first entry or fence that may still come.
-    #[prost(uint64, tag = "2")]
-    pub(super) from: u64,
-    /// The way to what came last.
-    #[prost(string, repeated, tag = "3")]
-    pub(super) after: Vec<String>,
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(super) struct Cursor as "cursor" {
+        paged: u32 = 1,
+        /// The first entry or fence that may still come.
+        pub(super) from: u64 = 2,
+        /// The way to what came last.
+        pub(super) after: Vec<String> = 3,
+    }
 }
 
 impl Cursor {
@@ -38,7 +38,7 @@ impl Cursor {
     }
 
     pub(super) fn write(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.encode_to_vec())
+        URL_SAFE_NO_PAD.encode(self.to_bytes())
     }
 
     /// The cursor of a request; the beginning where there is none.
@@ -50,7 +50,7 @@ impl Cursor {
                 return None;
             }
             let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-            Self::decode(&bytes[..]).ok().filter(|cursor| cursor.paged == paged as u32)
+            Self::from_bytes(&bytes).ok().filter(|cursor| cursor.paged == paged as u32)
         };
         decode()
             .ok_or_else(|| reject(RejectionKind::InvalidRequest, "the cursor is not valid: list from the beginning"))

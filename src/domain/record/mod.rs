@@ -56,8 +56,13 @@ pub(crate) trait Choice: Sized {
 
 /// A value with bytes: a message in its envelope.
 pub(crate) trait Record: Message {
+    /// What comes before the message.
+    fn envelope() -> Vec<u8> {
+        vec![ENVELOPE]
+    }
+
     fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Writer::new(vec![ENVELOPE]);
+        let mut out = Writer::new(Self::envelope());
         self.write_fields(&mut out);
         out.finish().0
     }

@@ -3,9 +3,12 @@
 //! The format has many spellings of one message: fields in any order or twice, numbers with leading zeros, defaults
 //! written out, fields that nobody knows. Here each message has exactly one, and every other one is a fault: equal values
 //! have equal bytes, and what a newer program wrote is never read as something else by an older one. A general library
-//! reads leniently by design, which is right between programs of several makers and wrong between replicas.
+//! reads leniently by design, which is right between programs of several makers and wrong between replicas; so only the
+//! primitives are one's.
 
 use std::cell::Cell;
+
+use prost::encoding;
 
 use super::{Schema, bad};
 use crate::domain::Fault;
@@ -72,34 +75,19 @@ impl Writer {
     }
 }
 
-/// Appends a number in seven-bit groups, the lowest first, with as few bytes as it needs.
-pub(crate) fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
 /// Takes a number from the front.
 ///
 /// # Errors
 /// When the bytes end in it, or spell it longer than need be.
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Result<u64, Fault> {
-    let mut value = 0_u64;
-    for (place, shift) in (0..64).step_by(7).enumerate() {
-        let (&byte, rest) = bytes.split_first().ok_or_else(|| bad("number"))?;
-        *bytes = rest;
-        let group = u64::from(byte & 0x7f);
-        if shift == 63 && group > 1 || byte == 0 && place > 0 {
-            return Err(bad("number"));
-        }
-        value |= group << shift;
-        if byte < 0x80 {
-            return Ok(value);
-        }
-    }
-    Err(bad("number"))
+    let before = bytes.len();
+    let value = encoding::decode_varint(bytes).map_err(|_| bad("number"))?;
+    if before - bytes.len() == encoding::encoded_len_varint(value) { Ok(value) } else { Err(bad("number")) }
+}
+
+/// Appends a number.
+pub(crate) fn push_varint(bytes: &mut Vec<u8>, value: u64) {
+    encoding::encode_varint(value, bytes);
 }
 
 /// What a field holds.
