@@ -11,7 +11,6 @@
 use super::keys;
 use super::{entry, read, write};
 use crate::domain::path::MAX_COMPONENTS;
-use crate::domain::record::Record;
 use crate::domain::rows::{Children, Entry, NO_PARENT, Number, TRASH};
 use crate::domain::{Fault, FileId, ReadStore, Store, Table};
 
