@@ -5,7 +5,7 @@ use crate::domain::restored::{self, GAP};
 use crate::domain::rows::{Entry, NO_PARENT, Restore};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::tables::{self, Counter};
-use crate::domain::{Fence, RejectionKind, Sha256, query};
+use crate::domain::{Fence, RejectionKind, Sha256, rules};
 
 impl Change<'_> {
     /// Lets a backup into a cluster that nobody ever used, or the same one again.
@@ -17,7 +17,7 @@ impl Change<'_> {
                 refused("another backup is being restored here: finish with that one, or begin with a new cluster")
             }
             Some(restore) => Ok(restore),
-            None if !query::is_unused(self.store)? => refused("this cluster is in use: restore into a new one"),
+            None if !rules::is_unused(self.store)? => refused("this cluster is in use: restore into a new one"),
             None => {
                 // What the backup has no row of begins at nothing there, and goes on above that all the same.
                 tables::put_last_fence(self.store, Fence(GAP))?;

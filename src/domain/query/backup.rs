@@ -1,9 +1,8 @@
 //! What backup and restore ask.
 
 use crate::domain::path::MAX_COMPONENTS;
-use crate::domain::rows::{FIRST_FILE_ID, NO_PARENT, Restore, Server, TRASH};
-use crate::domain::tables::{self, Counter};
-use crate::domain::{BlobId, Fault, FileId, ReadStore, Schema};
+use crate::domain::rows::{NO_PARENT, Restore, Server, TRASH};
+use crate::domain::{BlobId, Fault, FileId, ReadStore, Schema, rules, tables};
 
 /// What everybody is told until a restore has ended.
 pub const RESTORING: &str =
@@ -28,7 +27,7 @@ pub fn is_restoring(store: &dyn ReadStore) -> Result<bool, Fault> {
 /// # Errors
 /// When the storage fails.
 pub fn is_unused(store: &dyn ReadStore) -> Result<bool, Fault> {
-    Ok(Counter::User.peek(store)? == 1 && Counter::File.peek(store)? == FIRST_FILE_ID)
+    rules::is_unused(store)
 }
 
 /// Those of `files` that have no entry.

@@ -15,9 +15,16 @@ pub(crate) use reach::{Reached, access_through, account, reach, reach_id};
 pub(crate) use share::shareable;
 pub(crate) use spot::{Spot, spot};
 
+use super::rows::FIRST_FILE_ID;
 use super::stop::{Stop, reject, require};
+use super::tables::Counter;
 use super::terms::{FileRef, LockProof, Precondition};
-use super::{ReadStore, RejectionKind, UserId};
+use super::{Fault, ReadStore, RejectionKind, UserId};
+
+/// Whether nobody ever had an account.
+pub(crate) fn is_unused(store: &dyn ReadStore) -> Result<bool, Fault> {
+    Ok(Counter::User.peek(store)? == 1 && Counter::File.peek(store)? == FIRST_FILE_ID)
+}
 
 /// What an update needs but for its new content.
 pub(crate) fn allow_update(
