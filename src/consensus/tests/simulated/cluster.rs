@@ -25,8 +25,10 @@ use crate::consensus::{Handle, Member, Tuning};
 use crate::domain::NodeId;
 use crate::domain::command::Policy;
 
-/// How long a sync of a log takes.
+/// How long a sync of a log takes, mostly, and one in so many.
 const SYNC: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(8));
+const SLOW_SYNC: (Duration, Duration) = (Duration::from_millis(8), Duration::from_millis(80));
+const SLOW_ONES: u64 = 10;
 /// How long work that blocks takes.
 const WORK: (Duration, Duration) = (Duration::ZERO, Duration::from_millis(2));
 
@@ -56,7 +58,8 @@ impl Cluster {
         let disks = ids.map(|id| {
             let (world, mut dice) = (Arc::clone(&world), dice.split());
             Memory::new(move || {
-                let time = dice.time(SYNC.0, SYNC.1);
+                let (from, to) = if dice.below(SLOW_ONES) == 0 { SLOW_SYNC } else { SYNC };
+                let time = dice.time(from, to);
                 world.note(format!("node {id} syncs for {} us", time.as_micros()));
                 time
             })
@@ -159,7 +162,9 @@ impl Cluster {
             let (log, state) = (&mut self.dice.split(), &mut self.dice.split());
             let stays = |dice: &mut Dice, what: &str, of: usize| {
                 let stay = usize::try_from(dice.below(of as u64 + 1)).unwrap();
-                self.world.note(format!("node {id} loses power: of {of} unsynced writes of its {what} {stay} stay"));
+                let lost = if stay < of { "some are lost" } else { "none is lost" };
+                self.world
+                    .note(format!("node {id} loses power: its {what} keeps {stay} of {of} unsynced writes, {lost}"));
                 stay
             };
             disk.log.cut_power(|of| stays(log, "log", of));

@@ -17,13 +17,16 @@ use self::dice::Dice;
 pub(crate) use self::node::Node;
 use self::world::World;
 use crate::consensus::state::digest;
-use crate::consensus::{Handle, ProposeError};
+use crate::consensus::{Handle, ProposeError, ReadError};
 use crate::domain::command::{FileRef, Operation, PathRef};
 use crate::domain::{Command, FilePath, Outcome, Proposal, Sha256, UserId, check, query};
 
 /// Far more than a run takes, in its own time.
 const PATIENCE: Duration = Duration::from_secs(120);
 const CLIENTS: u64 = 3;
+/// Seeds that are run once, where nobody asks for more. Each takes a tenth of a second, or what the disk takes for the
+/// few files that are real.
+const ROUNDS: u64 = 25;
 
 /// What is wrong with a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,9 @@ fn run(seed: u64, flaw: Flaw) -> Result<Run, String> {
     result.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
+        if flaw != Flaw::None {
+            return text;
+        }
         let trace = world.lock().unwrap().as_ref().map(|world| world.trace()).unwrap_or_default();
         let path = std::env::temp_dir().join(format!("ringmaster-simulated-{seed}.trace"));
         std::fs::write(&path, trace.join("\n")).unwrap();
@@ -188,13 +194,21 @@ async fn agree(cluster: &Cluster, user: UserId, acknowledged: &BTreeSet<String>)
     assert_eq!(handles.len(), 3);
     let mut states = Vec::new();
     for handle in &handles {
-        let expected = acknowledged.clone();
-        let looked = handle.read(move |store| {
-            let missing = |path: &&String| query::stat(store, user, &FileRef::Path(at(path))).unwrap().is_err();
-            let missing: Vec<String> = expected.iter().filter(missing).cloned().collect();
-            Ok((missing, check(store)?, digest(store)?))
-        });
-        let (missing, violations, rows) = looked.await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let (missing, violations, rows) = loop {
+            let expected = acknowledged.clone();
+            let looked = handle.read(move |store| {
+                let missing = |path: &&String| query::stat(store, user, &FileRef::Path(at(path))).unwrap().is_err();
+                let missing: Vec<String> = expected.iter().filter(missing).cloned().collect();
+                Ok((missing, check(store)?, digest(store)?))
+            });
+            match looked.await {
+                Ok(found) => break found,
+                // A message that is lost costs its sender seconds, and the messages are lost here, too.
+                Err(ReadError::NoLeader(_)) if Instant::now() < deadline => sleep(Duration::from_millis(100)).await,
+                Err(error) => panic!("{error}"),
+            }
+        };
         assert_eq!(missing, Vec::<String>::new(), "acknowledged and lost");
         assert!(violations.is_empty(), "{violations:?}");
         cluster.world.note(format!("{} has {rows:?}", handle.status().node_id));
@@ -225,16 +239,16 @@ fn a_run_is_repeated_to_the_last_message_from_its_seed() {
 fn nothing_acknowledged_is_lost_when_the_power_is_cut() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = number("RINGMASTER_TEST_SEED").unwrap_or(100);
-    let rounds = number("RINGMASTER_TEST_ROUNDS").unwrap_or(50);
+    let rounds = number("RINGMASTER_TEST_ROUNDS").unwrap_or(ROUNDS);
     let runs: Vec<Run> =
         (first..first + rounds).map(|seed| run(seed, Flaw::None).unwrap_or_else(|e| panic!("{e}"))).collect();
-    if rounds < 50 {
+    if rounds < ROUNDS {
         return;
     }
     // What they are there for has come about in some of them.
     for words in [
-        &["1 loses power", "its log 0 stay"][..],
-        &["loses power", "of 2 unsynced writes of its log 1 stay"],
+        &["its log", "some are lost"][..],
+        &["its state", "some are lost"],
         &["Leader of term 3"],
         &["SnapshotFinish"],
         &["the call is lost"],
@@ -250,6 +264,6 @@ fn nothing_acknowledged_is_lost_when_the_power_is_cut() {
 /// What the disks and the power cut are worth: syncs that do nothing are found out.
 #[test]
 fn disks_that_lie_about_their_syncs_are_found_out() {
-    let found: Vec<String> = (1..=20).filter_map(|seed| run(seed, Flaw::LyingDisks).err()).collect();
+    let found: Vec<String> = (1..=10).filter_map(|seed| run(seed, Flaw::LyingDisks).err()).collect();
     assert!(found.iter().any(|text| text.contains("acknowledged and lost")), "{found:#?}");
 }
