@@ -1,4 +1,7 @@
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
 
 use super::super::machine::tests::Registers;
 use super::super::records::AppliedRecord;
@@ -198,4 +201,56 @@ fn a_damaged_state_database_is_named_and_nothing_is_deleted() {
     let text = format!("{error:#}");
     assert!(text.contains(dir.path().to_str().unwrap()) && text.contains("cluster remove 3"), "{text}");
     assert!(dir.path().join("1/CURRENT").exists());
+}
+
+/// What a scan for the first row of a table passes over.
+fn passed(store: &StateStore, table: Table) -> u64 {
+    set_perf_stats(PerfStatsLevel::EnableCount);
+    let mut counts = PerfContext::default();
+    counts.reset();
+    assert_eq!(store.db().view().scan(table, &[], None, 1).unwrap().len(), 1);
+    let passed = counts.metric(PerfMetric::InternalDeleteSkippedCount);
+    set_perf_stats(PerfStatsLevel::Disable);
+    passed
+}
+
+/// Waits until it is no more than so many.
+fn settles(store: &StateStore, table: Table, most: u64) {
+    let begun = Instant::now();
+    while passed(store, table) > most {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{}", passed(store, table));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Puts rows in a table and deletes them in order, all but the last.
+fn eat(store: &StateStore, table: Table, count: u32, flush: bool) {
+    for (value, count) in [(Some(b"a repair's or so"), count), (None, count - 1)] {
+        for first in (0..count).step_by(1_000) {
+            let rows = first..count.min(first + 1_000);
+            let rows = rows.map(|row| (table, row.to_be_bytes().to_vec(), value.map(|value| value.to_vec())));
+            store.db().write(rows, &mark(1), None).unwrap();
+        }
+        if flush {
+            store.db().flush(table);
+        }
+    }
+}
+
+/// The cost of a queue in an LSM tree.
+#[test]
+fn the_first_row_of_a_queue_is_not_behind_all_that_was_deleted_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    eat(&store, Table::Operations, 20_000, true);
+    settles(&store, Table::Operations, 1_000);
+    eat(&store, Table::Entries, 20_000, true);
+    let other = passed(&store, Table::Entries);
+    assert!(other > 10_000, "this table is none, and shows what it would be: {other}");
+    // Nobody flushes what is small enough for its memtable.
+    eat(&store, Table::Repairs, 150_000, false);
+    settles(&store, Table::Repairs, 50_000);
+    eat(&store, Table::Tokens, 150_000, false);
+    let other = passed(&store, Table::Tokens);
+    assert!(other > 100_000, "this one's memtable is larger, and shows what it would be: {other}");
 }
