@@ -94,12 +94,14 @@ fn a_world_of_consensus_own_is_found() {
         "async fn f() { tokio::spawn(g()); }",
         "async fn f() { tokio::task::spawn_blocking(g).await; }",
         "use tokio::task::{JoinHandle, spawn_blocking};",
+        "async fn f() { tokio::select! { () = g() => {} } }",
     ] {
         let name = "consensus/handle/read.rs";
         finds(&rules::consensus_asks_for_its_world(&[file(name, &format!("\n{text}"))]), &format!("{name}:2: "));
     }
     passes(&rules::consensus_asks_for_its_world(&[
         file("consensus/handle/read.rs", "use std::time::Duration; use tokio::time::Instant;"),
+        file("consensus/handle/read.rs", "async fn f() { tokio::select! { biased; () = g() => {} } }"),
         file("consensus/production.rs", "fn f() { tokio::spawn(g()); }"),
         file("consensus/tests/reads.rs", "use std::time::Instant;"),
         file("client/retry.rs", "use std::time::Instant;"),

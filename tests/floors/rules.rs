@@ -184,6 +184,9 @@ pub(crate) fn consensus_asks_for_its_world(files: &[SourceFile]) -> Vec<String> 
         for (line, name) in time.chain(tasks.map(|used| (used.line, "a task of tokio's"))) {
             problems.push(format!("{}:{line}: {name} in consensus: ask its Environment", file.name));
         }
+        for line in file.lines_that_call_without("select", "biased") {
+            problems.push(format!("{}:{line}: a `select!` that begins anywhere: no run can be repeated", file.name));
+        }
     }
     problems
 }

@@ -74,6 +74,14 @@ impl SourceFile {
         calls.filter(|(pair, _)| pair[0].is(name) && pair[1] == Token::Mark('!')).map(|(_, line)| *line).collect()
     }
 
+    /// The lines that call a macro whose body begins with another word than `first`.
+    pub(crate) fn lines_that_call_without(&self, name: &str, first: &str) -> Vec<usize> {
+        let calls = self.tokens.windows(4).zip(&self.at_line);
+        let without =
+            calls.filter(|(words, _)| words[0].is(name) && words[1] == Token::Mark('!') && !words[3].is(first));
+        without.map(|(_, line)| *line).collect()
+    }
+
     /// The inline modules, by name and line.
     pub(crate) fn inline_modules(&self) -> Vec<(&str, usize)> {
         let pairs = self.tokens.windows(2).zip(&self.at_line);
