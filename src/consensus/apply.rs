@@ -17,12 +17,12 @@ use openraft::{EntryPayload, OptionalSend};
 
 use super::damage;
 use super::deferral::Deferral;
-use super::environment::Tasks;
 use super::machine::Machine;
 use super::records::AppliedRecord;
 use super::snapshot::{Snapshot, SnapshotFiles, Snapshots};
 use super::state::{Applied, StateStore};
 use super::stopper::Stopper;
+use super::tasks::Tasks;
 use super::types::{Blob, Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::domain::{Fault, Overlay};
 

@@ -26,6 +26,7 @@ mod state;
 mod status;
 mod stopper;
 mod storage;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod transport;

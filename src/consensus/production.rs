@@ -8,10 +8,11 @@ use anyhow::Context;
 use futures_util::future::BoxFuture;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::environment::{Environment, Executor, Listen, Tasks, Work};
+use super::environment::{Environment, Listen};
 use super::media::Media;
 use super::options::{Options, Settings};
 use super::storage::{self, Open};
+use super::tasks::{Executor, Tasks, Work};
 use super::transport::client::HttpPeers;
 use super::transport::{KnownCluster, server};
 
@@ -22,8 +23,8 @@ const BLOCKING_THREADS: usize = 16;
 /// How long Raft's tasks may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a node starts from in production: its environment, its way in, its data directory and media. To be called on the runtime of
-/// the floor above.
+/// What a node starts from in production: its environment, its way in, its data directory and media. To be called on the
+/// runtime of the floor above.
 ///
 /// # Errors
 /// When the system's resources do not allow the threads or the connections.

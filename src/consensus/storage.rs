@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicU64;
 
 use anyhow::ensure;
 
-use super::environment::Tasks;
 use super::formation::{DataDir, Home, Identity};
 use super::log::{LogOptions, LogStore};
 use super::machine::Machine;
@@ -15,6 +14,7 @@ use super::options::Settings;
 use super::snapshot::{Receiver, Snapshots};
 use super::state::StateStore;
 use super::stopper::Stopper;
+use super::tasks::Tasks;
 use super::transport::Sending;
 
 /// The stores of a node.

@@ -175,7 +175,8 @@ pub(crate) fn consensus_asks_for_its_world(files: &[SourceFile]) -> Vec<String> 
         own(file) == "consensus" && !file.is_test() && !WORLD_OF_CONSENSUS.contains(&file.name.as_str())
     };
     for file in files.iter().filter(asks) {
-        let time = file.paths_into("std").into_iter().filter(|used| used.path == ["std", "time", "Instant"]);
+        let time =
+            file.paths_into("std").into_iter().filter(|used| used.path.iter().take(3).eq(&["std", "time", "Instant"]));
         let time = time.map(|used| (used.line, "std::time::Instant"));
         let tasks = file.paths_into("tokio").into_iter().filter(|used| {
             used.path.starts_with(&["tokio".into(), "spawn".into()])

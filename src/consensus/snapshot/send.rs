@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::super::environment::Tasks;
+use super::super::tasks::Tasks;
 use super::super::types::Blob;
 use super::SnapshotFiles;
 use super::receive::{Offer, Piece, offer_of};

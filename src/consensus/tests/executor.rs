@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
-use super::super::environment::{Executor, Tasks, Work};
+use super::super::tasks::{Executor, Tasks, Work};
 
 /// On the runtime that calls.
 struct OnTokio;

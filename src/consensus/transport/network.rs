@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::super::environment::Tasks;
 use super::super::snapshot::{Destination, Offer, Piece, Snapshot, SnapshotFiles, send};
+use super::super::tasks::Tasks;
 use super::super::types::{PeerNode, SnapshotMeta, TypeConfig, Vote};
 use super::{Call, CallError, Peers, Target, decode, encode};
 use crate::domain::NodeId;
