@@ -42,7 +42,7 @@ pub enum Table {
     LocksByOwner,
     /// user_id, operation id → fingerprint, outcome
     Operations,
-    /// cluster time, table, key → nothing: what `Expire` works through
+    /// class, cluster time, key → nothing: what `Expire` works through
     Expiries,
     /// one row
     Policy,

@@ -80,7 +80,7 @@ fn what_has_run_out_ends_in_batches() {
         ended.push(rows);
         cluster.sound();
     }
-    assert_eq!(ended, [250, 250, 100]);
+    assert_eq!(ended, [500, 100]);
     assert_eq!(cluster.store.scan(Table::Operations, &[], None, 1).expect("no fault"), []);
 }
 

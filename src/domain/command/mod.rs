@@ -104,6 +104,8 @@ macro_rules! commands {
     };
 }
 
+pub(crate) use expire::MAX_ENDINGS;
+
 commands! {
     bootstrap: Bootstrap = 10,
     set_policy: SetPolicy = 11,

@@ -8,7 +8,7 @@ mod servers;
 mod tree;
 mod upkeep;
 
-pub(crate) use keys::Ending;
+pub(crate) use keys::{Class, Ending};
 pub(crate) use meta::*;
 pub(crate) use people::*;
 pub(crate) use servers::*;
