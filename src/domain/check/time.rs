@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::domain::record::Record;
-use crate::domain::rows::{Done, Hold, TRASH};
+use crate::domain::rows::{Done, Hold, Kept, TRASH};
 use crate::domain::tables::{self, Class, Ending, MAX_COPIES, keys};
 use crate::domain::{Fault, HoldId, Table, UserId};
 
@@ -38,7 +38,10 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
         let expiry = keys::expiry(done.expires_at, &Ending::Operation(user, id.clone()));
         let ends = store.get(Table::Expiries, &expiry)?.is_some();
         report.expect("operations_end", ends, || format!("operation {id:?} of user {user}"));
-        let kept = done.answer.as_ref().err().is_none_or(|rejection| rejection.kind.is_final());
+        let kept = match &done.kept {
+            Kept::Whole(Err(rejection)) => rejection.kind.is_final(),
+            Kept::Whole(Ok(_)) | Kept::Entry(_) => true,
+        };
         report.expect("only_final_answers_are_kept", kept, || format!("operation {id:?} of user {user}"));
         Ok(())
     })?;

@@ -37,7 +37,7 @@ pub fn endings(store: &dyn ReadStore, now: ClusterTime) -> Result<Endings, Fault
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rows::{Done, Hold, Lock};
+    use crate::domain::rows::{Done, Hold, Kept, Lock};
     use crate::domain::tables::Ending;
     use crate::domain::{
         ClusterId, Command, Fence, FileId, HoldId, MemoryStore, Outcome, Overlay, Proposal, Sha256, Stamped, UserId,
@@ -61,7 +61,7 @@ mod tests {
         for number in 0..operations {
             let expires_at = ClusterTime(1 + number * (LOCK_ENDS.0 - 1) / operations);
             let (user, id) = (UserId(1), format!("{number:x}"));
-            let done = Done { fingerprint: Sha256([0; 32]), answer: Ok(Outcome::Done), expires_at };
+            let done = Done { fingerprint: Sha256([0; 32]), expires_at, kept: Kept::Whole(Ok(Outcome::Done)) };
             tables::put_operation(&mut store, user, &id, &done).expect("no fault in memory");
             tables::put_expiry(&mut store, expires_at, &Ending::Operation(user, id)).expect("no fault in memory");
         }
