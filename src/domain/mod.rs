@@ -22,6 +22,7 @@ pub mod record;
 pub mod restored;
 pub mod rows;
 mod rules;
+mod seen;
 mod stop;
 pub mod store;
 mod tables;

@@ -140,4 +140,5 @@ commands! {
     restore: Restore = 47,
     restore_file: RestoreFile = 48,
     restore_done: RestoreDone = 49,
+    recount: Recount = 50,
 }

@@ -24,6 +24,8 @@ pub(crate) mod meta {
     pub(crate) const EXPIRED_THROUGH: &[u8] = b"expired_through";
     /// The key of `Names` below which everything in the trash was worked off.
     pub(crate) const REAPED_THROUGH: &[u8] = b"reaped_through";
+    /// How many file servers can take new files.
+    pub(crate) const ELIGIBLE: &[u8] = b"eligible_servers";
     /// What the cluster was, or is being, restored from.
     pub(crate) const RESTORE: &[u8] = b"restore";
 }

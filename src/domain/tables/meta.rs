@@ -113,7 +113,12 @@ pub(crate) fn put_restore(store: &mut dyn Store, restore: &Restore) -> Result<()
 
 /// The defaults before bootstrap.
 pub(crate) fn policy(store: &dyn ReadStore) -> Result<Policy, Fault> {
-    Ok(read(store, Table::Policy, keys::ONLY)?.unwrap_or_default())
+    Ok(known_policy(store)?.unwrap_or_default())
+}
+
+/// Nothing before bootstrap.
+pub(crate) fn known_policy(store: &dyn ReadStore) -> Result<Option<Policy>, Fault> {
+    read(store, Table::Policy, keys::ONLY)
 }
 
 pub(crate) fn put_policy(store: &mut dyn Store, policy: &Policy) -> Result<(), Fault> {
