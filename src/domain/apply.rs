@@ -16,6 +16,7 @@ use super::overlay::Overlay;
 use super::plant::{Plant, planted};
 use super::proposal::Stamped;
 use super::rows::Done;
+use super::seen::Seen;
 use super::stop::{Stop, reject, settle};
 use super::tables::{self, Ending};
 use super::terms::Operation;
@@ -47,12 +48,16 @@ fn apply_entry(store: &mut dyn Store, stamped: &Stamped) -> Result<Answer, Fault
         return Ok(answer);
     }
 
-    let policy = tables::policy(store)?;
+    let policy = tables::known_policy(store)?;
+    // The row of the policy comes with the cluster's own, and is read in any case.
+    let set_up = policy.is_some() || tables::cluster(store)?.is_some();
+    let policy = policy.unwrap_or_default();
     let operation_ttl_ms = policy.operation_ttl_ms;
     let base: &dyn ReadStore = store;
-    let mut overlay = Overlay::new(base);
+    let seen = Seen::new(base);
+    let mut overlay = Overlay::new(&seen);
     let change = Change { store: &mut overlay, now, wall: stamped.wall, policy };
-    let answer = settle(run(change, &stamped.proposal.command))?;
+    let answer = settle(run(change, set_up, &stamped.proposal.command))?;
     if answer.is_ok() {
         for (table, key, value) in overlay.into_changes() {
             match value {
@@ -107,9 +112,9 @@ fn remember(
     tables::put_expiry(store, expires_at, &Ending::Operation(operation.user, operation.id.clone()))
 }
 
-fn run(mut change: Change<'_>, command: &Command) -> Result<Outcome, Stop> {
+fn run(mut change: Change<'_>, set_up: bool, command: &Command) -> Result<Outcome, Stop> {
     let first = matches!(command, Command::Bootstrap(_));
-    if !first && tables::cluster(change.store)?.is_none() {
+    if !first && !set_up {
         return Err(reject(RejectionKind::StaleState, "the cluster is not set up yet: try again in a moment"));
     }
     let restoring = || Ok::<_, Fault>(tables::restore(change.store)?.is_some_and(|restore| !restore.done));

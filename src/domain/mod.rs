@@ -24,6 +24,7 @@ mod remembered;
 pub mod restored;
 pub mod rows;
 mod rules;
+mod seen;
 mod stop;
 pub mod store;
 mod tables;

@@ -84,7 +84,7 @@ pub(crate) fn unreadable(fault: Fault) -> Stop {
     unfit(&format!("a row cannot be read ({})", fault.0))
 }
 
-fn unfit(what: &str) -> Stop {
+pub(crate) fn unfit(what: &str) -> Stop {
     reject(RejectionKind::InvalidRequest, format!("{what}: verify the backup"))
 }
 
@@ -124,6 +124,22 @@ pub(crate) fn check_entry(entry: &Entry) -> Result<(), Stop> {
 fn check_span(span: Span) -> Result<(), Stop> {
     let bounded = span.components as usize <= MAX_COMPONENTS && span.bytes as usize <= MAX_PATH_BYTES;
     fit(bounded, "a directory reaches deeper than paths may")
+}
+
+pub(crate) fn check_grant(user: UserId, file: FileId) -> Result<(), Stop> {
+    fit((1..=MAX_ID).contains(&user.0) && is_file_id(file), "a grant names no valid account or file")
+}
+
+/// Nothing but an account's own root is its root: whoever came in elsewhere could change what others hold, or what is
+/// being removed.
+pub(crate) fn check_root(user: &User, root: Option<&Entry>) -> Result<(), Stop> {
+    let holds = root.is_some_and(|root| root.is_directory() && root.parent == NO_PARENT && root.owner == user.user_id);
+    fit(holds, "an account has no root of its own")
+}
+
+/// What is told by the entry that an entry is in, where that has come.
+pub(crate) fn check_parent(entry: &Entry, parent: &Entry) -> Result<(), Stop> {
+    fit(parent.is_directory() && parent.owner == entry.owner, "an entry is in a file, or in somebody else's tree")
 }
 
 pub(crate) fn check_content(content: &Content) -> Result<(), Stop> {

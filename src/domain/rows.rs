@@ -2,6 +2,7 @@
 
 use super::answer::Access;
 use super::plant::{Plant, planted};
+use super::record::Schema;
 use super::record::declare::{choice, numbered, record, single};
 use super::{
     Answer, BlobId, ClusterId, ClusterTime, Epoch, Fence, FileId, FilePath, Incarnation, Permission, Replica, ServerId,
@@ -81,6 +82,9 @@ record! {
         pub placement_rev: u64 = 7,
         /// The fence of the last lock on the file, 0 where there never was one.
         pub last_fence: Fence = 8,
+        /// How many copies counted when it came on the list of repairs, which is its place there; nothing where it is not on
+        /// the list.
+        pub owed: Option<u32> = 9 since Schema::FIRST,
     }
 }
 
@@ -265,6 +269,59 @@ record! {
         pub leaving: bool = 17,
         /// The one before: a registration that comes late is told by it.
         pub previous: Option<Incarnation> = 18,
+        /// The counters did not add up once: how far they have been counted anew. Until that has ended they say nothing.
+        pub recount: Option<Recount> = 19 since Schema::FIRST,
+    }
+}
+
+record! {
+    /// What has been counted anew of a server's copies: those of all blobs up to `through`. It stays exact while records
+    /// change, because a change of what is behind that place is counted here as well.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Recount as "recount" {
+        pub through: Option<BlobId> = 1,
+        pub tally: Tally = 2,
+    }
+}
+
+record! {
+    /// What records name at one server. See `Server`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Tally as "tally" {
+        pub primaries: u64 = 1,
+        pub backups: u64 = 2,
+        pub bytes: u64 = 3,
+        pub stale: u64 = 4,
+    }
+}
+
+impl Tally {
+    /// Counts one copy, or counts it off. Whether it adds up: what was never counted cannot be counted off. A sum that is
+    /// too large for its type stays at the largest, as it would in every recount.
+    pub(crate) fn step(&mut self, stale: bool, position: usize, size: u64, add: bool) -> bool {
+        let mut exact = true;
+        let mut step = |value: &mut u64, by: u64| {
+            exact &= add || *value >= by;
+            *value = if add { value.saturating_add(by) } else { value.saturating_sub(by) };
+        };
+        match (stale, position) {
+            (true, _) => step(&mut self.stale, 1),
+            (false, 0) => step(&mut self.primaries, 1),
+            (false, _) => step(&mut self.backups, 1),
+        }
+        if !stale {
+            step(&mut self.bytes, size);
+        }
+        exact
+    }
+
+    pub(crate) fn named(&self) -> u64 {
+        self.primaries.saturating_add(self.backups).saturating_add(self.stale)
+    }
+
+    /// The same in the server's next epoch.
+    pub(crate) fn aged(&self) -> Self {
+        Self { stale: self.named(), ..Self::default() }
     }
 }
 
@@ -286,7 +343,20 @@ impl Server {
 
     /// How many replicas records name on it, whether or not they count.
     pub fn named(&self) -> u64 {
-        self.primaries.saturating_add(self.backups).saturating_add(self.stale)
+        self.tally().named()
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        Tally { primaries: self.primaries, backups: self.backups, bytes: self.bytes, stale: self.stale }
+    }
+
+    pub(crate) fn set_tally(&mut self, tally: Tally) {
+        Tally { primaries: self.primaries, backups: self.backups, bytes: self.bytes, stale: self.stale } = tally;
+    }
+
+    /// Whether it is known that no record names a copy on it.
+    pub fn is_empty(&self) -> bool {
+        self.named() == 0 && self.recount.is_none()
     }
 
     /// Whether records name copies on it that have to be replaced, moved or verified.
@@ -355,6 +425,8 @@ record! {
         pub short: bool = 3,
         /// It rests: it was stopped, or another walk would find no more to do until a server joins.
         pub resting: bool = 4,
+        /// It was asked for again after it had begun: another one follows.
+        pub again: bool = 5 since Schema::FIRST,
     }
 }
 

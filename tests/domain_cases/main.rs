@@ -7,5 +7,6 @@ mod damage;
 mod paging;
 mod placement;
 mod store;
+mod sweeps;
 mod tree;
 mod upkeep_bounds;

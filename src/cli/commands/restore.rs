@@ -242,9 +242,10 @@ fn secret_hint(error: crate::client::ClientError) -> CliError {
 }
 
 /// What a restore sends before the files: counters, policy, users and directories.
-const FIRST: [Table; 4] = [Table::Meta, Table::Policy, Table::Users, Table::Entries];
+/// Accounts come after the directories: one whose root is not there is refused.
+const FIRST: [Table; 4] = [Table::Meta, Table::Policy, Table::Entries, Table::Users];
 /// And with what comes after them.
-const ALL: [Table; 5] = [Table::Meta, Table::Policy, Table::Users, Table::Entries, Table::Grants];
+const ALL: [Table; 5] = [Table::Meta, Table::Policy, Table::Entries, Table::Users, Table::Grants];
 
 /// Sends the rows of some tables, but for the files.
 async fn send_rows(

@@ -52,6 +52,7 @@ fn ring(servers: u64) -> Ring {
         incarnation: None,
         previous: None,
         leaving: false,
+        recount: None,
     };
     Ring { copies: 2, order: (1..=servers).map(ServerId).collect(), servers: (1..=servers).map(server).collect() }
 }

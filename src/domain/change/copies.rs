@@ -1,7 +1,7 @@
 //! Which copies a record names, and what follows from it in `Placements`, `Garbage`, `Repairs` and the servers' counters.
 
 use super::Change;
-use crate::domain::rows::{Content, Garbage, Placement, Repair, RepairReason};
+use crate::domain::rows::{Content, Garbage, Placement, Recount, Repair, RepairReason};
 use crate::domain::stop::{Stop, reject};
 use crate::domain::tables::{self, MAX_COPIES};
 use crate::domain::terms::{NewContent, Receipt};
@@ -21,8 +21,8 @@ impl Change<'_> {
                 return Err(reject(stale, format!("a record names the blob on file server {id}: use a fresh blob id")));
             }
         }
-        let eligible = tables::servers(self.store)?.iter().filter(|server| server.is_eligible()).count();
-        if replicas.len() < eligible.min(self.wanted_copies()) {
+        let copies = replicas.len();
+        if copies < self.wanted_copies() && (copies as u64) < tables::eligible(self.store)? {
             return Err(reject(stale, "more copies can be made than were: copy the blob to another file server"));
         }
         for surplus in replicas.split_off(replicas.len().min(self.wanted_copies())) {
@@ -59,10 +59,9 @@ impl Change<'_> {
         let placement = Placement { file_id, version: content.version };
         for (position, replica) in content.replicas.iter().enumerate() {
             tables::put_placement(self.store, replica.server_id, content.blob_id, &placement)?;
-            self.count(replica, position, content.size, true)?;
+            self.count(content.blob_id, replica, position, content.size, true)?;
         }
-        if content.replicas.len() < self.wanted_copies() {
-            let copies = u8::try_from(content.replicas.len()).unwrap_or(MAX_COPIES);
+        if let Some(copies) = content.owed {
             let repair = Repair { reason: RepairReason::ShortWrite, since: self.now };
             tables::put_repair(self.store, copies, file_id, &repair)?;
         }
@@ -74,9 +73,17 @@ impl Change<'_> {
         for (position, replica) in content.replicas.iter().enumerate() {
             tables::delete_placement(self.store, replica.server_id, content.blob_id)?;
             self.list_garbage(replica.server_id, content.blob_id, replica.copy_id)?;
-            self.count(replica, position, content.size, false)?;
+            self.count(content.blob_id, replica, position, content.size, false)?;
         }
-        tables::delete_repairs(self.store, file_id)
+        match content.owed {
+            Some(copies) => tables::delete_repair(self.store, copies, file_id),
+            None => Ok(()),
+        }
+    }
+
+    /// The place on the list of repairs of a file that begins with so many copies, if that is too few.
+    pub(crate) fn owed_by(&self, copies: usize) -> Option<u32> {
+        (copies < self.wanted_copies()).then(|| u32::try_from(copies).unwrap_or(u32::MAX))
     }
 
     pub(crate) fn list_garbage(&mut self, server: ServerId, blob: BlobId, copy: CopyId) -> Result<(), Fault> {
@@ -84,24 +91,33 @@ impl Change<'_> {
         tables::put_garbage(self.store, server, blob, copy, &row)
     }
 
-    /// Counts one copy at its server, or counts it off. See `rows::Server` for what the counters mean.
-    pub(crate) fn count(&mut self, replica: &Replica, position: usize, size: u64, add: bool) -> Result<(), Fault> {
-        let id = replica.server_id;
-        let Some(mut server) = tables::server(self.store, id)? else { return Ok(()) };
-        let step = |value: u64, by: u64| {
-            let stepped = if add { value.checked_add(by) } else { value.checked_sub(by) };
-            stepped.ok_or_else(|| Fault(format!("a counter of file server {id} does not add up")))
-        };
-        if server.epoch != replica.epoch {
-            server.stale = step(server.stale, 1)?;
-            return tables::put_server(self.store, &server);
+    /// Counts a copy of a blob at its server, or counts it off. See `rows::Server` for what the counters mean.
+    ///
+    /// Counters follow from the records, so they are never worth a fault: one that does not add up is counted anew, by
+    /// `Recount`.
+    pub(crate) fn count(
+        &mut self,
+        blob: BlobId,
+        replica: &Replica,
+        position: usize,
+        size: u64,
+        add: bool,
+    ) -> Result<(), Fault> {
+        let Some(mut server) = tables::server(self.store, replica.server_id)? else { return Ok(()) };
+        let stale = server.epoch != replica.epoch;
+        let mut tally = server.tally();
+        let exact = tally.step(stale, position, size, add);
+        server.set_tally(tally);
+        match &mut server.recount {
+            Some(recount) if recount.through.is_some_and(|through| blob <= through) => {
+                if !recount.tally.step(stale, position, size, add) {
+                    *recount = Recount::default();
+                }
+            }
+            Some(_) => {}
+            None if exact => {}
+            None => server.recount = Some(Recount::default()),
         }
-        if position == 0 {
-            server.primaries = step(server.primaries, 1)?;
-        } else {
-            server.backups = step(server.backups, 1)?;
-        }
-        server.bytes = step(server.bytes, size)?;
         tables::put_server(self.store, &server)
     }
 

@@ -2,6 +2,7 @@
 
 use super::Change;
 use crate::domain::answer::Access;
+use crate::domain::path::MAX_COMPONENTS;
 use crate::domain::rows::{Entry, EntryKind, NO_PARENT, Span, TRASH};
 use crate::domain::rules::{Describer, Spot};
 use crate::domain::stop::{Stop, astray};
@@ -21,8 +22,7 @@ impl Change<'_> {
     /// with the entry's parent and name.
     pub(crate) fn make_parents(&mut self, spot: &Spot, below: Span) -> Result<(FileId, String), Stop> {
         let missing = spot.missing();
-        let (name, directories) =
-            missing.split_last().ok_or_else(|| Fault("a spot has no room for an entry".to_owned()))?;
+        let (name, directories) = missing.split_last().ok_or_else(|| astray("a path that is free is taken"))?;
         // What lies below each of the new directories, and last below the nearest one that is there: from the end.
         let mut spans = vec![above(below, name)];
         for directory in directories.iter().rev() {
@@ -42,7 +42,8 @@ impl Change<'_> {
     /// Notes that paths below a directory now reach `below` far. An ancestor's span covers its children's, so the
     /// way up ends at the first one that is large enough: most often at once.
     fn raise_span(&mut self, mut directory: Entry, mut below: Span) -> Result<(), Stop> {
-        loop {
+        // A root is at most as many steps up as a path has components. More are a circle, or deeper than any path.
+        for _ in 0..=MAX_COMPONENTS {
             let EntryKind::Directory(span) = &mut directory.kind else {
                 return Err(astray(format!("entry {} is a file and has children", directory.file_id)));
             };
@@ -58,6 +59,7 @@ impl Change<'_> {
             }
             directory = tables::known_entry(self.store, directory.parent)?;
         }
+        Err(astray(format!("entry {} is too deep, or above itself", directory.file_id)))
     }
 
     fn entry(&mut self, parent: FileId, name: &str, owner: UserId, kind: EntryKind) -> Result<Entry, Stop> {

@@ -34,12 +34,18 @@ impl Change<'_> {
     pub(crate) fn link_restored(&mut self, entry: &Entry) -> Result<(), Stop> {
         restored::check_entry(entry)?;
         if entry.parent != NO_PARENT {
+            if let Some(parent) = tables::entry(self.store, entry.parent)? {
+                restored::check_parent(entry, &parent)?;
+            }
             let taken = tables::child(self.store, entry.parent, &entry.name)?.is_some();
             require(
                 !taken,
                 RejectionKind::InvalidRequest,
                 "the backup has two entries of one name in one directory: verify the backup",
             )?;
+        }
+        if !entry.is_directory() && tables::has_children(self.store, entry.file_id)? {
+            return Err(restored::unfit("an entry is in a file"));
         }
         tables::link(self.store, entry)?;
         self.give_none_below(Counter::File, entry.file_id.0.saturating_add(1))?;

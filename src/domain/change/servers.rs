@@ -6,6 +6,17 @@ use crate::domain::stop::{Stop, reject};
 use crate::domain::{Epoch, Fault, RejectionKind, ServerId, tables};
 
 impl Change<'_> {
+    /// Writes a server that may take new files now, or not, other than before. How many can is kept in a row, so that a
+    /// commit need not look at all of them.
+    pub(crate) fn put_server(&mut self, was_eligible: bool, server: &Server) -> Result<(), Fault> {
+        if server.is_eligible() != was_eligible {
+            let eligible = tables::eligible(self.store)?;
+            let step = if was_eligible { eligible.saturating_sub(1) } else { eligible.saturating_add(1) };
+            tables::put_eligible(self.store, step)?;
+        }
+        tables::put_server(self.store, server)
+    }
+
     /// The ring is in the order of the ids. A newcomer has the highest and comes last; one that returns comes back to
     /// where it was, so that the files from before have their backups at their primaries' successors again.
     pub(crate) fn enter_ring(&mut self, id: ServerId) -> Result<(), Fault> {

@@ -3,29 +3,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
-use super::tree::Held;
+use super::tree::Named;
 use crate::domain::record::Record;
-use crate::domain::rows::{Garbage, Server, ServerState};
+use crate::domain::rows::{Entry, Garbage, Server, ServerState};
 use crate::domain::tables::{self, Counter, MAX_COPIES, keys};
 use crate::domain::{Fault, FileId, ServerId, Table};
 
-pub(super) fn check(report: &mut Report<'_>, held: &BTreeMap<ServerId, Held>) -> Result<(), Fault> {
+pub(super) fn check(report: &mut Report<'_>, held: &BTreeMap<ServerId, Named>) -> Result<(), Fault> {
     let next = Counter::Server.peek(report.store)?;
     let ring = tables::ring(report.store)?;
     let mut uuids = BTreeSet::new();
     let mut in_ring = BTreeSet::new();
+    let mut eligible = 0;
     report.each(Table::Servers, |report, _, key, value| {
         let server = Server::from_bytes(value)?;
         let id = server.server_id;
         report.expect("server_has_its_id", key == keys::server(id), || format!("server {id} is stored as {key:?}"));
         report.expect("server_ids_are_below_the_next", (1..next).contains(&id.0), || format!("{id}, next {next}"));
         report.expect("server_uuids_are_unique", uuids.insert(server.uuid), || format!("server {id}: {}", server.uuid));
-        let counted =
-            Held { primaries: server.primaries, backups: server.backups, bytes: server.bytes, stale: server.stale };
-        let actual = held.get(&id).copied().unwrap_or_default();
-        report.expect("server_counters_are_exact", counted == actual, || {
-            format!("server {id} counts {counted:?}, records name {actual:?}")
+        let counted = server.tally();
+        let Named { all, recounted } = held.get(&id).copied().unwrap_or_default();
+        report.expect("server_counters_are_exact", counted == all || server.recount.is_some(), || {
+            format!("server {id} counts {counted:?}, records name {all:?}")
         });
+        let exact = server.recount.is_none_or(|recount| recount.tally == recounted);
+        report.expect("recounts_are_exact", exact, || {
+            format!("server {id} recounts {:?}, records name {recounted:?} so far", server.recount)
+        });
+        eligible += u64::from(server.is_eligible());
         let dated = server.down_since.is_some() == (server.state == ServerState::Down);
         report.expect("down_servers_have_a_time", dated, || format!("server {id} is {:?}", server.state));
         if server.state == ServerState::Up {
@@ -35,12 +40,18 @@ pub(super) fn check(report: &mut Report<'_>, held: &BTreeMap<ServerId, Held>) ->
     })?;
     let exact = ring.len() == in_ring.len() && ring.iter().copied().collect::<BTreeSet<_>>() == in_ring;
     report.expect("ring_is_who_is_up_and_not_draining", exact, || format!("ring {ring:?}, up {in_ring:?}"));
+    let kept = tables::kept_eligible(report.store)?;
+    report.expect("eligible_servers_are_counted", kept.is_none_or(|kept| kept == eligible), || {
+        format!("{kept:?} file servers are said to take files, {eligible} do")
+    });
     report.expect("ring_is_in_order", ring.is_sorted(), || format!("ring {ring:?}"));
 
     report.each(Table::Repairs, |report, store, key, _| {
         let (copies, file) = key.split_first().ok_or_else(|| Fault("a repair's key is empty".to_owned()))?;
         let id = FileId(keys::read_u64(file, Table::Repairs)?);
-        let holds = *copies <= MAX_COPIES && tables::entry(store, id)?.is_some_and(|entry| entry.content().is_some());
+        let entry = tables::entry(store, id)?;
+        let owed = entry.as_ref().and_then(Entry::content).and_then(|content| content.owed);
+        let holds = *copies <= MAX_COPIES && owed == Some(u32::from(*copies));
         report.expect("repairs_are_owed_to_files", holds, || format!("repair of {id} with {copies} copies"));
         Ok(())
     })?;

@@ -6,22 +6,20 @@ use super::Report;
 use crate::domain::path::{MAX_COMPONENTS, MAX_PATH_BYTES};
 use crate::domain::record::Record;
 use crate::domain::rows::{
-    Children, Content, Entry, EntryKind, FIRST_FILE_ID, NO_PARENT, Number, Placement, Span, TRASH,
+    Children, Content, Entry, EntryKind, FIRST_FILE_ID, NO_PARENT, Number, Placement, Span, TRASH, Tally,
 };
 use crate::domain::tables::{self, Counter, MAX_COPIES, keys};
 use crate::domain::{Fault, FileId, FilePath, ReadStore, ServerId, Table};
 
-/// What the records name at one server, by its current epoch and older ones.
+/// What the records name at one server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) primaries: u64,
-    pub(super) backups: u64,
-    pub(super) bytes: u64,
-    /// In older epochs.
-    pub(super) stale: u64,
+pub(super) struct Named {
+    pub(super) all: Tally,
+    /// As much of it as a recount has come past.
+    pub(super) recounted: Tally,
 }
 
-pub(super) fn check(report: &mut Report<'_>) -> Result<BTreeMap<ServerId, Held>, Fault> {
+pub(super) fn check(report: &mut Report<'_>) -> Result<BTreeMap<ServerId, Named>, Fault> {
     let mut held = BTreeMap::new();
     let next = Counter::File.peek(report.store)?;
     report.each(Table::Entries, |report, store, key, value| {
@@ -176,7 +174,7 @@ fn copies(
     store: &dyn ReadStore,
     entry: &Entry,
     content: &Content,
-    held: &mut BTreeMap<ServerId, Held>,
+    held: &mut BTreeMap<ServerId, Named>,
 ) -> Result<(), Fault> {
     let id = entry.file_id;
     let servers: BTreeSet<_> = content.replicas.iter().map(|replica| replica.server_id).collect();
@@ -187,6 +185,8 @@ fn copies(
     });
     let numbered = content.version.0 >= 1 && content.placement_rev >= content.version.0;
     report.expect("versions_start_at_one", numbered, || format!("file {id} is at {}", content.version));
+    let listed = content.owed.map(|copies| tables::repair(store, copies, id)).transpose()?;
+    report.expect("owed_files_are_listed", listed != Some(None), || format!("file {id} is owed {:?}", content.owed));
     let last = tables::last_fence(store)?;
     report.expect("fences_are_below_the_counter", content.last_fence <= last, || {
         format!("file {id} had fence {}, the last given is {last}", content.last_fence)
@@ -198,16 +198,16 @@ fn copies(
         report.expect("replicas_have_placements", placed, || format!("file {id} on {server}: {placement:?}"));
         let garbage = tables::garbage(store, server, content.blob_id, replica.copy_id)?;
         report.expect("no_copy_is_both_named_and_garbage", garbage.is_none(), || format!("file {id} on {server}"));
-        let epoch = tables::server(store, server)?.map(|server| server.epoch);
+        let at = tables::server(store, server)?;
+        let epoch = at.as_ref().map(|at| at.epoch);
         let known = epoch.is_some_and(|epoch| (1..=epoch.0).contains(&replica.epoch.0));
         report.expect("replicas_are_on_known_servers", known, || format!("file {id}: {replica:?}, epoch {epoch:?}"));
-        if epoch == Some(replica.epoch) {
-            let held = held.entry(server).or_default();
-            let count = if position == 0 { &mut held.primaries } else { &mut held.backups };
-            *count += 1;
-            held.bytes = held.bytes.saturating_add(content.size);
-        } else {
-            held.entry(server).or_default().stale += 1;
+        let named = held.entry(server).or_default();
+        let stale = epoch != Some(replica.epoch);
+        named.all.step(stale, position, content.size, true);
+        let through = at.and_then(|at| at.recount?.through);
+        if through.is_some_and(|through| content.blob_id <= through) {
+            named.recounted.step(stale, position, content.size, true);
         }
     }
     Ok(())

@@ -37,17 +37,16 @@ impl Act for AdvanceSweep {
         let running = |sweep: &Sweep| sweep.since == self.since && !sweep.resting;
         let mut sweep = tables::sweep(change.store, self.kind)?.filter(running).ok_or_else(stale)?;
         for file in &self.owed {
-            if let Some(entry) = tables::entry(change.store, *file)?
-                && let Some(content) = entry.content()
-            {
-                let content = content.clone();
-                change.settle_repair(&entry, &content)?;
+            if let Some(entry) = tables::entry(change.store, *file)? {
+                change.settle_repair(entry)?;
             }
         }
         sweep.through = sweep.through.max(self.through);
         sweep.short |= self.short;
         if !self.done {
             tables::put_sweep(change.store, self.kind, &sweep)?;
+        } else if sweep.again {
+            change.first_step(self.kind)?;
         } else if sweep.short {
             tables::put_sweep(change.store, self.kind, &Sweep { resting: true, ..sweep })?;
         } else {

@@ -145,6 +145,7 @@ commands! {
     restore: Restore = 47,
     restore_file: RestoreFile = 48,
     restore_done: RestoreDone = 49,
+    recount: Recount = 50,
     raise_schema: RaiseSchema = 51,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,

@@ -11,12 +11,14 @@ use crate::domain::record::declare::record;
 use crate::domain::rows::TRASH;
 use crate::domain::stop::Stop;
 use crate::domain::tables::{self, keys};
-use crate::domain::{FileId, Outcome};
+use crate::domain::{Fault, FileId, Outcome, Table};
 
 /// A command touches about a thousand rows.
 const MAX_ROWS: u32 = 1000;
 /// Names that one look into a directory reads.
-const LOOK: usize = 64;
+const LOOK: usize = 16;
+/// Looks of one command. Going into a directory takes away no row, and a restored tree may be deeper than any path.
+const MAX_LOOKS: u32 = 250;
 
 /// A directory below the trash and a key of `Names`: everything in the directory before the key was removed.
 struct Place {
@@ -49,12 +51,13 @@ impl Act for Reap {
 
     fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
         let limit = self.limit.clamp(1, MAX_ROWS);
-        let mut rows = 0;
+        let (mut rows, mut looks) = (0, 0);
         let mut place = match tables::reaped_through(change.store)? {
             Some(from) => Place { directory: keys::read_name(&from)?.0, from },
             None => Place::start(TRASH),
         };
-        while rows < limit {
+        while rows < limit && looks < MAX_LOOKS {
+            looks += 1;
             if !reap_from(change, &mut place, limit, &mut rows)? {
                 tables::put_reaped_through(change.store, None)?;
                 return Ok(Outcome::Progress { rows, more: false });
@@ -62,25 +65,31 @@ impl Act for Reap {
         }
         let more = place.directory != TRASH || tables::has_children(change.store, TRASH)?;
         tables::put_reaped_through(change.store, more.then_some(place.from))?;
-        Ok(Outcome::Progress { rows, more })
+        Ok(Outcome::Progress { rows: rows.max(u32::from(more)), more })
     }
 }
 
 /// One look into the directory at `place`: removes its files, goes into the first directory in it, or, when it is
 /// empty, removes it and goes back up. `false` when the trash is empty.
-fn reap_from(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32) -> Result<bool, Stop> {
+fn reap_from(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32) -> Result<bool, Fault> {
     let children = tables::children(change.store, place.directory, &place.from, LOOK)?;
     if children.is_empty() {
         return leave(change, place, limit, rows);
     }
     for (name, id) in children {
-        let entry = tables::known_entry(change.store, id)?;
+        let key = keys::name(place.directory, &name);
+        let Some(entry) = tables::entry(change.store, id)? else {
+            // Who stops at what leads nowhere never comes to what is behind it.
+            change.store.delete(Table::Names, &key)?;
+            *rows = rows.saturating_add(1);
+            place.from = keys::after(&key);
+            continue;
+        };
         if entry.is_directory() {
             *place = Place::start(id);
             return Ok(true);
         }
-        let key = keys::name(place.directory, &name);
-        let removal = change.remove_entry(&entry, grants_within(limit - *rows))?;
+        let removal = change.remove_entry(&entry, grants_within(limit.saturating_sub(*rows)))?;
         *rows = rows.saturating_add(removal.rows);
         place.from = if removal.complete { keys::after(&key) } else { key };
         if *rows >= limit {
@@ -90,16 +99,19 @@ fn reap_from(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut 
     Ok(true)
 }
 
-fn leave(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32) -> Result<bool, Stop> {
+fn leave(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32) -> Result<bool, Fault> {
     if place.directory == TRASH {
         let start = Place::start(TRASH);
         let started = place.from == start.from;
         *place = start;
         return Ok(!started);
     }
-    let directory = tables::known_entry(change.store, place.directory)?;
+    let Some(directory) = tables::entry(change.store, place.directory)? else {
+        *place = Place::start(TRASH);
+        return Ok(true);
+    };
     let key = keys::name(directory.parent, &directory.name);
-    let removal = change.remove_entry(&directory, grants_within(limit - *rows))?;
+    let removal = change.remove_entry(&directory, grants_within(limit.saturating_sub(*rows)))?;
     *rows = rows.saturating_add(removal.rows);
     if removal.complete {
         *place = Place { directory: directory.parent, from: keys::after(&key) };

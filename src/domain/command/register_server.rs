@@ -1,7 +1,7 @@
 use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
-use crate::domain::rows::{Server, ServerState};
+use crate::domain::rows::{Recount, Server, ServerState};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::tables::{self, Counter, MAX_SERVERS};
 use crate::domain::{Epoch, Incarnation, Outcome, RejectionKind, ServerId, ServerUuid};
@@ -57,6 +57,7 @@ impl Act for RegisterServer {
             // It was sent before the last one and comes after it: nothing is news in it.
             return Ok(Outcome::Server { server_id: server.server_id, epoch: server.epoch });
         }
+        let was_eligible = known.as_ref().is_some_and(Server::is_eligible);
         let mut server = match known {
             Some(server) if server.state == ServerState::Down || !self.continues(&server) => back(change, server)?,
             Some(server) => server,
@@ -76,7 +77,7 @@ impl Act for RegisterServer {
             server.previous = server.incarnation;
             server.incarnation = self.next;
         }
-        tables::put_server(change.store, &server)?;
+        change.put_server(was_eligible, &server)?;
         if server.state == ServerState::Up {
             change.enter_ring(server.server_id)?;
         }
@@ -112,6 +113,7 @@ fn newcomer(change: &mut Change<'_>, uuid: ServerUuid) -> Result<Server, Stop> {
         incarnation: None,
         previous: None,
         leaving: false,
+        recount: None,
     })
 }
 
@@ -129,20 +131,19 @@ fn back(change: &Change<'_>, server: Server) -> Result<Server, Stop> {
             ),
         ));
     }
-    let leaving = server.leaving && server.named() > 0;
-    Ok(Server {
+    let leaving = server.leaving && !server.is_empty();
+    let mut back = Server {
         epoch: Epoch(server.epoch.0.saturating_add(1)),
         state: if leaving { ServerState::Draining } else { ServerState::Up },
         full: false,
-        primaries: 0,
-        backups: 0,
-        bytes: 0,
-        stale: server.named(),
         down_since: None,
         changed_at: change.now,
         leaving,
+        recount: server.recount.map(|recount| Recount { tally: recount.tally.aged(), ..recount }),
         ..server
-    })
+    };
+    back.set_tally(back.tally().aged());
+    Ok(back)
 }
 
 /// For how long after its death a server is kept out.

@@ -44,8 +44,12 @@ impl Act for Rehome {
 
 fn rehome(change: &mut Change<'_>, new: &NewHome) -> Result<bool, Fault> {
     let Some(mut entry) = tables::entry(change.store, new.file_id)? else { return Ok(false) };
-    if planted(Plant::EarlyDequeue) {
-        tables::delete_repairs(change.store, new.file_id)?;
+    if planted(Plant::EarlyDequeue)
+        && let EntryKind::File(content) = &mut entry.kind
+        && let Some(copies) = content.owed.take()
+    {
+        tables::delete_repair(change.store, copies, new.file_id)?;
+        tables::put_entry(change.store, &entry)?;
     }
     let Some(content) = entry.content() else { return Ok(false) };
     let same_rev = content.placement_rev == new.placement_rev || planted(Plant::NoPlacementRevCheck);
@@ -61,9 +65,7 @@ fn rehome(change: &mut Change<'_>, new: &NewHome) -> Result<bool, Fault> {
     let old = std::mem::replace(&mut content.replicas, replicas);
     content.placement_rev = content.placement_rev.saturating_add(1);
     exchange(change, file_id, content, &old)?;
-    let content = content.clone();
-    tables::put_entry(change.store, &entry)?;
-    change.settle_repair(&entry, &content)?;
+    change.settle_repair(entry)?;
     Ok(true)
 }
 
@@ -102,7 +104,7 @@ fn is_safe(change: &Change<'_>, old: &[Replica], new: &[Replica]) -> Result<bool
 fn exchange(change: &mut Change<'_>, file_id: FileId, content: &Content, old: &[Replica]) -> Result<(), Fault> {
     let blob = content.blob_id;
     for (position, replica) in old.iter().enumerate() {
-        change.count(replica, position, content.size, false)?;
+        change.count(blob, replica, position, content.size, false)?;
         let at_server = content.replicas.iter().find(|new| new.server_id == replica.server_id);
         if at_server.is_none() {
             tables::delete_placement(change.store, replica.server_id, blob)?;
@@ -114,7 +116,7 @@ fn exchange(change: &mut Change<'_>, file_id: FileId, content: &Content, old: &[
     let placement = Placement { file_id, version: content.version };
     for (position, replica) in content.replicas.iter().enumerate() {
         tables::put_placement(change.store, replica.server_id, blob, &placement)?;
-        change.count(replica, position, content.size, true)?;
+        change.count(blob, replica, position, content.size, true)?;
     }
     Ok(())
 }

@@ -35,6 +35,10 @@ impl Act for RemoveServer {
                 format!("{named} copies are still named on file server {id}: wait until they have been moved"),
             ));
         }
+        if !server.is_empty() {
+            let detail = format!("the copies that are named on file server {id} are being counted: try again in a moment");
+            return Err(reject(RejectionKind::NotEmpty, detail));
+        }
         tables::delete_server(change.store, id)?;
         Ok(Outcome::Done)
     }

@@ -42,8 +42,6 @@ fn mark_damaged(change: &mut Change<'_>, copy: &CopyAt) -> Result<bool, Fault> {
     let Some(replica) = named else { return Ok(false) };
     replica.damaged = true;
     content.placement_rev = content.placement_rev.saturating_add(1);
-    let content = content.clone();
-    tables::put_entry(change.store, &entry)?;
-    change.settle_repair(&entry, &content)?;
+    change.settle_repair(entry)?;
     Ok(true)
 }

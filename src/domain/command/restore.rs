@@ -48,6 +48,7 @@ fn put(change: &mut Change<'_>, piece: Piece, restore: &mut rows::Restore) -> Re
         Piece::Directory(entry) => put_directory(change, &entry, restore),
         Piece::User(user) => put_user(change, &user, restore),
         Piece::Grant(user, file_id, permission) => {
+            restored::check_grant(user, file_id)?;
             if tables::grant(change.store, user, file_id)?.is_none() {
                 tables::put_grant(change.store, &Grant { user, file_id, permission })?;
                 restore.grants = restore.grants.saturating_add(1);
@@ -86,6 +87,8 @@ fn put_user(change: &mut Change<'_>, user: &User, restore: &mut rows::Restore) -
     }
     let taken = tables::user_id(change.store, &user.username)?.is_some();
     require(!taken, RejectionKind::InvalidRequest, "the backup has a username twice: verify the backup")?;
+    let root = tables::entry(change.store, user.root)?;
+    restored::check_root(user, root.as_ref())?;
     tables::put_user(change.store, user)?;
     change.give_none_below(Counter::User, user.user_id.0.saturating_add(1))?;
     restore.users = restore.users.saturating_add(1);

@@ -47,6 +47,7 @@ impl Act for RestoreFile {
         restored::check_content(content)?;
         content.blob_id = new.blob_id;
         content.replicas = change.admit(new)?;
+        content.owed = change.owed_by(content.replicas.len());
         content.placement_rev = content.placement_rev.saturating_add(1);
         let content = content.clone();
         change.link_restored(&entry)?;

@@ -3,7 +3,7 @@ use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::rows::ServerState;
 use crate::domain::stop::Stop;
-use crate::domain::{Epoch, Outcome, ServerId, tables};
+use crate::domain::{Epoch, Outcome, ServerId};
 
 /// A server that was up for so long is not flapping.
 const STEADY_MS: u64 = 10 * 60 * 1000;
@@ -26,12 +26,13 @@ impl Act for ServerDown {
 
     fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
         let mut server = change.serving(self.server_id, self.epoch)?;
+        let was_eligible = server.is_eligible();
         let steady = change.now.0.saturating_sub(server.changed_at.0) >= STEADY_MS;
         server.flaps = if steady { 1 } else { server.flaps.saturating_add(1) };
         server.state = ServerState::Down;
         server.down_since = Some(change.wall);
         server.changed_at = change.now;
-        tables::put_server(change.store, &server)?;
+        change.put_server(was_eligible, &server)?;
         change.leave_ring(self.server_id)?;
         Ok(Outcome::Done)
     }

@@ -2,7 +2,7 @@ use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::stop::Stop;
-use crate::domain::{Epoch, Outcome, ServerId, tables};
+use crate::domain::{Epoch, Outcome, ServerId};
 
 record! {
     /// Whether a file server has room for new files, by its own word.
@@ -22,8 +22,9 @@ impl Act for ServerFull {
 
     fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
         let mut server = change.serving(self.server_id, self.epoch)?;
+        let was_eligible = server.is_eligible();
         let was_full = std::mem::replace(&mut server.full, self.full);
-        tables::put_server(change.store, &server)?;
+        change.put_server(was_eligible, &server)?;
         if was_full && !self.full {
             change.wake_sweeps()?;
         }

@@ -6,7 +6,7 @@ use crate::domain::rows::SweepKind;
 use crate::domain::stop::Stop;
 
 record! {
-    /// Begins a walk over all files, or begins it anew.
+    /// Begins a walk over all files. Where one is under way, another one follows it.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct StartSweep as "start of a sweep" {
         pub kind: SweepKind = 1,

@@ -21,7 +21,7 @@ impl Act for StopSweep {
     const WHILE_FULL: bool = true;
 
     fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
-        let sweep = Sweep { since: change.now, through: None, short: false, resting: true };
+        let sweep = Sweep { since: change.now, through: None, short: false, resting: true, again: false };
         tables::put_sweep(change.store, self.kind, &sweep)?;
         Ok(Outcome::Done)
     }

@@ -3,7 +3,7 @@ use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::rows::{ServerState, SweepKind};
 use crate::domain::stop::Stop;
-use crate::domain::{Outcome, ServerId, tables};
+use crate::domain::{Outcome, ServerId};
 
 record! {
     /// Takes a draining server back.
@@ -21,13 +21,14 @@ impl Act for Undrain {
 
     fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
         let mut server = change.known_server(self.server_id)?;
+        let was_eligible = server.is_eligible();
         server.leaving = false;
         let drains = server.state == ServerState::Draining;
         if drains {
             server.state = ServerState::Up;
             server.changed_at = change.now;
         }
-        tables::put_server(change.store, &server)?;
+        change.put_server(was_eligible, &server)?;
         if drains {
             change.enter_ring(self.server_id)?;
             if server.named() > 0 {

@@ -41,6 +41,7 @@ impl Act for Update {
             "this blob is the file's content already",
         )?;
         change.release(file_id, content)?;
+        let owed = change.owed_by(replicas.len());
         **content = Content {
             version: Version(content.version.0.saturating_add(1)),
             size: new.size,
@@ -50,6 +51,7 @@ impl Act for Update {
             replicas,
             placement_rev: content.placement_rev.saturating_add(1),
             last_fence: content.last_fence,
+            owed,
         };
         change.enlist(file_id, content)?;
         entry.modified_at = change.wall;

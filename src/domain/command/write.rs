@@ -27,6 +27,7 @@ impl Act for Write {
         let new = &self.content;
         rules::check_content(new)?;
         let replicas = change.admit(new)?;
+        let owed = change.owed_by(replicas.len());
         let content = Content {
             version: Version(1),
             size: new.size,
@@ -36,6 +37,7 @@ impl Act for Write {
             replicas,
             placement_rev: 1,
             last_fence: Fence(0),
+            owed,
         };
         let entry = change.create(&spot, EntryKind::File(Box::new(content.clone())))?;
         change.enlist(entry.file_id, &content)?;

@@ -15,6 +15,10 @@ fn members(scene: &Scene) -> impl Iterator<Item = &Server> {
     scene.ring.iter().filter_map(|id| scene.servers.get(id)).filter(|server| server.is_eligible())
 }
 
+fn total<'a>(counts: impl Iterator<Item = &'a u64>) -> u64 {
+    counts.fold(0, |sum, count| sum.saturating_add(*count))
+}
+
 /// Whether the fullest server's count of primaries exceeds the emptiest's by more than `percent` of the mean.
 pub(super) fn is_uneven(scene: &Scene, percent: u32) -> bool {
     Loads::new(scene).are_uneven(percent)
@@ -30,14 +34,14 @@ pub(super) struct Loads {
 impl Loads {
     pub(super) fn new(scene: &Scene) -> Self {
         let primaries: BTreeMap<_, _> = members(scene).map(|server| (server.server_id, server.primaries)).collect();
-        let share = primaries.values().sum::<u64>().div_ceil(primaries.len().max(1) as u64);
+        let share = total(primaries.values()).div_ceil(primaries.len().max(1) as u64);
         Self { primaries, share }
     }
 
     pub(super) fn are_uneven(&self, percent: u32) -> bool {
         let counts = self.primaries.values();
         let (Some(least), Some(most)) = (counts.clone().min(), counts.clone().max()) else { return false };
-        let mean = counts.sum::<u64>() / self.primaries.len() as u64;
+        let mean = total(counts) / self.primaries.len() as u64;
         let allowed = mean.saturating_mul(u64::from(percent)) / 100;
         percent > 0 && most - least > allowed.max(LEAST_GAP)
     }

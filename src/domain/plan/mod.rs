@@ -169,6 +169,10 @@ impl Planner<'_> {
         if query::trash_pending(self.store)? && !query::is_restoring(self.store)? {
             self.plan.tasks.push(Task::Propose(Command::Reap(command::Reap { limit: BATCH_ROWS })));
         }
+        for server in self.scene.servers.values().filter(|server| server.recount.is_some()) {
+            let server_id = server.server_id;
+            self.plan.tasks.push(Task::Propose(Command::Recount(command::Recount { server_id })));
+        }
         if self.balance_is_due()? {
             self.plan.tasks.push(Task::Propose(Command::StartSweep(command::StartSweep { kind: SweepKind::Balance })));
         }
@@ -298,7 +302,7 @@ impl Planner<'_> {
                 // Where some server could take a copy, what hinders it will pass; and no server's coming would tell of it.
                 let passing = lacks && self.scene.has_place(content);
                 window.short |= lacks;
-                if passing || tables::repair(self.store, file_id)?.is_some() {
+                if passing || content.owed.is_some() {
                     window.owed.push(file_id);
                 }
             }

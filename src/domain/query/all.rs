@@ -93,7 +93,8 @@ impl<'a> Search<'a> {
         loop {
             let grants = tables::grants_of(self.store, self.user, from, LOOK)?;
             let Some(last) = grants.last() else { return Ok(Flow::On) };
-            from = FileId(last.file_id.0 + 1);
+            from = FileId(last.file_id.0.saturating_add(1));
+            let full = grants.len() == LOOK;
             for grant in grants {
                 let top = grant.file_id;
                 if self.store.is_spent() {
@@ -108,7 +109,7 @@ impl<'a> Search<'a> {
                     let base = reached.path.components().to_vec();
                     self.below(top.0, reached.entry, base, reached.access, after)?
                 } else if self.prefix.admits(&reached.path) {
-                    let behind = Place { top: top.0 + 1, after: Vec::new() };
+                    let behind = Place { top: top.0.saturating_add(1), after: Vec::new() };
                     self.found(&reached.entry, reached.path, reached.access, behind)?
                 } else {
                     Flow::On
@@ -116,6 +117,9 @@ impl<'a> Search<'a> {
                 if let Flow::Stop(_) = flow {
                     return Ok(flow);
                 }
+            }
+            if !full {
+                return Ok(Flow::On);
             }
         }
     }

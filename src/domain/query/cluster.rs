@@ -91,7 +91,7 @@ pub struct Standing {
     pub epoch: Epoch,
     pub state: ServerState,
     pub full: bool,
-    /// Records name copies on it that have to be replaced, moved or verified.
+    /// Records name copies on it that have to be replaced, moved or verified, or have to be counted anew.
     pub owes: bool,
 }
 
@@ -103,7 +103,7 @@ pub fn signal(store: &dyn ReadStore) -> Result<Signal, Fault> {
         epoch: server.epoch,
         state: server.state,
         full: server.full,
-        owes: server.is_unsound(),
+        owes: server.is_unsound() || server.recount.is_some(),
     };
     let sweep = |kind| Ok(tables::sweep(store, kind)?.map(|sweep| (sweep.since, sweep.resting)));
     Ok(Signal {

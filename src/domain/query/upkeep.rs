@@ -81,18 +81,18 @@ pub fn upkeep(store: &dyn ReadStore) -> Result<Upkeep, Fault> {
         let owed = match server.state {
             ServerState::Down => {
                 upkeep.servers_down += 1;
-                upkeep.to_replace += named;
+                upkeep.to_replace = upkeep.to_replace.saturating_add(named);
                 upkeep.bytes_left = upkeep.bytes_left.saturating_add(server.bytes);
                 named
             }
             ServerState::Draining => {
-                upkeep.to_move += named;
+                upkeep.to_move = upkeep.to_move.saturating_add(named);
                 upkeep.bytes_left = upkeep.bytes_left.saturating_add(server.bytes);
-                upkeep.to_verify += server.stale;
+                upkeep.to_verify = upkeep.to_verify.saturating_add(server.stale);
                 server.stale
             }
             ServerState::Up => {
-                upkeep.to_verify += server.stale;
+                upkeep.to_verify = upkeep.to_verify.saturating_add(server.stale);
                 server.stale
             }
         };

@@ -11,7 +11,8 @@ use super::*;
 use crate::domain::answer::{Access, ContentStat, LockStat, ReplicaStat, Stat};
 use crate::domain::rows::{
     Children, ClusterInfo, Content, Cursor, Entry, EntryKind, Garbage, GrantRow, Hold, Lock, Nothing, Number,
-    Placement, Repair, RepairReason, Restore, RingOrder, Server, ServerState, Span, Sweep, SweepKind, Token, User,
+    Placement, Recount, Repair, RepairReason, Restore, RingOrder, Server, ServerState, Span, Sweep, SweepKind, Tally,
+    Token, User,
 };
 use crate::domain::terms::{
     Etag, FileRef, LockProof, NewContent, NewHome, Operation, PathRef, Policy, Precondition, Receipt, RestoredRow, Slot,
@@ -93,6 +94,7 @@ fn content() -> Content {
         ],
         placement_rev: 5,
         last_fence: Fence(8),
+        owed: None,
     }
 }
 
@@ -138,6 +140,8 @@ fn rows(golden: &mut Golden) {
     golden.add("row.directory", &entry(EntryKind::Directory(Span { components: 2, bytes: 30 })));
     golden.add("row.file", &entry(EntryKind::File(Box::new(content()))));
     golden.add("row.children", &Children { all: 300, filled: 2 });
+    let owed = Content { owed: Some(1), ..content() };
+    golden.add("row.file.owed", &entry(EntryKind::File(Box::new(owed))));
     golden.add("row.number", &Number(300));
     golden.add("row.number.zero", &Number(0));
     golden.add("row.nothing", &Nothing {});
@@ -148,8 +152,9 @@ fn rows(golden: &mut Golden) {
     golden.add("row.grant.write", &GrantRow(Permission::Write));
     golden.add("row.policy", &old_policy());
     golden.add("row.policy.rebalance", &Policy::default());
-    let sweep = Sweep { since: ClusterTime(5), through: Some(FileId(12)), short: true, resting: true };
+    let sweep = Sweep { since: ClusterTime(5), through: Some(FileId(12)), short: true, resting: true, again: false };
     golden.add("row.sweep", &sweep);
+    golden.add("row.sweep.again", &Sweep { again: true, ..sweep });
     golden.add("row.replica.damaged", &Replica { damaged: true, ..content().replicas[0] });
     golden.add("row.cluster", &ClusterInfo { cluster_id: ClusterId(1 << 127), name: "local".to_owned() });
     golden.add(
@@ -194,6 +199,7 @@ fn rows(golden: &mut Golden) {
         incarnation: None,
         previous: None,
         leaving: false,
+        recount: None,
     };
     let leaving = Server {
         stale: 7,
@@ -204,6 +210,10 @@ fn rows(golden: &mut Golden) {
         ..server(ServerState::Draining, None)
     };
     golden.add("row.server.leaving", &leaving);
+    let tally = Tally { primaries: 1, backups: 2, bytes: 3, stale: 4 };
+    let recount = |through| Some(Recount { through, tally });
+    golden.add("row.server.recount", &Server { recount: recount(Some(BlobId(5))), ..leaving.clone() });
+    golden.add("row.server.recount.new", &Server { recount: Some(Recount::default()), ..leaving.clone() });
     golden.add("row.server.again", &Server { previous: Some(Incarnation(9)), ..leaving });
     golden.add("row.server.up", &server(ServerState::Up, None));
     golden.add("row.server.down", &server(ServerState::Down, Some(WallTime(6))));
@@ -371,6 +381,7 @@ fn backup(golden: &mut Golden) {
         "restore_file",
         Command::RestoreFile(command::RestoreFile { backup, row: vec![1, 4], content: new_content() }),
     );
+    golden.command("recount", Command::Recount(command::Recount { server_id: ServerId(1) }));
     golden.command(
         "restore_done",
         Command::RestoreDone(command::RestoreDone { backup, entries: 1, users: 2, grants: 3 }),

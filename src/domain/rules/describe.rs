@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::answer::{Access, ContentStat, LockStat, ReplicaStat, Stat};
 use crate::domain::rows::{Content, Entry, Server};
-use crate::domain::{Fault, FilePath, ReadStore, ServerId, UserId, tables};
+use crate::domain::{Fault, Fence, FilePath, ReadStore, ServerId, UserId, tables};
 
 /// Describes entries. Remembers the few users and servers that a page of them has in common.
 pub(crate) struct Describer<'a> {
@@ -20,8 +20,8 @@ impl<'a> Describer<'a> {
 
     pub(crate) fn stat(&mut self, entry: &Entry, path: FilePath, access: Access) -> Result<Stat, Fault> {
         let lock = match entry.content() {
-            Some(_) => tables::lock(self.store, entry.file_id)?,
-            None => None,
+            Some(content) if content.last_fence != Fence(0) => tables::lock(self.store, entry.file_id)?,
+            _ => None,
         };
         let lock = match lock {
             Some(lock) => Some(LockStat {

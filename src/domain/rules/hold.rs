@@ -9,7 +9,7 @@ use crate::domain::plant::{Plant, planted};
 use crate::domain::rows::{Content, Entry, Lock};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::terms::{Etag, LockProof, Precondition};
-use crate::domain::{Fault, FileId, ReadStore, RejectionKind, UserId, tables};
+use crate::domain::{Fault, Fence, FileId, ReadStore, RejectionKind, UserId, tables};
 
 /// Whether a change of a file may go ahead: while the file is locked, only for its holder; while it is not, for
 /// everybody but one who comes with an older fence than the file's last and so has slept through a lock.
@@ -20,7 +20,8 @@ pub(crate) fn check_lock(
     content: &Content,
     proof: Option<&LockProof>,
 ) -> Result<(), Stop> {
-    let mut lock = tables::lock(store, entry.file_id)?;
+    // A file that was never locked has no fence.
+    let mut lock = if content.last_fence == Fence(0) { None } else { tables::lock(store, entry.file_id)? };
     if planted(Plant::LockExpiredByTheClock) {
         let now = tables::cluster_time(store)?;
         lock = lock.filter(|lock| lock.expires_at > now);

@@ -30,6 +30,8 @@ pub(crate) mod meta {
     pub(crate) const REAPED_THROUGH: &[u8] = b"reaped_through";
     /// Since when the newest repair that was ever owed has been.
     pub(crate) const NEWEST_REPAIR: &[u8] = b"newest_repair";
+    /// How many file servers can take new files.
+    pub(crate) const ELIGIBLE: &[u8] = b"eligible_servers";
     /// What the cluster was, or is being, restored from.
     pub(crate) const RESTORE: &[u8] = b"restore";
 }

@@ -126,7 +126,12 @@ pub(super) fn note_repair(store: &mut dyn Store, since: ClusterTime) -> Result<(
 
 /// The defaults before bootstrap.
 pub(crate) fn policy(store: &dyn ReadStore) -> Result<Policy, Fault> {
-    Ok(read(store, Table::Policy, keys::ONLY)?.unwrap_or_default())
+    Ok(known_policy(store)?.unwrap_or_default())
+}
+
+/// Nothing before bootstrap.
+pub(crate) fn known_policy(store: &dyn ReadStore) -> Result<Option<Policy>, Fault> {
+    read(store, Table::Policy, keys::ONLY)
 }
 
 pub(crate) fn put_policy(store: &mut dyn Store, policy: &Policy) -> Result<(), Fault> {

@@ -3,7 +3,7 @@
 use super::keys;
 use super::{read, stretch, write};
 use crate::domain::record::Record;
-use crate::domain::rows::{Placement, RingOrder, Server};
+use crate::domain::rows::{Number, Placement, RingOrder, Server};
 use crate::domain::{BlobId, Fault, ReadStore, ServerId, Store, Table};
 
 /// The most file servers a cluster can have, alive or remembered. Lists of servers are read whole.
@@ -17,6 +17,22 @@ pub(crate) fn server(store: &dyn ReadStore, id: ServerId) -> Result<Option<Serve
 pub(crate) fn servers(store: &dyn ReadStore) -> Result<Vec<Server>, Fault> {
     let rows = store.scan(Table::Servers, &[], None, MAX_SERVERS)?;
     rows.iter().map(|(_, value)| Server::from_bytes(value)).collect()
+}
+
+/// How many can take new files. Where nobody has counted yet there is no row, and they are few.
+pub(crate) fn eligible(store: &dyn ReadStore) -> Result<u64, Fault> {
+    match kept_eligible(store)? {
+        Some(count) => Ok(count),
+        None => Ok(servers(store)?.iter().filter(|server| server.is_eligible()).count() as u64),
+    }
+}
+
+pub(crate) fn kept_eligible(store: &dyn ReadStore) -> Result<Option<u64>, Fault> {
+    Ok(read::<Number>(store, Table::Meta, keys::meta::ELIGIBLE)?.map(|count| count.0))
+}
+
+pub(crate) fn put_eligible(store: &mut dyn Store, count: u64) -> Result<(), Fault> {
+    write(store, Table::Meta, keys::meta::ELIGIBLE, &Number(count))
 }
 
 /// Forgets a server; the caller has seen to it that nothing names it.

@@ -79,27 +79,23 @@ pub(crate) fn delete_hold(store: &mut dyn Store, id: HoldId, hold: &Hold) -> Res
 /// The most copies that a record can name, and so the lowest urgency of a repair.
 pub(crate) const MAX_COPIES: u8 = 5;
 
-pub(crate) fn put_repair(store: &mut dyn Store, copies: u8, file: FileId, repair: &Repair) -> Result<(), Fault> {
+/// The place of a repair: more copies than a record can name are none.
+fn repair_key(copies: u32, file: FileId) -> Vec<u8> {
+    keys::repair(u8::try_from(copies).unwrap_or(MAX_COPIES).min(MAX_COPIES), file)
+}
+
+pub(crate) fn put_repair(store: &mut dyn Store, copies: u32, file: FileId, repair: &Repair) -> Result<(), Fault> {
     note_repair(store, repair.since)?;
-    write(store, Table::Repairs, &keys::repair(copies.min(MAX_COPIES), file), repair)
+    write(store, Table::Repairs, &repair_key(copies, file), repair)
 }
 
-/// What a file is owed. Looking at each priority is cheaper than keeping the reverse.
-pub(crate) fn repair(store: &dyn ReadStore, file: FileId) -> Result<Option<(u8, Repair)>, Fault> {
-    for copies in 0..=MAX_COPIES {
-        if let Some(repair) = read(store, Table::Repairs, &keys::repair(copies, file))? {
-            return Ok(Some((copies, repair)));
-        }
-    }
-    Ok(None)
+/// What a file is owed. `Content::owed` says at which place that stands.
+pub(crate) fn repair(store: &dyn ReadStore, copies: u32, file: FileId) -> Result<Option<Repair>, Fault> {
+    read(store, Table::Repairs, &repair_key(copies, file))
 }
 
-/// Takes a file off the list, whatever its priority.
-pub(crate) fn delete_repairs(store: &mut dyn Store, file: FileId) -> Result<(), Fault> {
-    if let Some((copies, _)) = repair(store, file)? {
-        store.delete(Table::Repairs, &keys::repair(copies, file))?;
-    }
-    Ok(())
+pub(crate) fn delete_repair(store: &mut dyn Store, copies: u32, file: FileId) -> Result<(), Fault> {
+    store.delete(Table::Repairs, &repair_key(copies, file))
 }
 
 /// At most `limit` repairs from the key `from` on: the key, the copies that there were, the file.

@@ -1,0 +1,146 @@
+//! Every command, with anything in its fields.
+
+use ringmaster::domain::rows::SweepKind;
+use ringmaster::domain::terms::RestoredRow;
+use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, ServerUuid, Table, command};
+
+use crate::source::Source;
+
+/// How many commands there are. `place` knows each by its name.
+pub(crate) const COMMANDS: usize = 37;
+
+/// Does not compile until a new command is made below, too.
+pub(crate) fn place(command: &Command) -> usize {
+    match command {
+        Command::Bootstrap(_) => 0,
+        Command::SetPolicy(_) => 1,
+        Command::Signup(_) => 2,
+        Command::OpenSession(_) => 3,
+        Command::CloseSession(_) => 4,
+        Command::Mkdir(_) => 5,
+        Command::Write(_) => 6,
+        Command::Update(_) => 7,
+        Command::Move(_) => 8,
+        Command::Delete(_) => 9,
+        Command::Share(_) => 10,
+        Command::Unshare(_) => 11,
+        Command::Lock(_) => 12,
+        Command::Renew(_) => 13,
+        Command::Unlock(_) => 14,
+        Command::Expire(_) => 15,
+        Command::Reap(_) => 16,
+        Command::RegisterServer(_) => 17,
+        Command::ServerDown(_) => 18,
+        Command::ServerFull(_) => 19,
+        Command::Rehome(_) => 20,
+        Command::Condemn(_) => 21,
+        Command::Deleted(_) => 22,
+        Command::Report(_) => 23,
+        Command::Drain(_) => 24,
+        Command::Undrain(_) => 25,
+        Command::RemoveServer(_) => 26,
+        Command::StartSweep(_) => 27,
+        Command::StopSweep(_) => 28,
+        Command::AdvanceSweep(_) => 29,
+        Command::Hold(_) => 30,
+        Command::Release(_) => 31,
+        Command::Restore(_) => 32,
+        Command::RestoreFile(_) => 33,
+        Command::RestoreDone(_) => 34,
+        Command::Recount(_) => 35,
+        Command::RaiseSchema(_) => 36,
+    }
+}
+
+fn kind(s: &mut Source<'_>) -> SweepKind {
+    if s.flag() { SweepKind::Copies } else { SweepKind::Balance }
+}
+
+pub(crate) fn command(s: &mut Source<'_>) -> Command {
+    match s.byte() as usize % COMMANDS {
+        0 => command::Bootstrap { cluster_id: ClusterId(1), name: s.text(), policy: s.policy() }.into(),
+        1 => command::SetPolicy(s.policy()).into(),
+        2 => command::Signup { username: s.text(), password_hash: s.text() }.into(),
+        3 => command::OpenSession { user: s.user(), token_hash: s.sha256() }.into(),
+        4 => command::CloseSession { token_hash: s.sha256() }.into(),
+        5 => command::Mkdir { user: s.user(), at: s.at() }.into(),
+        6 => command::Write { user: s.user(), at: s.at(), content: s.content() }.into(),
+        7 => command::Update {
+            user: s.user(),
+            file: s.file_ref(),
+            content: s.content(),
+            precondition: s.precondition(),
+            lock: s.lock_proof(),
+        }
+        .into(),
+        8 => command::Move { user: s.user(), from: s.file_ref(), to: s.at(), lock: s.lock_proof() }.into(),
+        9 => command::Delete {
+            user: s.user(),
+            file: s.file_ref(),
+            recursive: s.flag(),
+            precondition: s.precondition(),
+            lock: s.lock_proof(),
+        }
+        .into(),
+        10 => command::Share { user: s.user(), file: s.file_ref(), with: s.text(), permission: s.permission() }.into(),
+        11 => command::Unshare { user: s.user(), file: s.file_ref(), with: s.text() }.into(),
+        12 => command::Lock { user: s.user(), file: s.file_ref(), ttl_ms: ttl(s), mac_hash: s.sha256() }.into(),
+        13 => command::Renew { user: s.user(), lock: s.proof(), ttl_ms: ttl(s) }.into(),
+        14 => command::Unlock { user: s.user(), lock: s.proof() }.into(),
+        15 => command::Expire { limit: s.small() }.into(),
+        16 => command::Reap { limit: s.small() }.into(),
+        17 => command::RegisterServer {
+            uuid: ServerUuid(s.pick(8).into()),
+            url: s.text(),
+            zone: s.text(),
+            capacity: s.number(),
+            last: s.maybe(Source::incarnation),
+            next: s.maybe(Source::incarnation),
+        }
+        .into(),
+        18 => command::ServerDown { server_id: s.server(), epoch: s.epoch() }.into(),
+        19 => command::ServerFull { server_id: s.server(), epoch: s.epoch(), full: s.flag() }.into(),
+        20 => command::Rehome { changes: s.many(Source::home) }.into(),
+        21 => command::Condemn { copies: s.many(Source::copy) }.into(),
+        22 => command::Deleted { copies: s.many(Source::copy) }.into(),
+        23 => command::Report { copies: s.many(Source::copy) }.into(),
+        24 => command::Drain { server_id: s.server() }.into(),
+        25 => command::Undrain { server_id: s.server() }.into(),
+        26 => command::RemoveServer { server_id: s.server() }.into(),
+        27 => command::StartSweep { kind: kind(s) }.into(),
+        28 => command::StopSweep { kind: kind(s) }.into(),
+        29 => command::AdvanceSweep {
+            kind: kind(s),
+            since: ClusterTime(s.number()),
+            through: s.maybe(Source::file),
+            done: s.flag(),
+            short: s.flag(),
+            owed: s.many(Source::file),
+        }
+        .into(),
+        30 => command::Hold { hold_id: HoldId(s.pick(20).into()), ttl_ms: ttl(s), renew: s.flag() }.into(),
+        31 => command::Release { hold_id: HoldId(s.pick(20).into()) }.into(),
+        32 => command::Restore { backup: s.sha256(), rows: s.many(junk) }.into(),
+        33 => command::RestoreFile { backup: s.sha256(), row: bytes(s), content: s.content() }.into(),
+        34 => {
+            let (entries, users, grants) = (s.number(), s.number(), s.number());
+            command::RestoreDone { backup: s.sha256(), entries, users, grants }.into()
+        }
+        35 => command::Recount { server_id: s.server() }.into(),
+        // The one after it would stop this program in the log, by its frame.
+        _ => command::RaiseSchema { to: command::Raised(Schema(s.number() % (Schema::NEWEST.0 + 2))) }.into(),
+    }
+}
+
+fn ttl(s: &mut Source<'_>) -> u64 {
+    if s.one_in(4) { s.number() } else { 1000 + s.pick(200) * 1000 }
+}
+
+fn bytes(s: &mut Source<'_>) -> Vec<u8> {
+    let count = s.pick(40);
+    (0..count).map(|_| s.byte()).collect()
+}
+
+fn junk(s: &mut Source<'_>) -> RestoredRow {
+    RestoredRow { table: Table::ALL[s.pick(Table::ALL.len() as u64) as usize], key: bytes(s), value: bytes(s) }
+}

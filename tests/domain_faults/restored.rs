@@ -1,0 +1,183 @@
+//! Rows of a backup, as any program could have written them: the wire format by hand, and anything in the fields.
+
+use ringmaster::domain::restored::piece;
+use ringmaster::domain::terms::{NewContent, RestoredRow};
+use ringmaster::domain::{Command, FileId, Sha256, Table, command};
+
+use crate::source::Source;
+
+pub(crate) const BACKUP: Sha256 = Sha256([5; 32]);
+
+/// A message in the form in which it is stored.
+struct Wire(Vec<u8>);
+
+impl Wire {
+    fn new() -> Self {
+        Self(vec![1])
+    }
+
+    fn inner() -> Self {
+        Self(Vec::new())
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    /// Left out where it is 0.
+    fn number(mut self, tag: u64, value: u64) -> Self {
+        if value != 0 {
+            self.varint(tag << 3);
+            self.varint(value);
+        }
+        self
+    }
+
+    fn bytes(mut self, tag: u64, bytes: &[u8]) -> Self {
+        self.varint(tag << 3 | 2);
+        self.varint(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// Left out where it is empty.
+    fn text(self, tag: u64, text: &str) -> Self {
+        if text.is_empty() { self } else { self.bytes(tag, text.as_bytes()) }
+    }
+}
+
+fn key(id: u64) -> Vec<u8> {
+    id.to_be_bytes().to_vec()
+}
+
+/// What an entry's row begins with.
+fn place(s: &mut Source<'_>, id: FileId, root: bool) -> Wire {
+    let (parent, name) = match s.pick(8) {
+        _ if root => (0, String::new()),
+        0 => (s.number(), s.text()),
+        1 => (1, format!("{:016x}", id.0)),
+        2 => (0, String::new()),
+        _ => (2 + s.pick(12), s.component()),
+    };
+    let owner = s.user().0;
+    Wire::new().number(1, id.0).number(2, parent).text(3, &name).number(4, owner).number(5, s.number())
+}
+
+fn directory(s: &mut Source<'_>, id: FileId, root: bool) -> RestoredRow {
+    let (components, bytes) = if s.one_in(4) { (s.small(), s.small()) } else { (0, 0) };
+    let span = Wire::inner().number(1, components.into()).number(2, bytes.into());
+    let value = place(s, id, root).bytes(7, &span.0).0;
+    RestoredRow { table: Table::Entries, key: key(id.0), value }
+}
+
+/// Directories, each in the one before: the first is in `top`.
+fn chain(first: u64, count: u64, top: u64) -> Vec<RestoredRow> {
+    let row = |id: u64| {
+        let (parent, name) = match id {
+            _ if id > first => (id - 1, "d".to_owned()),
+            _ if top == 1 => (1, format!("{id:016x}")),
+            _ => (top, "d".to_owned()),
+        };
+        let value = Wire::new().number(1, id).number(2, parent).text(3, &name).number(4, 1).bytes(7, &[]).0;
+        RestoredRow { table: Table::Entries, key: key(id), value }
+    };
+    (first..first + count).map(row).collect()
+}
+
+fn user(s: &mut Source<'_>) -> RestoredRow {
+    let id = s.user().0;
+    let root = if s.flag() { 2 + id % 8 } else { s.file().0 };
+    let value = Wire::new()
+        .number(1, id)
+        .text(2, &s.text())
+        .text(3, "hash")
+        .number(4, s.pick(2))
+        .number(5, root)
+        .number(6, s.number())
+        .0;
+    RestoredRow { table: Table::Users, key: key(id), value }
+}
+
+fn number(s: &mut Source<'_>, name: &str) -> RestoredRow {
+    RestoredRow { table: Table::Meta, key: name.into(), value: Wire::new().number(1, s.number()).0 }
+}
+
+fn policy(s: &mut Source<'_>) -> RestoredRow {
+    let policy = s.policy();
+    let value = Wire::new()
+        .number(1, policy.copies.into())
+        .number(2, policy.garbage_linger_ms)
+        .number(3, policy.garbage_grace_ms)
+        .number(4, policy.operation_ttl_ms)
+        .number(5, policy.session_ttl_ms)
+        .number(6, policy.receipt_ttl_ms)
+        .number(7, policy.rebalance_percent.into())
+        .0;
+    RestoredRow { table: Table::Policy, key: b"only".to_vec(), value }
+}
+
+fn rows(s: &mut Source<'_>) -> Vec<RestoredRow> {
+    match s.pick(48) {
+        0 => vec![number(s, "next_file_id")],
+        1 => vec![number(s, "next_user_id")],
+        2 => vec![number(s, "fence")],
+        3 => vec![policy(s)],
+        4 | 21 | 22 => {
+            let (user, file) = (s.user().0, s.file().0);
+            let value = Wire::new().number(1, 1 + s.pick(2)).0;
+            vec![RestoredRow { table: Table::Grants, key: [key(user), key(file)].concat(), value }]
+        }
+        5 => {
+            let (length, top) = (1 + s.pick(200), [1, 2, 3, 150][s.pick(4) as usize]);
+            chain(100, length, top)
+        }
+        6 => chain(300 + 200 * s.pick(3), 200, [1, 299, 499, 699][s.pick(4) as usize]),
+        7..=16 => {
+            // An account with a root that may be its own.
+            let row = user(s);
+            let root = u64::from_be_bytes(row.key[..].try_into().expect("the key is a number")) % 8 + 2;
+            let value = Wire::new().number(1, root).number(4, root - 2).bytes(7, &[]).0;
+            vec![RestoredRow { table: Table::Entries, key: key(root), value }, row]
+        }
+        17..=20 => vec![user(s)],
+        _ => {
+            let (id, root) = (s.file(), s.one_in(6));
+            vec![directory(s, id, root)]
+        }
+    }
+}
+
+/// A step of a restore: rows, or a file.
+pub(crate) fn restore(s: &mut Source<'_>) -> Command {
+    if s.one_in(3) {
+        return file(s);
+    }
+    let rows = rows(s);
+    for row in &rows {
+        piece(row.table, &row.key, &row.value).expect("it is a row that can be read");
+    }
+    command::Restore { backup: BACKUP, rows }.into()
+}
+
+fn file(s: &mut Source<'_>) -> Command {
+    let new: NewContent = s.content();
+    let id = s.file();
+    let mut content = Wire::inner()
+        .number(1, s.number())
+        .number(2, new.size)
+        .bytes(3, &new.sha256.0)
+        .text(4, &s.text())
+        .bytes(5, &s.blob().0.to_be_bytes());
+    for _ in 0..s.pick(3) {
+        let (server, epoch, copy) = (s.server().0, s.epoch().0, s.copy_id().0.to_be_bytes());
+        content = content.bytes(6, &Wire::inner().number(1, server).number(2, epoch).bytes(3, &copy).0);
+    }
+    let content = content.number(7, s.number()).number(8, s.number());
+    let row = place(s, id, false).bytes(8, &content.0).0;
+    ringmaster::domain::restored::file(&row).expect("it is a row that can be read");
+    command::RestoreFile { backup: BACKUP, row, content: new }.into()
+}

@@ -1,0 +1,247 @@
+//! Values of every kind, made from bytes that proptest gives, so that a failure shrinks with them.
+
+use ringmaster::domain::restored::GAP;
+use ringmaster::domain::terms::{
+    Etag, FileRef, LockProof, NewContent, NewHome, Operation, PathRef, Policy, Precondition, Receipt, Slot,
+};
+use ringmaster::domain::{
+    BlobId, ClusterTime, CopyAt, CopyId, Epoch, Fence, FileId, FilePath, Incarnation, Permission, ServerId, Sha256,
+    UserId, Version,
+};
+
+/// Where a JSON number ends, and with it what a backup may bring.
+const MAX_ID: u64 = (1 << 53) - 1;
+
+pub(crate) struct Source<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// 0 when the bytes are used up.
+    pub(crate) fn byte(&mut self) -> u8 {
+        match self.bytes.split_first() {
+            Some((byte, rest)) => {
+                self.bytes = rest;
+                *byte
+            }
+            None => 0,
+        }
+    }
+
+    pub(crate) fn pick(&mut self, below: u64) -> u64 {
+        u64::from(self.byte()) % below
+    }
+
+    pub(crate) fn one_in(&mut self, times: u64) -> bool {
+        self.pick(times) == times - 1
+    }
+
+    /// Small ones mostly, so that things meet, and all the ends that there are.
+    pub(crate) fn number(&mut self) -> u64 {
+        match self.pick(32) {
+            0 => u64::MAX,
+            1 => u64::MAX - 1,
+            2 => MAX_ID,
+            3 => MAX_ID + 1,
+            4 => 1 << 48,
+            5 => u64::from(u32::MAX),
+            6 => GAP,
+            7 => (0..8).fold(0, |value, _| value << 8 | u64::from(self.byte())),
+            _ => self.pick(8),
+        }
+    }
+
+    fn wide(&mut self) -> u128 {
+        if self.one_in(16) { u128::MAX - u128::from(self.number()) } else { u128::from(self.pick(8)) }
+    }
+
+    pub(crate) fn small(&mut self) -> u32 {
+        u32::try_from(self.number()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn flag(&mut self) -> bool {
+        self.pick(2) == 1
+    }
+
+    pub(crate) fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.flag().then(|| make(self))
+    }
+
+    /// Few mostly; now and then more than a command takes.
+    pub(crate) fn many<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Vec<T> {
+        let count = if self.one_in(64) { 300 } else { self.pick(6) };
+        (0..count).map(|_| make(self)).collect()
+    }
+
+    /// Most are given by a cluster that began at 2; a restored one gives them from beyond the gap.
+    pub(crate) fn file(&mut self) -> FileId {
+        FileId(match self.pick(8) {
+            0 => self.number(),
+            1 => GAP + 2 + self.pick(8),
+            _ => 2 + self.pick(8),
+        })
+    }
+
+    pub(crate) fn user(&mut self) -> UserId {
+        UserId(match self.pick(16) {
+            0 => self.number(),
+            1 => GAP + 1,
+            _ => 1 + self.pick(3),
+        })
+    }
+
+    pub(crate) fn server(&mut self) -> ServerId {
+        ServerId(if self.one_in(16) { self.number() } else { 1 + self.pick(5) })
+    }
+
+    pub(crate) fn epoch(&mut self) -> Epoch {
+        Epoch(if self.one_in(16) { self.number() } else { 1 + self.pick(2) })
+    }
+
+    pub(crate) fn blob(&mut self) -> BlobId {
+        BlobId(self.wide())
+    }
+
+    pub(crate) fn copy_id(&mut self) -> CopyId {
+        CopyId(self.wide())
+    }
+
+    pub(crate) fn copy(&mut self) -> CopyAt {
+        CopyAt { server_id: self.server(), blob_id: self.blob(), copy_id: self.copy_id() }
+    }
+
+    pub(crate) fn sha256(&mut self) -> Sha256 {
+        Sha256([self.pick(4) as u8; 32])
+    }
+
+    pub(crate) fn fence(&mut self) -> Fence {
+        Fence(match self.pick(4) {
+            0 => self.number(),
+            1 => GAP + self.pick(6),
+            _ => self.pick(6),
+        })
+    }
+
+    pub(crate) fn time(&mut self) -> ClusterTime {
+        ClusterTime(if self.one_in(8) { self.number() } else { self.pick(250) * 1000 })
+    }
+
+    pub(crate) fn incarnation(&mut self) -> Incarnation {
+        Incarnation(self.wide())
+    }
+
+    pub(crate) fn permission(&mut self) -> Permission {
+        if self.flag() { Permission::Write } else { Permission::Read }
+    }
+
+    pub(crate) fn text(&mut self) -> String {
+        match self.pick(16) {
+            0 => String::new(),
+            1 => "x".repeat(300),
+            2 => "\u{0}".to_owned(),
+            3 => "ä/..".to_owned(),
+            4 => "x".repeat(5000),
+            _ => self.name(),
+        }
+    }
+
+    /// What may be an account's name, and a component of a path.
+    pub(crate) fn name(&mut self) -> String {
+        ["a", "b", "c", "d"][self.pick(4) as usize].to_owned()
+    }
+
+    pub(crate) fn component(&mut self) -> String {
+        if self.one_in(24) { "y".repeat(255) } else { self.name() }
+    }
+
+    pub(crate) fn path(&mut self) -> FilePath {
+        let depth = if self.one_in(48) { 128 } else { self.pick(5) };
+        let text: String = (0..depth).map(|_| format!("/{}", self.component())).collect();
+        FilePath::parse(if text.is_empty() { "/" } else { &text }).unwrap_or_default()
+    }
+
+    pub(crate) fn at(&mut self) -> PathRef {
+        let owner = if self.one_in(4) { Some(self.text()) } else { None };
+        PathRef { owner, path: self.path() }
+    }
+
+    pub(crate) fn file_ref(&mut self) -> FileRef {
+        if self.flag() { FileRef::Path(self.at()) } else { FileRef::Id(self.file()) }
+    }
+
+    pub(crate) fn proof(&mut self) -> LockProof {
+        LockProof { fence: self.fence(), mac_hash: self.sha256() }
+    }
+
+    pub(crate) fn etag(&mut self) -> Etag {
+        Etag { file_id: self.file(), version: Version(self.number()) }
+    }
+
+    pub(crate) fn precondition(&mut self) -> Option<Precondition> {
+        self.one_in(4).then(|| Precondition { exists: self.flag(), one_of: self.many(Self::etag) })
+    }
+
+    pub(crate) fn lock_proof(&mut self) -> Option<LockProof> {
+        self.one_in(4).then(|| self.proof())
+    }
+
+    pub(crate) fn receipt(&mut self) -> Receipt {
+        Receipt {
+            server_id: self.server(),
+            epoch: self.epoch(),
+            copy_id: self.copy_id(),
+            received_at: if self.one_in(4) { self.time() } else { ClusterTime(u64::MAX) },
+        }
+    }
+
+    pub(crate) fn content(&mut self) -> NewContent {
+        let receipts = if self.one_in(4) {
+            self.many(Self::receipt)
+        } else {
+            let (first, count) = (self.pick(5), 1 + self.pick(3));
+            (0..count).map(|next| Receipt { server_id: ServerId(1 + (first + next) % 5), ..self.receipt() }).collect()
+        };
+        NewContent {
+            blob_id: self.blob(),
+            size: self.number(),
+            sha256: self.sha256(),
+            content_type: if self.one_in(8) { self.text() } else { String::new() },
+            receipts,
+        }
+    }
+
+    pub(crate) fn home(&mut self) -> NewHome {
+        NewHome {
+            file_id: self.file(),
+            blob_id: self.blob(),
+            placement_rev: self.number(),
+            slots: self.many(|source| match source.flag() {
+                true => Slot::Kept(source.server()),
+                false => Slot::Made(source.receipt()),
+            }),
+        }
+    }
+
+    pub(crate) fn policy(&mut self) -> Policy {
+        if self.flag() {
+            return Policy { copies: 1 + self.small() % 5, ..Policy::default() };
+        }
+        Policy {
+            copies: self.small(),
+            garbage_linger_ms: self.number(),
+            garbage_grace_ms: self.number(),
+            operation_ttl_ms: self.number(),
+            session_ttl_ms: self.number(),
+            receipt_ttl_ms: self.number(),
+            rebalance_percent: self.small(),
+        }
+    }
+
+    pub(crate) fn operation(&mut self) -> Operation {
+        Operation { user: self.user(), id: self.text(), fingerprint: self.sha256(), ttl_ms: self.number() }
+    }
+}
