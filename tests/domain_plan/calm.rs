@@ -158,10 +158,12 @@ impl Sim {
         }
         let counts: Vec<u64> = scene.ring.iter().map(|id| scene.servers[id].primaries).collect();
         let (least, most) = (counts.iter().min().expect("a server"), counts.iter().max().expect("a server"));
-        // A file that no disk has any more stays where it is named, and may be one of many.
+        // A file that no disk has any more stays where it is named, and may be one of many. And nothing is taken from who
+        // has no more than an even share: 3, 3, 3 and 0 stay as they are.
         let counts_at = |replica: &ringmaster::domain::Replica| scene.servers[&replica.server_id].counts(replica);
         let lost = |file: &FileId| self.content(*file).is_some_and(|content| !content.replicas.iter().any(counts_at));
-        let level = most - least <= 2 || self.files.iter().any(lost);
+        let share = counts.iter().sum::<u64>().div_ceil(counts.len() as u64);
+        let level = most - least <= 2 || *most <= share || self.files.iter().any(lost);
         assert!(level, "after a walk for balance the primaries are {counts:?}");
         for (file, content) in self.files.iter().filter_map(|file| Some((*file, self.content(*file)?))) {
             if !content.replicas.iter().all(|replica| scene.servers[&replica.server_id].counts(replica)) {

@@ -7,8 +7,7 @@ use crate::domain::tables;
 
 impl Change<'_> {
     /// A file is owed a repair while its copies are not right for a reason that no server's counters tell: too few or too
-    /// many are named, or one of them is damaged.
-    /// Writes the entry's row.
+    /// many are named, or one of them is damaged. Writes the entry's row, which says where on the list it stands.
     pub(crate) fn settle_repair(&mut self, mut entry: Entry) -> Result<(), Fault> {
         let file_id = entry.file_id;
         if let EntryKind::File(content) = &mut entry.kind {
