@@ -201,6 +201,11 @@ impl StateDb {
         self.0.checkpoint(dir)
     }
 
+    #[cfg(test)]
+    fn flush(&self, table: Table) {
+        self.0.flush(table);
+    }
+
     pub(crate) fn applied_record(&self) -> Result<AppliedRecord, Fault> {
         self.record_in(&self.latest())
     }

@@ -174,6 +174,11 @@ impl Rows for Generation {
     fn retire(&self) {
         self.obsolete.store(true, Ordering::Release);
     }
+
+    #[cfg(test)]
+    fn flush(&self, table: Table) {
+        self.rocks().flush_cf(Families::new(self.rocks()).of(table)).unwrap();
+    }
 }
 
 impl Drop for Generation {

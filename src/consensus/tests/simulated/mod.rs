@@ -163,7 +163,10 @@ async fn make_directories(world: Arc<World>, doors: Doors, user: UserId, client:
                 sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            match door.propose(proposal.clone()).await {
+            let answered = door.propose(proposal.clone()).await;
+            // Whoever holds a node keeps its data directory from its next life.
+            drop(door);
+            match answered {
                 Ok(answer) => {
                     world.note(format!("client {client} made {path}: {}", answer.is_ok()));
                     assert!(matches!(answer, Ok(Outcome::Stat(_))), "{answer:?}");
