@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-pub(crate) use super::tasks::{Ended, Executor, Tasks, Work};
+use super::tasks::Tasks;
 use super::transport::{Inbound, KnownCluster, Peers};
 use crate::clock::SharedClock;
 

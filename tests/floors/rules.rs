@@ -175,10 +175,8 @@ pub(crate) fn consensus_asks_for_its_world(files: &[SourceFile]) -> Vec<String> 
         own(file) == "consensus" && !file.is_test() && !WORLD_OF_CONSENSUS.contains(&file.name.as_str())
     };
     for file in files.iter().filter(asks) {
-        let time = file
-            .paths_into("std")
-            .into_iter()
-            .filter(|used| used.path.len() >= 3 && used.path[..3] == ["std", "time", "Instant"]);
+        let time =
+            file.paths_into("std").into_iter().filter(|used| used.path.iter().take(3).eq(&["std", "time", "Instant"]));
         let time = time.map(|used| (used.line, "std::time::Instant"));
         let tasks = file.paths_into("tokio").into_iter().filter(|used| {
             used.path.starts_with(&["tokio".into(), "spawn".into()])
@@ -186,6 +184,9 @@ pub(crate) fn consensus_asks_for_its_world(files: &[SourceFile]) -> Vec<String> 
         });
         for (line, name) in time.chain(tasks.map(|used| (used.line, "a task of tokio's"))) {
             problems.push(format!("{}:{line}: {name} in consensus: ask its Environment", file.name));
+        }
+        for line in file.lines_that_call_without("select", "biased") {
+            problems.push(format!("{}:{line}: a `select!` that begins anywhere: no run can be repeated", file.name));
         }
     }
     problems
