@@ -1,4 +1,4 @@
-//! The leader's loop: what must be done without anybody asking for it.
+//! The leader's loop: what must be done without anybody asking for it. (What ends by its time is `endings`' alone.)
 //!
 //! ```text
 //! forever: wait for a tick, a change of leader, or the end of some piece of work
@@ -19,7 +19,7 @@ use crate::domain::query;
 use crate::domain::rows::ServerState;
 use crate::domain::{Command, Proposal, ServerId, command};
 
-/// How often the state is looked at. Locks and sessions end this much late at the most, on top of their time.
+/// How often the state is looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// A server is full below this share of its capacity, and has room again above twice as much.
 const FULL_BELOW: u64 = 50; // One fiftieth: 2 %.

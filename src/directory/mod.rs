@@ -7,6 +7,7 @@
 mod damage;
 mod detection;
 mod doubts;
+mod endings;
 mod error;
 mod gauges;
 pub(crate) mod http;
@@ -73,6 +74,7 @@ pub struct Directory {
     close: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
     leader: JoinHandle<()>,
+    endings: JoinHandle<()>,
     detection: JoinHandle<()>,
     switchboard: Arc<Switchboard>,
 }
@@ -142,10 +144,11 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     });
     let server = tokio::spawn(graceful.into_future());
     let leader = tokio::spawn(vital("the leader's loop", node.clone(), leader::run(node.clone())));
+    let endings = tokio::spawn(vital("the end of what has run out", node.clone(), endings::run(node.clone())));
     let detection =
         tokio::spawn(vital("the detection of dead servers", node.clone(), detection::run(node.clone(), lookout)));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
-    Ok(Directory { handle, node, address, close, server, leader, detection, switchboard })
+    Ok(Directory { handle, node, address, close, server, leader, endings, detection, switchboard })
 }
 
 /// Waits until a node of a cluster that has formed before can serve, or for `CATCH_UP_LIMIT`.
@@ -195,6 +198,7 @@ impl Directory {
             tracing::warn!("requests were still running at the deadline and are broken off");
         }
         self.leader.abort();
+        self.endings.abort();
         self.detection.abort();
         self.switchboard.close();
         self.handle.shutdown().await;

@@ -158,6 +158,7 @@ record! {
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct ReplicaStat as "replica" {
         pub server_id: ServerId = 1,
+        /// 0, as the copy id, in the answer to a repeat.
         pub epoch: Epoch = 2,
         pub copy_id: CopyId = 3,
         pub counts: bool = 4,
@@ -170,7 +171,7 @@ record! {
         pub owner: String = 1,
         pub fence: Fence = 2,
         pub expires_at: WallTime = 3,
-        /// The deadline that decides.
+        /// The deadline that decides; 0 in the answer to a repeat.
         pub deadline: ClusterTime = 4,
     }
 }

@@ -19,7 +19,9 @@ use super::rows::Done;
 use super::stop::{Stop, reject, settle};
 use super::tables::{self, Ending};
 use super::terms::Operation;
-use super::{Answer, ClusterTime, Command, Fault, Outcome, ReadStore, Rejection, RejectionKind, Store, query};
+use super::{
+    Answer, ClusterTime, Command, Fault, Outcome, ReadStore, Rejection, RejectionKind, Store, query, remembered,
+};
 
 /// Applies one entry of the log.
 ///
@@ -40,7 +42,7 @@ fn apply_entry(store: &mut dyn Store, stamped: &Stamped) -> Result<Answer, Fault
     }
     let operation = stamped.proposal.operation.as_ref();
     if let Some(operation) = operation
-        && let Some(answer) = known_answer(store, operation)?
+        && let Some(answer) = known_answer(store, operation, &stamped.proposal.command)?
     {
         return Ok(answer);
     }
@@ -60,25 +62,27 @@ fn apply_entry(store: &mut dyn Store, stamped: &Stamped) -> Result<Answer, Fault
         }
     }
     if let Some(operation) = operation {
-        remember(store, operation, &answer, now.plus_ms(operation_ttl_ms))?;
+        let ttl_ms = match operation.ttl_ms {
+            0 => operation_ttl_ms,
+            shorter => shorter.min(operation_ttl_ms),
+        };
+        remember(store, operation, &stamped.proposal.command, &answer, now.plus_ms(ttl_ms))?;
     }
     Ok(answer)
 }
 
 /// The answer to an operation that needs not be run: because it was before, or because its name is not valid.
-fn known_answer(store: &dyn ReadStore, operation: &Operation) -> Result<Option<Answer>, Fault> {
-    let rejection = |kind, detail: &str| Some(Err(Rejection { kind, detail: detail.to_owned() }));
+fn known_answer(store: &dyn ReadStore, operation: &Operation, command: &Command) -> Result<Option<Answer>, Fault> {
     if operation.id.is_empty() || operation.id.len() > 255 {
         let detail = "the Idempotency-Key is empty or too long: use 1 to 255 bytes";
-        return Ok(rejection(RejectionKind::InvalidRequest, detail));
+        return Ok(Some(Err(Rejection { kind: RejectionKind::InvalidRequest, detail: detail.to_owned() })));
     }
     Ok(match tables::operation(store, operation.user, &operation.id)? {
         None => None,
-        Some(done) if done.fingerprint == operation.fingerprint => Some(done.answer),
-        Some(_) => rejection(
-            RejectionKind::IdempotencyKeyReused,
-            "this Idempotency-Key was used for another request: use a fresh one for each change",
-        ),
+        Some(done) if done.fingerprint == operation.fingerprint => {
+            Some(remembered::answer(store, operation.user, &done, command)?)
+        }
+        Some(_) => Some(Err(remembered::reused())),
     })
 }
 
@@ -89,6 +93,7 @@ fn known_answer(store: &dyn ReadStore, operation: &Operation) -> Result<Option<A
 fn remember(
     store: &mut dyn Store,
     operation: &Operation,
+    command: &Command,
     answer: &Answer,
     expires_at: ClusterTime,
 ) -> Result<(), Fault> {
@@ -96,7 +101,8 @@ fn remember(
     if passes || planted(Plant::LostOperationRecord) {
         return Ok(());
     }
-    let done = Done { fingerprint: operation.fingerprint, answer: answer.clone(), expires_at };
+    let kept = remembered::keep(answer, operation.user, command);
+    let done = Done { fingerprint: operation.fingerprint, expires_at, kept };
     tables::put_operation(store, operation.user, &operation.id, &done)?;
     tables::put_expiry(store, expires_at, &Ending::Operation(operation.user, operation.id.clone()))
 }

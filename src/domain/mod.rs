@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod apply;
+mod asked;
 mod change;
 pub mod check;
 pub mod command;
@@ -19,6 +20,7 @@ pub mod plant;
 pub mod proposal;
 pub mod query;
 pub mod record;
+mod remembered;
 pub mod restored;
 pub mod rows;
 mod rules;
@@ -29,6 +31,7 @@ pub mod terms;
 
 pub use answer::{Answer, Outcome, Rejection, RejectionKind, decode_answer, encode_answer};
 pub use apply::apply;
+pub use asked::{Asked, PolicyAsked};
 pub use check::check;
 pub use command::Command;
 pub use ids::*;

@@ -63,7 +63,7 @@ tables! {
     LocksByOwner = "locks_by_owner",
     /// user_id, operation id → fingerprint, outcome
     Operations = "operations",
-    /// cluster time, table, key → nothing: what `Expire` works through
+    /// class, cluster time, key → nothing: what `Expire` works through
     Expiries = "expiries",
     /// one row
     Policy = "policy",

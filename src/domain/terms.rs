@@ -12,6 +12,9 @@ record! {
         /// 1 to 255 bytes.
         pub id: String = 2,
         pub fingerprint: Sha256 = 3,
+        /// For how long its outcome is remembered, where that is shorter than the policy says; 0 where it is not. The
+        /// name that a node makes for a client who sent none is good for the node's own retries alone.
+        pub ttl_ms: u64 = 4,
     }
 }
 

@@ -131,3 +131,21 @@ async fn keyed(cluster: &Cluster, node: usize, call: &str, body: &Value, key: &s
     let answer = request.header("Idempotency-Key", key).json(body).send().await.expect("an answer");
     (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
 }
+
+/// Strangers sign up without an account, so nobody owns their keys: each username has its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_strangers_may_sign_up_under_the_same_key() {
+    let cluster = Cluster::start(1, 2).await;
+    let signup = async |username: &str, password: &str| {
+        let request = cluster.http.post(format!("{}/signup", cluster.url(0))).header("Idempotency-Key", "1");
+        let answer = request.json(&json!({"username": username, "password": password})).send().await;
+        let answer = answer.expect("an answer");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    let (status, cora) = signup("cora", "correct horse").await;
+    assert_eq!(status, 201, "{cora}");
+    assert_eq!(signup("dora", "correct horse").await.0, 201);
+    assert_eq!(signup("cora", "correct horse").await, (201, cora), "the same request, the same answer");
+    let (status, answer) = signup("cora", "another horse").await;
+    assert_eq!((status, answer["code"].as_str()), (422, Some("idempotency_key_reused")), "{answer}");
+}

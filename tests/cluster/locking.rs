@@ -1,5 +1,7 @@
 //! Locks, fences and preconditions.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, User, until};
@@ -127,4 +129,33 @@ async fn the_lock_service_asks_what_a_user_may_do() {
     assert_eq!(ask(cluster.admin.id, "write", held["lock_token"].as_str()).await["allowed"], true);
     let (status, _) = cluster.post(&bert, 0, "/access", &json!({"user_id": 1, "file_id": 1, "mode": "read"})).await;
     assert_eq!(status, 401, "a user's token is not the cluster's secret");
+}
+
+/// What has run out before a lock does not keep it: hundreds of remembered operations end in the same second. (That it is
+/// so with a million of them is counted in `src/domain/plan/endings.rs`.)
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_ends_within_a_second_of_its_time_while_much_else_ends() {
+    const TTL: Duration = Duration::from_secs(4);
+    let cluster = Cluster::start(1, 2).await;
+    let admin = &cluster.admin;
+    let policy = json!({"operation_ttl_ms": 2000});
+    assert_eq!(cluster.post(admin, 0, "/admin/policy", &policy).await.0, 200);
+    assert_eq!(cluster.put(admin, 0, "/write?path=/f", "one", &[]).await.0, 201);
+    let (status, held) = lock(&cluster, admin, 0, json!({"path": "/f", "ttl_ms": TTL.as_millis() as u64})).await;
+    assert_eq!(status, 200, "{held}");
+    let locked = Instant::now();
+    let mut made = 0;
+    while locked.elapsed() < TTL - Duration::from_millis(1200) {
+        let directories: Vec<_> = (made..made + 32).map(|number| json!({"path": format!("/d{number}")})).collect();
+        let calls = directories.iter().map(|body| cluster.post(admin, 0, "/mkdir", body));
+        futures_util::future::join_all(calls).await.iter().for_each(|(status, _)| assert_eq!(*status, 201));
+        made += 32;
+    }
+    until("the lock has ended", async || cluster.get(0, "/stat?path=/f").await.1["lock"].is_null()).await;
+    let late = locked.elapsed().saturating_sub(TTL);
+    assert!(
+        late < Duration::from_millis(1500),
+        "it ended {late:?} late (the question takes its time, too), {made} changes"
+    );
+    assert!(locked.elapsed() >= TTL - Duration::from_millis(100), "it ended before its time");
 }

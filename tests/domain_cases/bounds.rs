@@ -61,7 +61,8 @@ fn what_was_shared_with_very_many_goes_by_the_trash() {
 fn what_has_run_out_ends_in_batches() {
     let mut cluster = Cluster::new();
     for number in 0..600 {
-        let operation = Operation { user: UserId(9), id: format!("op{number}"), fingerprint: Sha256([0; 32]) };
+        let operation =
+            Operation { user: UserId(9), id: format!("op{number}"), fingerprint: Sha256([0; 32]), ttl_ms: 0 };
         let proposal = Proposal {
             operation: Some(operation),
             command: Command::CloseSession(command::CloseSession { token_hash: Sha256([0; 32]) }),
@@ -80,7 +81,7 @@ fn what_has_run_out_ends_in_batches() {
         ended.push(rows);
         cluster.sound();
     }
-    assert_eq!(ended, [250, 250, 100]);
+    assert_eq!(ended, [500, 100]);
     assert_eq!(cluster.store.scan(Table::Operations, &[], None, 1).expect("no fault"), []);
 }
 

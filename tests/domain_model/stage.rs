@@ -26,7 +26,7 @@ pub(crate) struct Stage {
     seen: Vec<u64>,
     /// User and fence of each lock that was given.
     tokens: Vec<(usize, u64)>,
-    operations: BTreeMap<(usize, usize), (u8, Answer, u64)>,
+    operations: BTreeMap<(usize, usize), (u8, Answer, u64, Command)>,
     blobs: u128,
     copies: u32,
 }
@@ -207,20 +207,28 @@ impl Stage {
             Some(both) => both,
             None => return,
         };
+        // Equal fingerprints are of equal requests.
+        let first = step.operation.and_then(|(key, print)| {
+            let known = self.operations.get(&(step.user, key))?;
+            (known.0 == print).then(|| known.3.clone())
+        });
+        let command = first.unwrap_or(command);
+        let asked = command.clone();
         let proposal = Proposal {
             operation: step.operation.map(|(key, print)| Operation {
                 user: user_id(step.user),
                 id: format!("key{key}"),
                 fingerprint: Sha256([print; 32]),
+                ttl_ms: 0,
             }),
             command,
         };
         let answer = self.propose(proposal);
         if let Some((key, print)) = step.operation {
-            if let Some((known_print, known, _)) = self.operations.get(&(step.user, key)) {
+            if let Some((known_print, known, ..)) = self.operations.get(&(step.user, key)) {
                 self.model = before;
                 match known_print == &print {
-                    true => assert_eq!(&answer, known, "an operation was answered otherwise"),
+                    true => assert_eq!(shown(answer), shown(known.clone()), "an operation was answered otherwise"),
                     false => {
                         let kind = answer.as_ref().map_err(|no| no.kind);
                         let wanted = Err(RejectionKind::IdempotencyKeyReused);
@@ -231,7 +239,7 @@ impl Stage {
             }
             if answer.as_ref().err().is_none_or(|no| no.kind.is_final()) {
                 let ends = self.model.now + OPERATION_TTL_MS;
-                self.operations.insert((step.user, key), (print, answer.clone(), ends));
+                self.operations.insert((step.user, key), (print, answer.clone(), ends, asked));
             }
         }
         self.compare(step, before, answer, verdict);
@@ -365,7 +373,7 @@ impl Stage {
                 {}
                 self.model.expire();
                 let now = self.model.now;
-                self.operations.retain(|_, (_, _, ends)| *ends > now);
+                self.operations.retain(|_, (_, _, ends, _)| *ends > now);
             }
             Act::Reap { limit } => _ = self.run(Command::Reap(command::Reap { limit: *limit })),
             Act::Server { name } => _ = self.server(*name),
@@ -394,6 +402,17 @@ impl Stage {
         let server = servers.into_iter().find(|server| server.uuid == ServerUuid(name as u128));
         server.map(|server| (server.server_id, server.epoch))
     }
+}
+
+/// What a user sees of an answer: it is the same for each attempt.
+fn shown(mut answer: Answer) -> Answer {
+    if let Ok(Outcome::Stat(stat)) = &mut answer {
+        for replica in stat.content.iter_mut().flat_map(|content| &mut content.replicas) {
+            (replica.epoch, replica.copy_id) = (Epoch(0), CopyId(0));
+        }
+        stat.lock.iter_mut().for_each(|lock| lock.deadline = ClusterTime(0));
+    }
+    answer
 }
 
 /// The rows that a rejection must leave alone: all but the clock and what is remembered of operations.

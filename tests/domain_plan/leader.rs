@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ringmaster::domain::answer::Outcome;
-use ringmaster::domain::plan::{Candidate, Mend, Observed, Plan, Scene, Task, Window, mend, plan};
+use ringmaster::domain::plan::{Candidate, Mend, Observed, Plan, Scene, Task, Window, endings, mend, plan};
 use ringmaster::domain::rows::SweepKind;
 use ringmaster::domain::terms::{MAX_COPIES_LISTED, NewHome, Receipt};
 use ringmaster::domain::{
@@ -69,7 +69,10 @@ impl Sim {
                 self.walking.insert(window.kind);
             }
         }
-        let idle = tasks.is_empty() && !more;
+        if let Some(expire) = endings(&self.store, observed.now).expect("no fault in memory").due {
+            self.tasks.push_back(Task::Propose(Command::Expire(expire)));
+        }
+        let idle = tasks.is_empty() && self.tasks.is_empty() && !more;
         self.tasks.extend(tasks);
         self.round = if idle { Default::default() } else { round };
         !idle

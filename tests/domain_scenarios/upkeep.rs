@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 
-use ringmaster::domain::plan::{Candidate, Mend, Observed, Scene, Task, mend, plan};
+use ringmaster::domain::plan::{Candidate, Mend, Observed, Scene, Task, endings, mend, plan};
 use ringmaster::domain::rows::{Entry, SweepKind};
 use ringmaster::domain::terms::{NewHome, Receipt, Slot};
 use ringmaster::domain::{
@@ -187,7 +187,10 @@ impl World {
 
     fn tasks(&self) -> Vec<Task> {
         let observed = Observed { now: ClusterTime(self.now), room: 512, ..Observed::default() };
-        plan(&self.store, &observed).expect("no fault in memory").tasks
+        let ending = endings(&self.store, observed.now).expect("no fault in memory").due;
+        let ending = ending.map(|expire| Task::Propose(Command::Expire(expire)));
+        let planned = plan(&self.store, &observed).expect("no fault in memory").tasks;
+        ending.into_iter().chain(planned).collect()
     }
 
     fn garbage(&self) -> Vec<CopyAt> {

@@ -57,6 +57,7 @@ impl World {
                     user: self.user(line.word(0)),
                     id: id.to_owned(),
                     fingerprint: digest(text),
+                    ttl_ms: 0,
                 });
                 vec![tell(&self.apply(Proposal { operation, command }))]
             }

@@ -14,7 +14,7 @@ use super::request::{Headers, Json, LONGEST_NAME};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
-use crate::domain::{Command, Outcome, Proposal, ReadStore, UserId, command};
+use crate::domain::{Asked, Command, Outcome, Proposal, ReadStore, UserId, command};
 use crate::protocol::api::{Account, Credentials, Login};
 use crate::protocol::problem::Code;
 
@@ -32,7 +32,8 @@ pub(crate) async fn signup(
         return Err(ApiError::invalid("the password must have 8 to 1,024 bytes: choose another"));
     }
     check_name(&body.username)?;
-    let operation = headers.operation(&node, NOBODY, &[b"signup", body.username.as_bytes(), body.password.as_bytes()]);
+    let asked = Asked::Signup { username: body.username.clone(), password: body.password.clone() };
+    let operation = headers.signup_name(&node, &body.username).operation(&node, NOBODY, &asked);
     let password_hash = hash_password(&node, body.password).await?;
     let command = Command::Signup(command::Signup { username: body.username, password_hash });
     let outcome = node.propose(Proposal { operation: Some(operation), command }).await?;

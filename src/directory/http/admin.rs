@@ -19,7 +19,7 @@ use crate::directory::lookout::address;
 use crate::domain::query;
 use crate::domain::rows::SweepKind;
 use crate::domain::terms::Policy;
-use crate::domain::{Command, Fault, Proposal, ReadStore, ServerId, UserId, command};
+use crate::domain::{Asked, Command, Fault, PolicyAsked, Proposal, ReadStore, ServerId, UserId, command};
 use crate::protocol::admin;
 use crate::protocol::api::ServerInfo;
 use crate::protocol::problem::Code;
@@ -56,10 +56,9 @@ impl super::Node {
     }
 
     /// A change of an admin, who may send it again, as this node may: by its name it takes effect once, so that a late
-    /// repetition undoes nothing that came after it. `parts` are what makes the request this request.
-    async fn command_once(&self, headers: &Headers, admin: UserId, parts: &[&[u8]], command: Command) -> ApiResult<()> {
-        let operation = Some(headers.operation(self, admin, parts));
-        self.propose(Proposal { operation, command }).await.map(drop)
+    /// repetition undoes nothing that came after it.
+    async fn command_once(&self, headers: &Headers, admin: UserId, command: Command) -> ApiResult<()> {
+        self.propose(headers.proposal(self, admin, command)).await.map(drop)
     }
 
     pub(crate) async fn command(&self, command: Command) -> ApiResult<()> {
@@ -82,9 +81,9 @@ pub(crate) async fn set_policy(
     let (admin, old) = node.ask_as_admin(&token, |store| query::policy(store)).await?;
     let new = changed(&old, &change);
     if new != old {
-        let asked = format!("{change:?}");
+        let operation = Some(headers.operation(&node, admin, &Asked::Policy(asked(&change))));
         let command = Command::SetPolicy(command::SetPolicy(new.clone()));
-        node.command_once(&headers, admin, &[b"policy", asked.as_bytes()], command).await?;
+        node.propose(Proposal { operation, command }).await?;
         tracing::info!(?old, ?new, "the policy was changed");
     }
     // What holds now: a request that was sent again changed nothing this time.
@@ -100,6 +99,18 @@ fn shown(policy: &Policy) -> admin::Policy {
         session_ttl_ms: policy.session_ttl_ms,
         receipt_ttl_ms: policy.receipt_ttl_ms,
         rebalance_percent: policy.rebalance_percent,
+    }
+}
+
+fn asked(change: &admin::PolicyChange) -> PolicyAsked {
+    PolicyAsked {
+        copies: change.copies,
+        garbage_linger_ms: change.garbage_linger_ms,
+        garbage_grace_ms: change.garbage_grace_ms,
+        operation_ttl_ms: change.operation_ttl_ms,
+        session_ttl_ms: change.session_ttl_ms,
+        receipt_ttl_ms: change.receipt_ttl_ms,
+        rebalance_percent: change.rebalance_percent,
     }
 }
 
@@ -128,8 +139,7 @@ pub(crate) async fn drain(
     } else {
         Command::Drain(command::Drain { server_id })
     };
-    let parts: [&[u8]; 3] = [b"drain", &server_id.0.to_be_bytes(), &[u8::from(asked.cancel)]];
-    node.command_once(&headers, admin, &parts, command).await?;
+    node.command_once(&headers, admin, command).await?;
     tracing::info!(%server_id, cancel = asked.cancel, "an admin has a file server emptied, or taken back");
     let ring = node.handle().read(|store| query::ring(store)).await?;
     let server = ring.servers.iter().find(|server| server.server_id == server_id).ok_or_else(|| unknown(server_id))?;
@@ -161,7 +171,7 @@ pub(crate) async fn rebalance(
     } else {
         Command::StartSweep(command::StartSweep { kind })
     };
-    node.command_once(&headers, admin, &[b"rebalance", &[u8::from(asked.stop)]], command).await?;
+    node.command_once(&headers, admin, command).await?;
     tracing::info!(stop = asked.stop, "an admin has begun or stopped a rebalance");
     Ok(StatusCode::NO_CONTENT)
 }

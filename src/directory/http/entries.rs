@@ -7,12 +7,12 @@ use serde::Deserialize;
 
 use super::App;
 use super::auth::Token;
-use super::request::{Headers, Json, Query, file_ref, file_text, lock_proof, path_ref, path_text, precondition};
+use super::request::{Headers, Json, Query, file_ref, lock_proof, path_ref, precondition};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
 use crate::domain::terms::FileRef;
-use crate::domain::{Command, Outcome, Proposal, command};
+use crate::domain::{Outcome, Proposal, command};
 use crate::protocol::api::{Delete, FileName, Listing, Mkdir, Move, Stat};
 
 /// Rows of a page where the caller names no limit, and the most that one may ask for.
@@ -92,18 +92,13 @@ pub(crate) async fn mkdir(
 ) -> ApiResult<(StatusCode, Body<Stat>)> {
     let at = path_ref(&body.path, body.owner.as_deref())?;
     let user = node.user(&token).await?;
-    let operation = headers.operation(&node, user, &[b"mkdir", path_text(&at).as_bytes()]);
-    let stat = node
-        .propose_stat(Proposal {
-            operation: Some(operation),
-            command: Command::Mkdir(command::Mkdir {
-                user,
-                at,
-                #[cfg(feature = "next-schema")]
-                label: None,
-            }),
-        })
-        .await?;
+    let command = command::Mkdir {
+        user,
+        at,
+        #[cfg(feature = "next-schema")]
+        label: None,
+    };
+    let stat = node.propose_stat(headers.proposal(&node, user, command.into())).await?;
     Ok((StatusCode::CREATED, Body(stat)))
 }
 
@@ -117,13 +112,8 @@ pub(crate) async fn r#move(
     let to = path_ref(&body.to, body.owner.as_deref())?;
     let lock = headers.lock_token(body.lock_token.as_deref());
     let user = node.user(&token).await?;
-    let with_lock = lock.as_deref().unwrap_or("");
-    let parts: [&[u8]; 4] =
-        [b"move", &path_text(&from).into_bytes(), &path_text(&to).into_bytes(), with_lock.as_bytes()];
-    let operation = headers.operation(&node, user, &parts);
-    let command =
-        Command::Move(command::Move { user, from: FileRef::Path(from), to, lock: lock.as_deref().map(lock_proof) });
-    node.propose_stat(Proposal { operation: Some(operation), command }).await.map(Body)
+    let command = command::Move { user, from: FileRef::Path(from), to, lock: lock.as_deref().map(lock_proof) };
+    node.propose_stat(headers.proposal(&node, user, command.into())).await.map(Body)
 }
 
 pub(crate) async fn delete(
@@ -138,19 +128,8 @@ pub(crate) async fn delete(
     let lock = headers.lock_token(body.lock_token.as_deref());
     let user = node.user(&token).await?;
     let recursive = body.recursive;
-    let condition_text = format!("{precondition:?}");
-    let with_lock = lock.as_deref().unwrap_or("");
-    let parts: [&[u8]; 5] = [
-        b"delete",
-        &file_text(&file).into_bytes(),
-        &[u8::from(recursive)],
-        condition_text.as_bytes(),
-        with_lock.as_bytes(),
-    ];
-    let operation = headers.operation(&node, user, &parts);
-    let command =
-        Command::Delete(command::Delete { user, file, recursive, precondition, lock: lock.as_deref().map(lock_proof) });
-    node.propose(Proposal { operation: Some(operation), command }).await?;
+    let command = command::Delete { user, file, recursive, precondition, lock: lock.as_deref().map(lock_proof) };
+    node.propose(headers.proposal(&node, user, command.into())).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

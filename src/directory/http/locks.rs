@@ -10,11 +10,11 @@ use axum::http::StatusCode;
 
 use super::App;
 use super::auth::{ClusterMember, Token};
-use super::request::{Headers, Json, file_ref, file_text, lock_proof, mac_hash};
+use super::request::{Headers, Json, file_ref, lock_proof, mac_hash};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
-use crate::domain::{Command, Fence, FileId, Outcome, Proposal, UserId, command};
+use crate::domain::{Asked, Command, Fence, FileId, Outcome, Proposal, UserId, command};
 use crate::protocol::api::{AccessAnswer, AccessMode, AccessRequest, HeldLock, HeldLocks, Lock, Locked, Renew, Unlock};
 use crate::protocol::problem::Code;
 
@@ -32,9 +32,10 @@ pub(crate) async fn lock(
     let file = file_ref(&body.file)?;
     let ttl_ms = body.ttl_ms.unwrap_or(DEFAULT_TTL_MS);
     let user = node.user(&token).await?;
-    let operation = headers.operation(&node, user, &[b"lock", &file_text(&file).into_bytes(), &ttl_ms.to_be_bytes()]);
-    let mac = node.secret.mac("lock", &[&user.0.to_be_bytes(), operation.id.as_bytes()]);
+    let name = headers.name(&node);
+    let mac = node.secret.mac("lock", &[&user.0.to_be_bytes(), name.id.as_bytes()]);
     let command = Command::Lock(command::Lock { user, file, ttl_ms, mac_hash: mac_hash(&mac) });
+    let operation = name.operation(&node, user, &Asked::change(command.clone()));
     let outcome = node.propose(Proposal { operation: Some(operation), command }).await?;
     locked(&outcome, |fence| format!("{fence}.{}", hex::encode(mac)))
 }
@@ -48,9 +49,8 @@ pub(crate) async fn renew(
     let lock_token = required(headers.lock_token(body.lock_token.as_deref()))?;
     let ttl_ms = body.ttl_ms.unwrap_or(DEFAULT_TTL_MS);
     let user = node.user(&token).await?;
-    let operation = headers.operation(&node, user, &[b"renew", lock_token.as_bytes(), &ttl_ms.to_be_bytes()]);
-    let command = Command::Renew(command::Renew { user, lock: lock_proof(&lock_token), ttl_ms });
-    let outcome = node.propose(Proposal { operation: Some(operation), command }).await?;
+    let command = command::Renew { user, lock: lock_proof(&lock_token), ttl_ms };
+    let outcome = node.propose(headers.proposal(&node, user, command.into())).await?;
     locked(&outcome, |_| lock_token)
 }
 
@@ -62,9 +62,8 @@ pub(crate) async fn unlock(
 ) -> ApiResult<StatusCode> {
     let lock_token = required(headers.lock_token(body.lock_token.as_deref()))?;
     let user = node.user(&token).await?;
-    let operation = headers.operation(&node, user, &[b"unlock", lock_token.as_bytes()]);
-    let command = Command::Unlock(command::Unlock { user, lock: lock_proof(&lock_token) });
-    node.propose(Proposal { operation: Some(operation), command }).await?;
+    let command = command::Unlock { user, lock: lock_proof(&lock_token) };
+    node.propose(headers.proposal(&node, user, command.into())).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

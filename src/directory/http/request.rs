@@ -15,9 +15,10 @@ use super::{App, Node};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::transfer::condition::Conditions;
 use crate::domain::terms::{FileRef, LockProof, Operation, PathRef, Precondition};
-use crate::domain::{Fence, FileId, FilePath, Sha256, UserId};
+use crate::domain::{Asked, Command, Fence, FileId, FilePath, Proposal, Sha256, UserId};
 use crate::protocol::api::{FileName, IDEMPOTENCY_KEY, LOCK_TOKEN, MAX_JSON_BYTES};
 use crate::protocol::problem::Code;
+use crate::protocol::secret::ClusterSecret;
 
 /// The longest username, in bytes.
 pub(crate) const LONGEST_NAME: usize = 64;
@@ -25,6 +26,9 @@ pub(crate) const LONGEST_NAME: usize = 64;
 const JSON_BODY_DEADLINE: Duration = Duration::from_secs(8);
 /// The longest operation id of a client, in bytes; `domain` allows the two of the name space more.
 const MAX_OPERATION_ID: usize = 250;
+/// For how long the outcome is remembered under a name that the node made. Its own retries are over in seconds, and nobody
+/// else knows the name.
+const NODE_MADE_TTL_MS: u64 = 10 * 60 * 1000;
 
 /// A JSON body. The media type is not asked for: `curl -d` says that it sends a form.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -123,17 +127,35 @@ impl Headers {
     }
 
     /// The operation under which the change takes effect once. Where the client named none, the node does, so that
-    /// its own retry after a change of leader is safe. `parts` are what makes the request this request.
-    pub(crate) fn operation(&self, node: &Node, user: UserId, parts: &[&[u8]]) -> Operation {
-        let id = self.operation_id(node);
-        Operation { user, id, fingerprint: fingerprint(node, parts) }
+    /// its own retry after a change of leader is safe.
+    pub(crate) fn operation(&self, node: &Node, user: UserId, asked: &Asked) -> Operation {
+        self.name(node).operation(node, user, asked)
     }
 
-    pub(crate) fn operation_id(&self, node: &Node) -> String {
+    /// A change under its operation.
+    pub(crate) fn proposal(&self, node: &Node, user: UserId, command: Command) -> Proposal {
+        let operation = self.operation(node, user, &Asked::change(command.clone()));
+        Proposal { operation: Some(operation), command }
+    }
+
+    /// A fresh name where the client gave none.
+    pub(crate) fn name(&self, node: &Node) -> OperationName {
         // A client's ids and the node's own live in two name spaces, so that neither can take the other's.
         match &self.idempotency_key {
-            Some(key) => format!("c:{key}"),
-            None => format!("n:{:032x}", node.clock.random_u128()),
+            Some(key) => OperationName { id: format!("c:{key}"), ttl_ms: 0 },
+            None => OperationName { id: format!("n:{:032x}", node.clock.random_u128()), ttl_ms: NODE_MADE_TTL_MS },
+        }
+    }
+
+    /// The same for a signup. Nobody is logged in for it, so a key belongs to the username: two strangers who happen to
+    /// choose the same key do not stand in each other's way.
+    pub(crate) fn signup_name(&self, node: &Node, username: &str) -> OperationName {
+        match &self.idempotency_key {
+            Some(key) => {
+                let mac = node.secret.mac("signup key", &[username.as_bytes(), key.as_bytes()]);
+                OperationName { id: format!("s:{}", hex::encode(mac)), ttl_ms: 0 }
+            }
+            None => self.name(node),
         }
     }
 
@@ -143,9 +165,23 @@ impl Headers {
     }
 }
 
-/// A keyed digest of what a request asks for. Keyed, since it covers passwords too.
-pub(crate) fn fingerprint(node: &Node, parts: &[&[u8]]) -> Sha256 {
-    Sha256(node.secret.mac("fingerprint", parts))
+/// The name of an operation, for each attempt at it.
+#[derive(Clone, Debug)]
+pub(crate) struct OperationName {
+    pub(crate) id: String,
+    ttl_ms: u64,
+}
+
+impl OperationName {
+    pub(crate) fn operation(&self, node: &Node, user: UserId, asked: &Asked) -> Operation {
+        Operation { user, id: self.id.clone(), fingerprint: fingerprint(&node.secret, asked), ttl_ms: self.ttl_ms }
+    }
+}
+
+/// A keyed digest of what a request asks for. Keyed, since it covers passwords too. It is stored: what it is made of must
+/// not change.
+pub(crate) fn fingerprint(secret: &ClusterSecret, asked: &Asked) -> Sha256 {
+    Sha256(secret.mac("request", &[&asked.bytes()]))
 }
 
 fn text(headers: &HeaderMap, name: &str) -> ApiResult<Option<String>> {
@@ -188,18 +224,6 @@ pub(crate) fn file_ref(name: &FileName) -> ApiResult<FileRef> {
     }
 }
 
-/// The same file, as a stable text for fingerprints.
-pub(crate) fn file_text(file: &FileRef) -> String {
-    match file {
-        FileRef::Id(id) => format!("id:{id}"),
-        FileRef::Path(at) => path_text(at),
-    }
-}
-
-pub(crate) fn path_text(at: &PathRef) -> String {
-    format!("owner:{}:path:{}", at.owner.as_deref().unwrap_or(""), at.path)
-}
-
 /// `If-Match`, in the form that a command carries.
 pub(crate) fn precondition(headers: &HeaderMap) -> ApiResult<Option<Precondition>> {
     Ok(conditions(headers)?.precondition())
@@ -224,4 +248,21 @@ pub(crate) fn lock_proof(token: &str) -> LockProof {
 pub(crate) fn mac_hash(mac: &[u8]) -> Sha256 {
     use sha2::Digest as _;
     Sha256(sha2::Sha256::digest(mac).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ServerId, command};
+
+    /// It is compared with what another version of this program has stored.
+    #[test]
+    fn a_fingerprint_never_changes() {
+        let secret = ClusterSecret::parse(&"5".repeat(64)).expect("a valid secret");
+        let asked = Asked::change(command::Drain { server_id: ServerId(1) }.into());
+        assert_eq!(
+            fingerprint(&secret, &asked).to_string(),
+            "bd659d824c6350c3486c6e659ce042ec1721e8f371854a2a8312d8dc873f0a90"
+        );
+    }
 }

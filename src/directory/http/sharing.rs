@@ -6,10 +6,10 @@ use axum::http::StatusCode;
 
 use super::App;
 use super::auth::Token;
-use super::request::{Headers, Json, file_ref, file_text, known_length};
+use super::request::{Headers, Json, file_ref, known_length};
 use super::view;
 use crate::directory::error::ApiResult;
-use crate::domain::{Command, Outcome, Permission, Proposal, command};
+use crate::domain::{Outcome, Permission, command};
 use crate::protocol::api::{Granted, Share, SharePermission, Unshare};
 
 pub(crate) async fn share(
@@ -25,10 +25,8 @@ pub(crate) async fn share(
         SharePermission::Write => Permission::Write,
     };
     let user = node.user(&token).await?;
-    let parts: [&[u8]; 4] = [b"share", &file_text(&file).into_bytes(), body.username.as_bytes(), &[permission as u8]];
-    let operation = headers.operation(&node, user, &parts);
-    let command = Command::Share(command::Share { user, file, with: body.username, permission });
-    match node.propose(Proposal { operation: Some(operation), command }).await? {
+    let command = command::Share { user, file, with: body.username, permission };
+    match node.propose(headers.proposal(&node, user, command.into())).await? {
         Outcome::Granted { file_id, username, permission } => {
             Ok(Body(Granted { file_id: file_id.0, username, permission: view::permission(permission) }))
         }
@@ -45,9 +43,7 @@ pub(crate) async fn unshare(
     known_length(&body.username)?;
     let file = file_ref(&body.file)?;
     let user = node.user(&token).await?;
-    let parts: [&[u8]; 3] = [b"unshare", &file_text(&file).into_bytes(), body.username.as_bytes()];
-    let operation = headers.operation(&node, user, &parts);
-    let command = Command::Unshare(command::Unshare { user, file, with: body.username });
-    node.propose(Proposal { operation: Some(operation), command }).await?;
+    let command = command::Unshare { user, file, with: body.username };
+    node.propose(headers.proposal(&node, user, command.into())).await?;
     Ok(StatusCode::NO_CONTENT)
 }

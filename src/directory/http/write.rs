@@ -19,20 +19,19 @@ use super::App;
 use super::auth::Token;
 use super::body;
 use super::linger::linger;
-use super::request::{
-    Headers, file_ref, file_text, fingerprint, lock_proof, parse_query, path_ref, path_text, precondition,
-};
+use super::request::{Headers, OperationName, file_ref, fingerprint, lock_proof, parse_query, path_ref, precondition};
 use super::routing::{self, Caller, Route, content_length};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::store_file::{Change, Incoming, StoreFile, too_large, upload_error};
 use crate::directory::transfer::condition::ETag;
-use crate::directory::transfer::repeat::hash_only;
+use crate::directory::transfer::repeat::{Summary, hash_only};
 use crate::domain::answer::Stat;
 use crate::domain::query;
-use crate::domain::terms::{FileRef, LockProof, NewContent, Operation, PathRef, Precondition, Receipt};
+use crate::domain::rows::Done;
+use crate::domain::terms::{FileRef, LockProof, NewContent, PathRef, Precondition, Receipt};
 use crate::domain::{
-    Answer, BlobId, ClusterTime, CopyId, Epoch, Fault, Outcome, Proposal, ReadStore, Rejection, RejectionKind,
+    Asked, BlobId, ClusterTime, Command, CopyId, Epoch, Fault, Outcome, Proposal, ReadStore, Rejection, RejectionKind,
     ServerId, Sha256, UserId,
 };
 use crate::protocol::api::FileName;
@@ -82,8 +81,8 @@ async fn receive(node: App, request: Request, call: Call) -> ApiResult {
         Ok(prepared) => prepared,
         Err(error) => return refuse(error, body, &parts.headers),
     };
-    let operation_id = intent.headers.operation_id(&node);
-    let job = Job { node, intent, user, operation_id, seen };
+    let name = intent.headers.name(&node);
+    let job = Job { node, intent, user, name, seen };
     if body::is_multipart(&parts.headers) {
         job.take_multipart(parts, body).await
     } else {
@@ -106,11 +105,11 @@ async fn prepare(node: &App, parts: &Parts, caller: Caller, call: Call) -> ApiRe
         return Err(too_large(node.settings.max_file_bytes));
     }
     let asked = intent.clone();
-    let id = intent.headers.operation_id(node);
+    let id = intent.headers.name(node).id;
     let named = intent.headers.names_operation();
     let look = move |store: &dyn ReadStore, user: UserId| -> Result<Result<Seen, Rejection>, Fault> {
-        if named && let Some((fingerprint, answer)) = query::operation(store, user, &id)? {
-            return Ok(Ok(Seen::Before { fingerprint, answer }));
+        if named && let Some(done) = query::operation(store, user, &id)? {
+            return Ok(Ok(Seen::Before(Box::new(done))));
         }
         let allowed = match &asked.target {
             Target::New(at) => query::precheck_write(store, user, at)?.map(drop),
@@ -161,8 +160,7 @@ async fn refuse_for_good(node: &App, intent: &Intent, user: UserId) -> ApiResult
         content_type: String::new(),
         receipts: vec![nowhere],
     };
-    let id = intent.headers.operation_id(node);
-    let operation = Operation { user, id, fingerprint: intent.fingerprint_of_refusal(node) };
+    let operation = intent.headers.operation(node, user, &intent.refusal(user));
     let proposal = Proposal { operation: Some(operation), command: intent.change().command(user, content) };
     Ok(match node.handle().propose(proposal).await? {
         Err(rejection) if rejection.kind == RejectionKind::IdempotencyKeyReused => None,
@@ -228,43 +226,37 @@ impl Intent {
         }
     }
 
-    /// What makes this request this request: all that decides its effect, with the digest of its bytes.
-    fn fingerprint(&self, node: &App, size: u64, sha256: &Sha256) -> Sha256 {
-        self.fingerprint_with(node, &[&size.to_be_bytes(), &sha256.0])
+    /// The command for a body, without its copies.
+    fn command(&self, user: UserId, whole: &Summary, content_type: &str) -> Command {
+        let (size, sha256, content_type) = (whole.size, whole.sha256, content_type.to_owned());
+        self.change().command(user, NewContent { blob_id: BlobId(0), size, sha256, content_type, receipts: Vec::new() })
     }
 
-    /// Of a request that was refused before its bytes had come.
-    fn fingerprint_of_refusal(&self, node: &App) -> Sha256 {
-        self.fingerprint_with(node, &[b"refused"])
+    /// The request, once its bytes are known.
+    fn asked(&self, user: UserId, whole: &Summary, content_type: &str) -> Asked {
+        Asked::change(self.command(user, whole, content_type))
     }
 
-    fn fingerprint_with(&self, node: &App, bytes: &[&[u8]]) -> Sha256 {
-        let (call, target) = match &self.target {
-            Target::New(at) => ("write", path_text(at)),
-            Target::Existing(file) => ("update", file_text(file)),
-        };
-        let condition = format!("{:?}", self.precondition);
-        let lock = self.lock_token.as_deref().unwrap_or("");
-        let head: [&[u8]; 4] = [call.as_bytes(), target.as_bytes(), condition.as_bytes(), lock.as_bytes()];
-        fingerprint(node, &[&head, bytes].concat())
+    /// The request as one that was refused before its bytes had come.
+    fn refusal(&self, user: UserId) -> Asked {
+        Asked::refused(self.command(user, &NO_BYTES, ""))
     }
 }
+
+const NO_BYTES: Summary = Summary { size: 0, sha256: Sha256([0; 32]) };
 
 /// Whether the operation is a new one.
 enum Seen {
     New,
     /// It came to an end before; the bytes are only compared.
-    Before {
-        fingerprint: Sha256,
-        answer: Answer,
-    },
+    Before(Box<Done>),
 }
 
 struct Job {
     node: App,
     intent: Intent,
     user: UserId,
-    operation_id: String,
+    name: OperationName,
     seen: Seen,
 }
 
@@ -293,39 +285,57 @@ impl Job {
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: std::fmt::Display + Send,
     {
-        let Self { node, intent, user, operation_id, seen } = self;
+        let Self { node, intent, user, name, seen } = self;
         let max_bytes = node.settings.max_file_bytes;
-        if let Seen::Before { fingerprint, answer } = seen {
-            if fingerprint == intent.fingerprint_of_refusal(&node) {
-                return answer_of(&intent.target, answer?);
+        let refusal = fingerprint(&node.secret, &intent.refusal(user));
+        if let Seen::Before(done) = seen {
+            let mut whole = NO_BYTES;
+            if done.fingerprint != refusal {
+                whole = hash_only(body, max_bytes).await.map_err(|error| upload_error(error, max_bytes))?;
+                let asked = intent.asked(user, &whole, &content_type);
+                if done.fingerprint != fingerprint(&node.secret, &asked) {
+                    return Err(ApiError::new(
+                        Code::IdempotencyKeyReused,
+                        "this Idempotency-Key was used for another request: use a fresh key for each change",
+                    ));
+                }
             }
-            let whole = hash_only(body, max_bytes).await.map_err(|error| upload_error(error, max_bytes))?;
-            if fingerprint != intent.fingerprint(&node, whole.size, &whole.sha256) {
-                return Err(ApiError::new(
-                    Code::IdempotencyKeyReused,
-                    "this Idempotency-Key was used for another request: use a fresh key for each change",
-                ));
-            }
-            return answer_of(&intent.target, answer?);
+            return answer_again(&node, &intent, user, *done, whole, &content_type).await;
         }
-        let incoming = Incoming { length, max_bytes, content_type, digest: intent.digest };
-        let name = |size: u64, sha256: &Sha256| {
-            let fingerprint = intent.fingerprint(&node, size, sha256);
-            Some(Operation { user, id: operation_id.clone(), fingerprint })
+        let incoming = Incoming { length, max_bytes, content_type: content_type.clone(), digest: intent.digest };
+        let named = |size: u64, sha256: &Sha256| {
+            let asked = intent.asked(user, &Summary { size, sha256: *sha256 }, &content_type);
+            Some(name.operation(&node, user, &asked))
         };
-        let stored = StoreFile { node: &node, user, change: intent.change() }.run(incoming, body, name).await;
+        let stored = StoreFile { node: &node, user, change: intent.change() }.run(incoming, body, named).await;
         match stored {
             // Another attempt of the same change was refused while the bytes came.
             Err(error) if error.code == Code::IdempotencyKeyReused => {
-                let done = node.handle().read(move |store| query::operation(store, user, &operation_id)).await?;
-                match done.filter(|(fingerprint, _)| *fingerprint == intent.fingerprint_of_refusal(&node)) {
-                    Some((_, answer)) => answer_of(&intent.target, answer?),
+                let id = name.id.clone();
+                let done = node.handle().read(move |store| query::operation(store, user, &id)).await?;
+                match done.filter(|done| done.fingerprint == refusal) {
+                    Some(done) => answer_again(&node, &intent, user, done, NO_BYTES, &content_type).await,
                     None => Err(error),
                 }
             }
             stored => answer_of(&intent.target, stored?),
         }
     }
+}
+
+/// The answer to a repeat.
+async fn answer_again(
+    node: &App,
+    intent: &Intent,
+    user: UserId,
+    done: Done,
+    whole: Summary,
+    content_type: &str,
+) -> ApiResult {
+    let command = intent.command(user, &whole, content_type);
+    // What was remembered has been read here, and whatever else an answer needs came before it.
+    let again = node.handle().read_local(move |store| query::answer_again(store, user, &done, &command)).await?;
+    answer_of(&intent.target, again?)
 }
 
 fn answer_of(target: &Target, outcome: Outcome) -> ApiResult {

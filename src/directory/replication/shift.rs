@@ -145,7 +145,7 @@ impl Shift {
             self.look().await?;
         }
         self.begin_round_if_due();
-        // Locks, sessions and the trash are looked at with each tick; files only while there is room for them.
+        // The trash is looked at with each tick; files only while there is room for them.
         for _ in 0..PLANS_AT_ONCE {
             let hungry = !self.over && self.queue.len() < QUEUE / 2;
             if !(std::mem::take(&mut due) || hungry) || !self.plan_ahead().await? {

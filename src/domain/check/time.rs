@@ -2,13 +2,12 @@
 
 use super::Report;
 use crate::domain::record::Record;
-use crate::domain::rows::{Done, Hold, TRASH};
-use crate::domain::tables::{self, Ending, MAX_COPIES, keys};
+use crate::domain::rows::{Done, Hold, Kept, TRASH};
+use crate::domain::tables::{self, Class, Ending, MAX_COPIES, keys};
 use crate::domain::{Fault, HoldId, Table, UserId};
 
 pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
     let store = report.store;
-    let through = tables::expired_through(store)?.unwrap_or_default();
     report.each(Table::Expiries, |report, store, key, _| {
         let (at, ending) = keys::read_expiry(key)?;
         let holds = match &ending {
@@ -21,9 +20,15 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
             Ending::Hold(id) => tables::hold(store, *id)?.is_some_and(|hold| hold.expires_at == at),
         };
         report.expect("expiries_end_something", holds, || format!("{ending:?} at {at}"));
+        let through = tables::expired_through(store, ending.class())?.unwrap_or_default();
         report.expect("no_expiry_is_before_the_mark", key > &through[..], || format!("{ending:?} at {at}"));
         Ok(())
     })?;
+    for class in Class::ALL {
+        let Some(mark) = tables::expired_through(store, class)? else { continue };
+        let own = keys::read_expiry(&mark)?.1.class() == class;
+        report.expect("marks_of_endings_are_of_their_class", own, || format!("{class:?} at {mark:?}"));
+    }
     report.each(Table::Operations, |report, store, key, value| {
         let (user, id) =
             key.split_first_chunk::<8>().ok_or_else(|| Fault("an operation's key is damaged".to_owned()))?;
@@ -33,7 +38,10 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
         let expiry = keys::expiry(done.expires_at, &Ending::Operation(user, id.clone()));
         let ends = store.get(Table::Expiries, &expiry)?.is_some();
         report.expect("operations_end", ends, || format!("operation {id:?} of user {user}"));
-        let kept = done.answer.as_ref().err().is_none_or(|rejection| rejection.kind.is_final());
+        let kept = match &done.kept {
+            Kept::Whole(Err(rejection)) => rejection.kind.is_final(),
+            Kept::Whole(Ok(_)) | Kept::Entry(_) => true,
+        };
         report.expect("only_final_answers_are_kept", kept, || format!("operation {id:?} of user {user}"));
         Ok(())
     })?;

@@ -2,17 +2,20 @@ use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::stop::Stop;
-use crate::domain::tables::{self, Ending};
+use crate::domain::tables::{self, Class, Ending};
 use crate::domain::{Fault, Outcome, Table};
 
-/// Each ending touches at most four rows, and a command a thousand.
-const MAX_ENDINGS: u32 = 250;
+/// The most endings of one command…
+pub(crate) const MAX_ENDINGS: u32 = 500;
+/// …and the most rows that they touch.
+const MAX_ROWS: usize = 1000;
 
 record! {
-    /// Ends what has run out (locks, sessions, operations, garbage rows) by this entry's own time stamp.
+    /// Ends what has run out (locks, holds, sessions, operations, garbage rows) by this entry's own time stamp, class by
+    /// class: whatever else is due, it ends the locks that are.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Expire as "expiry" {
-        /// The most endings; no more than 250 in any case.
+        /// The most endings; no more than 500 in any case, and no more than a thousand rows.
         pub limit: u32 = 1,
     }
 }
@@ -25,18 +28,35 @@ impl Act for Expire {
 
     fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
         let limit = self.limit.clamp(1, MAX_ENDINGS) as usize;
-        let mut due = tables::due_expiries(change.store, change.now, limit + 1)?;
-        let more = due.len() > limit;
-        due.truncate(limit);
-        for key in &due {
-            end(change, &tables::keys::read_expiry(key)?.1)?;
-            change.store.delete(Table::Expiries, key)?;
+        let (mut ended, mut room) = (0, MAX_ROWS);
+        let mut more = false;
+        for class in Class::ALL {
+            let most = (limit - ended).min(room / rows_of(class));
+            let mut due = tables::due_expiries(change.store, class, change.now, most + 1)?;
+            more = due.len() > most;
+            due.truncate(most);
+            for key in &due {
+                end(change, &tables::keys::read_expiry(key)?.1)?;
+                change.store.delete(Table::Expiries, key)?;
+            }
+            ended += due.len();
+            room -= due.len() * rows_of(class);
+            if let Some(last) = due.pop() {
+                tables::put_expired_through(change.store, class, last)?;
+            }
+            if more {
+                break;
+            }
         }
-        let rows = u32::try_from(due.len()).unwrap_or(MAX_ENDINGS);
-        if let Some(last) = due.pop() {
-            tables::put_expired_through(change.store, last)?;
-        }
-        Ok(Outcome::Progress { rows, more })
+        Ok(Outcome::Progress { rows: u32::try_from(ended).unwrap_or(MAX_ENDINGS), more })
+    }
+}
+
+/// The rows of one ending.
+const fn rows_of(class: Class) -> usize {
+    match class {
+        Class::Locks => 3,
+        Class::Holds | Class::Sessions | Class::Operations | Class::Garbage => 2,
     }
 }
 

@@ -104,6 +104,7 @@ macro_rules! commands {
     };
 }
 
+pub(crate) use expire::MAX_ENDINGS;
 #[cfg(feature = "next-schema")]
 pub(crate) use label::of as label_of;
 pub use raise_schema::Raised;

@@ -6,15 +6,19 @@
 //! with a million files writes one row, a leader that falls takes no list with it, and nothing can be taken off a list
 //! too early. Only what no counter tells stands in `repairs` and `sweeps`.
 //!
+//! What ends by itself (locks, sessions, remembered operations) is `endings`' alone: it waits for nothing here.
+//!
 //! The job goes in rounds. A round passes once through everything, in windows of bounded size, fewest counted copies
 //! first within a window. What cannot be mended at the moment is passed by, and met again in the next round.
 
 mod balance;
+mod endings;
 mod mend;
 mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use endings::{Endings, endings};
 pub use mend::{Mend, mend};
 pub use scene::Scene;
 
@@ -24,7 +28,7 @@ use super::tables::{self, keys};
 use super::terms::MAX_COPIES_LISTED;
 use super::{BlobId, ClusterTime, Command, CopyAt, Fault, FileId, ReadStore, ServerId, command};
 
-/// How many rows one `Expire` or `Reap` works off. Eyeballed: a few milliseconds of one core.
+/// How many rows one `Reap` works off. Eyeballed: a few milliseconds of one core.
 const BATCH_ROWS: u32 = 250;
 /// The most rows of one source that one call looks at. What comes of them fits into one command.
 const WINDOW: usize = MAX_COPIES_LISTED;
@@ -162,9 +166,6 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn housekeeping(&mut self) -> Result<(), Fault> {
-        if query::due(self.store, self.observed.now)? {
-            self.plan.tasks.push(Task::Propose(Command::Expire(command::Expire { limit: BATCH_ROWS })));
-        }
         if query::trash_pending(self.store)? && !query::is_restoring(self.store)? {
             self.plan.tasks.push(Task::Propose(Command::Reap(command::Reap { limit: BATCH_ROWS })));
         }

@@ -1,8 +1,8 @@
 //! Accounts, logins and remembered operations.
 
 use super::Session;
-use crate::domain::rows::User;
-use crate::domain::{Answer, ClusterTime, Fault, ReadStore, Sha256, UserId, tables};
+use crate::domain::rows::{Done, User};
+use crate::domain::{Answer, ClusterTime, Command, Fault, ReadStore, Sha256, UserId, remembered, tables};
 
 /// The session of a token, while it holds. `floor` is the asking node's own reckoning of cluster time: a node that
 /// hears nothing from the others must not go on honouring what has run out, so the later of it and the applied time
@@ -39,10 +39,18 @@ pub fn user_by_id(store: &dyn ReadStore, user: UserId) -> Result<Option<User>, F
     tables::user(store, user)
 }
 
-/// The fingerprint and the answer of an operation that is still remembered.
+/// An operation that is still remembered.
 ///
 /// # Errors
 /// When the storage fails.
-pub fn operation(store: &dyn ReadStore, user: UserId, id: &str) -> Result<Option<(Sha256, Answer)>, Fault> {
-    Ok(tables::operation(store, user, id)?.map(|done| (done.fingerprint, done.answer)))
+pub fn operation(store: &dyn ReadStore, user: UserId, id: &str) -> Result<Option<Done>, Fault> {
+    tables::operation(store, user, id)
+}
+
+/// What a repeat of a remembered operation is answered, which asks for `command` and has the same fingerprint.
+///
+/// # Errors
+/// When the storage fails.
+pub fn answer_again(store: &dyn ReadStore, user: UserId, done: &Done, command: &Command) -> Result<Answer, Fault> {
+    remembered::answer(store, user, done, command)
 }

@@ -2,6 +2,7 @@
 
 use super::Ring;
 use crate::domain::rows::{ClusterInfo, Server, ServerState, SweepKind, TRASH};
+use crate::domain::tables::Class;
 use crate::domain::terms::Policy;
 use crate::domain::{ClusterTime, Epoch, Fault, ReadStore, ServerId, tables};
 
@@ -54,7 +55,12 @@ pub fn cluster_time(store: &dyn ReadStore) -> Result<ClusterTime, Fault> {
 /// # Errors
 /// When the storage fails.
 pub fn due(store: &dyn ReadStore, now: ClusterTime) -> Result<bool, Fault> {
-    Ok(!tables::due_expiries(store, now, 1)?.is_empty())
+    for class in Class::ALL {
+        if !tables::due_expiries(store, class, now, 1)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a `Reap` would find something.

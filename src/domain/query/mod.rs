@@ -14,7 +14,7 @@ mod tests;
 mod upkeep;
 mod walk;
 
-pub use accounts::{operation, session, user_by_id, user_by_name};
+pub use accounts::{answer_again, operation, session, user_by_id, user_by_name};
 pub use all::all;
 pub use backup::{RESTORING, full_path, holders, is_restoring, is_unused, missing_files, restore, schema};
 pub use cluster::{

@@ -1,6 +1,7 @@
 //! The bytes of each record, held by `tests/golden/records.txt`. A line there may be added; one that changes breaks
 //! every disk that was written before. `UPDATE_GOLDEN=1` writes the file anew.
 
+mod operations;
 mod reading;
 
 use std::fmt::Debug;
@@ -10,7 +11,7 @@ use std::path::Path;
 use super::*;
 use crate::domain::answer::{Access, ContentStat, LockStat, ReplicaStat, Stat};
 use crate::domain::rows::{
-    Children, ClusterInfo, Content, Cursor, Done, Entry, EntryKind, Garbage, GrantRow, Hold, Lock, Nothing, Number,
+    Children, ClusterInfo, Content, Cursor, Entry, EntryKind, Garbage, GrantRow, Hold, Lock, Nothing, Number,
     Placement, Repair, RepairReason, Restore, RingOrder, Server, ServerState, Span, Sweep, SweepKind, Token, User,
 };
 use crate::domain::terms::{
@@ -214,8 +215,7 @@ fn rows(golden: &mut Golden) {
     golden.add("row.repair.bad", &Repair { reason: RepairReason::BadCopy, since: ClusterTime(1) });
     golden.add("row.hold", &Hold { since: ClusterTime(1), expires_at: ClusterTime(2) });
     golden.add("row.restore", &Restore { backup: digest(5), entries: 1, users: 2, grants: 3, done: true });
-    golden
-        .add("row.operation", &Done { fingerprint: digest(2), answer: Ok(Outcome::Done), expires_at: ClusterTime(5) });
+    operations::add(golden);
 }
 
 fn commands(golden: &mut Golden) {
@@ -228,7 +228,7 @@ fn commands(golden: &mut Golden) {
             at: ClusterTime(1),
             wall: WallTime(2),
             proposal: Proposal {
-                operation: Some(Operation { user, id: "key".to_owned(), fingerprint: digest(3) }),
+                operation: Some(Operation { user, id: "key".to_owned(), fingerprint: digest(3), ttl_ms: 0 }),
                 command: Command::Expire(command::Expire { limit: 10 }),
             },
         },

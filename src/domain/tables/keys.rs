@@ -20,8 +20,12 @@ pub(crate) mod meta {
     pub(crate) const NEXT_SERVER_ID: &[u8] = b"next_server_id";
     /// The last fence that was given.
     pub(crate) const FENCE: &[u8] = b"fence";
-    /// The last key of `Expiries` that was worked off.
-    pub(crate) const EXPIRED_THROUGH: &[u8] = b"expired_through";
+    /// The last key of `Expiries` that was worked off, of each class.
+    pub(crate) const LOCKS_EXPIRED_THROUGH: &[u8] = b"expired_through.locks";
+    pub(crate) const HOLDS_EXPIRED_THROUGH: &[u8] = b"expired_through.holds";
+    pub(crate) const SESSIONS_EXPIRED_THROUGH: &[u8] = b"expired_through.sessions";
+    pub(crate) const OPERATIONS_EXPIRED_THROUGH: &[u8] = b"expired_through.operations";
+    pub(crate) const GARBAGE_EXPIRED_THROUGH: &[u8] = b"expired_through.garbage";
     /// The key of `Names` below which everything in the trash was worked off.
     pub(crate) const REAPED_THROUGH: &[u8] = b"reaped_through";
     /// Since when the newest repair that was ever owed has been.
@@ -144,34 +148,97 @@ pub(crate) fn hold(id: HoldId) -> [u8; 16] {
     id.0.to_be_bytes()
 }
 
-/// `Expiries`: time (8), table (1), key. By time first: what is due is one stretch, whatever it is.
+/// A class of endings. Each has a stretch of `Expiries` of its own, so that a million remembered operations which are due
+/// keep no lock waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Class {
+    Locks,
+    Holds,
+    Sessions,
+    Operations,
+    Garbage,
+}
+
+impl Class {
+    /// The most urgent first: somebody waits for a lock's end, and for a hold's.
+    pub(crate) const ALL: [Self; 5] = [Self::Locks, Self::Holds, Self::Sessions, Self::Operations, Self::Garbage];
+
+    const fn tag(self) -> u8 {
+        match self {
+            Self::Locks => 1,
+            Self::Holds => 2,
+            Self::Sessions => 3,
+            Self::Operations => 4,
+            Self::Garbage => 5,
+        }
+    }
+
+    /// The row of `Meta` that holds how far it was worked off.
+    pub(crate) const fn mark(self) -> &'static [u8] {
+        match self {
+            Self::Locks => meta::LOCKS_EXPIRED_THROUGH,
+            Self::Holds => meta::HOLDS_EXPIRED_THROUGH,
+            Self::Sessions => meta::SESSIONS_EXPIRED_THROUGH,
+            Self::Operations => meta::OPERATIONS_EXPIRED_THROUGH,
+            Self::Garbage => meta::GARBAGE_EXPIRED_THROUGH,
+        }
+    }
+}
+
+impl Ending {
+    pub(crate) const fn class(&self) -> Class {
+        match self {
+            Self::Lock(_) => Class::Locks,
+            Self::Hold(_) => Class::Holds,
+            Self::Session(_) => Class::Sessions,
+            Self::Operation(..) => Class::Operations,
+            Self::Garbage(..) => Class::Garbage,
+        }
+    }
+}
+
+/// `Expiries`: class (1), time (8), key. What is due of one class is one stretch. With the time first all classes would
+/// be one queue, and a lock would end behind whatever else had run out before it.
 pub(crate) fn expiry(at: ClusterTime, ending: &Ending) -> Vec<u8> {
-    let (tag, key) = match ending {
-        Ending::Lock(file) => (1, lock(*file).to_vec()),
-        Ending::Session(token) => (2, token.0.to_vec()),
-        Ending::Operation(user, id) => (3, operation(*user, id)),
-        Ending::Garbage(server, blob, copy) => (4, garbage(*server, *blob, *copy)),
-        Ending::Hold(id) => (10, hold(*id).to_vec()),
+    let key = match ending {
+        Ending::Lock(file) => lock(*file).to_vec(),
+        Ending::Session(token) => token.0.to_vec(),
+        Ending::Operation(user, id) => operation(*user, id),
+        Ending::Garbage(server, blob, copy) => garbage(*server, *blob, *copy),
+        Ending::Hold(id) => hold(*id).to_vec(),
     };
-    [&at.0.to_be_bytes()[..], &[tag], &key].concat()
+    [&expiries(ending.class(), at)[..], &key].concat()
+}
+
+/// Where the endings of a class at a time begin.
+pub(crate) fn expiries(class: Class, at: ClusterTime) -> [u8; 9] {
+    let mut key = [class.tag(); 9];
+    key[1..].copy_from_slice(&at.0.to_be_bytes());
+    key
+}
+
+/// Where those behind the class begin.
+pub(crate) const fn expiries_end(class: Class) -> [u8; 1] {
+    [class.tag() + 1]
 }
 
 pub(crate) fn read_expiry(key: &[u8]) -> Result<(ClusterTime, Ending), Fault> {
     let fault = || bad(Table::Expiries);
-    let (at, rest) = split_u64(key, Table::Expiries)?;
-    let ending = match rest.split_first().ok_or_else(fault)? {
-        (1, file) => Ending::Lock(FileId(read_u64(file, Table::Expiries)?)),
-        (2, token) => Ending::Session(Sha256(token.try_into().map_err(|_| fault())?)),
-        (3, operation) => {
-            let (user, id) = split_u64(operation, Table::Expiries)?;
+    let (tag, rest) = key.split_first().ok_or_else(fault)?;
+    let class = Class::ALL.into_iter().find(|class| class.tag() == *tag).ok_or_else(fault)?;
+    let (at, rest) = split_u64(rest, Table::Expiries)?;
+    let ending = match class {
+        Class::Locks => Ending::Lock(FileId(read_u64(rest, Table::Expiries)?)),
+        Class::Holds => Ending::Hold(HoldId(rest.try_into().map(u128::from_be_bytes).map_err(|_| fault())?)),
+        Class::Sessions => Ending::Session(Sha256(rest.try_into().map_err(|_| fault())?)),
+        Class::Operations => {
+            let (user, id) = split_u64(rest, Table::Expiries)?;
             Ending::Operation(UserId(user), String::from_utf8(id.to_vec()).map_err(|_| fault())?)
         }
-        (4, copy) => {
-            let (server, blob, copy) = read_garbage(copy)?;
+        Class::Garbage => {
+            let (server, blob, copy) = read_garbage(rest)?;
             Ending::Garbage(server, blob, copy)
         }
-        (10, id) => Ending::Hold(HoldId(id.try_into().map(u128::from_be_bytes).map_err(|_| fault())?)),
-        _ => return Err(fault()),
     };
     Ok((ClusterTime(at), ending))
 }

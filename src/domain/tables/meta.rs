@@ -1,6 +1,6 @@
 //! `Meta`, `Policy`, `Operations` and `Expiries`.
 
-use super::keys::{self, Ending};
+use super::keys::{self, Class, Ending};
 use super::{read, write};
 use crate::domain::record::Schema;
 use crate::domain::rows::{ClusterInfo, Cursor, Done, Nothing, Number, Restore};
@@ -149,24 +149,43 @@ pub(crate) fn delete_expiry(store: &mut dyn Store, at: ClusterTime, ending: &End
     store.delete(Table::Expiries, &keys::expiry(at, ending))
 }
 
-/// The keys of at most `limit` expiries that are due at `now`, the oldest first.
+/// The keys of at most `limit` expiries of a class that are due at `now`, the oldest first.
 ///
 /// The search starts behind the last one that was worked off. Starting at the front would pass over the tombstones of
 /// all that ever expired and was not compacted yet: the well-known cost of a queue in an LSM tree. Nothing is
 /// ever put before that mark, since what ends, ends later than the command that puts it.
-pub(crate) fn due_expiries(store: &dyn ReadStore, now: ClusterTime, limit: usize) -> Result<Vec<Vec<u8>>, Fault> {
-    let from = expired_through(store)?.map(|mark| keys::after(&mark)).unwrap_or_default();
-    let to = now.0.checked_add(1).map(u64::to_be_bytes);
-    let rows = store.scan(Table::Expiries, &from, to.as_ref().map(|to| &to[..]), limit)?;
+pub(crate) fn due_expiries(
+    store: &dyn ReadStore,
+    class: Class,
+    now: ClusterTime,
+    limit: usize,
+) -> Result<Vec<Vec<u8>>, Fault> {
+    let to = match now.0.checked_add(1) {
+        Some(later) => keys::expiries(class, ClusterTime(later)).to_vec(),
+        None => keys::expiries_end(class).to_vec(),
+    };
+    let rows = store.scan(Table::Expiries, &unexpired_from(store, class)?, Some(&to), limit)?;
     Ok(rows.into_iter().map(|(key, _)| key).collect())
 }
 
-pub(crate) fn expired_through(store: &dyn ReadStore) -> Result<Option<Vec<u8>>, Fault> {
-    Ok(read::<Cursor>(store, Table::Meta, keys::meta::EXPIRED_THROUGH)?.map(|mark| mark.0))
+/// When the first of a class ends.
+pub(crate) fn next_expiry(store: &dyn ReadStore, class: Class) -> Result<Option<ClusterTime>, Fault> {
+    let from = unexpired_from(store, class)?;
+    let rows = store.scan(Table::Expiries, &from, Some(&keys::expiries_end(class)), 1)?;
+    rows.first().map(|(key, _)| Ok(keys::read_expiry(key)?.0)).transpose()
 }
 
-pub(crate) fn put_expired_through(store: &mut dyn Store, key: Vec<u8>) -> Result<(), Fault> {
-    write(store, Table::Meta, keys::meta::EXPIRED_THROUGH, &Cursor(key))
+fn unexpired_from(store: &dyn ReadStore, class: Class) -> Result<Vec<u8>, Fault> {
+    let mark = expired_through(store, class)?;
+    Ok(mark.map_or_else(|| keys::expiries(class, ClusterTime(0)).to_vec(), |mark| keys::after(&mark)))
+}
+
+pub(crate) fn expired_through(store: &dyn ReadStore, class: Class) -> Result<Option<Vec<u8>>, Fault> {
+    Ok(read::<Cursor>(store, Table::Meta, class.mark())?.map(|mark| mark.0))
+}
+
+pub(crate) fn put_expired_through(store: &mut dyn Store, class: Class, key: Vec<u8>) -> Result<(), Fault> {
+    write(store, Table::Meta, class.mark(), &Cursor(key))
 }
 
 /// How far `Reap` has come: a key of `Names`.

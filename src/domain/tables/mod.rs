@@ -10,7 +10,7 @@ mod tree;
 mod upkeep;
 
 pub(crate) use children::{is_filled, number_of_children};
-pub(crate) use keys::Ending;
+pub(crate) use keys::{Class, Ending};
 pub(crate) use meta::*;
 pub(crate) use people::*;
 pub(crate) use servers::*;
