@@ -43,7 +43,7 @@ type NoRoom = BTreeSet<ServerId>;
 
 /// What the bytes are to become.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub(crate) enum Purpose {
     Write {
         at: PathRef,
     },
@@ -59,7 +59,7 @@ pub(crate) enum Change {
     },
 }
 
-impl Change {
+impl Purpose {
     /// The command that gives the file this content.
     pub(crate) fn command(&self, user: UserId, content: NewContent) -> Command {
         match self.clone() {
@@ -86,7 +86,7 @@ pub(crate) struct Incoming {
 pub(crate) struct StoreFile<'a> {
     pub(crate) node: &'a App,
     pub(crate) user: UserId,
-    pub(crate) change: Change,
+    pub(crate) change: Purpose,
 }
 
 impl StoreFile<'_> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ringmaster::domain::plan::{Observed, Round, Scene, Task, mend};
+use ringmaster::domain::plan::{Observed, RoundPosition, Scene, Task, mend};
 use ringmaster::domain::query::{self, AccessMode, BlobRange, Held, HeldCopy, Reporter, Viewer};
 use ringmaster::domain::terms::{Policy, Receipt};
 use ringmaster::domain::{
@@ -123,7 +123,7 @@ impl Stage {
 
     /// What the leader's job does with what it finds: all of it, in a few rounds.
     pub(crate) fn leader(&mut self, s: &mut Source<'_>) {
-        let mut round = Round::default();
+        let mut round = RoundPosition::default();
         for _ in 0..4 {
             let suspect: BTreeSet<_> = s.many(Source::server).into_iter().take(2).collect();
             let observed = Observed {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ringmaster::domain::answer::Outcome;
-use ringmaster::domain::plan::{Candidate, Mend, Observed, Plan, Scene, Task, Window, endings, mend, plan};
+use ringmaster::domain::plan::{Mend, Observed, OwedFile, Plan, Scene, Task, Window, endings, mend, plan};
 use ringmaster::domain::rows::SweepKind;
 use ringmaster::domain::terms::{MAX_COPIES_LISTED, NewHome, Receipt};
 use ringmaster::domain::{
@@ -150,7 +150,7 @@ impl Sim {
     }
 
     /// Whether the file needs no more.
-    fn mend(&mut self, candidate: &Candidate, trouble: u8, dice: &mut Dice) -> bool {
+    fn mend(&mut self, candidate: &OwedFile, trouble: u8, dice: &mut Dice) -> bool {
         let scene = Scene::read(&self.store, self.suspects(dice)).expect("no fault in memory");
         let Some(entry) = self.entry(candidate.file_id) else { return true };
         let mend = mend(&self.store, &scene, &entry, candidate.goal.as_deref()).expect("no fault in memory");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ringmaster::domain::answer::Outcome;
 use ringmaster::domain::placement::{Candidate as Place, choose};
-use ringmaster::domain::plan::Round;
+use ringmaster::domain::plan::RoundPosition;
 use ringmaster::domain::rows::{Content, Entry, Server, ServerState, SweepKind};
 use ringmaster::domain::terms::{FileRef, NewContent, PathRef, Policy, Receipt};
 use ringmaster::domain::{
@@ -34,7 +34,7 @@ pub(crate) struct Sim {
     /// What deletions took from disks.
     erased: BTreeSet<CopyAt>,
     /// What the leader has in mind.
-    pub(crate) round: Round,
+    pub(crate) round: RoundPosition,
     pub(crate) walking: BTreeSet<SweepKind>,
     pub(crate) tasks: VecDeque<ringmaster::domain::plan::Task>,
 }
@@ -62,7 +62,7 @@ impl Sim {
             commands: Vec::new(),
             deletions: Vec::new(),
             erased: BTreeSet::new(),
-            round: Round::default(),
+            round: RoundPosition::default(),
             walking: BTreeSet::new(),
             tasks: VecDeque::new(),
         };
@@ -374,7 +374,7 @@ impl Sim {
     }
 
     pub(crate) fn forget(&mut self) {
-        self.round = Round::default();
+        self.round = RoundPosition::default();
         self.walking.clear();
         self.tasks.clear();
     }

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 
-use ringmaster::domain::plan::{Candidate, Mend, Observed, Scene, Task, endings, mend, plan};
+use ringmaster::domain::plan::{Mend, Observed, OwedFile, Scene, Task, endings, mend, plan};
 use ringmaster::domain::rows::{Entry, SweepKind};
 use ringmaster::domain::terms::{NewHome, Receipt, Slot};
 use ringmaster::domain::{
@@ -210,7 +210,7 @@ fn copy_at(copy: &CopyAt) -> String {
 }
 
 fn task(task: &Task) -> String {
-    let file = |candidate: &Candidate| {
+    let file = |candidate: &OwedFile| {
         let goal = candidate.goal.as_ref().map_or(String::new(), |goal| format!(" to {}", list(goal)));
         format!("#{}{goal}", candidate.file_id)
     };

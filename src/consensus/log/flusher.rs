@@ -86,7 +86,7 @@ impl Flusher {
             pace: Pace::new(),
             options,
         });
-        let rounds = Rounds { shared: Arc::clone(&shared), failure: None };
+        let rounds = SyncRounds { shared: Arc::clone(&shared), failure: None };
         let thread = match syncs {
             Syncs::Blocking(sync) => {
                 let thread = std::thread::Builder::new().name("raft-log-sync".into());
@@ -157,12 +157,12 @@ impl Shared {
 }
 
 /// What a round of either kind does before and after its sync.
-struct Rounds {
+struct SyncRounds {
     shared: Arc<Shared>,
     failure: Option<String>,
 }
 
-impl Rounds {
+impl SyncRounds {
     /// Whether this round is synced at all, and since when.
     fn begin(&self) -> bool {
         let synced = self.failure.is_none() && !planted(Plant::NoLogSync);
@@ -189,7 +189,7 @@ impl Rounds {
     }
 }
 
-fn on_thread(mut rounds: Rounds, mut sync: Box<dyn FnMut() -> Result<(), String> + Send>) {
+fn on_thread(mut rounds: SyncRounds, mut sync: Box<dyn FnMut() -> Result<(), String> + Send>) {
     let shared = Arc::clone(&rounds.shared);
     loop {
         let waiting = {
@@ -212,7 +212,7 @@ fn on_thread(mut rounds: Rounds, mut sync: Box<dyn FnMut() -> Result<(), String>
     }
 }
 
-async fn in_task(mut rounds: Rounds, mut sync: Box<dyn FnMut() -> BoxFuture<'static, Result<(), String>> + Send>) {
+async fn in_task(mut rounds: SyncRounds, mut sync: Box<dyn FnMut() -> BoxFuture<'static, Result<(), String>> + Send>) {
     let shared = Arc::clone(&rounds.shared);
     loop {
         let (waiting, closed) = {

@@ -15,7 +15,7 @@ use super::linger::linger;
 use super::request::{Json, parse_query};
 use super::routing::content_length;
 use crate::directory::error::{ApiError, ApiResult};
-use crate::directory::store_file::{Change, Incoming, StoreFile, too_large};
+use crate::directory::store_file::{Incoming, Purpose, StoreFile, too_large};
 use crate::domain::query;
 use crate::domain::restored;
 use crate::domain::terms::{MAX_RESTORED, RestoredRow};
@@ -90,7 +90,7 @@ pub(crate) async fn file(State(node): State<App>, _: ClusterMember, request: Req
     };
     let mut stream = body::patient(body.into_data_stream());
     // The command takes effect once by itself, so it needs no name. Nobody owns it.
-    let storing = StoreFile { node: &node, user: UserId(0), change: Change::Restore { backup, row } };
+    let storing = StoreFile { node: &node, user: UserId(0), change: Purpose::Restore { backup, row } };
     let result = storing.run(incoming, &mut stream, |_, _| None).await;
     if result.is_err() {
         linger(Body::from_stream(stream), &parts.headers);

@@ -23,7 +23,7 @@ use super::request::{Headers, OperationName, file_ref, fingerprint, lock_proof, 
 use super::routing::{self, Caller, Route, content_length};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
-use crate::directory::store_file::{Change, Incoming, StoreFile, too_large, upload_error};
+use crate::directory::store_file::{Incoming, Purpose, StoreFile, too_large, upload_error};
 use crate::directory::transfer::condition::ETag;
 use crate::directory::transfer::repeat::{Summary, hash_only};
 use crate::domain::answer::Stat;
@@ -217,11 +217,11 @@ impl Intent {
         self.lock_token.as_deref().map(lock_proof)
     }
 
-    fn change(&self) -> Change {
+    fn change(&self) -> Purpose {
         match &self.target {
-            Target::New(at) => Change::Write { at: at.clone() },
+            Target::New(at) => Purpose::Write { at: at.clone() },
             Target::Existing(file) => {
-                Change::Update { file: file.clone(), precondition: self.precondition.clone(), lock: self.proof() }
+                Purpose::Update { file: file.clone(), precondition: self.precondition.clone(), lock: self.proof() }
             }
         }
     }

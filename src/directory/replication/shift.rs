@@ -1,4 +1,4 @@
-//! One leader's time in office: a queue, workers, and the marks of the round.
+//! The repair scheduler of one leadership term: a queue, workers, and how far the round has come.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::walk::Walks;
 use super::worker::{Mended, Worker};
 use crate::consensus::QueryKind;
 use crate::directory::node::App;
-use crate::domain::plan::{Candidate, Observed, Plan, Round, Task, plan};
+use crate::domain::plan::{Observed, OwedFile, Plan, RoundPosition, Task, plan};
 use crate::domain::query::{self, Signal};
 use crate::domain::rows::{ServerState, SweepKind};
 use crate::domain::{Command, FileId, Outcome, Proposal, ServerId};
@@ -42,11 +42,11 @@ pub(crate) struct Shift {
     node: App,
     worker: Worker,
     tasks: JoinSet<Ended>,
-    queue: VecDeque<Candidate>,
+    queue: VecDeque<OwedFile>,
     /// Queued, or in a worker's hands.
     known: BTreeSet<FileId>,
     walks: Walks,
-    round: Round,
+    round: RoundPosition,
     began: Option<Instant>,
     /// The round has been through everything, and all of it is done.
     over: bool,
@@ -60,7 +60,7 @@ pub(crate) struct Shift {
     again: bool,
     looked: Option<Instant>,
     /// Servers that are down and have files, with the moment from which that is known here.
-    mourned: BTreeMap<ServerId, Instant>,
+    recovering: BTreeMap<ServerId, Instant>,
 }
 
 impl Shift {
@@ -80,7 +80,7 @@ impl Shift {
             queue: VecDeque::new(),
             known: BTreeSet::new(),
             walks: Walks::default(),
-            round: Round::default(),
+            round: RoundPosition::default(),
             began: None,
             over: true,
             passed: true,
@@ -89,7 +89,7 @@ impl Shift {
             signal: Signal::default(),
             again: false,
             looked: None,
-            mourned: BTreeMap::new(),
+            recovering: BTreeMap::new(),
         }
     }
 
@@ -160,7 +160,7 @@ impl Shift {
     /// Notices what calls for a round before its time.
     async fn look(&mut self) -> anyhow::Result<()> {
         let signal = self.node.handle().read_local_as(QueryKind::Job, |store| query::signal(store)).await?;
-        self.mourn(&signal);
+        self.note_recoveries(&signal);
         if signal != self.signal {
             self.signal = signal;
             self.again = true;
@@ -168,13 +168,13 @@ impl Shift {
         Ok(())
     }
 
-    /// Notes when a dead server's last file is whole again.
-    fn mourn(&mut self, signal: &Signal) {
+    /// Notes when a dead server's last file is fully replicated again.
+    fn note_recoveries(&mut self, signal: &Signal) {
         for server in &signal.servers {
             let id = server.server_id;
             if server.state == ServerState::Down && server.owes {
-                self.mourned.entry(id).or_insert_with(Instant::now);
-            } else if let Some(since) = self.mourned.remove(&id) {
+                self.recovering.entry(id).or_insert_with(Instant::now);
+            } else if let Some(since) = self.recovering.remove(&id) {
                 let seconds = since.elapsed().as_secs_f64();
                 if server.state == ServerState::Down {
                     self.node.progress.repair_seconds.observe(seconds);
@@ -196,7 +196,7 @@ impl Shift {
         if let Some(began) = self.began.filter(|_| !self.over) {
             tracing::debug!(ms = began.elapsed().as_millis(), "a round begins anew: something has changed");
         }
-        self.round = Round::default();
+        self.round = RoundPosition::default();
         self.began = Some(Instant::now());
         self.over = false;
         self.passed = false;
@@ -246,7 +246,7 @@ impl Shift {
                 // it lacks when the walk has passed.
                 let (known, files) =
                     window.files.into_iter().partition(|candidate| self.known.contains(&candidate.file_id));
-                let known: Vec<Candidate> = known;
+                let known: Vec<OwedFile> = known;
                 window.files = files;
                 if window.kind == SweepKind::Copies {
                     window.owed.extend(known.iter().map(|candidate| candidate.file_id));
@@ -266,7 +266,7 @@ impl Shift {
         Ok(())
     }
 
-    fn enqueue(&mut self, candidate: Candidate) {
+    fn enqueue(&mut self, candidate: OwedFile) {
         if self.known.insert(candidate.file_id) {
             self.queue.push_back(candidate);
         }

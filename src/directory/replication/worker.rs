@@ -10,7 +10,7 @@ use crate::client::blobs::{BlobError, CopyOrder, ServerAddress, StoredCopy};
 use crate::consensus::QueryKind;
 use crate::directory::lookout::address;
 use crate::directory::node::App;
-use crate::domain::plan::{Candidate, Mend, Scene, mend};
+use crate::domain::plan::{Mend, OwedFile, Scene, mend};
 use crate::domain::query;
 use crate::domain::terms::{Receipt, Slot};
 use crate::domain::{Command, CopyAt, CopyId, Proposal, ServerId, command};
@@ -56,7 +56,7 @@ struct Found {
 }
 
 impl Worker {
-    pub(super) async fn run(self, candidate: Candidate) -> Mended {
+    pub(super) async fn run(self, candidate: OwedFile) -> Mended {
         match self.mend(&candidate).await {
             Ok(mended) => mended,
             Err(error) => {
@@ -66,7 +66,7 @@ impl Worker {
         }
     }
 
-    async fn mend(&self, candidate: &Candidate) -> anyhow::Result<Mended> {
+    async fn mend(&self, candidate: &OwedFile) -> anyhow::Result<Mended> {
         let node = self.node.clone();
         let (file_id, goal) = (candidate.file_id, candidate.goal.clone());
         // The record as it is now: the plan may be minutes old.

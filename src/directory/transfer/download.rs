@@ -66,7 +66,7 @@ pub async fn download(
     range: Range<u64>,
     report: impl Fn(SourceFailed) + Send + Sync + 'static,
 ) -> Result<Download, DownloadError> {
-    let sources = sources.into_iter().map(|at| Source { at, standing: Standing::Fresh }).collect();
+    let sources = sources.into_iter().map(|at| Source { at, standing: SourceState::Fresh }).collect();
     let mut reader = Reader { blobs, blob_id, sources, left: range, open: None, report: Box::new(report) };
     let first = timeout(FIRST_BYTES, reader.next()).await.unwrap_or(Err(DownloadError::NoReplica))?;
     Ok(stream::unfold((first, Some(reader)), |(ready, reader)| async {
@@ -84,7 +84,7 @@ pub async fn download(
 
 /// What is known of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum SourceState {
     Fresh,
     /// It could not be reached once; it may be tried again when nothing else is left.
     Doubtful,
@@ -97,7 +97,7 @@ enum Standing {
     Damaged,
 }
 
-impl Standing {
+impl SourceState {
     fn after(self, error: &BlobError) -> Self {
         match error {
             BlobError::Corrupt { .. } => Self::Damaged,
@@ -113,7 +113,7 @@ impl Standing {
 
 struct Source {
     at: ServerAddress,
-    standing: Standing,
+    standing: SourceState,
 }
 
 struct Open {
@@ -173,7 +173,7 @@ impl Reader {
     /// Opens the best source there is.
     async fn open_next(&mut self) -> Result<(), DownloadError> {
         let best = |standing| self.sources.iter().position(|source| source.standing == standing);
-        let source = match (best(Standing::Fresh), best(Standing::Doubtful)) {
+        let source = match (best(SourceState::Fresh), best(SourceState::Doubtful)) {
             (Some(fresh), _) => fresh,
             (None, Some(doubtful)) => {
                 sleep(SECOND_TRY).await;
@@ -198,8 +198,8 @@ impl Reader {
 
     fn forgive(&mut self) {
         for source in &mut self.sources {
-            if source.standing == Standing::Unreachable {
-                source.standing = Standing::Doubtful;
+            if source.standing == SourceState::Unreachable {
+                source.standing = SourceState::Doubtful;
             }
         }
     }
@@ -207,8 +207,8 @@ impl Reader {
     /// A source that was not reached may yet hold good bytes; only if none is of that kind is the file damaged.
     fn verdict(&self) -> DownloadError {
         let mut known = self.sources.iter().map(|source| source.standing);
-        let hopeless = known.clone().all(|standing| matches!(standing, Standing::Missing | Standing::Damaged));
-        if hopeless && known.any(|standing| standing == Standing::Damaged) {
+        let hopeless = known.clone().all(|standing| matches!(standing, SourceState::Missing | SourceState::Damaged));
+        if hopeless && known.any(|standing| standing == SourceState::Damaged) {
             DownloadError::Corrupt
         } else {
             DownloadError::NoReplica

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::scene::{Scene, Standing};
+use super::scene::{ReplicaState, Scene};
 use crate::domain::rows::Entry;
 use crate::domain::tables::{self, MAX_COPIES};
 use crate::domain::terms::{NewHome, Receipt, Slot};
@@ -40,7 +40,7 @@ pub struct Mend {
     /// Servers of the record that are being emptied.
     leaving: Vec<ServerId>,
     copies: usize,
-    replicas: Vec<(Replica, Standing)>,
+    replicas: Vec<(Replica, ReplicaState)>,
     goal: Option<Vec<ServerId>>,
 }
 
@@ -55,9 +55,9 @@ pub fn mend(
     goal: Option<&[ServerId]>,
 ) -> Result<Option<Mend>, Fault> {
     let Some(content) = entry.content() else { return Ok(None) };
-    let replicas: Vec<_> = content.replicas.iter().map(|replica| (*replica, scene.standing(replica))).collect();
-    let with = |wanted: Standing| replicas.iter().filter(move |(_, standing)| *standing == wanted);
-    let counted = with(Standing::Fit).chain(with(Standing::Leaving)).count();
+    let replicas: Vec<_> = content.replicas.iter().map(|replica| (*replica, scene.state_of(replica))).collect();
+    let with = |wanted: ReplicaState| replicas.iter().filter(move |(_, standing)| *standing == wanted);
+    let counted = with(ReplicaState::Fit).chain(with(ReplicaState::Leaving)).count();
     let mut mend = Mend {
         file_id: entry.file_id,
         blob_id: content.blob_id,
@@ -75,10 +75,10 @@ pub fn mend(
         replicas: replicas.clone(),
         goal: goal.map(<[ServerId]>::to_vec),
     };
-    let fit = with(Standing::Fit).count();
+    let fit = with(ReplicaState::Fit).count();
     // Nothing is dropped in favour of a copy whose server does not answer: it may be about to be declared down.
-    let in_doubt = with(Standing::Fit).any(|(replica, _)| !scene.answers(replica.server_id));
-    if in_doubt && (goal.is_some() || fit >= scene.copies || with(Standing::Leaving).next().is_some()) {
+    let in_doubt = with(ReplicaState::Fit).any(|(replica, _)| !scene.answers(replica.server_id));
+    if in_doubt && (goal.is_some() || fit >= scene.copies || with(ReplicaState::Leaving).next().is_some()) {
         return Ok(None);
     }
     if let Some(goal) = goal {
@@ -87,7 +87,7 @@ pub fn mend(
             return Ok(None);
         }
         mend.targets = mend.places(scene, goal.iter().copied());
-        mend.missing = goal.iter().filter(|id| !mend.has(**id, Standing::Fit)).count();
+        mend.missing = goal.iter().filter(|id| !mend.has(**id, ReplicaState::Fit)).count();
         mend.list(store)?;
         let possible = mend.targets.len() == mend.missing && (mend.missing == 0 || !mend.sources.is_empty());
         return Ok(Some(mend).filter(|mend| possible && (mend.missing > 0 || mend.settle(&[]).is_some())));
@@ -96,14 +96,15 @@ pub fn mend(
         let there = |replica: &Replica| scene.is_up(replica.server_id) && scene.answers(replica.server_id);
         // A copy on a server that is being emptied is looked at only where no other is left.
         let last_hope = counted == 0;
-        mend.verify = with(Standing::Doubtful)
+        mend.verify = with(ReplicaState::Doubtful)
             .map(|(replica, _)| replica)
             .filter(|replica| there(replica) || (last_hope && scene.answers(replica.server_id)))
             .map(|replica| (replica.server_id, replica.copy_id))
             .collect();
         let staying = mend.verify.iter().filter(|(id, _)| scene.is_up(*id)).count();
         mend.missing = scene.copies.saturating_sub(fit + staying);
-        let anchor = with(Standing::Fit).chain(&replicas).next().map_or(ServerId(0), |(replica, _)| replica.server_id);
+        let anchor =
+            with(ReplicaState::Fit).chain(&replicas).next().map_or(ServerId(0), |(replica, _)| replica.server_id);
         mend.targets = mend.places(scene, scene.after(anchor));
         mend.targets.truncate(mend.missing + mend.verify.len() + SPARE_TARGETS);
         mend.list(store)?;
@@ -114,15 +115,15 @@ pub fn mend(
 
 /// Copies that count come first, and servers that answer before those that do not. A doubtful copy can be a source, since
 /// whoever takes its bytes compares them with the record's digest.
-fn sources(scene: &Scene, replicas: &[(Replica, Standing)]) -> Vec<ServerId> {
+fn sources(scene: &Scene, replicas: &[(Replica, ReplicaState)]) -> Vec<ServerId> {
     let mut ranked: Vec<(u8, ServerId)> = replicas
         .iter()
         .filter_map(|(replica, standing)| {
             let rank = match standing {
-                Standing::Fit => 0,
-                Standing::Leaving => 1,
-                Standing::Doubtful => 2,
-                Standing::Gone => return None,
+                ReplicaState::Fit => 0,
+                ReplicaState::Leaving => 1,
+                ReplicaState::Doubtful => 2,
+                ReplicaState::Gone => return None,
             };
             Some((rank, replica.server_id))
         })
@@ -167,13 +168,13 @@ impl Mend {
         let receipt = |id: ServerId| made.iter().find(|receipt| receipt.server_id == id).map(|made| Slot::Made(*made));
         let slots = match &self.goal {
             Some(goal) => {
-                let kept = |id: ServerId| self.has(id, Standing::Fit).then_some(Slot::Kept(id));
+                let kept = |id: ServerId| self.has(id, ReplicaState::Fit).then_some(Slot::Kept(id));
                 goal.iter().map(|id| receipt(*id).or_else(|| kept(*id))).collect::<Option<Vec<_>>>()?
             }
             None => {
                 let known = self.replicas.iter().filter_map(|(replica, standing)| {
                     let id = replica.server_id;
-                    receipt(id).or_else(|| (*standing == Standing::Fit).then_some(Slot::Kept(id)))
+                    receipt(id).or_else(|| (*standing == ReplicaState::Fit).then_some(Slot::Kept(id)))
                 });
                 let new = made.iter().filter(|made| !self.names(made.server_id)).map(|made| Slot::Made(*made));
                 let mut slots: Vec<Slot> = known.chain(new).collect();
@@ -182,7 +183,7 @@ impl Mend {
                 if slots.len() >= self.copies {
                     slots.truncate(self.copies);
                 } else {
-                    for wanted in [Standing::Leaving, Standing::Doubtful, Standing::Gone] {
+                    for wanted in [ReplicaState::Leaving, ReplicaState::Doubtful, ReplicaState::Gone] {
                         let others = self.replicas.iter().filter(|(_, standing)| *standing == wanted);
                         let others = others.map(|(replica, _)| replica.server_id);
                         slots.extend(others.filter(|id| receipt(*id).is_none()).map(Slot::Kept));
@@ -203,7 +204,7 @@ impl Mend {
         self.leaving.contains(&id)
     }
 
-    fn has(&self, id: ServerId, wanted: Standing) -> bool {
+    fn has(&self, id: ServerId, wanted: ReplicaState) -> bool {
         self.replicas.iter().any(|(replica, standing)| replica.server_id == id && *standing == wanted)
     }
 
@@ -212,7 +213,7 @@ impl Mend {
         if self.goal.is_some() {
             return self.missing;
         }
-        let fit = self.replicas.iter().filter(|(_, standing)| *standing == Standing::Fit).count();
+        let fit = self.replicas.iter().filter(|(_, standing)| *standing == ReplicaState::Fit).count();
         let staying = verified.iter().filter(|receipt| scene.is_up(receipt.server_id)).count();
         self.copies.saturating_sub(fit + staying)
     }

@@ -43,7 +43,7 @@ pub struct Observed {
     /// Servers that do not answer the leader. Nothing is planned onto them.
     pub suspect: BTreeSet<ServerId>,
     /// How far this round has come.
-    pub round: Round,
+    pub round: RoundPosition,
     /// How many more files can be taken on.
     pub room: usize,
     /// Walks of which a window is in the works: its files have to be done before the walk goes on.
@@ -52,14 +52,14 @@ pub struct Observed {
 
 /// How far a round has come. A fresh one begins at the front of everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Round {
-    repairs: Mark<Vec<u8>>,
-    servers: BTreeMap<ServerId, Mark<BlobId>>,
-    garbage: Mark<Vec<u8>>,
+pub struct RoundPosition {
+    repairs: ScanPosition<Vec<u8>>,
+    servers: BTreeMap<ServerId, ScanPosition<BlobId>>,
+    garbage: ScanPosition<Vec<u8>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Mark<K> {
+enum ScanPosition<K> {
     #[default]
     Start,
     /// Everything up to this key was looked at.
@@ -67,7 +67,7 @@ enum Mark<K> {
     End,
 }
 
-impl<K> Mark<K> {
+impl<K> ScanPosition<K> {
     const fn after(&self) -> Option<Option<&K>> {
         match self {
             Self::Start => Some(None),
@@ -87,7 +87,7 @@ impl<K> Mark<K> {
 
 /// A file that lacks something, or has something too much.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub struct OwedFile {
     pub file_id: FileId,
     /// How many of its copies count.
     pub counted: usize,
@@ -105,7 +105,7 @@ pub struct Window {
     pub done: bool,
     /// Some file in it cannot be given what it should have.
     pub short: bool,
-    pub files: Vec<Candidate>,
+    pub files: Vec<OwedFile>,
     /// Files that nothing can be done for at the moment, though there are servers enough, or that are on the list of
     /// repairs and need none any more: `AdvanceSweep` sees to it that the list is right.
     pub owed: Vec<FileId>,
@@ -116,7 +116,7 @@ pub struct Window {
 pub enum Task {
     /// Proposing this command is all there is to do.
     Propose(Command),
-    Mend(Candidate),
+    Mend(OwedFile),
     /// The files of the window, and then `AdvanceSweep`.
     Walk(Window),
     /// Delete the bytes of these copies, and then `Deleted`.
@@ -127,7 +127,7 @@ pub enum Task {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     pub tasks: Vec<Task>,
-    pub round: Round,
+    pub round: RoundPosition,
     /// The round has more to look at.
     pub more: bool,
 }
@@ -148,8 +148,10 @@ pub fn plan(store: &dyn ReadStore, observed: &Observed) -> Result<Plan, Fault> {
     planner.unsound_servers()?;
     planner.walks()?;
     planner.garbage()?;
-    let Round { repairs, servers, garbage } = &planner.plan.round;
-    let open = *repairs != Mark::End || *garbage != Mark::End || servers.values().any(|mark| *mark != Mark::End);
+    let RoundPosition { repairs, servers, garbage } = &planner.plan.round;
+    let open = *repairs != ScanPosition::End
+        || *garbage != ScanPosition::End
+        || servers.values().any(|mark| *mark != ScanPosition::End);
     planner.plan.more = open;
     Ok(planner.plan)
 }
@@ -191,7 +193,8 @@ impl Planner<'_> {
         for (_, file, _) in &rows {
             self.consider(*file)?;
         }
-        self.plan.round.repairs = Mark::passed(rows.len(), limit, rows.into_iter().next_back().map(|(key, ..)| key));
+        self.plan.round.repairs =
+            ScanPosition::passed(rows.len(), limit, rows.into_iter().next_back().map(|(key, ..)| key));
         Ok(())
     }
 
@@ -217,15 +220,15 @@ impl Planner<'_> {
                 }
                 let Some(entry) = tables::entry(self.store, placement.file_id)? else { continue };
                 if let Some(mend) = mend(self.store, &self.scene, &entry, None)? {
-                    found.push(Candidate { file_id: entry.file_id, counted: mend.counted, goal: None });
+                    found.push(OwedFile { file_id: entry.file_id, counted: mend.counted, goal: None });
                     self.planned.insert(entry.file_id);
                     self.room -= 1;
                 }
             }
             let last = rows.last().map(|(blob, _)| *blob);
-            self.plan.round.servers.insert(*id, Mark::passed(rows.len(), limit, last));
+            self.plan.round.servers.insert(*id, ScanPosition::passed(rows.len(), limit, last));
         }
-        found.sort_by_key(|candidate| candidate.counted);
+        found.sort_by_key(|owed| owed.counted);
         self.plan.tasks.extend(found.into_iter().map(Task::Mend));
         Ok(())
     }
@@ -233,7 +236,7 @@ impl Planner<'_> {
     fn consider(&mut self, file: FileId) -> Result<(), Fault> {
         let Some(entry) = tables::entry(self.store, file)? else { return Ok(()) };
         if let Some(mend) = mend(self.store, &self.scene, &entry, None)? {
-            self.plan.tasks.push(Task::Mend(Candidate { file_id: file, counted: mend.counted, goal: None }));
+            self.plan.tasks.push(Task::Mend(OwedFile { file_id: file, counted: mend.counted, goal: None }));
             self.planned.insert(file);
             self.room -= 1;
         }
@@ -276,7 +279,7 @@ impl Planner<'_> {
             // Another walk would come to no more.
             window.short |= loads.are_uneven(tables::policy(self.store)?.rebalance_percent);
         }
-        window.files.sort_by_key(|candidate| candidate.counted);
+        window.files.sort_by_key(|owed| owed.counted);
         self.room = self.room.saturating_sub(window.files.len());
         self.plan.tasks.push(Task::Walk(window));
         Ok(())
@@ -294,7 +297,7 @@ impl Planner<'_> {
         match mend(self.store, &self.scene, entry, goal.as_deref())? {
             Some(mend) => {
                 window.short |= copying && mend.falls_short();
-                window.files.push(Candidate { file_id, counted: mend.counted, goal });
+                window.files.push(OwedFile { file_id, counted: mend.counted, goal });
             }
             None if !copying => window.short = true,
             None => {
@@ -322,7 +325,7 @@ impl Planner<'_> {
     fn garbage(&mut self) -> Result<(), Fault> {
         let Some(after) = self.plan.round.garbage.after() else { return Ok(()) };
         if tables::holds(self.store, 1)? > 0 {
-            self.plan.round.garbage = Mark::End;
+            self.plan.round.garbage = ScanPosition::End;
             return Ok(());
         }
         let from = after.map(|key| keys::after(key)).unwrap_or_default();
@@ -343,7 +346,8 @@ impl Planner<'_> {
                 None => gone.push(*copy),
             }
         }
-        self.plan.round.garbage = Mark::passed(rows.len(), WINDOW, rows.into_iter().next_back().map(|(key, ..)| key));
+        self.plan.round.garbage =
+            ScanPosition::passed(rows.len(), WINDOW, rows.into_iter().next_back().map(|(key, ..)| key));
         for copies in gone.chunks(MAX_COPIES_LISTED) {
             self.plan.tasks.push(Task::Propose(Command::Deleted(command::Deleted { copies: copies.to_vec() })));
         }

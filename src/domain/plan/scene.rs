@@ -19,7 +19,7 @@ pub struct Scene {
 
 /// What a replica is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum ReplicaState {
     /// It counts, on a server that stays.
     Fit,
     /// It counts, on a server that is being emptied.
@@ -39,20 +39,20 @@ impl Scene {
         Ok(Self { servers, ring: tables::ring(store)?, copies, suspect })
     }
 
-    pub(super) fn standing(&self, replica: &Replica) -> Standing {
+    pub(super) fn state_of(&self, replica: &Replica) -> ReplicaState {
         match self.servers.get(&replica.server_id) {
-            None => Standing::Gone,
+            None => ReplicaState::Gone,
             Some(server) => match (server.state, server.counts(replica)) {
-                (ServerState::Down, _) => Standing::Gone,
-                (ServerState::Up, true) => Standing::Fit,
-                (ServerState::Draining, true) => Standing::Leaving,
-                _ => Standing::Doubtful,
+                (ServerState::Down, _) => ReplicaState::Gone,
+                (ServerState::Up, true) => ReplicaState::Fit,
+                (ServerState::Draining, true) => ReplicaState::Leaving,
+                _ => ReplicaState::Doubtful,
             },
         }
     }
 
     pub(super) fn fit(&self, content: &Content) -> usize {
-        content.replicas.iter().filter(|replica| self.standing(replica) == Standing::Fit).count()
+        content.replicas.iter().filter(|replica| self.state_of(replica) == ReplicaState::Fit).count()
     }
 
     pub(super) fn is_up(&self, id: ServerId) -> bool {

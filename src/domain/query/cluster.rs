@@ -75,7 +75,7 @@ pub fn trash_pending(store: &dyn ReadStore) -> Result<bool, Fault> {
 /// is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signal {
-    pub servers: Vec<Standing>,
+    pub servers: Vec<ServerSignal>,
     pub ring: Vec<ServerId>,
     pub copies: u32,
     /// When the walks began, by kind, and whether they rest.
@@ -86,7 +86,7 @@ pub struct Signal {
 
 /// Where a server stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct ServerSignal {
     pub server_id: ServerId,
     pub epoch: Epoch,
     pub state: ServerState,
@@ -98,7 +98,7 @@ pub struct Standing {
 /// # Errors
 /// When the storage fails.
 pub fn signal(store: &dyn ReadStore) -> Result<Signal, Fault> {
-    let standing = |server: &Server| Standing {
+    let told = |server: &Server| ServerSignal {
         server_id: server.server_id,
         epoch: server.epoch,
         state: server.state,
@@ -107,7 +107,7 @@ pub fn signal(store: &dyn ReadStore) -> Result<Signal, Fault> {
     };
     let sweep = |kind| Ok(tables::sweep(store, kind)?.map(|sweep| (sweep.since, sweep.resting)));
     Ok(Signal {
-        servers: tables::servers(store)?.iter().map(standing).collect(),
+        servers: tables::servers(store)?.iter().map(told).collect(),
         ring: tables::ring(store)?,
         copies: tables::policy(store)?.copies,
         sweeps: SweepKind::ALL.into_iter().map(sweep).collect::<Result<_, Fault>>()?,

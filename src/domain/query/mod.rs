@@ -18,7 +18,7 @@ pub use accounts::{answer_again, operation, session, user_by_id, user_by_name};
 pub use all::all;
 pub use backup::{RESTORING, full_path, holders, is_restoring, is_unused, missing_files, restore, schema};
 pub use cluster::{
-    Signal, Standing, cluster_info, cluster_time, due, policy, ring, server, servers, signal, trash_pending,
+    ServerSignal, Signal, cluster_info, cluster_time, due, policy, ring, server, servers, signal, trash_pending,
 };
 #[cfg(feature = "next-schema")]
 pub use files::label;

@@ -2,7 +2,7 @@
 //!
 //! A lock holds as long as its row is there, whatever the time: only an applied `Expire` (or `Unlock`, or the end of
 //! the file) takes it away. If each command compared the lock's deadline with its own time stamp, a leader that had
-//! just taken office, and had not watched the time go by, could end a lock whose holder still relies on it.
+//! just begun to lead, and had not watched the time go by, could end a lock whose holder still relies on it.
 
 use super::reach::{Reached, reach_id};
 use crate::domain::plant::{Plant, planted};
