@@ -169,12 +169,17 @@ async fn calls_with_another_secret_cluster_or_receiver_are_refused(on: On) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let id = cluster.node(1).status().cluster_id.unwrap().to_string();
     let secret = format!("Bearer {}", ClusterSecret::from_bytes([7; 32]).bearer());
-    let post = async |bearer: &str, to: &str, cluster: &str, url: &str| {
+    let post_in = async |protocol: &str, bearer: &str, to: &str, cluster: &str, url: &str| {
         let request = client.post(url).header("authorization", bearer).header("ringmaster-from", "2");
-        let request = request.header("ringmaster-to", to).header("ringmaster-cluster", cluster).body(vec![0xc0]);
+        let request = request.header("ringmaster-to", to).header("ringmaster-cluster", cluster);
+        let request = request.header("ringmaster-protocol", protocol).body(vec![0xc0]);
         request.send().await.unwrap().status().as_u16()
     };
+    let post = async |bearer: &str, to: &str, cluster: &str, url: &str| post_in("1", bearer, to, cluster, url).await;
     assert_eq!(post(&secret, "1", &id, &url).await, 200);
+    // Of a neighbouring release, and of one that is two ahead.
+    assert_eq!(post_in("2", &secret, "1", &id, &url).await, 200);
+    assert_eq!(post_in("3", &secret, "1", &id, &url).await, 505);
     assert_eq!(post("Bearer 00", "1", &id, &url).await, 401);
     assert_eq!(post(&secret, "3", &id, &url).await, 421);
     assert_eq!(post(&secret, "1", "000102030405060708090a0b0c0d0e0f", &url).await, 409);

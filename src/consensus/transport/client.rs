@@ -7,12 +7,14 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use reqwest::{Client, Response};
 
-use super::{Call, CallError, KnownCluster, Lane, MAX_BODY_BYTES, Peers, Target};
+use super::{Call, CallError, KnownCluster, Lane, MAX_BODY_BYTES, PROTOCOL, Peers, Target};
 use crate::domain::NodeId;
 use crate::protocol::secret::ClusterSecret;
 
 pub(super) const FROM: &str = "ringmaster-from";
 pub(super) const TO: &str = "ringmaster-to";
+/// The version of the calls that the sender speaks.
+pub(super) const SPOKEN: &str = "ringmaster-protocol";
 pub(super) const CLUSTER: &str = "ringmaster-cluster";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
@@ -77,6 +79,7 @@ impl Peers for HttpPeers {
             .header(http::header::AUTHORIZATION, &self.bearer)
             .header(FROM, self.node.0)
             .header(TO, target.id.0)
+            .header(SPOKEN, PROTOCOL)
             .timeout(timeout)
             .body(body);
         if let Some(cluster) = self.cluster.get() {

@@ -20,6 +20,23 @@ use std::time::Duration;
 pub(crate) use self::network::{Finish, Network, Sending};
 use crate::domain::{ClusterId, NodeId};
 
+/// The version of the calls between nodes, which each of them carries. It rises where an older node would misread a call
+/// or an answer; what such a node may pass over (a new field, a new call) needs no new version. Two neighbouring versions
+/// understand each other, so that a cluster can be upgraded node by node.
+pub(crate) const PROTOCOL: u64 = if cfg!(feature = "next-schema") { 2 } else { 1 };
+
+/// # Errors
+/// One sentence for the caller, when it and this node are too far apart.
+fn check_protocol(theirs: u64) -> Result<(), String> {
+    if theirs.abs_diff(PROTOCOL) <= 1 {
+        return Ok(());
+    }
+    Err(format!(
+        "the caller speaks version {theirs} of the protocol between nodes, and this node {PROTOCOL}: upgrade the older of \
+         the two, one release after the other"
+    ))
+}
+
 /// The largest body of a call and of its answer: an append of `Tuning::max_batch_bytes` plus one entry of the largest
 /// size, with room for what is around them.
 pub(crate) const MAX_BODY_BYTES: usize = 16 << 20;
@@ -192,4 +209,18 @@ pub(crate) fn encode(value: &impl Serialize) -> Bytes {
 /// One sentence for the other side.
 pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     rmp_serde::from_slice(body).map_err(|error| format!("the body cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_versions_understand_each_other_and_no_others() {
+        assert!(check_protocol(PROTOCOL).is_ok());
+        assert!(check_protocol(PROTOCOL + 1).is_ok() && check_protocol(PROTOCOL - 1).is_ok());
+        let refused = check_protocol(PROTOCOL + 2).expect_err("two ahead");
+        assert!(refused.contains("upgrade the older"), "{refused}");
+        assert!(check_protocol(u64::MAX).is_err());
+    }
 }

@@ -16,8 +16,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::client::{CLUSTER, FROM, TO};
-use super::{Arrived, Call, Inbound, MAX_BODY_BYTES};
+use super::client::{CLUSTER, FROM, SPOKEN, TO};
+use super::{Arrived, Call, Inbound, MAX_BODY_BYTES, check_protocol};
 use crate::domain::{ClusterId, NodeId};
 use crate::protocol::secret::ClusterSecret;
 
@@ -110,6 +110,8 @@ impl Server {
             let text = format!("node {} has another cluster secret: give all nodes the same secret_file", self.node);
             return Err((StatusCode::UNAUTHORIZED, text));
         }
+        let spoken = number(headers, SPOKEN).ok_or_else(|| bad("the call names no version of the protocol"))?;
+        check_protocol(spoken).map_err(|text| (StatusCode::HTTP_VERSION_NOT_SUPPORTED, text))?;
         let path = request.uri().path();
         let call = Call::ALL.into_iter().find(|call| call.path() == path && request.method() == Method::POST);
         let call = call.ok_or_else(|| {
