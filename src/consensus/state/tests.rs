@@ -2,6 +2,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
+use rocksdb::{DB, Options};
 
 use super::super::machine::tests::Registers;
 use super::super::records::AppliedRecord;
@@ -253,4 +254,36 @@ fn the_first_row_of_a_queue_is_not_behind_all_that_was_deleted_before_it() {
     eat(&store, Table::Tokens, 150_000, false);
     let other = passed(&store, Table::Tokens);
     assert!(other > 100_000, "this one's memtable is larger, and shows what it would be: {other}");
+}
+
+/// As an older release meets it after an upgrade that was taken back.
+#[test]
+fn a_family_that_nobody_knows_is_opened_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let generation = dir.path().join("1");
+    let open_all = |extra: &[&str]| {
+        let known = DB::list_cf(&Options::default(), &generation).unwrap();
+        let names: Vec<&str> = known.iter().map(String::as_str).chain(extra.iter().copied()).collect();
+        let mut options = Options::default();
+        options.create_missing_column_families(true);
+        DB::open_cf(&options, &generation, names).unwrap()
+    };
+    let db = open_all(&["of_the_future"]);
+    db.put_cf(db.cf_handle("of_the_future").unwrap(), b"key", b"value").unwrap();
+    drop(db);
+
+    let store = open(dir.path());
+    put(&store, b"a", 1);
+    let copy = tempfile::tempdir().unwrap();
+    store.db().checkpoint(&copy.path().join("checkpoint")).unwrap();
+    store.replace(&copy.path().join("checkpoint"), &mark(1), &Registers).unwrap();
+    assert!(has(&store, b"a"));
+    drop(store);
+
+    let generation = dir.path().join("2");
+    let names = DB::list_cf(&Options::default(), &generation).unwrap();
+    let db = DB::open_cf(&Options::default(), &generation, names).unwrap();
+    let kept = db.get_cf(db.cf_handle("of_the_future").unwrap(), b"key").unwrap();
+    assert_eq!(kept.as_deref(), Some(b"value".as_slice()), "a snapshot has it, too");
 }
