@@ -297,12 +297,17 @@ pub struct Cluster {
     pub leader_id: Option<u64>,
     pub term: u64,
     /// Which forms of stored data the cluster uses. It rises by itself once all directory nodes run a release that knows
-    /// the next.
+    /// the next. A node of a release from before says nothing of it.
+    #[serde(default = "first_schema")]
     pub schema: u64,
     /// The disks of most voters are below their floors: only what frees room is taken.
     #[serde(default)]
     pub directory_full: bool,
     pub nodes: Vec<NodeInfo>,
+}
+
+const fn first_schema() -> u64 {
+    1
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
