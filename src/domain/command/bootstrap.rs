@@ -4,7 +4,7 @@ use crate::domain::record::declare::record;
 use crate::domain::rows::ClusterInfo;
 use crate::domain::stop::{Stop, require};
 use crate::domain::terms::Policy;
-use crate::domain::{ClusterId, Outcome, RejectionKind, tables, rules};
+use crate::domain::{ClusterId, Outcome, RejectionKind, rules, tables};
 
 record! {
     /// The first command of a cluster. A second one changes nothing.

@@ -2,7 +2,7 @@ use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::stop::Stop;
-use crate::domain::{CopyAt, Outcome, tables, rules};
+use crate::domain::{CopyAt, Outcome, rules, tables};
 
 record! {
     /// Lists copies that no record names as garbage. The log puts this and the commit that would name a copy in order, and

@@ -31,11 +31,8 @@ impl Act for OpenSession {
             return Ok(Outcome::Session { expires_at: token.wall_expires_at });
         }
         let ttl_ms = change.policy.session_ttl_ms;
-        let token = Token {
-            user: self.user,
-            expires_at: change.now.plus_ms(ttl_ms),
-            wall_expires_at: change.wall_in(ttl_ms),
-        };
+        let token =
+            Token { user: self.user, expires_at: change.now.plus_ms(ttl_ms), wall_expires_at: change.wall_in(ttl_ms) };
         tables::put_token(change.store, &self.token_hash, &token)?;
         Ok(Outcome::Session { expires_at: token.wall_expires_at })
     }

@@ -36,7 +36,8 @@ impl Act for RemoveServer {
             ));
         }
         if !server.is_empty() {
-            let detail = format!("the copies that are named on file server {id} are being counted: try again in a moment");
+            let detail =
+                format!("the copies that are named on file server {id} are being counted: try again in a moment");
             return Err(reject(RejectionKind::NotEmpty, detail));
         }
         tables::delete_server(change.store, id)?;

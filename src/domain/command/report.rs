@@ -3,7 +3,7 @@ use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::rows::EntryKind;
 use crate::domain::stop::Stop;
-use crate::domain::{CopyAt, Fault, Outcome, tables, rules};
+use crate::domain::{CopyAt, Fault, Outcome, rules, tables};
 
 record! {
     /// These copies were found damaged or missing: they stop counting at once, and their files are owed a repair. They

@@ -6,7 +6,7 @@ use crate::domain::restored;
 use crate::domain::rows::{Entry, EntryKind};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::terms::NewContent;
-use crate::domain::{Outcome, RejectionKind, Sha256, tables, rules};
+use crate::domain::{Outcome, RejectionKind, Sha256, rules, tables};
 
 record! {
     /// A file of the backup's index, its bytes stored anew. Answers with one row where the file names these copies now,

@@ -4,7 +4,7 @@ use crate::domain::record::declare::transparent;
 use crate::domain::rows::SweepKind;
 use crate::domain::stop::Stop;
 use crate::domain::terms::Policy;
-use crate::domain::{Outcome, tables, rules};
+use crate::domain::{Outcome, rules, tables};
 
 /// Changes the policy as a whole. On the wire it is the policy itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

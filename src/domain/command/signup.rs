@@ -4,7 +4,7 @@ use crate::domain::record::declare::record;
 use crate::domain::rows::{Entry, EntryKind, NO_PARENT, Span, User};
 use crate::domain::stop::{Stop, reject};
 use crate::domain::tables::Counter;
-use crate::domain::{FileId, Outcome, RejectionKind, UserId, tables, rules};
+use crate::domain::{FileId, Outcome, RejectionKind, UserId, rules, tables};
 
 record! {
     /// A new account with an empty tree. The first one is the cluster's admin.
