@@ -85,6 +85,12 @@ impl Table {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.name() == name)
     }
+
+    /// Whether it has few rows whatever the cluster holds: as many as there are file servers, at most. They are held in
+    /// memory, so reading them costs a command next to nothing.
+    pub const fn is_small(self) -> bool {
+        matches!(self, Self::Servers | Self::Ring | Self::Sweeps | Self::Policy | Self::Meta)
+    }
 }
 
 /// A table by its name on disk.

@@ -8,6 +8,8 @@ use ringmaster::domain::{Fault, MemoryStore, ReadStore, Store, Table};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Work {
     pub(crate) gets: usize,
+    /// Of tables that are held in memory.
+    pub(crate) held: usize,
     /// Rows that scans gave.
     pub(crate) scanned: usize,
     /// Rows that were put or deleted.
@@ -41,7 +43,7 @@ impl Counting {
 
 impl ReadStore for Counting {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        self.note(|work| work.gets += 1);
+        self.note(|work| *if table.is_small() { &mut work.held } else { &mut work.gets } += 1);
         self.store.get(table, key)
     }
 

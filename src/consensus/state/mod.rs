@@ -1,6 +1,7 @@
 //! The state that is replicated, and its replacement as a whole when a snapshot is installed. What it lies on is behind
 //! `medium`.
 
+mod held;
 #[cfg(test)]
 pub(crate) mod in_memory;
 mod medium;
@@ -15,6 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sha2::{Digest, Sha256};
 
+use self::held::{BesideHeld, Held};
 use self::medium::{Change, Medium, Rows, Walk};
 use self::on_disk::OnDisk;
 use super::machine::Machine;
@@ -64,7 +66,10 @@ pub(crate) struct StateStore {
 }
 
 /// One generation of the state.
-pub(crate) struct StateDb(Box<dyn Rows>);
+pub(crate) struct StateDb {
+    rows: Box<dyn Rows>,
+    held: Held,
+}
 
 /// Reads of a generation.
 pub(crate) struct Reads<'a>(Box<dyn ReadStore + 'a>);
@@ -98,7 +103,7 @@ impl StateStore {
     /// # Errors
     /// When it cannot be opened or is damaged.
     fn on(medium: Box<dyn Medium>, machine: &dyn Machine) -> anyhow::Result<Self> {
-        let db = StateDb(medium.open()?);
+        let db = StateDb::of(medium.open()?)?;
         let applied = db.progress(machine)?;
         Ok(Self { medium, current: RwLock::new(Arc::new(db)), applied: Published::new(applied) })
     }
@@ -108,7 +113,7 @@ impl StateStore {
     /// # Errors
     /// When there is none, or it cannot be read.
     pub(crate) fn look(shared: &rocks::Shared, root: &Path) -> anyhow::Result<StateDb> {
-        on_disk::look(shared, root).map(StateDb)
+        Ok(StateDb::of(on_disk::look(shared, root)?)?)
     }
 
     /// The generation of now. A caller keeps it for one query or one batch.
@@ -130,7 +135,7 @@ impl StateStore {
     }
 
     pub(crate) fn background_errors(&self) -> u64 {
-        self.db().0.background_errors()
+        self.db().rows.background_errors()
     }
 
     /// Goes over to the checkpoint in `source`, which stays as it is.
@@ -138,7 +143,7 @@ impl StateStore {
     /// # Errors
     /// When the next generation cannot be built or opened, or does not hold what `expected` says. The old one stays then.
     pub(crate) fn replace(&self, source: &Path, expected: &AppliedRecord, machine: &dyn Machine) -> anyhow::Result<()> {
-        let db = StateDb(self.medium.build(source)?);
+        let db = StateDb::of(self.medium.build(source)?)?;
         anyhow::ensure!(
             db.applied_record()? == *expected,
             "the snapshot in {} does not hold what its mark says: it is not installed",
@@ -156,7 +161,7 @@ impl StateStore {
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *current, Arc::new(db))
         };
-        old.0.retire();
+        old.rows.retire();
         drop(old);
         self.set_applied(applied);
         Ok(())
@@ -164,20 +169,25 @@ impl StateStore {
 }
 
 impl StateDb {
+    fn of(rows: Box<dyn Rows>) -> Result<Self, Fault> {
+        let held = Held::load(&*rows.latest())?;
+        Ok(Self { rows, held })
+    }
+
     /// One consistent state to run a query on.
     pub(crate) fn view(&self) -> Reads<'_> {
-        Reads(self.0.view(Walk::Here))
+        Reads(self.rows.view(Walk::Here))
     }
 
     /// The same for a walk over everything: what it reads does not drive out of the cache what others read again and
     /// again.
     pub(crate) fn view_once(&self) -> Reads<'_> {
-        Reads(self.0.view(Walk::Everywhere))
+        Reads(self.rows.view(Walk::Everywhere))
     }
 
     /// The latest state, for the one thread that applies and so knows that nothing changes beneath it.
     pub(crate) fn latest(&self) -> Reads<'_> {
-        Reads(self.0.latest())
+        Reads(Box::new(BesideHeld { held: &self.held, medium: self.rows.latest() }))
     }
 
     /// Writes rows and the mark that goes with them, all or nothing.
@@ -192,18 +202,26 @@ impl StateDb {
             (Table::Meta, USED_KEY.to_vec(), Some(records::seal(USED_KEY, &record)))
         });
         let mark = (Table::Meta, APPLIED_KEY.to_vec(), Some(records::seal(APPLIED_KEY, mark)));
-        self.0.write(&mut changes.chain([mark]).chain(used))
+        let mut small = Vec::new();
+        let changes = changes.chain([mark]).chain(used);
+        self.rows.write(&mut changes.inspect(|change| {
+            if change.0.is_small() {
+                small.push(change.clone());
+            }
+        }))?;
+        self.held.follow(small);
+        Ok(())
     }
 
     /// Makes a copy of the state as it is now in `dir`, durably. What is copied is durable here, too, which is why the log
     /// may be purged up to a snapshot.
     pub(crate) fn checkpoint(&self, dir: &Path) -> anyhow::Result<()> {
-        self.0.checkpoint(dir)
+        self.rows.checkpoint(dir)
     }
 
     #[cfg(test)]
     fn flush(&self, table: Table) {
-        self.0.flush(table);
+        self.rows.flush(table);
     }
 
     pub(crate) fn applied_record(&self) -> Result<AppliedRecord, Fault> {
@@ -218,7 +236,7 @@ impl StateDb {
     }
 
     fn unreadable(&self, error: &dyn std::fmt::Display) -> Fault {
-        Fault(format!("the applied mark in {}: {error}", self.0.place().display()))
+        Fault(format!("the applied mark in {}: {error}", self.rows.place().display()))
     }
 
     /// The last log entry in a view of the tables.
@@ -240,7 +258,7 @@ impl StateDb {
         let members: BTreeSet<u64> = membership.nodes().map(|(id, _)| *id).collect();
         let mut used = match view.get(Table::Meta, USED_KEY)? {
             Some(bytes) => records::open::<UsedRecord>(USED_KEY, &bytes)
-                .map_err(|error| Fault(format!("the ids used in {}: {error}", self.0.place().display())))?
+                .map_err(|error| Fault(format!("the ids used in {}: {error}", self.rows.place().display())))?
                 .ids
                 .into_iter()
                 .collect(),
@@ -251,7 +269,7 @@ impl StateDb {
     }
 
     fn progress(&self, machine: &dyn Machine) -> Result<Applied, Fault> {
-        machine.knows(&self.latest()).map_err(|fault| Fault(format!("{}: {}", self.0.place().display(), fault.0)))?;
+        machine.knows(&self.latest()).map_err(|fault| Fault(format!("{}: {}", self.rows.place().display(), fault.0)))?;
         let index = self.applied_record()?.last.map(|id| id.index);
         // An empty database may have no clock row yet.
         let time = if index.is_some() { machine.cluster_time(&self.latest())? } else { ClusterTime(0) };

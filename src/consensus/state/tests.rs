@@ -68,6 +68,7 @@ over_both_media!(
     a_view_shows_one_state_whatever_is_written_after,
     a_replaced_database_serves_its_last_reader_and_is_gone_then,
     a_snapshot_that_is_not_what_it_says_is_not_installed,
+    rows_held_in_memory_are_those_of_the_medium,
 );
 
 fn open(dir: &Path) -> StateStore {
@@ -141,6 +142,32 @@ fn a_snapshot_that_is_not_what_it_says_is_not_installed<H: Home>() {
     drop(store);
     assert!(has(&home.open(), b"old"));
     assert_eq!(home.generations(), 1);
+}
+
+fn rows_held_in_memory_are_those_of_the_medium<H: Home>() {
+    let (home, dir) = (H::new(), tempfile::tempdir().unwrap());
+    let same = |store: &StateStore, value: Option<&[u8]>| {
+        let db = store.db();
+        for reads in [db.latest(), db.view()] {
+            assert_eq!(reads.get(Table::Servers, b"s").unwrap().as_deref(), value);
+            assert_eq!(reads.scan(Table::Servers, b"", None, 2).unwrap().len(), usize::from(value.is_some()));
+        }
+    };
+    let store = home.open();
+    let write = |value: Option<&[u8]>, index| {
+        let change = (Table::Servers, b"s".to_vec(), value.map(<[u8]>::to_vec));
+        store.db().write([change].into_iter(), &mark(index), None).unwrap();
+        same(&store, value);
+    };
+    write(Some(b"1"), 1);
+    write(None, 2);
+    write(Some(b"2"), 3);
+    store.db().checkpoint(&dir.path().join("checkpoint")).unwrap();
+    write(Some(b"3"), 4);
+    store.replace(&dir.path().join("checkpoint"), &mark(3), &Registers).unwrap();
+    same(&store, Some(b"2"));
+    drop(store);
+    same(&home.open(), Some(b"2"));
 }
 
 /// A crash of the process takes nothing, a power cut what was written last.
