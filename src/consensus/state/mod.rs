@@ -269,7 +269,9 @@ impl StateDb {
     }
 
     fn progress(&self, machine: &dyn Machine) -> Result<Applied, Fault> {
-        machine.knows(&self.latest()).map_err(|fault| Fault(format!("{}: {}", self.rows.place().display(), fault.0)))?;
+        machine
+            .knows(&self.latest())
+            .map_err(|fault| Fault(format!("{}: {}", self.rows.place().display(), fault.0)))?;
         let index = self.applied_record()?.last.map(|id| id.index);
         // An empty database may have no clock row yet.
         let time = if index.is_some() { machine.cluster_time(&self.latest())? } else { ClusterTime(0) };
