@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::format::Head;
 use super::index::Index;
 use super::{damaged, sync_dir};
-use crate::domain::{BlobId, Table, restored};
+use crate::domain::BlobId;
 
 /// Names in `tmp/`; the others there are of blobs.
 const INDEX: &str = "index";
@@ -337,17 +337,15 @@ impl Folder {
             swept.indexes += 1;
         }
         sync_dir(&self.indexes())?;
-        let named: u64 = kept.iter().map(|index| index.files).sum();
+        let named: u64 = kept.iter().map(|index| index.extents).sum();
         let rounds = named.div_ceil(SWEPT_AT_ONCE).clamp(1, 256);
         for round in 0..rounds {
             let mine = |blob: BlobId| (blob.0 >> 120) as u64 % rounds == round;
             let mut wanted = HashSet::new();
             for index in &kept {
-                index.each(Table::Entries, |_, value| {
-                    if let Some((_, content)) = restored::file(value)?
-                        && mine(content.blob_id)
-                    {
-                        wanted.insert(content.blob_id);
+                index.each_extent(|_, extent| {
+                    if mine(extent.blob_id) {
+                        wanted.insert(extent.blob_id);
                     }
                     Ok(())
                 })?;
@@ -368,13 +366,12 @@ impl Folder {
     /// indexes with the same blobs ask once.
     fn has_all(&self, index: &Index, there: &mut HashSet<BlobId>) -> anyhow::Result<bool> {
         let mut all = true;
-        index.each(Table::Entries, |_, value| {
-            let Some((_, content)) = restored::file(value)?.filter(|_| all) else { return Ok(()) };
-            let blob = content.blob_id;
-            if there.contains(&blob) {
+        index.each_extent(|_, extent| {
+            let blob = extent.blob_id;
+            if !all || there.contains(&blob) {
                 return Ok(());
             }
-            all = self.look(blob, content.size)? == Fetched::Already;
+            all = self.look(blob, extent.size)? == Fetched::Already;
             if all && (there.len() as u64) < SWEPT_AT_ONCE {
                 there.insert(blob);
             }

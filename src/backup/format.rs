@@ -73,7 +73,7 @@ impl Head {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Trailer {
     pub(super) rows: u64,
-    pub(super) files: u64,
+    pub(super) extents: u64,
     pub(super) sha256: Sha256,
 }
 
@@ -87,14 +87,14 @@ pub fn write_index(
     head: &Head,
     sink: &mut dyn FnMut(Vec<u8>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let mut writer = Writer { sink, hash: sha2::Sha256::new(), rows: 0, files: 0 };
+    let mut writer = Writer { sink, hash: sha2::Sha256::new(), rows: 0, extents: 0 };
     writer.put(MAGIC.to_vec())?;
     writer.frame(HEAD, &serde_json::to_vec(head).map_err(|error| Fault(error.to_string()))?)?;
     for table in Table::ALL {
         writer.table(store, table)?;
     }
     let sha256: [u8; 32] = writer.hash.clone().finalize().into();
-    let trailer = [&writer.rows.to_be_bytes()[..], &writer.files.to_be_bytes(), &sha256].concat();
+    let trailer = [&writer.rows.to_be_bytes()[..], &writer.extents.to_be_bytes(), &sha256].concat();
     writer.frame(TRAILER, &trailer)
 }
 
@@ -102,7 +102,7 @@ struct Writer<'a> {
     sink: &'a mut dyn FnMut(Vec<u8>) -> Result<(), Fault>,
     hash: sha2::Sha256,
     rows: u64,
-    files: u64,
+    extents: u64,
 }
 
 impl Writer<'_> {
@@ -132,8 +132,8 @@ impl Writer<'_> {
                     continue;
                 }
                 self.rows += 1;
-                if table == Table::Entries && restored::file(value)?.is_some() {
-                    self.files += 1;
+                if restored::extents(table, key, value)?.is_some() {
+                    self.extents += 1;
                 }
                 for part in [key, value] {
                     block.extend(length(part));
@@ -249,14 +249,14 @@ pub(super) fn read_head(frame: &Frame) -> Result<Head, String> {
 
 pub(super) fn read_trailer(frame: &Frame) -> Result<Trailer, String> {
     let parts = frame.payload.split_first_chunk::<8>().and_then(|(rows, rest)| {
-        let (files, sha256) = rest.split_first_chunk::<8>()?;
-        Some((u64::from_be_bytes(*rows), u64::from_be_bytes(*files), Sha256(sha256.try_into().ok()?)))
+        let (extents, sha256) = rest.split_first_chunk::<8>()?;
+        Some((u64::from_be_bytes(*rows), u64::from_be_bytes(*extents), Sha256(sha256.try_into().ok()?)))
     });
-    let (rows, files, sha256) = parts.ok_or("its end is no end")?;
+    let (rows, extents, sha256) = parts.ok_or("its end is no end")?;
     if sha256 != frame.sha256_before {
         return Err("its SHA-256 does not match".to_owned());
     }
-    Ok(Trailer { rows, files, sha256 })
+    Ok(Trailer { rows, extents, sha256 })
 }
 
 /// A block's table and rows.

@@ -16,8 +16,10 @@ use anyhow::Context;
 
 use super::damaged;
 use super::format::{BLOCK, Frame, Frames, Head, TRAILER, read_block, read_head, read_trailer};
+use crate::domain::restored::{self, Piece};
+use crate::domain::rows::{Extent, FileVersion};
 use crate::domain::store::Row;
-use crate::domain::{Fault, ReadStore, Sha256, Table};
+use crate::domain::{ContentId, Fault, FileId, ReadStore, Sha256, Table};
 
 /// Blocks that are kept: 16 MiB.
 const KEPT: usize = 256;
@@ -29,7 +31,8 @@ pub struct Index {
     pub head: Head,
     pub sha256: Sha256,
     pub rows: u64,
-    pub files: u64,
+    /// Whose bytes belong to the backup.
+    pub extents: u64,
     blocks: Vec<Block>,
     kept: Mutex<VecDeque<(usize, Arc<Vec<Row>>)>>,
 }
@@ -60,7 +63,7 @@ impl Index {
                         return Err("it has another number of rows than it says".to_owned());
                     }
                     frames.end()?;
-                    return Ok((head, trailer.sha256, rows, trailer.files, blocks));
+                    return Ok((head, trailer.sha256, rows, trailer.extents, blocks));
                 }
                 let (table, found) = block_of(&frame)?;
                 rows += found.len() as u64;
@@ -69,11 +72,11 @@ impl Index {
                 blocks.push(Block { table, first, offset, length });
             }
         };
-        let (head, sha256, rows, files, blocks) = read().map_err(|what| damaged(path, what))?;
+        let (head, sha256, rows, extents, blocks) = read().map_err(|what| damaged(path, what))?;
         if !blocks.is_sorted_by_key(|block| (place(block.table), &block.first)) {
             return Err(damaged(path, "its rows are not in order"));
         }
-        Ok(Self { path: path.to_owned(), file, head, sha256, rows, files, blocks, kept: Mutex::default() })
+        Ok(Self { path: path.to_owned(), file, head, sha256, rows, extents, blocks, kept: Mutex::default() })
     }
 
     pub fn path(&self) -> &Path {
@@ -89,6 +92,41 @@ impl Index {
             for (key, value) in self.block(position)?.iter() {
                 visit(key, value)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` for every extent, with its content's id.
+    ///
+    /// # Errors
+    /// As [`Index::each`].
+    pub fn each_extent(&self, mut visit: impl FnMut(ContentId, Extent) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        for table in [Table::Contents, Table::Extents] {
+            self.each(table, |key, value| match restored::extents(table, key, value)? {
+                Some((content_id, extent)) => visit(content_id, extent),
+                None => Ok(()),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` for every version of a file, current and old.
+    ///
+    /// # Errors
+    /// As [`Index::each`].
+    pub fn each_version(
+        &self,
+        mut visit: impl FnMut(FileId, &FileVersion, bool) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for table in [Table::Entries, Table::Versions] {
+            self.each(table, |key, value| match restored::piece(table, key, value)? {
+                Piece::Entry(entry) => match entry.file() {
+                    Some(file) => visit(entry.file_id, &file.current, true),
+                    None => Ok(()),
+                },
+                Piece::Version(file, old) => visit(file, &old.file, false),
+                _ => Ok(()),
+            })?;
         }
         Ok(())
     }

@@ -24,8 +24,8 @@ mod walk;
 pub use folder::{Fetched, Folder, Swept};
 pub use format::{Head, write_index};
 pub use index::Index;
-pub use verify::{FileFault, MAX_NAMED, Named, Seen, Verified, file_sha256, verify_index};
-pub use walk::{NamedFile, files};
+pub use verify::{FileFault, MAX_NAMED, Named, Seen, Verified, file_sha256, name_faults, verify_index};
+pub use walk::{NamedExtent, extents};
 
 use anyhow::Context;
 

@@ -1,6 +1,6 @@
 //! Whether a backup is whole: the sums of its indexes, the state machine's invariants, and the digest of every blob.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -14,7 +14,7 @@ use super::damaged;
 use super::folder::{Folder, log_entry};
 use super::index::Index;
 use crate::domain::check::Violation;
-use crate::domain::{BlobId, FileId, Sha256, Table, check, query, restored};
+use crate::domain::{BlobId, ContentId, FileId, Sha256, check, query};
 
 /// Ids of blobs that are known to be right: beyond so many a blob that several indexes name is read again.
 const REMEMBERED: usize = 4_000_000;
@@ -61,15 +61,18 @@ pub struct Verified {
     pub applied_index: u64,
     pub sha256: String,
     pub rows: u64,
-    pub files: u64,
+    pub extents: u64,
     /// Of all blobs that it names.
     pub bytes: u64,
     /// What `domain::check` finds; empty where all is well.
     pub violations: Vec<String>,
     /// Files whose bytes are missing or not what was written, in the order of their ids; the first [`MAX_NAMED`].
     pub faults: Vec<FileFault>,
-    /// All of those files, by their ids.
-    pub damaged: BTreeSet<u64>,
+    /// How many files and old versions of files these are.
+    pub damaged_files: u64,
+    /// The contents whose bytes those are.
+    #[serde(skip)]
+    pub damaged: BTreeSet<ContentId>,
 }
 
 /// Blobs that were found right, so that those of several indexes are read once.
@@ -87,27 +90,24 @@ pub fn verify_index(folder: &Folder, index: &Index, known: &mut Named, seen: &Se
         return Err(damaged(path, "its name is not the one of what is in it"));
     }
     let violations = check(index).map_err(|fault| damaged(path, fault.0))?;
-    let (mut bytes, mut files) = (0_u64, 0);
-    let (mut faults, mut damaged_files) = (Vec::new(), BTreeSet::new());
-    index.each(Table::Entries, |_, value| {
-        let Some((file_id, content)) = restored::file(value).map_err(|fault| damaged(path, fault.0))? else {
-            return Ok(());
-        };
-        files += 1;
-        bytes = bytes.saturating_add(content.size);
-        let blob = content.blob_id;
+    let (mut bytes, mut extents) = (0_u64, 0);
+    let mut found_damaged = BTreeMap::new();
+    index.each_extent(|content_id, extent| {
+        extents += 1;
+        bytes = bytes.saturating_add(extent.size);
+        let blob = extent.blob_id;
         if known.0.contains(&blob) {
             seen.files.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
         let file = folder.blob_path(blob);
         let fault = match sum(&file, seen) {
-            Ok(found) if found == (content.size, content.sha256) => None,
+            Ok(found) if found == (extent.size, extent.sha256) => None,
             Ok((size, sha256)) => Some(format!(
                 "{} is damaged: {} bytes with SHA-256 {} were backed up, here are {size} with {sha256}",
                 file.display(),
-                content.size,
-                content.sha256
+                extent.size,
+                extent.sha256
             )),
             Err(error) if error.kind() == ErrorKind::NotFound => Some(format!("{} is missing", file.display())),
             Err(error) => Some(format!("{} cannot be read: {error}", file.display())),
@@ -116,30 +116,49 @@ pub fn verify_index(folder: &Folder, index: &Index, known: &mut Named, seen: &Se
         match fault {
             None if known.0.len() < REMEMBERED => drop(known.0.insert(blob)),
             None => {}
-            Some(detail) => {
-                damaged_files.insert(file_id.0);
-                if faults.len() < MAX_NAMED {
-                    faults.push(FileFault::new(index, file_id, detail)?);
-                }
-            }
+            Some(detail) => drop(found_damaged.insert(content_id, detail)),
         }
         Ok(())
     })?;
-    if files != index.files {
-        return Err(damaged(path, "it has another number of files than it says"));
+    if extents != index.extents {
+        return Err(damaged(path, "it has another number of extents than it says"));
     }
+    let (faults, files) = name_faults(index, &found_damaged)?;
     let told = |violation: Violation| format!("{}: {}", violation.invariant, violation.detail);
     Ok(Verified {
         index: path.to_owned(),
         applied_index: index.head.applied_index,
         sha256: index.sha256.to_string(),
         rows: index.rows,
-        files,
+        extents,
         bytes,
         violations: violations.into_iter().map(told).collect(),
         faults,
-        damaged: damaged_files,
+        damaged_files: files,
+        damaged: found_damaged.into_keys().collect(),
     })
+}
+
+/// The files that name damaged contents, the first [`MAX_NAMED`] by their names, and how many there are. An old version is
+/// told as its file.
+///
+/// # Errors
+/// When the index cannot be read.
+pub fn name_faults(index: &Index, damaged: &BTreeMap<ContentId, String>) -> anyhow::Result<(Vec<FileFault>, u64)> {
+    let (mut faults, mut files) = (Vec::new(), 0);
+    if damaged.is_empty() {
+        return Ok((faults, files));
+    }
+    index.each_version(|file_id, version, current| {
+        let Some(detail) = damaged.get(&version.content_id) else { return Ok(()) };
+        files += 1;
+        if faults.len() < MAX_NAMED {
+            let what = if current { String::new() } else { format!("version {}: ", version.version) };
+            faults.push(FileFault::new(index, file_id, format!("{what}{detail}"))?);
+        }
+        Ok(())
+    })?;
+    Ok((faults, files))
 }
 
 /// The size and the digest of a file.

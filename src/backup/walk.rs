@@ -1,37 +1,40 @@
-//! The files of an index, one after another, for work that waits for the network.
+//! The extents of an index, one after another, for work that waits for the network.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::index::Index;
-use crate::domain::rows::Content;
-use crate::domain::{FileId, Table, restored};
+use crate::domain::rows::Extent;
+use crate::domain::{ContentId, Table, restored};
 
-/// A file as an index has it.
+/// An extent as an index has it.
 #[derive(Clone, Debug)]
-pub struct NamedFile {
-    pub file_id: FileId,
-    pub content: Content,
-    /// Its row of `Entries`.
+pub struct NamedExtent {
+    pub content_id: ContentId,
+    pub extent: Extent,
+    /// Its row.
     pub row: Vec<u8>,
 }
 
-/// Reads the files on a thread for blocking work, at most `ahead` before they are asked for. The last one may be an
+/// Reads the extents on a thread for blocking work, at most `ahead` before they are asked for. The last one may be an
 /// error. It ends early when the receiver is dropped.
-pub fn files(index: Arc<Index>, ahead: usize) -> mpsc::Receiver<anyhow::Result<NamedFile>> {
+pub fn extents(index: Arc<Index>, ahead: usize) -> mpsc::Receiver<anyhow::Result<NamedExtent>> {
     let (sender, receiver) = mpsc::channel(ahead);
     tokio::task::spawn_blocking(move || {
-        let walked = index.each(Table::Entries, |_, value| {
-            if let Some((file_id, content)) = restored::file(value)? {
-                let file = NamedFile { file_id, content, row: value.to_vec() };
-                sender.blocking_send(Ok(file)).map_err(|_| anyhow::anyhow!("nobody asks for files any more"))?;
+        let visit = |table, key: &[u8], value: &[u8]| {
+            if let Some((content_id, extent)) = restored::extents(table, key, value)? {
+                let named = NamedExtent { content_id, extent, row: value.to_vec() };
+                sender.blocking_send(Ok(named)).map_err(|_| anyhow::anyhow!("nobody asks for extents any more"))?;
             }
             Ok(())
-        });
-        if let Err(error) = walked {
-            // Whoever has gone has no use for it.
-            let _ = sender.blocking_send(Err(error));
+        };
+        for table in [Table::Contents, Table::Extents] {
+            if let Err(error) = index.each(table, |key, value| visit(table, key, value)) {
+                // Whoever has gone has no use for it.
+                let _ = sender.blocking_send(Err(error));
+                return;
+            }
         }
     });
     receiver

@@ -13,7 +13,7 @@ use super::error::ClientError;
 use super::request::{Request, Upload};
 use super::retry::{Attempts, Failure};
 use super::source::Source;
-use crate::domain::{BlobId, Sha256};
+use crate::domain::{BlobId, ContentId, Sha256};
 use crate::protocol::problem::Code;
 use crate::protocol::{admin, restore};
 
@@ -99,22 +99,29 @@ impl Directory {
         self.nothing("/restore/rows", rows).await
     }
 
-    /// Those of `file_ids` that are not there yet.
+    /// Those of `content_ids` that are not there yet.
     ///
     /// # Errors
     /// As every call.
-    pub async fn restore_missing(&self, file_ids: Vec<u64>) -> Result<Vec<u64>, ClientError> {
-        let request = Request::change("/restore/missing", self.next_key(), &restore::Files { file_ids })?;
-        Ok(self.call_json::<restore::Files>(&request).await?.file_ids)
+    pub async fn restore_missing(&self, content_ids: Vec<String>) -> Result<Vec<String>, ClientError> {
+        let request = Request::change("/restore/missing", self.next_key(), &restore::Contents { content_ids })?;
+        Ok(self.call_json::<restore::Contents>(&request).await?.content_ids)
     }
 
-    /// Stores a file of a backup; `row` is its row of the index.
+    /// Stores a content of a backup; `row` is its row of the index.
     ///
     /// # Errors
     /// Refused with `checksum_mismatch` where the bytes are not those of the row.
-    pub async fn restore_file(&self, backup: &Sha256, row: &[u8], source: Source) -> Result<(), ClientError> {
-        let request = Request::upload("/restore/file", self.next_key(), Upload { source, progress: None })?
+    pub async fn restore_content(
+        &self,
+        backup: &Sha256,
+        content_id: ContentId,
+        row: &[u8],
+        source: Source,
+    ) -> Result<(), ClientError> {
+        let request = Request::upload("/restore/content", self.next_key(), Upload { source, progress: None })?
             .query("backup", backup)
+            .query("content_id", content_id)
             .query("row", BASE64_URL_SAFE_NO_PAD.encode(row));
         self.call(&request).await.map(drop)
     }

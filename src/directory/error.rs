@@ -75,6 +75,7 @@ impl From<Rejection> for ApiError {
             RejectionKind::TooManyRequests => Code::TooManyRequests,
             RejectionKind::NoFileServer => Code::NoFileServer,
             RejectionKind::StorageFull => Code::StorageFull,
+            RejectionKind::QuotaExceeded => Code::QuotaExceeded,
             RejectionKind::Restoring => Code::Restoring,
             RejectionKind::Astray => Code::DataCorrupt,
             RejectionKind::StaleReceipt | RejectionKind::StaleState => {

@@ -25,8 +25,8 @@ use crate::client::blobs::{BlobError, ServerAddress, StoredCopy};
 use crate::domain::query;
 use crate::domain::terms::{FileRef, LockProof, NewContent, Operation, PathRef, Precondition, Receipt};
 use crate::domain::{
-    Answer, BlobId, ClusterTime, Command, CopyId, Outcome, Proposal, Rejection, RejectionKind, ServerId, Sha256,
-    UserId, command,
+    Answer, BlobId, ClusterTime, Command, ContentId, CopyId, Outcome, Proposal, Rejection, RejectionKind, ServerId,
+    Sha256, UserId, command,
 };
 use crate::protocol::problem::Code;
 
@@ -52,9 +52,10 @@ pub(crate) enum Purpose {
         precondition: Option<Precondition>,
         lock: Option<LockProof>,
     },
-    /// A file of a backup: its row in the backup's index.
+    /// A content of a backup: its row in the backup's index.
     Restore {
         backup: Sha256,
+        content_id: ContentId,
         row: Vec<u8>,
     },
 }
@@ -67,7 +68,9 @@ impl Purpose {
             Self::Update { file, precondition, lock } => {
                 Command::Update(command::Update { user, file, content, precondition, lock })
             }
-            Self::Restore { backup, row } => Command::RestoreFile(command::RestoreFile { backup, row, content }),
+            Self::Restore { backup, content_id, row } => {
+                Command::RestoreContent(command::RestoreContent { backup, content_id, row, content })
+            }
         }
     }
 }
@@ -228,7 +231,10 @@ impl StoreFile<'_> {
     /// The same, where the operation had taken effect before with the bytes of an earlier attempt.
     fn discard_if_repeated(&self, content: &Content, copies: &[StoredCopy], outcome: &Outcome) {
         let repeated = match outcome {
-            Outcome::Stat(stat) => stat.content.as_ref().is_some_and(|stored| stored.blob_id != content.blob_id),
+            Outcome::Stat(stat) => {
+                let ours = ContentId::of(content.blob_id);
+                stat.content.as_ref().is_some_and(|stored| stored.content_id != ours)
+            }
             Outcome::Progress { rows, .. } => *rows == 0,
             _ => false,
         };

@@ -3,8 +3,8 @@
 use super::record::Record;
 use super::record::declare::{choice, numbered, record};
 use super::{
-    BlobId, ClusterTime, CopyId, Epoch, Fault, Fence, FileId, FilePath, Permission, ServerId, Sha256, UserId, Version,
-    WallTime,
+    BlobId, ClusterTime, ContentId, CopyId, Epoch, Fault, Fence, FileId, FilePath, Permission, ServerId, Sha256,
+    UserId, Version, WallTime,
 };
 
 /// What a proposal came to.
@@ -94,6 +94,8 @@ numbered! {
         StaleState = 15,
         /// The cluster is being restored from a backup. Never stored: the same request is right afterwards.
         Restoring = 20,
+        /// The owner of the tree has as much as the owner may. Never stored: something may go.
+        QuotaExceeded = 22,
         /// Rows lead nowhere. Never stored: it is no answer to what was asked.
         Astray = 21,
     }
@@ -109,6 +111,7 @@ impl RejectionKind {
                 | Self::NoFileServer
                 | Self::StorageFull
                 | Self::Restoring
+                | Self::QuotaExceeded
                 | Self::Astray
         )
     }
@@ -146,11 +149,16 @@ record! {
     pub struct ContentStat as "content" {
         pub version: Version = 1,
         pub size: u64 = 2,
-        pub sha256: Sha256 = 3,
+        /// Nothing where the bytes came in parts.
+        pub sha256: Option<Sha256> = 3,
         pub content_type: String = 4,
-        pub blob_id: BlobId = 5,
-        /// In the record's order; the first that counts is the primary.
-        pub replicas: Vec<ReplicaStat> = 6,
+        pub content_id: ContentId = 5,
+        /// How many extents there are.
+        pub extents: u64 = 6,
+        /// The blob of the first one; 0 in the answer to a repeat.
+        pub blob_id: BlobId = 7,
+        /// Those of the first extent, in its order; the first that counts is the primary.
+        pub replicas: Vec<ReplicaStat> = 8,
     }
 }
 

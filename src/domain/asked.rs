@@ -38,6 +38,11 @@ record! {
         pub session_ttl_ms: Option<u64> = 5,
         pub receipt_ttl_ms: Option<u64> = 6,
         pub rebalance_percent: Option<u32> = 7,
+        pub versions_keep: Option<u32> = 8,
+        pub versions_ms: Option<u64> = 9,
+        pub trash_ms: Option<u64> = 10,
+        pub quota_bytes: Option<u64> = 11,
+        pub quota_files: Option<u64> = 12,
     }
 }
 

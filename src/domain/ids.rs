@@ -107,7 +107,11 @@ number! {
 }
 
 wide! {
-    /// The immutable bytes of one version of a file.
+    /// An immutable run of bytes that versions of files name.
+    ContentId
+}
+wide! {
+    /// The bytes of one extent, as the file servers know them.
     BlobId
 }
 wide! {
@@ -131,6 +135,14 @@ wide! {
 wide! {
     /// One backup's claim that no garbage goes while it runs.
     HoldId
+}
+
+impl Version {
+    /// The one after it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 impl ClusterTime {
@@ -179,6 +191,33 @@ record! {
         pub copy_id: CopyId = 3,
         /// Reported as damaged or missing, and not verified since.
         pub damaged: bool = 4,
+    }
+}
+
+record! {
+    /// One extent of a content, by the byte that it begins with.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub struct ExtentAt as "place of an extent" {
+        pub content_id: ContentId = 1,
+        pub offset: u64 = 2,
+    }
+}
+
+impl ContentId {
+    /// The content that a commit brings in one piece has the number of its blob: both are fresh, and one is enough.
+    pub const fn of(blob: BlobId) -> Self {
+        Self(blob.0)
+    }
+
+    /// Where its bytes begin.
+    pub const fn start(self) -> ExtentAt {
+        ExtentAt { content_id: self, offset: 0 }
+    }
+}
+
+impl fmt::Display for ExtentAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.content_id, self.offset)
     }
 }
 

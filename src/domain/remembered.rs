@@ -5,14 +5,15 @@
 //! path, the size, the digest, the content type. So the rest is kept. Keeping the entry's id alone and telling what it is
 //! now was considered: that is another answer where the file has moved on, and none where it was deleted.
 //!
-//! What no user sees comes back as 0: epochs and copy ids of the replicas, and the deadline of a lock.
+//! What no user sees comes back as 0: the blob, epochs and copy ids of the replicas, and the deadline of a lock.
 
 use super::answer::{ContentStat, LockStat, ReplicaStat, Stat};
 use super::rows::{Done, Kept, KeptContent, KeptEntry, KeptLock, KeptPlace, ToldContent};
 use super::rules::Describer;
 use super::terms::{FileRef, NewContent, PathRef};
 use super::{
-    Answer, ClusterTime, Command, CopyId, Epoch, Fault, Outcome, ReadStore, Rejection, RejectionKind, UserId, tables,
+    Answer, BlobId, ClusterTime, Command, CopyId, Epoch, Fault, Outcome, ReadStore, Rejection, RejectionKind, UserId,
+    tables,
 };
 
 /// What a request says of the entry that it is answered with.
@@ -36,6 +37,15 @@ impl<'a> Said<'a> {
                 };
                 Self { at, content: Some(&update.content), lock: update.lock.is_some() }
             }
+            Command::CopyFile(copy) => Self { at: Some(&copy.to), content: None, lock: false },
+            Command::RestoreVersion(restored) => {
+                let at = match &restored.file {
+                    FileRef::Path(at) => Some(at),
+                    FileRef::Id(_) => None,
+                };
+                Self { at, content: None, lock: restored.lock.is_some() }
+            }
+            Command::RestoreTrashed(_) => Self { at: None, content: None, lock: false },
             Command::Move(moved) => Self { at: Some(&moved.to), content: None, lock: moved.lock.is_some() },
             _ => return None,
         })
@@ -50,7 +60,7 @@ impl<'a> Said<'a> {
 
     fn says_content(&self, content: &ContentStat) -> bool {
         self.content.is_some_and(|new| {
-            (new.size, new.sha256, &new.content_type) == (content.size, content.sha256, &content.content_type)
+            (new.size, Some(new.sha256), &new.content_type) == (content.size, content.sha256, &content.content_type)
         })
     }
 }
@@ -86,7 +96,8 @@ fn keep_content(content: &ContentStat, said: &Said<'_>) -> KeptContent {
     let uncounted = content.replicas.iter().filter(|replica| !replica.counts);
     KeptContent {
         version: content.version,
-        blob_id: content.blob_id,
+        content_id: content.content_id,
+        extents: if content.extents == 1 { None } else { Some(content.extents) },
         servers: content.replicas.iter().map(|replica| replica.server_id).collect(),
         uncounted: uncounted.map(|replica| replica.server_id).collect(),
         told: (!said.says_content(content)).then_some(told),
@@ -159,7 +170,7 @@ fn tell(store: &dyn ReadStore, user: UserId, kept: &KeptEntry, said: &Said<'_>) 
 fn tell_content(kept: &KeptContent, said: &Said<'_>) -> Option<ContentStat> {
     let (size, sha256, content_type) = match (&kept.told, said.content) {
         (Some(told), _) => (told.size, told.sha256, &told.content_type),
-        (None, Some(new)) => (new.size, new.sha256, &new.content_type),
+        (None, Some(new)) => (new.size, Some(new.sha256), &new.content_type),
         (None, None) => return None,
     };
     let replica = |server_id| ReplicaStat {
@@ -173,7 +184,9 @@ fn tell_content(kept: &KeptContent, said: &Said<'_>) -> Option<ContentStat> {
         size,
         sha256,
         content_type: content_type.clone(),
-        blob_id: kept.blob_id,
+        content_id: kept.content_id,
+        extents: kept.extents.unwrap_or(1),
+        blob_id: BlobId(0),
         replicas: kept.servers.iter().copied().map(replica).collect(),
     })
 }

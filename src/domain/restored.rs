@@ -11,24 +11,34 @@
 use super::ids::MAX_ID;
 use super::path::{self, MAX_COMPONENTS, MAX_PATH_BYTES};
 use super::record::Record;
-use super::rows::{Content, Entry, EntryKind, FIRST_FILE_ID, GrantRow, NO_PARENT, Number, Span, TRASH, User};
-use super::stop::{Stop, reject, require};
+use super::rows::{
+    BIN, Content, DOOMED, Entry, EntryKind, Extent, FIRST_FILE_ID, File, FileVersion, GrantRow, Layout, NO_PARENT,
+    Number, OldVersion, Span, Trashed, Usage, User,
+};
+use super::stop::{Stop, reject};
 use super::tables::keys;
 use super::terms::Policy;
-use super::{Fault, FileId, Permission, RejectionKind, Table, UserId, rules};
+use super::{ClusterTime, ContentId, Fault, FileId, Permission, RejectionKind, Sha256, Table, UserId, rules};
 
 /// Ids and fences go on this far above where the backup has them: the old cluster gave some after the backup, and one
 /// that comes again would make a late lock holder, or an etag, mean something else. Five days of a cluster that does
 /// nothing but give ten thousand a second; two million restores in a row fit below what JSON numbers hold.
 pub const GAP: u64 = 1 << 32;
 
+/// The longest time that something of a backup can have left: ten years.
+pub(crate) const MAX_LEFT_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
+
 /// What a row of an index is to a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// Given again as it is.
-    Directory(Box<Entry>),
-    /// Given again with its bytes, which are stored anew.
-    File(Box<Entry>),
+    /// Given again with its bytes, which are stored anew, and before whatever names it.
+    Content(ContentId, Box<Content>),
+    Entry(Box<Entry>),
+    /// After its entry, as is what is in the trash.
+    Version(FileId, Box<OldVersion>),
+    Trash((UserId, ClusterTime, FileId), Box<Trashed>),
+    /// The bounds alone: the sums follow.
+    Usage(UserId, Usage),
     User(User),
     Grant(UserId, FileId, Permission),
     Policy(Policy),
@@ -49,8 +59,19 @@ pub fn piece(table: Table, key: &[u8], value: &[u8]) -> Result<Piece, Fault> {
             if key != keys::entry(entry.file_id) {
                 return Err(Fault(format!("entry {} is stored under another id", entry.file_id)));
             }
-            if entry.is_directory() { Piece::Directory(entry) } else { Piece::File(entry) }
+            Piece::Entry(entry)
         }
+        Table::Contents => Piece::Content(keys::read_content(key)?, Box::new(Content::from_bytes(value)?)),
+        Table::Versions => {
+            let (file, version) = keys::read_version(key)?;
+            let old = Box::new(OldVersion::from_bytes(value)?);
+            if old.file.version != version {
+                return Err(Fault(format!("version {version} of file {file} says that it is another")));
+            }
+            Piece::Version(file, old)
+        }
+        Table::Trash => Piece::Trash(keys::read_trashed(key)?, Box::new(Trashed::from_bytes(value)?)),
+        Table::Usage => Piece::Usage(UserId(keys::read_u64(key, table)?), Usage::from_bytes(value)?),
         Table::Users => {
             let user = User::from_bytes(value)?;
             if key != keys::user(user.user_id) {
@@ -70,13 +91,28 @@ pub fn piece(table: Table, key: &[u8], value: &[u8]) -> Result<Piece, Fault> {
     })
 }
 
-/// The file of a row of `Entries`; nothing for a directory.
+/// The extents whose bytes a row of an index names, with their content's id.
 ///
 /// # Errors
 /// When the row cannot be read.
-pub fn file(value: &[u8]) -> Result<Option<(FileId, Content)>, Fault> {
-    let entry = Entry::from_bytes(value)?;
-    Ok(entry.content().map(|content| (entry.file_id, content.clone())))
+pub fn extents(table: Table, key: &[u8], value: &[u8]) -> Result<Option<(ContentId, Extent)>, Fault> {
+    Ok(match table {
+        Table::Contents => match Content::from_bytes(value)?.layout {
+            Layout::One(extent) => Some((keys::read_content(key)?, extent)),
+            Layout::Many(_) => None,
+        },
+        Table::Extents => Some((keys::read_extent(key, table)?.content_id, Extent::from_bytes(value)?)),
+        _ => None,
+    })
+}
+
+/// The size and the digest of a content, by its row.
+///
+/// # Errors
+/// When the row cannot be read.
+pub fn content(value: &[u8]) -> Result<(u64, Option<Sha256>), Fault> {
+    let content = Content::from_bytes(value)?;
+    Ok((content.size(), content.sha256()))
 }
 
 /// A row that cannot be read is the sender's fault here, and must not stop the node.
@@ -111,13 +147,18 @@ pub(crate) fn check_entry(entry: &Entry) -> Result<(), Stop> {
     fit((1..=MAX_ID).contains(&entry.owner.0), "an entry's owner has no valid id")?;
     let named = match entry.parent {
         NO_PARENT => entry.name.is_empty() && entry.is_directory(),
-        TRASH => entry.name == keys::trash_name(entry.file_id),
+        DOOMED => entry.name == keys::doomed_name(entry.file_id),
+        BIN => keys::read_binned_name(&entry.name, entry.file_id).is_some(),
         parent => is_file_id(parent) && parent != entry.file_id && path::is_component(&entry.name),
     };
     fit(named, "an entry has no valid place or name")?;
     match &entry.kind {
         EntryKind::Directory(span) => check_span(*span),
-        EntryKind::File(content) => check_content(content),
+        EntryKind::File(file) => {
+            let counted = (1..=MAX_ID).contains(&file.current.version.0) && file.last_fence.0 <= MAX_ID;
+            fit(counted, "a file has counted further than a cluster can")?;
+            rules::check_content_type(&file.current.content_type)
+        }
     }
 }
 
@@ -142,10 +183,22 @@ pub(crate) fn check_parent(entry: &Entry, parent: &Entry) -> Result<(), Stop> {
     fit(parent.is_directory() && parent.owner == entry.owner, "an entry is in a file, or in somebody else's tree")
 }
 
+/// What can be told of a content from its row alone.
 pub(crate) fn check_content(content: &Content) -> Result<(), Stop> {
-    let numbered =
-        (1..=MAX_ID).contains(&content.version.0) && content.placement_rev <= MAX_ID && content.last_fence.0 <= MAX_ID;
-    require(numbered, RejectionKind::InvalidRequest, "a file has counted further than a cluster can: verify the backup")
+    fit(!content.is_dead(), "a content is dead")?;
+    fit(matches!(content.layout, Layout::One(_)), "a content has no extent in its row")
+}
+
+/// Whether a version is what its content is.
+pub(crate) fn check_named(file: &FileVersion, content: &Content) -> Result<(), Stop> {
+    let same = file.size == content.size() && file.sha256 == content.sha256();
+    fit(same, "a file and its content are not of one size and digest")
+}
+
+pub(crate) fn check_version(old: &OldVersion, file: &File) -> Result<(), Stop> {
+    let older = (1..file.current.version.0).contains(&old.file.version.0);
+    fit(older, "an old version is no older than its file")?;
+    rules::check_content_type(&old.file.content_type)
 }
 
 fn is_file_id(id: FileId) -> bool {

@@ -1,26 +1,31 @@
 //! The rows of the tables, each declared with its bytes. `tables` has their keys.
 
+mod contents;
 mod remembered;
 mod servers;
 mod upkeep;
+mod versions;
 
+pub use contents::*;
 pub use remembered::*;
 pub use servers::*;
 pub use upkeep::*;
+pub use versions::*;
 
 use super::answer::Access;
-use super::record::Schema;
 use super::record::declare::{choice, record, single};
 use super::{
-    Answer, BlobId, ClusterId, ClusterTime, Fence, FileId, FilePath, Permission, Replica, ServerId, Sha256, UserId,
-    Version, WallTime,
+    Answer, BlobId, ClusterId, ClusterTime, ContentId, Fence, FileId, FilePath, Permission, Replica, ServerId, Sha256,
+    UserId, Version, WallTime,
 };
 
 /// The parent of a user's root directory: there is none.
 pub const NO_PARENT: FileId = FileId(0);
 /// The parent of what was removed as a whole and waits to be reaped. It has no entry of its own, so nothing that
 /// starts from a root or asks for an entry can arrive there.
-pub const TRASH: FileId = FileId(1);
+pub const DOOMED: FileId = FileId(1);
+/// The parent of what its owner deleted and may have back. It has no entry of its own either.
+pub const BIN: FileId = FileId(u64::MAX);
 /// The first id that an entry may get.
 pub const FIRST_FILE_ID: u64 = 2;
 
@@ -46,7 +51,7 @@ choice! {
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub enum EntryKind as "kind of entry" {
         Directory(Span) = 7,
-        File(Box<Content>) = 8,
+        File(Box<File>) = 8,
     }
 }
 
@@ -74,46 +79,16 @@ record! {
     }
 }
 
-record! {
-    /// What a file holds.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Content as "content" {
-        pub version: Version = 1,
-        pub size: u64 = 2,
-        pub sha256: Sha256 = 3,
-        pub content_type: String = 4,
-        pub blob_id: BlobId = 5,
-        /// The first one is the record's primary, whether or not it counts at the moment.
-        pub replicas: Vec<Replica> = 6,
-        /// Raised by every change of `replicas`.
-        pub placement_rev: u64 = 7,
-        /// The fence of the last lock on the file, 0 where there never was one.
-        pub last_fence: Fence = 8,
-        /// How many copies counted when it came on the list of repairs, which is its place there; nothing where it is not on
-        /// the list.
-        pub owed: Option<u32> = 9 since Schema::FIRST,
-    }
-}
-
 impl Entry {
-    pub fn content(&self) -> Option<&Content> {
+    pub fn file(&self) -> Option<&File> {
         match &self.kind {
-            EntryKind::File(content) => Some(content),
+            EntryKind::File(file) => Some(file),
             EntryKind::Directory(_) => None,
         }
     }
 
     pub fn is_directory(&self) -> bool {
         matches!(self.kind, EntryKind::Directory(_))
-    }
-}
-
-record! {
-    /// Whom a server's copy belongs to.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Placement as "placement" {
-        pub file_id: FileId = 1,
-        pub version: Version = 2,
     }
 }
 
@@ -175,6 +150,11 @@ record! {
         pub grants: u64 = 4,
         /// All came: the cluster is in service.
         pub done: bool = 5,
+        pub contents: u64 = 6,
+        /// Contents that nothing names yet.
+        pub unnamed: u64 = 7,
+        pub versions: u64 = 8,
+        pub trash: u64 = 9,
     }
 }
 

@@ -35,13 +35,13 @@ tables! {
     Entries = "entries",
     /// parent file_id, name → file_id: files, directories with a file somewhere below, and what is in the trash
     Names = "names",
-    /// server_id, blob_id → file_id, version
+    /// server_id, blob_id → content_id, offset, copy_id
     Placements = "placements",
     /// server_id → server
     Servers = "servers",
     /// one row: the order of the server_ids (see `tables::ring`)
     Ring = "ring",
-    /// priority, file_id → why
+    /// priority, content_id, offset → why
     Repairs = "repairs",
     /// reason → cursor
     Sweeps = "sweeps",
@@ -75,6 +75,18 @@ tables! {
     Bare = "bare",
     /// file_id of a directory → how many names it holds, and how many of them lead to files
     Children = "children",
+    /// content_id → what names it, and its extent where it has one
+    Contents = "contents",
+    /// content_id, offset → extent
+    Extents = "extents",
+    /// since when, content_id → nothing: contents that nothing names, with extents left
+    Dead = "dead",
+    /// file_id, version (the newest first) → what the file was
+    Versions = "versions",
+    /// owner, deleted when, file_id → what the entry was
+    Trash = "trash",
+    /// user_id → sums and bounds
+    Usage = "usage",
     /// file_id → label
     #[cfg(feature = "next-schema")]
     Labels = "labels",

@@ -1,7 +1,11 @@
 //! The words that commands are made of: how a request names things, and what it brings.
 
 use super::record::declare::{choice, record};
-use super::{BlobId, ClusterTime, CopyId, Epoch, Fence, FileId, FilePath, ServerId, Sha256, Table, UserId, Version};
+use super::rows::FileVersion;
+use super::{
+    BlobId, ClusterTime, ContentId, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, ServerId, Sha256, Table, UserId,
+    Version,
+};
 
 record! {
     /// A client's name for one change, with the fingerprint of its request: the same name with another
@@ -91,13 +95,27 @@ record! {
     }
 }
 
+impl NewContent {
+    /// The version of a file that it becomes.
+    pub(crate) fn version(&self, version: Version, made_by: UserId) -> FileVersion {
+        FileVersion {
+            version,
+            content_id: ContentId::of(self.blob_id),
+            size: self.size,
+            sha256: Some(self.sha256),
+            content_type: self.content_type.clone(),
+            made_by,
+        }
+    }
+}
+
 record! {
-    /// New copies for a record, in the order of its replicas. It takes effect only if the file still has this blob and this
+    /// New copies for an extent, in the order of its replicas. It takes effect only if it still has this blob and this
     /// `placement_rev`, each copy made still stands, and no fewer copies count afterwards than before (or than the policy
     /// asks for).
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct NewHome as "change of copies" {
-        pub file_id: FileId = 1,
+        pub at: ExtentAt = 1,
         pub blob_id: BlobId = 2,
         pub placement_rev: u64 = 3,
         /// 1 to 5, each on another server. What the record names and these do not becomes garbage.
@@ -133,6 +151,8 @@ record! {
     }
 }
 
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
 record! {
     /// What `apply` and `plan` go by. Replicated, so that two nodes with different files cannot decide differently.
     #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +172,15 @@ record! {
         /// By how many percent of the mean the fullest server's count of primaries may exceed the emptiest's before files
         /// are moved; 0 for never.
         pub rebalance_percent: u32 = 7,
+        /// How many older versions of a file an update keeps; 0 for none.
+        pub versions_keep: u32 = 8,
+        /// For how long; 0 for not at all.
+        pub versions_ms: u64 = 9,
+        /// For how long what was deleted can be had back; 0 for not at all.
+        pub trash_ms: u64 = 10,
+        /// How many bytes and files a user may have who has no bounds of the user's own; 0 for any number.
+        pub quota_bytes: u64 = 11,
+        pub quota_files: u64 = 12,
     }
 }
 
@@ -161,10 +190,15 @@ impl Default for Policy {
             copies: 2,
             garbage_linger_ms: 15 * 60 * 1000,
             garbage_grace_ms: 60 * 60 * 1000,
-            operation_ttl_ms: 24 * 60 * 60 * 1000,
-            session_ttl_ms: 30 * 24 * 60 * 60 * 1000,
+            operation_ttl_ms: DAY_MS,
+            session_ttl_ms: 30 * DAY_MS,
             receipt_ttl_ms: 10 * 60 * 1000,
             rebalance_percent: 20,
+            versions_keep: 5,
+            versions_ms: 30 * DAY_MS,
+            trash_ms: 7 * DAY_MS,
+            quota_bytes: 0,
+            quota_files: 0,
         }
     }
 }

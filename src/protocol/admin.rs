@@ -21,6 +21,21 @@ pub struct Policy {
     /// By how many percent of the mean the fullest server's count of primaries may exceed the emptiest's before files
     /// are moved; 0 for never.
     pub rebalance_percent: u32,
+    /// How many older versions of a file an update keeps; 0 for none.
+    #[serde(default)]
+    pub versions_keep: u32,
+    /// For how long they are kept; 0 for not at all.
+    #[serde(default)]
+    pub versions_ms: u64,
+    /// For how long what was deleted can be had back; 0 for not at all.
+    #[serde(default)]
+    pub trash_ms: u64,
+    /// How many bytes a user may have who has no bounds of the user's own; 0 for any number.
+    #[serde(default)]
+    pub quota_bytes: u64,
+    /// How many files such a user may have; 0 for any number.
+    #[serde(default)]
+    pub quota_files: u64,
 }
 
 /// `POST /admin/policy`: what is not given stays as it is.
@@ -41,6 +56,16 @@ pub struct PolicyChange {
     pub receipt_ttl_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebalance_percent: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versions_keep: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versions_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trash_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_files: Option<u64>,
 }
 
 /// `POST /admin/drain`: takes a server out of the ring to be emptied, or back into it. Answered by the server as

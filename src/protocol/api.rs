@@ -132,6 +132,9 @@ pub struct Delete {
     pub file: FileName,
     #[serde(default)]
     pub recursive: bool,
+    /// Past the trash: nothing brings it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub permanently: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_token: Option<String>,
 }
@@ -384,7 +387,7 @@ pub struct SweepInfo {
     pub kind: SweepName,
     pub state: SweepState,
     /// Files with ids up to this one were looked at.
-    pub through_file_id: Option<u64>,
+    pub through: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

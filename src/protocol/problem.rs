@@ -55,6 +55,7 @@ codes! {
     OutcomeUnknown "outcome_unknown" 504 "The outcome is not known";
     StorageFull "storage_full" 507 "The file servers are full";
     DirectoryFull "directory_full" 507 "The directory nodes are full";
+    QuotaExceeded "quota_exceeded" 507 "The quota is used up";
 }
 
 impl Code {

@@ -23,6 +23,9 @@ pub struct Came {
     pub entries: u64,
     pub users: u64,
     pub grants: u64,
+    pub contents: u64,
+    pub versions: u64,
+    pub trash: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,8 @@ pub enum State {
 pub struct Rows {
     pub backup: String,
     pub rows: Vec<Row>,
+    /// Cluster time of the backup.
+    pub taken_at: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,18 +58,19 @@ pub struct Row {
     pub value: String,
 }
 
-/// `POST /restore/missing`: which of these files are not there yet? At most 1,000.
+/// `POST /restore/missing`: which of these contents are not there yet? At most 1,000.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Files {
-    pub file_ids: Vec<u64>,
+pub struct Contents {
+    pub content_ids: Vec<String>,
 }
 
-/// The query of `PUT /restore/file`, whose body is the file's bytes. Answered by 204.
+/// The query of `PUT /restore/content`, whose body is the content's bytes. Answered by 204.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct File {
+pub struct Content {
     pub backup: String,
-    /// Its row of `entries`, in URL-safe base64 without padding.
+    pub content_id: String,
+    /// Its row of `contents`, in URL-safe base64 without padding.
     pub row: String,
 }
 
@@ -76,4 +82,7 @@ pub struct Done {
     pub entries: u64,
     pub users: u64,
     pub grants: u64,
+    pub contents: u64,
+    pub versions: u64,
+    pub trash: u64,
 }

@@ -21,7 +21,8 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
         "Move",
         &api::Move { from: "/a".to_owned(), to: "/b".to_owned(), owner: some("ann"), lock_token: some("1.00") },
     );
-    shapes.request("Delete", &api::Delete { file: file(), recursive: true, lock_token: some("1.00") });
+    shapes
+        .request("Delete", &api::Delete { file: file(), recursive: true, permanently: true, lock_token: some("1.00") });
     let permission = api::SharePermission::Read;
     shapes.request("Share", &api::Share { file: file(), username: username.clone(), permission });
     shapes.request("Unshare", &api::Unshare { file: file(), username });
@@ -52,6 +53,11 @@ fn of_admins(shapes: &mut Shapes<'_>) {
             session_ttl_ms: Some(1),
             receipt_ttl_ms: Some(1),
             rebalance_percent: Some(1),
+            versions_keep: Some(1),
+            versions_ms: Some(1),
+            trash_ms: Some(1),
+            quota_bytes: Some(1),
+            quota_files: Some(1),
         },
     );
     shapes.request("Drain", &admin::Drain { server_id: 1, cancel: true });
@@ -74,8 +80,15 @@ fn of_restores(shapes: &mut Shapes<'_>) {
     let backup = "00".repeat(32);
     let row = || restore::Row { table: "entries".to_owned(), key: String::new(), value: String::new() };
     shapes.request("RestoreRow", &row());
-    shapes.request("RestoreRows", &restore::Rows { backup: backup.clone(), rows: vec![row()] });
-    shapes.request("RestoreFiles", &restore::Files { file_ids: vec![2] });
-    shapes.request("RestoreDone", &restore::Done { backup: backup.clone(), entries: 1, users: 1, grants: 1 });
-    shapes.query("/restore/file", "put", &restore::File { backup, row: String::new() });
+    shapes.request("RestoreRows", &restore::Rows { backup: backup.clone(), rows: vec![row()], taken_at: 1 });
+    shapes.request("RestoreContents", &restore::Contents { content_ids: vec!["0".repeat(32)] });
+    shapes.request(
+        "RestoreDone",
+        &restore::Done { backup: backup.clone(), entries: 1, users: 1, grants: 1, contents: 1, versions: 1, trash: 1 },
+    );
+    shapes.query(
+        "/restore/content",
+        "put",
+        &restore::Content { backup, content_id: "0".repeat(32), row: String::new() },
+    );
 }

@@ -151,12 +151,8 @@ fn of_servers(shapes: &mut Shapes<'_>) {
 }
 
 fn of_replication(shapes: &mut Shapes<'_>) {
-    let sweep = |through_file_id| api::SweepInfo {
-        kind: api::SweepName::Copies,
-        state: api::SweepState::Running,
-        through_file_id,
-    };
-    shapes.answer("SweepInfo", &sweep(Some(2)), &sweep(None));
+    let sweep = |through| api::SweepInfo { kind: api::SweepName::Copies, state: api::SweepState::Running, through };
+    shapes.answer("SweepInfo", &sweep(Some(text())), &sweep(None));
     let file = |name: Option<String>| api::FileAtRisk { file_id: 2, copies: 1, owner: name.clone(), path: name };
     shapes.answer("FileAtRisk", &file(Some(text())), &file(None));
     let replication = api::Replication {
@@ -188,6 +184,11 @@ fn of_admins(shapes: &mut Shapes<'_>) {
         session_ttl_ms: 1,
         receipt_ttl_ms: 1,
         rebalance_percent: 1,
+        versions_keep: 1,
+        versions_ms: 1,
+        trash_ms: 1,
+        quota_bytes: 1,
+        quota_files: 1,
     };
     shapes.answer("Policy", &policy, &policy);
     let failure = admin::ScrubFailure { server_id: 1, reason: text() };
@@ -204,7 +205,7 @@ fn of_admins(shapes: &mut Shapes<'_>) {
     };
     shapes.answer("MemberProgress", &progress(Some(1)), &progress(None));
     shapes.words::<admin::MemberStage>("MemberStage");
-    let came = restore::Came { entries: 1, users: 1, grants: 1 };
+    let came = restore::Came { entries: 1, users: 1, grants: 1, contents: 1, versions: 1, trash: 1 };
     let status = |backup: Option<String>| restore::Status {
         came: backup.as_ref().map(|_| came),
         state: restore::State::New,

@@ -74,7 +74,7 @@ async fn a_server_is_drained_taken_back_and_removed() {
     assert!(scrubbing.starts_with("checking everything: file servers "), "{scrubbing}");
     out(&cluster, &["ring", "rebalance", "--stop"], 0);
     let replication = cluster.get(node, "/replication").await.1;
-    assert_eq!(replication["sweeps"], json!([{"kind": "balance", "state": "resting", "through_file_id": null}]));
+    assert_eq!(replication["sweeps"], json!([{"kind": "balance", "state": "resting", "through": null}]));
     assert!(out(&cluster, &["replication", "status"], 0).contains("resting"));
 
     let (status, written) =

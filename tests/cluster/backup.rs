@@ -207,7 +207,7 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
     let began = Instant::now();
     let first = back_up(&old, &dir).await;
     let ended = Instant::now();
-    assert!(first["files"].as_u64() >= Some(40) && first["fetched"] == first["files"], "{first}");
+    assert!(first["extents"].as_u64() >= Some(40) && first["fetched"] == first["extents"], "{first}");
     stop.store(true, Ordering::Relaxed);
     let mut changes = Vec::new();
     for writer in writers {
@@ -236,7 +236,9 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
     let restored = run("http://127.0.0.1:1", "none", &arguments).await;
     assert_eq!(restored.code, Some(0), "{}", restored.err);
     let admin = login(&under_load, "admin").await;
-    assert_eq!(read_all(&under_load, &admin).await as u64, first["files"].as_u64().expect("a number"));
+    // With what files were, and what is in the trash.
+    assert_eq!(restored.out["contents"], first["extents"], "{}", restored.out);
+    assert!(read_all(&under_load, &admin).await >= 40);
     expect_stable(&under_load, &admin, &written[..40]).await;
     let files = all(&under_load, &admin).await.into_iter().filter(|stat| stat["kind"] == "file");
     expect_one_moment(&changes, &files.collect::<Vec<_>>(), (began, ended));
@@ -266,7 +268,9 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
     assert_eq!(again.code, Some(0), "{}", again.err);
     let admin = login(&new, "admin").await;
     assert_eq!(new.get_as(&old.admin, 0, "/all").await.0, 401, "logins are not restored");
-    assert_eq!(read_all(&new, &admin).await as u64, third["files"].as_u64().expect("a number"));
+    assert_eq!(again.out["contents"], third["extents"], "{}", again.out);
+    assert!(again.out["versions"].as_u64() > Some(0) && again.out["trash"].as_u64() > Some(0), "{}", again.out);
+    assert!(read_all(&new, &admin).await >= 43);
     expect_stable(&new, &admin, &written).await;
 
     // Grants hold, locks do not, fences and ids go on.
@@ -300,7 +304,7 @@ async fn until_a_restore_has_ended_everybody_else_is_told_so() {
 
     // As after the first rows of another backup.
     let begin = |secret: &str| {
-        let rows = json!({"backup": "ab".repeat(32), "rows": []});
+        let rows = json!({"backup": "ab".repeat(32), "rows": [], "taken_at": 0});
         new.http.post(format!("{}/restore/rows", new.url(0))).bearer_auth(secret).json(&rows).send()
     };
     assert_eq!(begin(&old.admin.token).await.expect("an answer").status().as_u16(), 401, "the secret is needed");
@@ -359,7 +363,7 @@ async fn a_damaged_backup_is_refused_with_the_name_of_the_file() {
     let config = poorer.nodes[0].config.clone();
     let args = ["restore", text(&dir), "--config", text(&config), "--without-damaged"];
     let restored = run("http://127.0.0.1:1", "none", &args).await;
-    assert_eq!((restored.code, restored.out["files"].as_u64()), (Some(0), Some(2)), "{}", restored.err);
+    assert_eq!((restored.code, restored.out["contents"].as_u64()), (Some(0), Some(2)), "{}", restored.err);
     assert!(restored.err.contains("left out") && restored.err.contains("is missing"), "{}", restored.err);
     let admin = login(&poorer, "admin").await;
     assert_eq!(read_all(&poorer, &admin).await, 2);
@@ -375,7 +379,7 @@ async fn a_damaged_backup_is_refused_with_the_name_of_the_file() {
     fs::remove_file(&newest).expect("it is removed, as the advice says");
     let refused = verify(&dir).await;
     assert!(refused.code == Some(1) && refused.err.contains("--index"), "{}", refused.err);
-    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/4"})).await.0, 204);
+    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/4", "permanently": true})).await.0, 204);
 
     // A damaged blob is mended by a backup that looks, while the cluster lives.
     flip(&files[1], 7);
@@ -434,7 +438,10 @@ async fn a_backup_that_breaks_off_leaves_the_last_one_and_goes_on() {
 
     // A sweep takes what no kept backup needs, and only when it is asked for.
     for at in 2..7 {
-        assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": format!("/{at}")})).await.0, 204);
+        assert_eq!(
+            cluster.post(&cluster.admin, 0, "/delete", &json!({"path": format!("/{at}"), "permanently": true})).await.0,
+            204
+        );
     }
     back_up(&cluster, &dir).await;
     assert_eq!(blobs(), 11);
@@ -449,7 +456,10 @@ async fn a_hold_keeps_deleted_bytes_until_it_ends() {
     let cluster = Cluster::set_up(quick(1, 2)).await;
     // How long garbage takes to go where nothing holds it.
     write(&cluster, "/unheld", noise(9, 10_000)).await;
-    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/unheld"})).await.0, 204);
+    assert_eq!(
+        cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/unheld", "permanently": true})).await.0,
+        204
+    );
     let deleted = Instant::now();
     until("the bytes are gone", async || cluster.blobs_on_disks().is_empty()).await;
     let linger = deleted.elapsed();
@@ -461,7 +471,7 @@ async fn a_hold_keeps_deleted_bytes_until_it_ends() {
     let renew = json!({"hold_id": "0".repeat(32), "ttl_ms": 600_000, "renew": true});
     let eve = cluster.user("eve").await;
     assert_eq!(cluster.post(&eve, 0, "/admin/backup/hold", &renew).await.0, 403, "for admins");
-    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/a"})).await.0, 204);
+    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/a", "permanently": true})).await.0, 204);
 
     // Another file's garbage is gone after half of such a time.
     tokio::time::sleep(linger * 2).await;
@@ -483,6 +493,6 @@ async fn a_hold_keeps_deleted_bytes_until_it_ends() {
     write(&cluster, "/b", noise(2, 10_000)).await;
     let short = json!({"hold_id": "1".repeat(32), "ttl_ms": 3_000});
     assert_eq!(cluster.post(&cluster.admin, 0, "/admin/backup/hold", &short).await.0, 204);
-    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/b"})).await.0, 204);
+    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/b", "permanently": true})).await.0, 204);
     until("the bytes are gone", async || cluster.blobs_on_disks().is_empty()).await;
 }

@@ -60,6 +60,7 @@ async fn a_flipped_bit_a_truncated_and_a_missing_blob_are_served_right_and_repai
 #[tokio::test(flavor = "multi_thread")]
 async fn with_both_copies_bad_there_is_an_error_and_never_wrong_bytes() {
     let cluster = Cluster::set_up(brisk(3, 4)).await;
+    cluster.keep_nothing().await;
     fill(&cluster, "f", 2).await;
     for copy in [0, 1] {
         flip_a_bit(&copy_on_disk(&cluster, "/f0", copy).await);

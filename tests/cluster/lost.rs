@@ -33,14 +33,11 @@ async fn words(cluster: &Cluster, args: &[&str]) -> (Option<i32>, String, String
 async fn a_restore_that_broke_off_needs_only_the_bytes_that_did_not_come() {
     let old = Cluster::set_up(quick(1, 2)).await;
     let bob = old.user("bob").await;
-    let (first, last) = (noise(1, 1_000), noise(2, 2_000));
-    let sent = write(&old, "/sent", first.clone()).await;
-    for at in 10..70 {
-        write(&old, &format!("/{at}"), noise(at, 1 << 20)).await;
-    }
-    write(&old, "/last", last.clone()).await;
-    for path in ["/sent", "/last"] {
-        let share = json!({"path": path, "username": "bob", "permission": "read"});
+    // Each is of a size of its own, by which its bytes are found: they are sent in no order that could be told before.
+    let size = |at: usize| (1 << 20) + at;
+    for at in 0..62 {
+        write(&old, &format!("/{at}"), noise(at as u64, size(at))).await;
+        let share = json!({"path": format!("/{at}"), "username": "bob", "permission": "read"});
         assert_eq!(old.post(&old.admin, 0, "/share", &share).await.0, 200);
     }
     let dir = old.dir.path().join("backup");
@@ -55,25 +52,29 @@ async fn a_restore_that_broke_off_needs_only_the_bytes_that_did_not_come() {
     assert_eq!(gone.code, Some(3), "{}", gone.err);
     let secret = old.dir.path().join("another.secret");
     fs::write(&secret, "0123456789abcdef".repeat(4)).expect("it is written");
-    let (blob, moved) = (blob_of(&dir, &last), dir.join("moved"));
-    fs::rename(&blob, &moved).expect("it is moved");
+    let blobs = files_below(&dir.join("blobs"));
+    let moved = dir.join("moved");
+    fs::rename(&blobs[0], &moved).expect("it is moved");
     let foreign = run(new.url(0), "none", &["restore", text(&dir), "--secret-file", text(&secret)]).await;
     assert!(foreign.code == Some(1) && foreign.err.contains("secret of the new cluster"), "{}", foreign.err);
-    fs::rename(&moved, &blob).expect("it is moved back");
+    fs::rename(&moved, &blobs[0]).expect("it is moved back");
 
     let mut child = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
         .args(["restore", text(&dir), "--parallel", "1", "--config", &config])
         .stdout(Stdio::null())
         .spawn()
         .expect("it starts");
-    until("the first file has come", async || {
-        let asked = json!({"file_ids": [sent["file_id"]]});
+    // What was stored in one piece has a content with the number of its blob.
+    let name = |blob: &Path| blob.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+    let names: Vec<String> = blobs.iter().map(|blob| name(blob)).collect();
+    let ask = async || {
         let url = format!("{}/restore/missing", new.url(0));
+        let asked = json!({"content_ids": names});
         let answer = new.http.post(url).bearer_auth(&new.secret).json(&asked).send().await.expect("an answer");
         let missing: Value = answer.json().await.expect("JSON");
-        missing["file_ids"].as_array().is_some_and(Vec::is_empty)
-    })
-    .await;
+        missing["content_ids"].as_array().expect("a list").clone()
+    };
+    until("some files have come", async || ask().await.len() < names.len() - 2).await;
     child.kill().expect("it is killed");
     child.wait().expect("it ends");
     let answer = new.http.get(format!("{}/restore", new.url(0))).bearer_auth(&new.secret).send().await;
@@ -81,30 +82,35 @@ async fn a_restore_that_broke_off_needs_only_the_bytes_that_did_not_come() {
     assert_eq!(status["state"], "restoring", "it broke off: {status}");
 
     // What has come is not needed any more; what has not is left out, with the grant on it.
-    for bytes in [&first, &last] {
-        fs::remove_file(blob_of(&dir, bytes)).expect("it is lost");
+    let missing = ask().await;
+    let path_of = |blob: &Path| format!("admin:/{} ", fs::metadata(blob).expect("it is there").len() - (1 << 20));
+    let (lacking, come): (Vec<_>, Vec<_>) = blobs.iter().partition(|blob| missing.contains(&json!(name(blob))));
+    let (sent, last) = (come[0], lacking[0]);
+    let (sent_path, last_path) = (path_of(sent), path_of(last));
+    for blob in [sent, last] {
+        fs::remove_file(blob).expect("it is lost");
     }
     let refused = restore(&dir, &new).await;
     assert_eq!(refused.code, Some(1), "{}", refused.err);
-    assert!(refused.err.contains("1 files of the backup are damaged") && refused.err.contains("admin:/last"));
-    assert!(!refused.err.contains("admin:/sent"), "{}", refused.err);
+    assert!(refused.err.contains("1 files of the backup are damaged") && refused.err.contains(&last_path));
+    assert!(!refused.err.contains(&sent_path), "{}", refused.err);
     let args = ["restore", text(&dir), "--config", &config, "--without-damaged"];
     let restored = run("http://127.0.0.1:1", "none", &args).await;
     assert_eq!(restored.code, Some(0), "{}", restored.err);
-    assert_eq!((&restored.out["files"], &restored.out["left_out"]), (&json!(61), &json!(1)), "{}", restored.out);
-    assert_eq!(restored.out["left_out_files"][0]["path"], "admin:/last");
+    assert_eq!((&restored.out["contents"], &restored.out["left_out"]), (&json!(61), &json!(1)), "{}", restored.out);
+    assert_eq!(restored.out["left_out_files"][0]["path"], last_path.trim_end());
 
     // Once more: it says that it was done, and what came.
     let again = run("http://127.0.0.1:1", "none", &args).await;
     assert_eq!((again.code, &again.out["restored_before"]), (Some(0), &json!(true)), "{} {}", again.out, again.err);
-    for count in ["files", "entries", "users", "grants", "left_out"] {
+    for count in ["contents", "entries", "users", "grants", "left_out"] {
         assert_eq!(again.out[count], restored.out[count], "{count} of {}", again.out);
     }
     assert_eq!(again.out["sent"], 0);
     let admin = login(&new, "admin").await;
     assert_eq!(read_all(&new, &admin).await, 61);
     let bob_now = login(&new, "bob").await;
-    assert_eq!((bob_now.id, read_all(&new, &bob_now).await), (bob.id, 1));
+    assert_eq!((bob_now.id, read_all(&new, &bob_now).await), (bob.id, 61));
     let mut new = new;
     new.nodes[0].kill();
     let sound = verify(&new.nodes[0].data).await;
@@ -195,9 +201,10 @@ async fn one_file_of_other_bytes_keeps_no_other_out_of_a_backup() {
     assert_eq!((partly.code, &partly.out["missing_files"]), (Some(0), &json!(1)), "{} {}", partly.out, partly.err);
     assert_eq!(files_below(&dir.join("blobs")).len(), 2);
     assert!(files_below(&dir.join("tmp")).is_empty(), "wrong bytes are not kept");
-    // An update is the way out of it.
-    let (status, stat) = cluster.put(&cluster.admin, 0, "/update?path=/forged", noise(5, 5_000), &[]).await;
-    assert_eq!(status, 200, "{stat}");
+    // Removing it for good is the way out of it: an update would keep what is lost as an old version.
+    let gone = json!({"path": "/forged", "permanently": true});
+    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &gone).await.0, 204);
+    write(&cluster, "/forged", noise(5, 5_000)).await;
     back_up(&cluster, &dir).await;
 }
 
@@ -220,7 +227,7 @@ async fn an_interrupted_backup_lets_the_cluster_delete_again() {
     assert_eq!(ended.code(), Some(130));
     cluster.servers.iter_mut().for_each(Process::start);
     cluster.wait_for_servers(2).await;
-    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/a"})).await.0, 204);
+    assert_eq!(cluster.post(&cluster.admin, 0, "/delete", &json!({"path": "/a", "permanently": true})).await.0, 204);
     until("the bytes are gone", async || cluster.blobs_on_disks().is_empty()).await;
 
     // Whoever logs in with the variable set is told what commands go by.

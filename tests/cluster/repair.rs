@@ -139,6 +139,7 @@ async fn two_neighbours_die_and_their_files_wait_for_them() {
 async fn a_thousand_updates_race_with_repairs_of_the_same_files() {
     const FILES: u64 = 10;
     let mut cluster = Cluster::set_up(brisk(3, 4)).await;
+    cluster.keep_nothing().await;
     fill(&cluster, "f", FILES as usize).await;
     let done = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));

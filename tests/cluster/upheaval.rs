@@ -33,6 +33,7 @@ async fn insist(cluster: &Cluster, call: &str, body: Value) {
 async fn the_leader_is_killed_at_random_moments_of_detection_repair_garbage_drain_and_rebalance() {
     let mut dice = Dice::of_this_run("upheaval");
     let mut cluster = Cluster::set_up(brisk(3, 5).with("RINGMASTER__REPLICATION__BANDWIDTH", "2MiB")).await;
+    cluster.keep_nothing().await;
     fill(&cluster, "f", 60).await;
     let mut dead: Option<usize> = None;
     let mut written = 0_u64;

@@ -40,6 +40,13 @@ impl Cluster {
         }
     }
 
+    /// From here on what is replaced or deleted is gone: the disks hold what files name now, and nothing else.
+    pub(crate) async fn keep_nothing(&self) {
+        let policy = serde_json::json!({"versions_keep": 0, "trash_ms": 0});
+        let (status, answer) = self.post(&self.admin, 0, "/admin/policy", &policy).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+
     /// The sizes of a user's files, one copy each.
     pub(crate) async fn total_bytes(&self, user: &User) -> u64 {
         let at = (0..self.nodes.len()).find(|at| self.nodes[*at].is_started()).expect("a node runs");

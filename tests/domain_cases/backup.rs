@@ -1,11 +1,11 @@
 //! Holds, and a cluster that is made from another one's rows.
 
 use ringmaster::domain::plan::{Observed, Task};
-use ringmaster::domain::restored::{GAP, Piece, file as file_of, piece};
+use ringmaster::domain::restored::{GAP, Piece, content as content_of, piece};
 use ringmaster::domain::terms::{LockProof, NewContent, RestoredRow};
 use ringmaster::domain::{
-    ClusterTime, Command, CopyAt, HoldId, MemoryStore, Outcome, ReadStore, RejectionKind, Sha256, Table, command, plan,
-    query,
+    ClusterTime, Command, ContentId, CopyAt, HoldId, MemoryStore, Outcome, ReadStore, RejectionKind, Sha256, Table,
+    command, plan, query,
 };
 
 use crate::cluster::{ADA, BOB, Cluster, file};
@@ -75,25 +75,55 @@ fn holds_are_bounded_in_time_and_number() {
     cluster.sound();
 }
 
-/// Everything that an index has, in two parts: rows, and files.
-fn rows_of(store: &MemoryStore) -> (Vec<RestoredRow>, Vec<Vec<u8>>) {
+/// Everything that an index has, in two parts: rows, and contents.
+fn rows_of(store: &MemoryStore) -> (Vec<RestoredRow>, Vec<(ContentId, Vec<u8>)>) {
     use ringmaster::domain::ReadStore as _;
-    let (mut rows, mut files) = (Vec::new(), Vec::new());
-    for table in Table::ALL {
+    let (mut rows, mut contents) = (Vec::new(), Vec::new());
+    // In the order in which the command line sends them.
+    let order =
+        [Table::Meta, Table::Policy, Table::Contents, Table::Entries, Table::Users, Table::Versions, Table::Trash];
+    for table in order.into_iter().chain([Table::Usage, Table::Grants]) {
         for (key, value) in store.scan(table, &[], None, usize::MAX).expect("no fault in memory") {
             match piece(table, &key, &value).expect("it can be read") {
-                Piece::File(_) => files.push(value),
+                Piece::Content(id, _) => contents.push((id, value)),
                 Piece::Left => {}
                 _ => rows.push(RestoredRow { table, key, value }),
             }
         }
     }
-    (rows, files)
+    (rows, contents)
 }
 
 fn stored(cluster: &mut Cluster, row: &[u8]) -> NewContent {
-    let (_, old) = file_of(row).expect("it can be read").expect("a file");
-    NewContent { size: old.size, sha256: old.sha256, content_type: String::new(), ..cluster.content() }
+    let (size, sha256) = content_of(row).expect("it can be read");
+    NewContent { size, sha256: sha256.expect("it came in one piece"), content_type: String::new(), ..cluster.content() }
+}
+
+fn restore(backup: Sha256, rows: Vec<RestoredRow>, old: &Cluster) -> Command {
+    Command::Restore(command::Restore { backup, rows, taken_at: ClusterTime(old.now) })
+}
+
+fn put(backup: Sha256, (content_id, row): &(ContentId, Vec<u8>), content: NewContent) -> Command {
+    let (content_id, row) = (*content_id, row.clone());
+    Command::RestoreContent(command::RestoreContent { backup, content_id, row, content })
+}
+
+fn rows_in(store: &MemoryStore, table: Table) -> u64 {
+    store.scan(table, &[], None, usize::MAX).expect("no fault in memory").len() as u64
+}
+
+/// The seal of a backup of `old`.
+fn seal(backup: Sha256, old: &Cluster) -> Command {
+    let count = |table| rows_in(&old.store, table);
+    Command::RestoreDone(command::RestoreDone {
+        backup,
+        entries: count(Table::Entries),
+        users: count(Table::Users),
+        grants: count(Table::Grants),
+        contents: count(Table::Contents),
+        versions: count(Table::Versions),
+        trash: count(Table::Trash),
+    })
 }
 
 fn old_cluster() -> Cluster {
@@ -132,33 +162,35 @@ fn new_cluster() -> Cluster {
 #[test]
 fn a_cluster_is_made_from_another_ones_rows() {
     let (old, mut new) = (old_cluster(), new_cluster());
-    let (rows, files) = rows_of(&old.store);
+    let (rows, contents) = rows_of(&old.store);
     let backup = Sha256([5; 32]);
-    new.must(Command::Restore(command::Restore { backup, rows: rows.clone() }));
-    new.must(Command::Restore(command::Restore { backup, rows }));
+    assert_eq!(
+        refused(&mut new, restore(backup, rows.clone(), &old)),
+        RejectionKind::InvalidRequest,
+        "bytes come first"
+    );
+    for row in &contents {
+        let wrong = NewContent { sha256: Sha256([7; 32]), ..stored(&mut new, &row.1) };
+        assert_eq!(refused(&mut new, put(backup, row, wrong)), RejectionKind::InvalidRequest);
+        let content = stored(&mut new, &row.1);
+        for content in [content.clone(), content] {
+            assert_eq!(new.must(put(backup, row, content)), Outcome::Progress { rows: 1, more: false });
+        }
+        let content = stored(&mut new, &row.1);
+        let again = new.must(put(backup, row, content));
+        assert_eq!(again, Outcome::Progress { rows: 0, more: false }, "other copies are not named");
+    }
+    new.sound();
 
     let signup = || Command::Signup(command::Signup { username: "eve".to_owned(), password_hash: "hash".to_owned() });
     assert_eq!(refused(&mut new, signup()), RejectionKind::Restoring);
-    let early = Command::RestoreDone(command::RestoreDone { backup, entries: 9, users: 2, grants: 1 });
-    assert_eq!(refused(&mut new, early.clone()), RejectionKind::InvalidRequest);
-    let other = Command::Restore(command::Restore { backup: Sha256([6; 32]), rows: Vec::new() });
+    assert_eq!(refused(&mut new, seal(backup, &old)), RejectionKind::InvalidRequest);
+    let other = restore(Sha256([6; 32]), Vec::new(), &old);
     assert_eq!(refused(&mut new, other), RejectionKind::AlreadyExists);
-
-    for row in &files {
-        let wrong = NewContent { sha256: Sha256([7; 32]), ..stored(&mut new, row) };
-        let command = Command::RestoreFile(command::RestoreFile { backup, row: row.clone(), content: wrong });
-        assert_eq!(refused(&mut new, command), RejectionKind::InvalidRequest);
-        let content = stored(&mut new, row);
-        for content in [content.clone(), content] {
-            let first = Command::RestoreFile(command::RestoreFile { backup, row: row.clone(), content });
-            assert_eq!(new.must(first), Outcome::Progress { rows: 1, more: false });
-        }
-        let content = stored(&mut new, row);
-        let again = Command::RestoreFile(command::RestoreFile { backup, row: row.clone(), content });
-        assert_eq!(new.must(again), Outcome::Progress { rows: 0, more: false }, "other copies are not named");
-    }
-    new.must(early.clone());
-    new.must(early);
+    new.must(restore(backup, rows.clone(), &old));
+    new.must(restore(backup, rows, &old));
+    new.must(seal(backup, &old));
+    new.must(seal(backup, &old));
     new.sound();
 
     for path in ["/docs/a", "/docs/b", "/docs/deep/c"] {
@@ -198,17 +230,14 @@ fn fences_go_on_where_the_backup_has_no_lock() {
     let mut old = Cluster::new();
     old.write("/a");
     let mut new = new_cluster();
-    let (rows, files) = rows_of(&old.store);
+    let (rows, contents) = rows_of(&old.store);
     let backup = Sha256([5; 32]);
-    new.must(Command::Restore(command::Restore { backup, rows }));
-    for row in &files {
-        let content = stored(&mut new, row);
-        new.must(Command::RestoreFile(command::RestoreFile { backup, row: row.clone(), content }));
+    for row in &contents {
+        let content = stored(&mut new, &row.1);
+        new.must(put(backup, row, content));
     }
-    let entries = old.store.scan(Table::Entries, &[], None, 100).expect("no fault").len() as u64;
-    let users = old.store.scan(Table::Users, &[], None, 100).expect("no fault").len() as u64;
-    let grants = old.store.scan(Table::Grants, &[], None, 100).expect("no fault").len() as u64;
-    new.must(Command::RestoreDone(command::RestoreDone { backup, entries, users, grants }));
+    new.must(restore(backup, rows, &old));
+    new.must(seal(backup, &old));
     let lock = Command::Lock(command::Lock { user: ADA, file: file("/a"), ttl_ms: 60_000, mac_hash: Sha256([8; 32]) });
     let Outcome::Locked { fence, .. } = new.must(lock) else { panic!("a lock") };
     assert!(fence.0 > GAP);
@@ -219,14 +248,14 @@ fn fences_go_on_where_the_backup_has_no_lock() {
 fn a_cluster_in_use_is_not_restored_into() {
     let mut used = Cluster::new();
     let backup = Sha256([5; 32]);
-    let restore = || Command::Restore(command::Restore { backup, rows: Vec::new() });
-    assert_eq!(refused(&mut used, restore()), RejectionKind::AlreadyExists);
+    let restore = |rows| Command::Restore(command::Restore { backup, rows, taken_at: ClusterTime(0) });
+    assert_eq!(refused(&mut used, restore(Vec::new())), RejectionKind::AlreadyExists);
     let row = RestoredRow { table: Table::Users, key: vec![1], value: vec![255, 1] };
     let mut new = new_cluster();
-    let damaged = Command::Restore(command::Restore { backup, rows: vec![row] });
+    let damaged = restore(vec![row]);
     assert_eq!(refused(&mut new, damaged), RejectionKind::InvalidRequest, "never a fault");
     let row = RestoredRow { table: Table::Locks, key: vec![1], value: vec![1] };
-    let foreign = Command::Restore(command::Restore { backup, rows: vec![row] });
+    let foreign = restore(vec![row]);
     assert_eq!(refused(&mut new, foreign), RejectionKind::InvalidRequest);
     // What was refused has left no trace.
     new.signup("ada");

@@ -120,7 +120,7 @@ fn nothing_goes_before_bootstrap_and_nothing_changes_by_a_second_one() {
     cluster.must(Command::Bootstrap(command::Bootstrap {
         cluster_id: ringmaster::domain::ClusterId(99),
         name: "other".to_owned(),
-        policy: ringmaster::domain::terms::Policy { copies: 5, ..Default::default() },
+        policy: ringmaster::domain::terms::Policy { copies: 5, versions_keep: 0, trash_ms: 0, ..Default::default() },
     }));
     assert_eq!(cluster.store, before);
 }

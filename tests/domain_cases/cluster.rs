@@ -44,7 +44,7 @@ impl Cluster {
         cluster.must(Command::Bootstrap(command::Bootstrap {
             cluster_id: ClusterId(1),
             name: "cases".to_owned(),
-            policy: Policy::default(),
+            policy: Policy { versions_keep: 0, trash_ms: 0, ..Policy::default() },
         }));
         cluster
     }
@@ -140,6 +140,7 @@ impl Cluster {
             recursive: true,
             precondition: None,
             lock: None,
+            permanently: false,
         }))
     }
 

@@ -10,3 +10,4 @@ mod store;
 mod sweeps;
 mod tree;
 mod upkeep_bounds;
+mod versions;

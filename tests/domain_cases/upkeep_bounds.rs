@@ -4,7 +4,7 @@ use ringmaster::domain::answer::Outcome;
 use ringmaster::domain::rows::SweepKind;
 use ringmaster::domain::terms::{MAX_COPIES_LISTED, MAX_REHOMES, NewContent, NewHome, Policy, Receipt, Slot};
 use ringmaster::domain::{
-    BlobId, ClusterTime, Command, CopyAt, CopyId, Epoch, FileId, RejectionKind, ServerId, Sha256, command, query,
+    BlobId, ClusterTime, Command, CopyAt, CopyId, Epoch, ExtentAt, RejectionKind, ServerId, Sha256, command, query,
 };
 
 use crate::cluster::{ADA, Cluster, at};
@@ -21,7 +21,7 @@ fn copy(server: u64, file: u64) -> CopyAt {
 }
 
 /// Ten servers, and so many files with five copies each, on the first five. Their copies are as `copy` says.
-fn filled(files: u64) -> (Cluster, Vec<FileId>) {
+fn filled(files: u64) -> (Cluster, Vec<ExtentAt>) {
     let mut cluster = Cluster::new();
     for server in 3..=10 {
         cluster.server(server);
@@ -29,6 +29,8 @@ fn filled(files: u64) -> (Cluster, Vec<FileId>) {
     cluster.must(Command::SetPolicy(command::SetPolicy(Policy {
         copies: 5,
         rebalance_percent: 0,
+        versions_keep: 0,
+        trash_ms: 0,
         ..Policy::default()
     })));
     let mut ids = Vec::new();
@@ -41,7 +43,7 @@ fn filled(files: u64) -> (Cluster, Vec<FileId>) {
             receipts: (1..=COPIES).map(|server| receipt(server, file * 10)).collect(),
         };
         match cluster.must(Command::Write(command::Write { user: ADA, at: at(&format!("/{file}")), content })) {
-            Outcome::Stat(stat) => ids.push(stat.file_id),
+            Outcome::Stat(stat) => ids.push(stat.content.expect("a file").content_id.start()),
             other => panic!("a write was answered {other:?}"),
         }
     }
@@ -83,8 +85,8 @@ fn the_death_and_the_return_of_a_server_cost_the_same_however_many_files_it_held
 #[test]
 fn a_batch_of_records_gets_all_its_copies_anew() {
     let (mut cluster, files) = filled(MAX_REHOMES as u64 + 1);
-    let change = |(position, file): (u64, &FileId)| NewHome {
-        file_id: *file,
+    let change = |(position, file): (u64, &ExtentAt)| NewHome {
+        at: *file,
         blob_id: copy(1, position).blob_id,
         placement_rev: 1,
         slots: (6..=10).map(|server| Slot::Made(receipt(server, 7777))).collect(),
@@ -105,7 +107,7 @@ fn a_batch_of_records_gets_all_its_copies_anew() {
 fn a_change_names_one_to_five_copies_each_on_another_server() {
     let (mut cluster, files) = filled(1);
     let mut tries = |slots: Vec<Slot>| {
-        let change = NewHome { file_id: files[0], blob_id: copy(1, 0).blob_id, placement_rev: 1, slots };
+        let change = NewHome { at: files[0], blob_id: copy(1, 0).blob_id, placement_rev: 1, slots };
         cluster.must(Command::Rehome(command::Rehome { changes: vec![change] }))
             == Outcome::Rehomed { refused: vec![0] }
     };
@@ -153,10 +155,12 @@ fn a_walk_owes_so_many_files_at_once() {
     cluster.must(Command::SetPolicy(command::SetPolicy(Policy {
         copies: 3,
         rebalance_percent: 0,
+        versions_keep: 0,
+        trash_ms: 0,
         ..Policy::default()
     })));
     let since = query::signal(&cluster.store).expect("no fault").sweeps[0].expect("it has begun").0;
-    let advance = |owed: &[FileId]| {
+    let advance = |owed: &[ExtentAt]| {
         Command::AdvanceSweep(command::AdvanceSweep {
             kind: SweepKind::Copies,
             since,
@@ -176,7 +180,8 @@ fn a_walk_owes_so_many_files_at_once() {
 #[test]
 fn a_garbage_row_outlives_every_receipt_of_its_copy() {
     let mut cluster = Cluster::new();
-    let policy = Policy { garbage_linger_ms: 1, garbage_grace_ms: 1, ..Policy::default() };
+    let policy =
+        Policy { garbage_linger_ms: 1, garbage_grace_ms: 1, versions_keep: 0, trash_ms: 0, ..Policy::default() };
     cluster.must(Command::SetPolicy(command::SetPolicy(policy.clone())));
     let content = cluster.content();
     let copies: Vec<_> = (content.receipts.iter())

@@ -2,12 +2,12 @@
 
 use ringmaster::domain::rows::SweepKind;
 use ringmaster::domain::terms::RestoredRow;
-use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, ServerUuid, Table, command};
+use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, ServerUuid, Table, Version, command};
 
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 37;
+pub(crate) const COMMANDS: usize = 42;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -45,10 +45,15 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::Hold(_) => 30,
         Command::Release(_) => 31,
         Command::Restore(_) => 32,
-        Command::RestoreFile(_) => 33,
+        Command::RestoreContent(_) => 33,
         Command::RestoreDone(_) => 34,
         Command::Recount(_) => 35,
         Command::RaiseSchema(_) => 36,
+        Command::CopyFile(_) => 37,
+        Command::RestoreVersion(_) => 38,
+        Command::RestoreTrashed(_) => 39,
+        Command::EmptyTrash(_) => 40,
+        Command::SetQuota(_) => 41,
     }
 }
 
@@ -80,6 +85,7 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             recursive: s.flag(),
             precondition: s.precondition(),
             lock: s.lock_proof(),
+            permanently: s.flag(),
         }
         .into(),
         10 => command::Share { user: s.user(), file: s.file_ref(), with: s.text(), permission: s.permission() }.into(),
@@ -112,21 +118,46 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
         29 => command::AdvanceSweep {
             kind: kind(s),
             since: ClusterTime(s.number()),
-            through: s.maybe(Source::file),
+            through: s.maybe(Source::place),
             done: s.flag(),
             short: s.flag(),
-            owed: s.many(Source::file),
+            owed: s.many(Source::place),
         }
         .into(),
         30 => command::Hold { hold_id: HoldId(s.pick(20).into()), ttl_ms: ttl(s), renew: s.flag() }.into(),
         31 => command::Release { hold_id: HoldId(s.pick(20).into()) }.into(),
-        32 => command::Restore { backup: s.sha256(), rows: s.many(junk) }.into(),
-        33 => command::RestoreFile { backup: s.sha256(), row: bytes(s), content: s.content() }.into(),
+        32 => command::Restore { backup: s.sha256(), rows: s.many(junk), taken_at: s.time() }.into(),
+        33 => {
+            let (backup, content_id) = (s.sha256(), s.content_id());
+            command::RestoreContent { backup, content_id, row: bytes(s), content: s.content() }.into()
+        }
         34 => {
             let (entries, users, grants) = (s.number(), s.number(), s.number());
-            command::RestoreDone { backup: s.sha256(), entries, users, grants }.into()
+            let (contents, versions, trash) = (s.number(), s.number(), s.number());
+            command::RestoreDone { backup: s.sha256(), entries, users, grants, contents, versions, trash }.into()
         }
         35 => command::Recount { server_id: s.server() }.into(),
+        37 => command::CopyFile { user: s.user(), from: s.file_ref(), to: s.at() }.into(),
+        38 => command::RestoreVersion {
+            user: s.user(),
+            file: s.file_ref(),
+            version: Version(if s.one_in(8) { s.number() } else { 1 + s.pick(4) }),
+            precondition: s.precondition(),
+            lock: s.lock_proof(),
+        }
+        .into(),
+        39 => {
+            let to = s.one_in(4).then(|| s.path());
+            command::RestoreTrashed { user: s.user(), file_id: s.file(), to }.into()
+        }
+        40 => {
+            let file_id = s.flag().then(|| s.file());
+            command::EmptyTrash { user: s.user(), file_id }.into()
+        }
+        41 => {
+            let (max_bytes, max_files) = (s.one_in(4).then(|| s.number()), s.one_in(4).then(|| s.number()));
+            command::SetQuota { user: s.user(), max_bytes, max_files }.into()
+        }
         // The one after it would stop this program in the log, by its frame.
         _ => command::RaiseSchema { to: command::Raised(Schema(s.number() % (Schema::NEWEST.0 + 2))) }.into(),
     }

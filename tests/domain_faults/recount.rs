@@ -74,7 +74,8 @@ fn write(stage: &mut Stage, file: u64) {
 
 fn delete(stage: &mut Stage, file: u64) {
     let file = FileRef::Path(at(file));
-    let delete = command::Delete { user: ADA, file, recursive: false, precondition: None, lock: None };
+    let delete =
+        command::Delete { user: ADA, file, recursive: false, precondition: None, lock: None, permanently: true };
     stage.run(delete.into()).ok();
 }
 

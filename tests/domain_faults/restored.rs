@@ -1,8 +1,9 @@
 //! Rows of a backup, as any program could have written them: the wire format by hand, and anything in the fields.
 
 use ringmaster::domain::restored::piece;
+use ringmaster::domain::rows::Content;
 use ringmaster::domain::terms::{NewContent, RestoredRow};
-use ringmaster::domain::{Command, FileId, Sha256, Table, command};
+use ringmaster::domain::{Command, ContentId, FileId, Sha256, Table, command};
 
 use crate::source::Source;
 
@@ -144,6 +145,10 @@ fn rows(s: &mut Source<'_>) -> Vec<RestoredRow> {
             vec![RestoredRow { table: Table::Entries, key: key(root), value }, row]
         }
         17..=20 => vec![user(s)],
+        23..=30 => vec![file(s)],
+        31..=33 => vec![old_version(s)],
+        34 | 35 => vec![trashed(s)],
+        36 => vec![usage(s)],
         _ => {
             let (id, root) = (s.file(), s.one_in(6));
             vec![directory(s, id, root)]
@@ -151,33 +156,87 @@ fn rows(s: &mut Source<'_>) -> Vec<RestoredRow> {
     }
 }
 
-/// A step of a restore: rows, or a file.
+/// A step of a restore: rows, or a content, or a content with a file that names it.
 pub(crate) fn restore(s: &mut Source<'_>) -> Command {
     if s.one_in(3) {
-        return file(s);
+        return content(s);
     }
     let rows = rows(s);
     for row in &rows {
         piece(row.table, &row.key, &row.value).expect("it is a row that can be read");
     }
-    command::Restore { backup: BACKUP, rows }.into()
+    command::Restore { backup: BACKUP, rows, taken_at: s.time() }.into()
 }
 
-fn file(s: &mut Source<'_>) -> Command {
+fn content(s: &mut Source<'_>) -> Command {
     let new: NewContent = s.content();
-    let id = s.file();
-    let mut content = Wire::inner()
-        .number(1, s.number())
-        .number(2, new.size)
-        .bytes(3, &new.sha256.0)
-        .text(4, &s.text())
-        .bytes(5, &s.blob().0.to_be_bytes());
+    let mut extent = Wire::inner().bytes(1, &s.blob().0.to_be_bytes()).number(2, new.size).bytes(3, &new.sha256.0);
     for _ in 0..s.pick(3) {
         let (server, epoch, copy) = (s.server().0, s.epoch().0, s.copy_id().0.to_be_bytes());
-        content = content.bytes(6, &Wire::inner().number(1, server).number(2, epoch).bytes(3, &copy).0);
+        extent = extent.bytes(4, &Wire::inner().number(1, server).number(2, epoch).bytes(3, &copy).0);
     }
-    let content = content.number(7, s.number()).number(8, s.number());
-    let row = place(s, id, false).bytes(8, &content.0).0;
-    ringmaster::domain::restored::file(&row).expect("it is a row that can be read");
-    command::RestoreFile { backup: BACKUP, row, content: new }.into()
+    let extent = extent.number(5, s.number());
+    let row = Wire::new().number(1, s.file().0).number(2, s.number()).number(3, 2 + s.pick(2));
+    let row = match s.pick(8) {
+        0 => row.bytes(5, &Wire::inner().number(1, s.number()).bytes(2, &new.sha256.0).number(3, s.number()).0),
+        _ => row.bytes(4, &extent.0),
+    };
+    ringmaster::domain::restored::content(&row.0).expect("it is a row that can be read");
+    command::RestoreContent { backup: BACKUP, content_id: s.content_id(), row: row.0, content: new }.into()
+}
+
+/// A file that names a content which nothing names yet.
+pub(crate) fn naming(id: ContentId, content: &Content, file: u64) -> RestoredRow {
+    let version = Wire::inner().number(1, 1).bytes(2, &id.0.to_be_bytes()).number(3, content.size());
+    let version = version.bytes(4, &content.sha256().expect("it came in one piece").0);
+    let row = Wire::new().number(1, file).number(2, 9000).text(3, &format!("n{file}")).number(4, 1);
+    let value = row.bytes(8, &Wire::inner().bytes(1, &version.0).0).0;
+    RestoredRow { table: Table::Entries, key: key(file), value }
+}
+
+/// A version that may be one of a content that came.
+fn version(s: &mut Source<'_>) -> Wire {
+    let number = if s.one_in(8) { s.number() } else { 1 + s.pick(4) };
+    let (id, size) = (s.content_id(), s.number());
+    let version = Wire::inner().number(1, number).bytes(2, &id.0.to_be_bytes()).number(3, size);
+    version.bytes(4, &s.sha256().0).text(5, &s.text()).number(6, s.user().0)
+}
+
+fn file(s: &mut Source<'_>) -> RestoredRow {
+    let id = s.file();
+    let file = Wire::inner().bytes(1, &version(s).0).number(2, s.fence().0).number(3, s.number()).number(4, s.number());
+    let binned = s.one_in(6).then(|| format!("{:016x}{:016x}", 5, id.0));
+    let row = match binned {
+        Some(name) => Wire::new().number(1, id.0).number(2, u64::MAX).text(3, &name).number(4, s.user().0),
+        None => place(s, id, false),
+    };
+    RestoredRow { table: Table::Entries, key: key(id.0), value: row.bytes(8, &file.0).0 }
+}
+
+fn old_version(s: &mut Source<'_>) -> RestoredRow {
+    let (id, version) = (s.file(), version(s));
+    let number = match version.0.first() {
+        // The first field is left out where it is 0.
+        Some(8) => leading(&version.0[1..]),
+        _ => 0,
+    };
+    let value = Wire::new().bytes(1, &version.0).number(2, s.number()).number(3, s.number()).0;
+    RestoredRow { table: Table::Versions, key: [key(id.0), key(u64::MAX - number)].concat(), value }
+}
+
+/// The number that some bytes begin with.
+fn leading(bytes: &[u8]) -> u64 {
+    let length = bytes.iter().take_while(|byte| **byte >= 0x80).count() + 1;
+    bytes[..length].iter().rev().fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f))
+}
+
+fn trashed(s: &mut Source<'_>) -> RestoredRow {
+    let (owner, id) = (s.user().0, s.file().0);
+    let value = Wire::new().text(1, &s.path().to_string()).number(2, s.user().0).number(4, s.number()).0;
+    RestoredRow { table: Table::Trash, key: [key(owner), key(5), key(id)].concat(), value }
+}
+
+fn usage(s: &mut Source<'_>) -> RestoredRow {
+    let value = Wire::new().number(1, s.number()).number(2, s.number()).number(3, s.number()).number(4, s.number()).0;
+    RestoredRow { table: Table::Usage, key: key(s.user().0), value }
 }

@@ -5,8 +5,8 @@ use ringmaster::domain::terms::{
     Etag, FileRef, LockProof, NewContent, NewHome, Operation, PathRef, Policy, Precondition, Receipt, Slot,
 };
 use ringmaster::domain::{
-    BlobId, ClusterTime, CopyAt, CopyId, Epoch, Fence, FileId, FilePath, Incarnation, Permission, ServerId, Sha256,
-    UserId, Version,
+    BlobId, ClusterTime, ContentId, CopyAt, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, Incarnation, Permission,
+    ServerId, Sha256, UserId, Version,
 };
 
 /// Where a JSON number ends, and with it what a backup may bring.
@@ -104,6 +104,15 @@ impl<'a> Source<'a> {
 
     pub(crate) fn blob(&mut self) -> BlobId {
         BlobId(self.wide())
+    }
+
+    /// Most contents have the number of a blob.
+    pub(crate) fn content_id(&mut self) -> ContentId {
+        ContentId::of(self.blob())
+    }
+
+    pub(crate) fn place(&mut self) -> ExtentAt {
+        ExtentAt { content_id: self.content_id(), offset: if self.one_in(16) { self.number() } else { 0 } }
     }
 
     pub(crate) fn copy_id(&mut self) -> CopyId {
@@ -216,7 +225,7 @@ impl<'a> Source<'a> {
 
     pub(crate) fn home(&mut self) -> NewHome {
         NewHome {
-            file_id: self.file(),
+            at: self.place(),
             blob_id: self.blob(),
             placement_rev: self.number(),
             slots: self.many(|source| match source.flag() {
@@ -238,6 +247,11 @@ impl<'a> Source<'a> {
             session_ttl_ms: self.number(),
             receipt_ttl_ms: self.number(),
             rebalance_percent: self.small(),
+            versions_keep: self.small(),
+            versions_ms: self.number(),
+            trash_ms: self.number(),
+            quota_bytes: if self.one_in(4) { self.number() } else { 0 },
+            quota_files: if self.one_in(4) { self.number() } else { 0 },
         }
     }
 

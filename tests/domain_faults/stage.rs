@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use ringmaster::domain::plan::{Observed, RoundPosition, Scene, Task, mend};
 use ringmaster::domain::query::{self, AccessMode, BlobRange, Held, HeldCopy, Reporter, Viewer};
+use ringmaster::domain::restored::{Piece, piece};
 use ringmaster::domain::terms::{Policy, Receipt};
 use ringmaster::domain::{
-    Answer, ClusterId, ClusterTime, Command, CopyId, Proposal, Schema, ServerUuid, Sha256, Stamped, WallTime, apply,
-    check, command, plan,
+    Answer, ClusterId, ClusterTime, Command, CopyId, Proposal, ReadStore, Schema, ServerUuid, Sha256, Stamped, Table,
+    WallTime, apply, check, command, plan,
 };
 
 use crate::commands::{command, place};
 use crate::counting::{Counting, Work};
-use crate::restored::{BACKUP, restore};
+use crate::restored::{BACKUP, naming, restore};
 use crate::source::Source;
 
 /// What one entry may read and change.
@@ -109,12 +110,25 @@ impl Stage {
 
     /// Puts the cluster into service with whatever came.
     pub(crate) fn seal(&mut self) {
+        let contents = self.counting.scan(Table::Contents, &[], None, 1000).expect("no fault");
+        for (file, (key, value)) in (10_000..).zip(contents) {
+            if let Ok(Piece::Content(id, content)) = piece(Table::Contents, &key, &value)
+                && content.refs == 0
+            {
+                let rows = vec![naming(id, &content, file)];
+                let named = command::Restore { backup: BACKUP, rows, taken_at: ClusterTime(0) };
+                self.run(named.into()).expect("a file may name it");
+            }
+        }
         let Some(restore) = query::restore(&self.counting).expect("no fault") else { return };
         let done = command::RestoreDone {
             backup: restore.backup,
             entries: restore.entries,
             users: restore.users,
             grants: restore.grants,
+            contents: restore.contents,
+            versions: restore.versions,
+            trash: restore.trash,
         };
         if restore.backup == BACKUP {
             self.run(done.into()).expect("all that came is there");
@@ -155,13 +169,14 @@ impl Stage {
             Task::Walk(window) => {
                 let (kind, since, through) = (window.kind, window.since, window.through);
                 let (done, short, owed) = (window.done, window.short, window.owed);
-                (window.files, Some(command::AdvanceSweep { kind, since, through, done, short, owed }))
+                (window.extents, Some(command::AdvanceSweep { kind, since, through, done, short, owed }))
             }
         };
         for candidate in candidates {
             let scene = Scene::read(&self.counting, BTreeSet::new()).expect("no fault");
-            let Some(entry) = query::entry(&self.counting, candidate.file_id).expect("no fault") else { continue };
-            let mended = mend(&self.counting, &scene, &entry, candidate.goal.as_deref()).expect("no fault");
+            let at = candidate.at;
+            let Some(extent) = query::extent(&self.counting, at).expect("no fault") else { continue };
+            let mended = mend(&self.counting, &scene, at, &extent, candidate.goal.as_deref()).expect("no fault");
             let Some(mend) = mended else { continue };
             let made: Vec<_> = mend
                 .targets

@@ -51,23 +51,97 @@ pub(crate) enum Copies {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    Mkdir { owner: usize, names: Names },
-    Write { owner: usize, names: Names, copies: Copies },
-    Update { target: Target, token: Token, condition: Condition, copies: Copies },
-    Move { target: Target, owner: usize, names: Names, token: Token },
-    Delete { target: Target, recursive: bool, token: Token, condition: Condition },
-    Share { target: Target, with: usize, permission: Permission },
-    Unshare { target: Target, with: usize },
-    Lock { target: Target, ttl_ms: u64 },
-    Renew { token: Token, ttl_ms: u64 },
-    Unlock { token: Token },
-    Wait { ms: u64 },
-    Expire { limit: u32 },
-    Reap { limit: u32 },
-    Server { name: usize },
-    Down { name: usize },
-    Full { name: usize, full: bool },
-    Copies { copies: u32 },
+    Mkdir {
+        owner: usize,
+        names: Names,
+    },
+    Write {
+        owner: usize,
+        names: Names,
+        copies: Copies,
+    },
+    Update {
+        target: Target,
+        token: Token,
+        condition: Condition,
+        copies: Copies,
+    },
+    Move {
+        target: Target,
+        owner: usize,
+        names: Names,
+        token: Token,
+    },
+    Delete {
+        target: Target,
+        recursive: bool,
+        token: Token,
+        condition: Condition,
+        permanently: bool,
+    },
+    Copy {
+        target: Target,
+        owner: usize,
+        names: Names,
+    },
+    /// So many versions before the one that is there.
+    Back {
+        target: Target,
+        by: u64,
+        token: Token,
+        condition: Condition,
+    },
+    /// By one of the ids that were seen; to where it was, or elsewhere.
+    Untrash {
+        seen: usize,
+        names: Option<Names>,
+    },
+    /// One, or all.
+    Empty {
+        seen: Option<usize>,
+    },
+    Share {
+        target: Target,
+        with: usize,
+        permission: Permission,
+    },
+    Unshare {
+        target: Target,
+        with: usize,
+    },
+    Lock {
+        target: Target,
+        ttl_ms: u64,
+    },
+    Renew {
+        token: Token,
+        ttl_ms: u64,
+    },
+    Unlock {
+        token: Token,
+    },
+    Wait {
+        ms: u64,
+    },
+    Expire {
+        limit: u32,
+    },
+    Reap {
+        limit: u32,
+    },
+    Server {
+        name: usize,
+    },
+    Down {
+        name: usize,
+    },
+    Full {
+        name: usize,
+        full: bool,
+    },
+    Copies {
+        copies: u32,
+    },
 }
 
 /// An act, who does it, and under which of a few operation ids.
@@ -131,9 +205,17 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(target, token, condition, copies)| Act::Update { target, token, condition, copies }),
         4 => (target(), 0..USERS, names(0), token())
             .prop_map(|(target, owner, names, token)| Act::Move { target, owner, names, token }),
-        4 => (target(), any::<bool>(), token(), condition()).prop_map(|(target, recursive, token, condition)| {
-            Act::Delete { target, recursive, token, condition }
-        }),
+        4 => (target(), any::<bool>(), token(), condition(), any::<bool>()).prop_map(
+            |(target, recursive, token, condition, permanently)| {
+                Act::Delete { target, recursive, token, condition, permanently }
+            }
+        ),
+        3 => (target(), 0..USERS, names(1)).prop_map(|(target, owner, names)| Act::Copy { target, owner, names }),
+        3 => (target(), 0..4_u64, token(), condition())
+            .prop_map(|(target, by, token, condition)| Act::Back { target, by, token, condition }),
+        3 => (0..1000_usize, proptest::option::weighted(0.3, names(1)))
+            .prop_map(|(seen, names)| Act::Untrash { seen, names }),
+        1 => proptest::option::weighted(0.8, 0..1000_usize).prop_map(|seen| Act::Empty { seen }),
         4 => (target(), 0..USERS, permission())
             .prop_map(|(target, with, permission)| Act::Share { target, with, permission }),
         1 => (target(), 0..USERS).prop_map(|(target, with)| Act::Unshare { target, with }),

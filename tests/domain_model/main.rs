@@ -179,15 +179,20 @@ proptest! {
                 stage.run(Command::Expire(command::Expire { limit: 1000 })).expect("expiry is never refused");
                 let file = FileRef::Id(child.file_id);
                 let command =
-                    Command::Delete(command::Delete { user: user_id(user), file, recursive: true, precondition: None, lock: None });
+                    Command::Delete(command::Delete { user: user_id(user), file, recursive: true, precondition: None, lock: None, permanently: true });
                 stage.run(command).expect("an owner may delete everything");
             }
+        }
+        for user in 0..USERS {
+            while let Ok(Outcome::Progress { more: true, .. }) =
+                stage.run(command::EmptyTrash { user: user_id(user), file_id: None }.into())
+            {}
         }
         while let Ok(Outcome::Progress { more: true, .. }) = stage.run(Command::Reap(command::Reap { limit: 1 })) {}
         assert_sound(&stage.store);
         let rows = |table| stage.store.scan(table, &[], None, 1000).expect("no fault in memory").len();
         prop_assert_eq!(rows(Table::Entries), USERS);
-        for table in [Table::Names, Table::Placements, Table::Grants, Table::GrantsByFile, Table::Locks, Table::Repairs] {
+        for table in [Table::Names, Table::Placements, Table::Grants, Table::GrantsByFile, Table::Locks, Table::Repairs, Table::Contents, Table::Extents, Table::Dead, Table::Versions, Table::Trash, Table::Usage] {
             prop_assert_eq!(rows(table), 0, "{:?}", table);
         }
         for server in query::servers(&stage.store).expect("no fault in memory") {

@@ -1,5 +1,5 @@
 //! The rules once more, in the most naive way: a map from paths to what is there. Written from the design's contract,
-//! not from `apply`; it knows nothing of ids, tables, trash or extents.
+//! not from `apply`; it knows nothing of ids, tables, contents or extents.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,25 @@ pub(crate) struct Node {
     pub(crate) grants: BTreeMap<usize, Permission>,
     pub(crate) lock: Option<HeldLock>,
     pub(crate) last_fence: u64,
+    /// What is in it: each commit brings something else.
+    pub(crate) content: u64,
+    /// What was in it by version, and until when that is kept.
+    pub(crate) old: BTreeMap<u64, (u64, u64)>,
 }
+
+/// What was deleted, with all that was below it.
+#[derive(Clone, Debug)]
+pub(crate) struct Trashed {
+    pub(crate) place: Place,
+    /// The first is the deleted entry itself.
+    pub(crate) nodes: Vec<(Place, Node)>,
+    pub(crate) ends: u64,
+}
+
+/// How many older versions are kept, and for how long; and for how long what was deleted.
+pub(crate) const KEEP: u32 = 2;
+pub(crate) const VERSIONS_MS: u64 = 20_000;
+pub(crate) const TRASH_MS: u64 = 15_000;
 
 /// A token as it is sent: its fence, and whether the secret part is right.
 pub(crate) type Proof = Option<(u64, bool)>;
@@ -40,6 +58,7 @@ type Refused = RejectionKind;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
     pub(crate) nodes: BTreeMap<Place, Node>,
+    pub(crate) trash: Vec<Trashed>,
     pub(crate) fence: u64,
     pub(crate) now: u64,
 }
@@ -93,10 +112,72 @@ impl Model {
         self.nodes.insert(place.clone(), node);
     }
 
-    pub(crate) fn create(&mut self, user: usize, place: &Place, version: Option<u64>) -> Result<Place, Refused> {
+    pub(crate) fn create(&mut self, user: usize, place: &Place, content: Option<u64>) -> Result<Place, Refused> {
         self.free(user, place)?;
-        self.put(place, Node { version, ..Node::default() });
+        self.put(place, Node { version: content.map(|_| 1), content: content.unwrap_or(0), ..Node::default() });
         Ok(place.clone())
+    }
+
+    /// Gives a file a new version.
+    pub(crate) fn supersede(&mut self, place: &Place, content: u64) {
+        let ends = self.now + VERSIONS_MS;
+        let node = self.nodes.get_mut(place).expect("it may be updated");
+        let version = node.version.expect("it is a file");
+        node.old.insert(version, (node.content, ends));
+        while node.old.len() > KEEP as usize {
+            node.old.pop_first();
+        }
+        (node.version, node.content) = (Some(version + 1), content);
+    }
+
+    /// The content of the version that comes so many before the one that is there.
+    pub(crate) fn back(&self, place: &Place, by: u64) -> Result<u64, Refused> {
+        let node = &self.nodes[place];
+        let version = node.version.expect("it is a file");
+        match version.checked_sub(by) {
+            Some(wanted) if wanted == version => Err(Refused::InvalidRequest),
+            Some(wanted) => node.old.get(&wanted).map(|(content, _)| *content).ok_or(Refused::NotFound),
+            None => Err(Refused::NotFound),
+        }
+    }
+
+    pub(crate) fn copy(&mut self, user: usize, from: Option<&Place>, to: &Place) -> Result<Place, Refused> {
+        let (from, _) = self.reach(user, from)?;
+        let node = &self.nodes[&from];
+        if node.version.is_none() {
+            return Err(Refused::InvalidRequest);
+        }
+        let content = node.content;
+        self.create(user, to, Some(content))
+    }
+
+    /// What a user has in the trash by this id.
+    fn trashed(&self, user: usize, id: u64) -> Option<usize> {
+        let ours = |trashed: &Trashed| trashed.place.0 == user && trashed.nodes[0].1.id == Some(id);
+        self.trash.iter().position(ours)
+    }
+
+    pub(crate) fn untrash(&mut self, user: usize, id: u64, names: Option<&Names>) -> Result<Place, Refused> {
+        let at = self.trashed(user, id).ok_or(Refused::NotFound)?;
+        let to = match names {
+            Some(names) => (user, names.clone()),
+            None => self.trash[at].place.clone(),
+        };
+        self.free(user, &to)?;
+        let trashed = self.trash.remove(at);
+        for (mut place, node) in trashed.nodes {
+            place.1.splice(..trashed.place.1.len(), to.1.iter().cloned());
+            self.put(&place, node);
+        }
+        Ok(to)
+    }
+
+    pub(crate) fn empty(&mut self, user: usize, id: Option<u64>) -> Result<(), Refused> {
+        match id {
+            Some(id) => drop(self.trash.remove(self.trashed(user, id).ok_or(Refused::NotFound)?)),
+            None => self.trash.retain(|trashed| trashed.place.0 != user),
+        }
+        Ok(())
     }
 
     fn unlocked(node: &Node, user: usize, proof: Proof) -> Result<(), Refused> {
@@ -170,6 +251,7 @@ impl Model {
         recursive: bool,
         proof: Proof,
         condition: IfMatch,
+        permanently: bool,
     ) -> Result<(), Refused> {
         let (place, access) = self.reach(user, place)?;
         if place.1.is_empty() {
@@ -197,7 +279,13 @@ impl Model {
         if condition == Some(false) {
             return Err(Refused::VersionConflict);
         }
-        self.take(&place);
+        let mut nodes = self.take(&place);
+        let empty = nodes.len() == 1 && nodes[0].1.version.is_none();
+        if !permanently && !empty {
+            // Those below go on, out of reach, and may be held again.
+            nodes[0].1.lock = None;
+            self.trash.push(Trashed { place, nodes, ends: self.now + TRASH_MS });
+        }
         Ok(())
     }
 
@@ -277,9 +365,13 @@ impl Model {
     }
 
     pub(crate) fn expire(&mut self) {
-        for node in self.nodes.values_mut() {
-            node.lock = node.lock.take().filter(|lock| lock.deadline > self.now);
+        let now = self.now;
+        let trashed = self.trash.iter_mut().flat_map(|trashed| trashed.nodes.iter_mut().map(|(_, node)| node));
+        for node in self.nodes.values_mut().chain(trashed) {
+            node.lock = node.lock.take().filter(|lock| lock.deadline > now);
+            node.old.retain(|_, (_, ends)| *ends > now);
         }
+        self.trash.retain(|trashed| trashed.ends > now);
     }
 
     pub(crate) fn by_id(&self, id: u64) -> Option<&Place> {

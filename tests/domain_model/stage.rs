@@ -12,7 +12,7 @@ use ringmaster::domain::{
 };
 
 use crate::acts::{Act, Condition, Copies, Names, SERVERS, Step, Target, Token, USERS};
-use crate::model::{Model, Place, Proof};
+use crate::model::{KEEP, Model, Place, Proof, TRASH_MS, VERSIONS_MS};
 
 const OPERATION_TTL_MS: u64 = 6000;
 const RECEIPT_TTL_MS: u64 = 1000;
@@ -261,7 +261,8 @@ impl Stage {
                     assert_eq!(Some(stat.access), self.model.access(step.user, &place), "{step:?}");
                     let node = self.model.nodes.get_mut(&place).expect("the model put it there");
                     node.id = Some(stat.file_id.0);
-                    assert_eq!(stat.content.map(|content| content.version.0), node.version, "{step:?}");
+                    let told = stat.content.map(|content| (content.version.0, content.size));
+                    assert_eq!(told, node.version.map(|version| (version, node.content)), "{step:?}");
                     assert_eq!(stat.lock.map(|lock| lock.fence.0), node.lock.as_ref().map(|lock| lock.fence));
                     self.seen.push(stat.file_id.0);
                 }
@@ -288,7 +289,7 @@ impl Stage {
                 let place = (*owner, names.clone());
                 let verdict = stale(good, self.model.free(step.user, &place).map(|()| stat(place.clone())));
                 if verdict.is_ok() {
-                    self.model.create(step.user, &place, Some(1)).expect("the place is free");
+                    self.model.create(step.user, &place, Some(content.size)).expect("the place is free");
                 }
                 (Command::Write(command::Write { user, at: path_ref(*owner, names), content }), verdict)
             }
@@ -300,8 +301,7 @@ impl Stage {
                 let allowed = self.model.may_update(step.user, place.as_ref(), proof, matches);
                 let verdict = stale(good, allowed.map(stat));
                 if let Ok((Some(place), _)) = &verdict {
-                    let node = self.model.nodes.get_mut(place).expect("it may be updated");
-                    node.version = node.version.map(|version| version + 1);
+                    self.model.supersede(place, content.size);
                 }
                 (Command::Update(command::Update { user, file, content, precondition, lock }), verdict)
             }
@@ -312,13 +312,50 @@ impl Stage {
                 let verdict = self.model.relocate(step.user, place.as_ref(), &to, proof).map(stat);
                 (Command::Move(command::Move { user, from, to: path_ref(*owner, names), lock }), verdict)
             }
-            Act::Delete { target, recursive, token, condition } => {
+            Act::Copy { target, owner, names } => {
+                let (from, place) = self.target(target);
+                let verdict = self.model.copy(step.user, place.as_ref(), &(*owner, names.clone())).map(stat);
+                (Command::CopyFile(command::CopyFile { user, from, to: path_ref(*owner, names) }), verdict)
+            }
+            Act::Back { target, by, token, condition } => {
                 let (file, place) = self.target(target);
                 let (lock, proof) = self.token(token);
                 let (precondition, matches) = self.condition(*condition, place.as_ref());
-                let verdict = self.model.delete(step.user, place.as_ref(), *recursive, proof, matches);
-                let command =
-                    Command::Delete(command::Delete { user, file, recursive: *recursive, precondition, lock });
+                let node = place.as_ref().and_then(|place| self.model.nodes.get(place));
+                let current = node.and_then(|node| node.version).unwrap_or(1);
+                let version = Version(current.saturating_sub(*by));
+                let allowed = self.model.may_update(step.user, place.as_ref(), proof, matches);
+                let verdict = allowed.and_then(|place| Ok((self.model.back(&place, *by)?, place)));
+                if let Ok((content, place)) = &verdict {
+                    self.model.supersede(place, *content);
+                }
+                let command = command::RestoreVersion { user, file, version, precondition, lock };
+                (command.into(), verdict.map(|(_, place)| stat(place)))
+            }
+            Act::Untrash { seen, names } => {
+                let id = self.seen.get(seen % self.seen.len().max(1)).copied().unwrap_or(999);
+                let verdict = self.model.untrash(step.user, id, names.as_ref()).map(stat);
+                let to = names.as_ref().map(path);
+                (command::RestoreTrashed { user, file_id: FileId(id), to }.into(), verdict)
+            }
+            Act::Empty { seen } => {
+                let id = seen.map(|seen| self.seen.get(seen % self.seen.len().max(1)).copied().unwrap_or(999));
+                let verdict = self.model.empty(step.user, id).map(|()| (None, None));
+                (command::EmptyTrash { user, file_id: id.map(FileId) }.into(), verdict)
+            }
+            Act::Delete { target, recursive, token, condition, permanently } => {
+                let (file, place) = self.target(target);
+                let (lock, proof) = self.token(token);
+                let (precondition, matches) = self.condition(*condition, place.as_ref());
+                let verdict = self.model.delete(step.user, place.as_ref(), *recursive, proof, matches, *permanently);
+                let command = Command::Delete(command::Delete {
+                    user,
+                    file,
+                    recursive: *recursive,
+                    precondition,
+                    lock,
+                    permanently: *permanently,
+                });
                 (command, verdict.map(|()| (None, None)))
             }
             Act::Share { target, with, permission } => {
@@ -407,6 +444,7 @@ impl Stage {
 /// What a user sees of an answer: it is the same for each attempt.
 fn shown(mut answer: Answer) -> Answer {
     if let Ok(Outcome::Stat(stat)) = &mut answer {
+        stat.content.iter_mut().for_each(|content| content.blob_id = BlobId(0));
         for replica in stat.content.iter_mut().flat_map(|content| &mut content.replicas) {
             (replica.epoch, replica.copy_id) = (Epoch(0), CopyId(0));
         }
@@ -427,5 +465,13 @@ fn uses_old_blob(step: &Step) -> bool {
 }
 
 fn policy(copies: u32) -> Policy {
-    Policy { copies, operation_ttl_ms: OPERATION_TTL_MS, receipt_ttl_ms: RECEIPT_TTL_MS, ..Policy::default() }
+    Policy {
+        copies,
+        operation_ttl_ms: OPERATION_TTL_MS,
+        receipt_ttl_ms: RECEIPT_TTL_MS,
+        versions_keep: KEEP,
+        versions_ms: VERSIONS_MS,
+        trash_ms: TRASH_MS,
+        ..Policy::default()
+    }
 }

@@ -97,10 +97,9 @@ impl Sim {
     /// What is still on a list cannot be helped.
     fn assert_nothing_owed(&self, scene: &Scene, up: usize) {
         for (key, _) in self.store.scan(Table::Repairs, &[], None, 1000).expect("no fault in memory") {
-            let file = FileId(u64::from_be_bytes(key[1..].try_into().expect("a file's id")));
-            let entry = self.entry(file).expect("a repair is owed to a file");
-            let content = entry.content().expect("it is a file");
-            let stuck = mend(&self.store, scene, &entry, None).expect("no fault in memory");
+            let file = crate::sim::place_in(&key[1..]);
+            let content = self.extent(file).expect("a repair is owed to an extent");
+            let stuck = mend(&self.store, scene, file, &content, None).expect("no fault in memory");
             // Where no copy is left, there is something to try for ever.
             let dead = !content.replicas.iter().any(|replica| scene.servers[&replica.server_id].counts(replica));
             assert!(stuck.is_none() || dead, "{file} is owed a repair that could be made: {stuck:#?}");

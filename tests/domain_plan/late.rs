@@ -26,8 +26,9 @@ fn a_repair_that_came_too_late_is_still_owed() {
     sim.start(1, Disk::Intact);
 
     let scene = Scene::read(&sim.store, BTreeSet::new()).expect("no fault in memory");
-    let entry = sim.entry(file).expect("it is there");
-    let mend = mend(&sim.store, &scene, &entry, None).expect("no fault in memory").expect("it lacks a copy");
+    let at = sim.place(file).expect("it is there");
+    let extent = sim.extent(at).expect("it is there");
+    let mend = mend(&sim.store, &scene, at, &extent, None).expect("no fault in memory").expect("it lacks a copy");
     let server_id = mend.targets[0];
     let copy_id = CopyId(sim.fresh());
     let (machine, now) = (sim.machine(server_id).expect("it answers"), sim.now);

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use ringmaster::domain::answer::Outcome;
-use ringmaster::domain::plan::{Mend, Observed, OwedFile, Plan, Scene, Task, Window, endings, mend, plan};
+use ringmaster::domain::plan::{Mend, Observed, OwedExtent, Plan, Scene, Task, Window, endings, mend, plan};
 use ringmaster::domain::rows::SweepKind;
 use ringmaster::domain::terms::{MAX_COPIES_LISTED, NewHome, Receipt};
 use ringmaster::domain::{
-    BlobId, ClusterTime, Command, CopyAt, CopyId, FileId, MemoryStore, Proposal, ServerId, Stamped, WallTime, apply,
+    BlobId, ClusterTime, Command, CopyAt, CopyId, ExtentAt, MemoryStore, Proposal, ServerId, Stamped, WallTime, apply,
     command,
 };
 
@@ -83,10 +83,10 @@ impl Sim {
         let mut files = BTreeSet::new();
         for task in tasks {
             match task {
-                Task::Mend(candidate) => assert!(files.insert(candidate.file_id), "{candidate:?} is planned twice"),
+                Task::Mend(candidate) => assert!(files.insert(candidate.at), "{candidate:?} is planned twice"),
                 Task::Walk(window) => {
-                    assert!(window.files.len() + window.owed.len() <= MAX_COPIES_LISTED);
-                    files.extend(window.files.iter().map(|candidate| candidate.file_id));
+                    assert!(window.extents.len() + window.owed.len() <= MAX_COPIES_LISTED);
+                    files.extend(window.extents.iter().map(|candidate| candidate.at));
                 }
                 Task::Erase(copies) => assert!(copies.len() <= MAX_COPIES_LISTED),
                 Task::Propose(_) => {}
@@ -132,9 +132,9 @@ impl Sim {
     fn walk(&mut self, window: Window, trouble: u8, dice: &mut Dice) {
         self.walking.remove(&window.kind);
         let mut owed = window.owed;
-        for candidate in &window.files {
+        for candidate in &window.extents {
             if !self.mend(candidate, trouble, dice) {
-                owed.push(candidate.file_id);
+                owed.push(candidate.at);
             }
         }
         let Window { kind, since, through, done, mut short, .. } = window;
@@ -150,10 +150,11 @@ impl Sim {
     }
 
     /// Whether the file needs no more.
-    fn mend(&mut self, candidate: &OwedFile, trouble: u8, dice: &mut Dice) -> bool {
+    fn mend(&mut self, candidate: &OwedExtent, trouble: u8, dice: &mut Dice) -> bool {
         let scene = Scene::read(&self.store, self.suspects(dice)).expect("no fault in memory");
-        let Some(entry) = self.entry(candidate.file_id) else { return true };
-        let mend = mend(&self.store, &scene, &entry, candidate.goal.as_deref()).expect("no fault in memory");
+        let Some(extent) = self.extent(candidate.at) else { return true };
+        let mend =
+            mend(&self.store, &scene, candidate.at, &extent, candidate.goal.as_deref()).expect("no fault in memory");
         // Nothing can be done for it now, which need not mean that nothing is owed to it.
         let Some(mend) = mend else { return candidate.goal.is_some() };
 
@@ -251,10 +252,9 @@ impl Sim {
 
     /// On the state that it was made for, a change leaves no fewer copies than there were.
     fn assert_safe(&self, change: &NewHome) {
-        let count = |store: &MemoryStore, file: FileId| {
-            let entry =
-                ringmaster::domain::query::entry(store, file).expect("no fault in memory").expect("it is there");
-            let replicas = entry.content().expect("it is a file").replicas.clone();
+        let count = |store: &MemoryStore, at: ExtentAt| {
+            let extent = ringmaster::domain::query::extent(store, at).expect("no fault in memory");
+            let replicas = extent.expect("it is there").replicas;
             let server = |id| ringmaster::domain::query::server(store, id).expect("no fault").expect("it is known");
             replicas.iter().filter(|replica| server(replica.server_id).counts(replica)).count()
         };
@@ -263,7 +263,7 @@ impl Sim {
             Proposal { operation: None, command: Command::Rehome(command::Rehome { changes: vec![change.clone()] }) };
         let stamped = Stamped { at: ClusterTime(self.now), wall: WallTime(0), proposal };
         apply(&mut after, 1, &stamped).expect("no fault in memory").expect("it is within bounds");
-        let (old, new) = (count(&self.store, change.file_id), count(&after, change.file_id));
+        let (old, new) = (count(&self.store, change.at), count(&after, change.at));
         assert!(new >= old.min(self.policy().copies as usize), "{change:?} goes from {old} to {new}");
     }
 

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use ringmaster::domain::answer::Outcome;
+use ringmaster::domain::answer::{Outcome, Stat};
 use ringmaster::domain::placement::{Candidate as Place, choose};
 use ringmaster::domain::plan::RoundPosition;
-use ringmaster::domain::rows::{Content, Entry, Server, ServerState, SweepKind};
+use ringmaster::domain::rows::{Extent, Server, ServerState, SweepKind};
 use ringmaster::domain::terms::{FileRef, NewContent, PathRef, Policy, Receipt};
 use ringmaster::domain::{
-    Answer, BlobId, ClusterId, ClusterTime, Command, CopyAt, CopyId, FileId, FilePath, Incarnation, MemoryStore,
-    Proposal, ServerId, ServerUuid, Sha256, Stamped, UserId, WallTime, apply, check, command, query,
+    Answer, BlobId, ClusterId, ClusterTime, Command, ContentId, CopyAt, CopyId, ExtentAt, FileId, FilePath,
+    Incarnation, MemoryStore, Proposal, ServerId, ServerUuid, Sha256, Stamped, UserId, WallTime, apply, check, command,
+    query,
 };
 
 use crate::acts::{Act, Disk, MACHINES};
@@ -45,6 +46,8 @@ pub(crate) fn policy(copies: u32) -> Policy {
         garbage_linger_ms: LINGER_MS,
         garbage_grace_ms: GRACE_MS,
         receipt_ttl_ms: 10_000,
+        versions_keep: 0,
+        trash_ms: 0,
         ..Policy::default()
     }
 }
@@ -90,12 +93,21 @@ impl Sim {
         servers.into_iter().map(|server| (server.server_id, server)).collect()
     }
 
-    pub(crate) fn entry(&self, file: FileId) -> Option<Entry> {
-        query::entry(&self.store, file).expect("no fault in memory")
+    pub(crate) fn entry(&self, file: FileId) -> Option<Stat> {
+        query::stat(&self.store, ADA, &FileRef::Id(file)).expect("no fault in memory").ok()
     }
 
-    pub(crate) fn content(&self, file: FileId) -> Option<Content> {
-        self.entry(file).and_then(|entry| entry.content().cloned())
+    /// Where the only extent of a file is.
+    pub(crate) fn place(&self, file: FileId) -> Option<ExtentAt> {
+        Some(self.entry(file)?.content?.content_id.start())
+    }
+
+    pub(crate) fn extent(&self, at: ExtentAt) -> Option<Extent> {
+        query::extent(&self.store, at).expect("no fault in memory")
+    }
+
+    pub(crate) fn content(&self, file: FileId) -> Option<Extent> {
+        self.extent(self.place(file)?)
     }
 
     pub(crate) fn policy(&self) -> Policy {
@@ -126,10 +138,10 @@ impl Sim {
     }
 
     /// What the records are at that a command is to give other copies.
-    fn revisions(&self, command: &Command) -> BTreeMap<FileId, (BlobId, u64)> {
+    fn revisions(&self, command: &Command) -> BTreeMap<ExtentAt, (BlobId, u64)> {
         let Command::Rehome(command::Rehome { changes }) = command else { return BTreeMap::new() };
-        let revision = |file| self.content(file).map(|content| (file, (content.blob_id, content.placement_rev)));
-        changes.iter().filter_map(|change| revision(change.file_id)).collect()
+        let revision = |at| self.extent(at).map(|extent| (at, (extent.blob_id, extent.placement_rev)));
+        changes.iter().filter_map(|change| revision(change.at)).collect()
     }
 
     /// Applies one entry of the log, and holds every promise against it.
@@ -218,6 +230,7 @@ impl Sim {
                     recursive: false,
                     precondition: None,
                     lock: None,
+                    permanently: false,
                 });
                 self.propose(delete).expect("ada may delete");
             }
@@ -382,13 +395,22 @@ impl Sim {
 
 /// A change takes effect on the state of the record that it was made for, or not at all: it may say that a copy is good
 /// which was found bad since.
-fn assert_made_for(command: &Command, answer: &Answer, before: &BTreeMap<FileId, (BlobId, u64)>) {
+fn assert_made_for(command: &Command, answer: &Answer, before: &BTreeMap<ExtentAt, (BlobId, u64)>) {
     let (Command::Rehome(command::Rehome { changes }), Ok(Outcome::Rehomed { refused })) = (command, answer) else {
         return;
     };
     for (_, change) in (0..).zip(changes).filter(|(position, _)| !refused.contains(position)) {
         let made_for = (change.blob_id, change.placement_rev);
-        let there = before.get(&change.file_id);
+        let there = before.get(&change.at);
         assert_eq!(there, Some(&made_for), "{change:?} took effect on another state of its record");
+    }
+}
+
+/// A place as it stands in a key.
+pub(crate) fn place_in(key: &[u8]) -> ExtentAt {
+    let (id, offset) = key.split_at(16);
+    ExtentAt {
+        content_id: ContentId(u128::from_be_bytes(id.try_into().expect("sixteen bytes"))),
+        offset: u64::from_be_bytes(offset.try_into().expect("eight bytes")),
     }
 }

@@ -13,11 +13,13 @@
 
 use std::collections::BTreeSet;
 
-use ringmaster::domain::plan::{Mend, Observed, OwedFile, Scene, Task, endings, mend, plan};
-use ringmaster::domain::rows::{Entry, SweepKind};
+use ringmaster::domain::plan::{Mend, Observed, OwedExtent, Scene, Task, endings, mend, plan};
+use ringmaster::domain::restored::{Piece, piece};
+use ringmaster::domain::rows::{Content, Extent, SweepKind};
 use ringmaster::domain::terms::{NewHome, Receipt, Slot};
 use ringmaster::domain::{
-    BlobId, ClusterTime, Command, CopyAt, CopyId, FileId, ReadStore, ServerId, Table, command, query,
+    BlobId, ClusterTime, Command, ContentId, CopyAt, CopyId, ExtentAt, FileId, ReadStore, ServerId, Table, command,
+    query,
 };
 
 use crate::script::{Line, number};
@@ -60,8 +62,7 @@ impl World {
         let id = || ServerId(number(line.word(0)));
         Some(match line.verb {
             "report" => {
-                let (server_id, entry) = (id(), self.entry(line.word(1)));
-                let content = entry.content().expect("it is a file");
+                let (server_id, (_, content)) = (id(), self.extent(line.word(1)));
                 let replica = content.replicas.iter().find(|replica| replica.server_id == server_id);
                 let copy_id = replica.expect("the record names the server").copy_id;
                 Command::Report(command::Report {
@@ -83,6 +84,7 @@ impl World {
                     _ => None,
                 });
                 let window = window.expect("the walk goes on");
+                let owed: Vec<_> = owed.into_iter().map(|file: FileId| self.extent(&format!("#{file}")).0).collect();
                 let owed = [window.owed, owed].concat();
                 let (since, through, done, short) = (window.since, window.through, window.done, window.short);
                 Command::AdvanceSweep(command::AdvanceSweep { kind: wanted, since, through, done, short, owed })
@@ -123,8 +125,7 @@ impl World {
             }
             "prepare" => {
                 let name = line.word(0).to_owned();
-                let entry = self.entry(line.word(1));
-                let content = entry.content().expect("it is a file").clone();
+                let (place, content) = self.extent(line.word(1));
                 let mut receipts = Vec::new();
                 for server_id in line.option("made").map_or(Vec::new(), servers) {
                     let server = query::server(&self.store, server_id).expect("no fault in memory");
@@ -142,18 +143,18 @@ impl World {
                 };
                 let made = receipts.iter().map(at).collect();
                 // The judgement is that of `mend`; where it sees nothing to do, copies that were made change nothing.
-                let change = self.mend_as(&entry, line).and_then(|mend| mend.settle(&receipts));
+                let change = self.mend_as(place, &content, line).and_then(|mend| mend.settle(&receipts));
                 let says = change.as_ref().map_or("nothing".to_owned(), |change| format!("to say: {}", slots(change)));
                 self.prepared.insert(name, Prepared { change, made });
                 vec![says]
             }
-            "due" => self.tasks().iter().map(task).collect(),
+            "due" => self.tasks().iter().map(|due| task(self, due)).collect(),
             "garbage" => self.garbage().iter().map(copy_at).collect(),
             "repairs" => {
                 let rows = self.store.scan(Table::Repairs, &[], None, 100).expect("no fault in memory");
                 let told = rows.iter().map(|(key, _)| {
-                    let file = u64::from_be_bytes(key[1..].try_into().expect("a file's id"));
-                    format!("#{file} with {} copies", key[0])
+                    let id = u128::from_be_bytes(key[1..17].try_into().expect("a content's id"));
+                    format!("{} with {} copies", self.file_of(ContentId(id)), key[0])
                 });
                 told.collect()
             }
@@ -170,19 +171,37 @@ impl World {
         }
     }
 
-    fn entry(&self, text: &str) -> Entry {
-        query::entry(&self.store, file_id(text)).expect("no fault in memory").expect("the file is there")
+    /// The extent of a file, by the file's number.
+    fn extent(&self, text: &str) -> (ExtentAt, Extent) {
+        let file = file_id(text);
+        let found = self.contents().into_iter().find(|(_, content)| content.made_for == file);
+        let at = found.expect("the file is there").0.start();
+        (at, query::extent(&self.store, at).expect("no fault in memory").expect("it is there"))
     }
 
-    fn mend(&self, line: &Line<'_>) -> Option<(Entry, Mend)> {
-        let entry = self.entry(line.word(0));
-        self.mend_as(&entry, line).map(|mend| (entry, mend))
+    fn contents(&self) -> Vec<(ContentId, Content)> {
+        let rows = self.store.scan(Table::Contents, &[], None, 1000).expect("no fault in memory");
+        let read = |(key, value): &(Vec<u8>, Vec<u8>)| match piece(Table::Contents, key, value) {
+            Ok(Piece::Content(id, content)) => (id, *content),
+            other => panic!("no content: {other:?}"),
+        };
+        rows.iter().map(read).collect()
     }
 
-    fn mend_as(&self, entry: &Entry, line: &Line<'_>) -> Option<Mend> {
+    fn file_of(&self, id: ContentId) -> String {
+        let content = self.contents().into_iter().find(|(known, _)| *known == id);
+        format!("#{}", content.expect("it is there").1.made_for)
+    }
+
+    fn mend(&self, line: &Line<'_>) -> Option<(Extent, Mend)> {
+        let (at, extent) = self.extent(line.word(0));
+        self.mend_as(at, &extent, line).map(|mend| (extent, mend))
+    }
+
+    fn mend_as(&self, at: ExtentAt, extent: &Extent, line: &Line<'_>) -> Option<Mend> {
         let scene = Scene::read(&self.store, BTreeSet::new()).expect("no fault in memory");
         let goal = line.option("goal").map(servers);
-        mend(&self.store, &scene, entry, goal.as_deref()).expect("no fault in memory")
+        mend(&self.store, &scene, at, extent, goal.as_deref()).expect("no fault in memory")
     }
 
     fn tasks(&self) -> Vec<Task> {
@@ -209,16 +228,16 @@ fn copy_at(copy: &CopyAt) -> String {
     format!("copy {} of blob {} on {}", copy.copy_id.0, copy.blob_id.0, copy.server_id)
 }
 
-fn task(task: &Task) -> String {
-    let file = |candidate: &OwedFile| {
+fn task(world: &World, task: &Task) -> String {
+    let file = |candidate: &OwedExtent| {
         let goal = candidate.goal.as_ref().map_or(String::new(), |goal| format!(" to {}", list(goal)));
-        format!("#{}{goal}", candidate.file_id)
+        format!("{}{goal}", world.file_of(candidate.at.content_id))
     };
     match task {
         Task::Propose(command) => format!("propose {command:?}"),
         Task::Mend(candidate) => format!("mend {} ({} count)", file(candidate), candidate.counted),
         Task::Walk(window) => {
-            let files: Vec<_> = window.files.iter().map(file).collect();
+            let files: Vec<_> = window.extents.iter().map(file).collect();
             let (done, short) =
                 (if window.done { ", the last" } else { "" }, if window.short { ", short" } else { "" });
             format!(

@@ -111,7 +111,12 @@ impl World {
     }
 
     fn command(&mut self, line: &Line<'_>) -> Command {
-        let policy = Policy { copies: u32::try_from(line.number("copies", 2)).expect("few"), ..Policy::default() };
+        let policy = Policy {
+            copies: u32::try_from(line.number("copies", 2)).expect("few"),
+            versions_keep: 0,
+            trash_ms: 0,
+            ..Policy::default()
+        };
         let user = |world: &Self| world.user(line.word(0));
         let epoch = Epoch(line.number("epoch", 1));
         let limit = u32::try_from(line.number("limit", 100)).expect("few");
@@ -167,6 +172,7 @@ impl World {
                 recursive: line.has("-r"),
                 precondition: line.precondition(),
                 lock: line.token(),
+                permanently: line.has("permanently"),
             }),
             "share" => Command::Share(command::Share {
                 user: user(self),

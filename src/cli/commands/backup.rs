@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +7,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use crate::backup::{Fetched, FileFault, Folder, Index, MAX_NAMED, NamedFile, Swept, file_sha256, files};
+use crate::backup::{Fetched, FileFault, Folder, Index, NamedExtent, Swept, extents, file_sha256, name_faults};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::lost;
 use crate::cli::output::Output;
@@ -58,11 +59,12 @@ fn parse_hold(text: &str) -> Result<Duration, String> {
 struct Report {
     applied_index: u64,
     sha256: String,
-    files: u64,
+    /// Runs of bytes that files consist of: what several files or versions share counts once.
+    extents: u64,
     bytes: u64,
     fetched: u64,
     fetched_bytes: u64,
-    /// How many files' bytes could not be had.
+    /// How many files' and old versions' bytes could not be had.
     missing_files: u64,
     /// These files, and why; the first `MAX_NAMED`.
     missing: Vec<FileFault>,
@@ -123,16 +125,17 @@ async fn back_up(
         Ok(index)
     });
     let index = Arc::new(index.await?);
-    let (applied_index, wanted) = (index.head.applied_index, index.files);
+    let (applied_index, wanted) = (index.head.applied_index, index.extents);
     let seen = progress.begin("backing up", wanted);
     let mut report = Report { applied_index, sha256: index.sha256.to_string(), ..Report::default() };
 
     let parallel = args.parallel as usize;
-    let named = stream::unfold(files(index.clone(), parallel), |mut files| async {
-        files.recv().await.map(|file| (file, files))
+    let named = stream::unfold(extents(index.clone(), parallel), |mut named| async {
+        named.recv().await.map(|extent| (extent, named))
     });
     // Once one file's servers were waited for in vain, the others' are not.
     let patient = &AtomicBool::new(true);
+    let mut lost = BTreeMap::new();
     let mut fetching = named
         .map(|file| async move {
             let file = file?;
@@ -142,8 +145,8 @@ async fn back_up(
         .buffer_unordered(parallel)
         .boxed();
     while let Some((file, came)) = fetching.try_next().await? {
-        let size = file.content.size;
-        report.files += 1;
+        let size = file.extent.size;
+        report.extents += 1;
         report.bytes += size;
         seen.files.fetch_add(1, Ordering::Relaxed);
         seen.bytes.fetch_add(size, Ordering::Relaxed);
@@ -154,18 +157,16 @@ async fn back_up(
                 report.fetched_bytes += size;
             }
             Came::Missing(why) => {
-                report.missing_files += 1;
-                if report.missing.len() < MAX_NAMED {
-                    let index = index.clone();
-                    report.missing.push(blocking(move || FileFault::new(&index, file.file_id, why)).await?);
-                }
+                lost.insert(file.content_id, why);
             }
         }
     }
     drop(fetching);
-    if report.files != wanted {
-        let walked = report.files;
-        return Err(CliError::refused(format!("the index names {wanted} files, and {walked} were looked at")).hint(
+    let naming = index.clone();
+    (report.missing, report.missing_files) = blocking(move || name_faults(&naming, &lost)).await?;
+    if report.extents != wanted {
+        let walked = report.extents;
+        return Err(CliError::refused(format!("the index names {wanted} extents, and {walked} were looked at")).hint(
             "this is a defect: please report it; nothing was changed in the folder but for bytes that were added",
         ));
     }
@@ -174,10 +175,10 @@ async fn back_up(
         lost::note("missing", &report.missing, missing, "`--allow-missing --json` names them");
         if !args.allow_missing {
             return Err(CliError::unavailable(format!(
-                "the bytes of {missing} of {wanted} files cannot be had now; those of the others are in the folder, but \
+                "the bytes of {missing} files or old versions cannot be had now; those of the others are in the folder, but \
                  this backup does not count"
             ))
-            .hint("back up again when their file servers are back, or when these files are mended or removed")
+            .hint("back up again when their file servers are back, or when these files are mended, or removed for good (`rm --permanently`)")
             .hint("or let it count without them: --allow-missing"));
         }
     }
@@ -197,13 +198,13 @@ enum Came {
 async fn fetch(
     directory: &Directory,
     folder: &Arc<Folder>,
-    file: &NamedFile,
+    file: &NamedExtent,
     check: bool,
     patient: &AtomicBool,
 ) -> Result<Came, CliError> {
-    let content = &file.content;
-    let (blob, size) = (content.blob_id, content.size);
-    let wanted = (size, content.sha256);
+    let extent = &file.extent;
+    let (blob, size) = (extent.blob_id, extent.size);
+    let wanted = (size, extent.sha256);
     if folder.look(blob, size)? == Fetched::Already {
         let path = folder.blob_path(blob);
         if !check {
@@ -232,7 +233,7 @@ async fn fetch(
         Err(error) if error.code() == Some(Code::DataCorrupt) => Some(error.to_string()),
         Err(error) => {
             return Err(CliError::from(error)
-                .about(format_args!("file {}", file.file_id))
+                .about(format_args!("content {}", file.content_id))
                 .hint("run the same backup again: it goes on where it stopped"));
         }
     };
@@ -270,8 +271,8 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 fn describe(report: &Report) -> String {
     let mut text = format!(
-        "log entry: {}\nindex:     {}\nfiles:     {} with {} bytes\nfetched:   {} with {} bytes\n",
-        report.applied_index, report.sha256, report.files, report.bytes, report.fetched, report.fetched_bytes
+        "log entry: {}\nindex:     {}\nextents:   {} with {} bytes\nfetched:   {} with {} bytes\n",
+        report.applied_index, report.sha256, report.extents, report.bytes, report.fetched, report.fetched_bytes
     );
     if report.missing_files > 0 {
         text.push_str(&format!(

@@ -15,7 +15,8 @@ pub(in crate::cli) enum Command {
     /// Change it, for all nodes at once
     ///
     /// Names are those that `policy show` prints: copies, garbage_linger, garbage_grace, operation_ttl, session_ttl,
-    /// receipt_ttl, rebalance_percent. Times are written 15m or 1h, or in milliseconds with _ms behind the name.
+    /// receipt_ttl, rebalance_percent, versions_keep, versions, trash, quota_bytes, quota_files. Times are written 15m, 1h
+    /// or 7days, or in milliseconds with _ms behind the name.
     Set {
         #[arg(required = true, value_name = "NAME=VALUE")]
         values: Vec<Setting>,
@@ -46,6 +47,11 @@ pub(in crate::cli) enum Setting {
     SessionTtl(u64),
     ReceiptTtl(u64),
     RebalancePercent(u32),
+    VersionsKeep(u32),
+    Versions(u64),
+    Trash(u64),
+    QuotaBytes(u64),
+    QuotaFiles(u64),
 }
 
 impl FromStr for Setting {
@@ -54,6 +60,7 @@ impl FromStr for Setting {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE, for example copies=3")?;
         let number = || value.parse::<u32>().map_err(|_| format!("{value:?} is no number"));
+        let large = || value.parse::<u64>().map_err(|_| format!("{value:?} is no number"));
         let time = match name.strip_suffix("_ms") {
             Some(_) => value.parse::<u64>().map_err(|_| format!("{value:?} is no number of milliseconds")),
             None => parse_time(value),
@@ -61,6 +68,9 @@ impl FromStr for Setting {
         match name {
             "copies" => return number().map(Self::Copies),
             "rebalance_percent" => return number().map(Self::RebalancePercent),
+            "versions_keep" => return number().map(Self::VersionsKeep),
+            "quota_bytes" => return large().map(Self::QuotaBytes),
+            "quota_files" => return large().map(Self::QuotaFiles),
             _ => {}
         }
         match name.strip_suffix("_ms").unwrap_or(name) {
@@ -69,6 +79,8 @@ impl FromStr for Setting {
             "operation_ttl" => time.map(Self::OperationTtl),
             "session_ttl" => time.map(Self::SessionTtl),
             "receipt_ttl" => time.map(Self::ReceiptTtl),
+            "versions" => time.map(Self::Versions),
+            "trash" => time.map(Self::Trash),
             _ => Err(format!("there is no {name:?} in the policy: see `ringmaster policy show`")),
         }
     }
@@ -90,6 +102,11 @@ impl Setting {
             Self::SessionTtl(ms) => change.session_ttl_ms = Some(ms),
             Self::ReceiptTtl(ms) => change.receipt_ttl_ms = Some(ms),
             Self::RebalancePercent(value) => change.rebalance_percent = Some(value),
+            Self::VersionsKeep(value) => change.versions_keep = Some(value),
+            Self::Versions(ms) => change.versions_ms = Some(ms),
+            Self::Trash(ms) => change.trash_ms = Some(ms),
+            Self::QuotaBytes(value) => change.quota_bytes = Some(value),
+            Self::QuotaFiles(value) => change.quota_files = Some(value),
         }
     }
 }
@@ -107,6 +124,11 @@ fn describe(policy: &Policy) -> String {
     line("receipt_ttl", time(policy.receipt_ttl_ms), "a file server's receipt holds");
     let percent = policy.rebalance_percent.to_string();
     line("rebalance_percent", percent, "of the mean, by which servers may differ before files are moved; 0 for never");
+    line("versions_keep", policy.versions_keep.to_string(), "older versions of a file are kept; 0 for none");
+    line("versions", time(policy.versions_ms), "an older version is kept");
+    line("trash", time(policy.trash_ms), "what was deleted can be had back");
+    line("quota_bytes", policy.quota_bytes.to_string(), "a user may have; 0 for any number");
+    line("quota_files", policy.quota_files.to_string(), "a user may have; 0 for any number");
     table.render()
 }
 
@@ -124,6 +146,11 @@ mod tests {
             session_ttl_ms: 40 * 86_400_000,
             receipt_ttl_ms: 600_000,
             rebalance_percent: 20,
+            versions_keep: 5,
+            versions_ms: 30 * 86_400_000,
+            trash_ms: 7 * 86_400_000,
+            quota_bytes: 1 << 40,
+            quota_files: 0,
         };
         let mut change = PolicyChange::default();
         for line in describe(&policy).lines() {
@@ -138,6 +165,11 @@ mod tests {
             session_ttl_ms: Some(40 * 86_400_000),
             receipt_ttl_ms: Some(600_000),
             rebalance_percent: Some(20),
+            versions_keep: Some(5),
+            versions_ms: Some(30 * 86_400_000),
+            trash_ms: Some(7 * 86_400_000),
+            quota_bytes: Some(1 << 40),
+            quota_files: Some(0),
         };
         assert_eq!(change, again);
     }

@@ -41,7 +41,7 @@ fn describe(replication: &Replication) -> String {
             SweepState::Running => "running",
             SweepState::Resting => "resting",
         };
-        let place = sweep.through_file_id.map_or_else(String::new, |id| format!(", up to file {id}"));
+        let place = sweep.through.as_ref().map_or_else(String::new, |at| format!(", up to {at}"));
         line(name, format!("{state}{place}"));
     }
     line("copies to delete", replication.garbage.to_string());

@@ -1,3 +1,5 @@
+mod rows;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,19 +9,19 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use url::Url;
 
+use self::rows::{Counts, LeftOut, read_rows};
 use super::backup::blocking;
-use crate::backup::{ADVICE, FileFault, Folder, Index, Named, NamedFile, Seen, files, verify_index};
+use crate::backup::{ADVICE, FileFault, Folder, Index, Named, NamedExtent, Seen, extents, name_faults, verify_index};
 use crate::cli::error::CliError;
 use crate::cli::lost;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::session::Session;
-use crate::client::{Directory, Source, restored_row};
+use crate::client::{Directory, Source};
 use crate::config::{self, DirectoryConfig};
-use crate::domain::restored::{Piece, piece};
-use crate::domain::{Sha256, Table};
+use crate::domain::{ContentId, Sha256, query};
 use crate::protocol::problem::Code;
-use crate::protocol::restore::{Done, Row, Rows, State, Status};
+use crate::protocol::restore::{Came, Done, Row, Rows, State, Status};
 use crate::protocol::secret::ClusterSecret;
 
 /// Make a new cluster from a backup
@@ -51,12 +53,8 @@ pub(in crate::cli) struct Args {
     parallel: u32,
 }
 
-/// Files that are asked about at once.
+/// Contents that are asked about at once.
 const ASKED_AT_ONCE: usize = 200;
-/// Rows that are sent at once: `MAX_RESTORED`.
-const ROWS_AT_ONCE: usize = crate::domain::terms::MAX_RESTORED;
-/// And their bytes, in base64: far below what a JSON body may have.
-const BYTES_AT_ONCE: usize = 512 * 1024;
 
 #[derive(Default, Serialize)]
 struct Report {
@@ -68,12 +66,17 @@ struct Report {
     entries: u64,
     users: u64,
     grants: u64,
-    files: u64,
-    /// Of the files, those that were sent by this run.
+    /// Old versions of files.
+    versions: u64,
+    /// Entries in the trash.
+    trash: u64,
+    /// Runs of bytes that files and versions consist of.
+    contents: u64,
+    /// Of the contents, those that were sent by this run.
     sent: u64,
-    /// Of the files; nothing where an earlier run left out some, and only it knew which.
+    /// Of the contents; nothing where an earlier run left out some, and only it knew which.
     bytes: Option<u64>,
-    /// How many files were left out, since the backup has not their bytes.
+    /// How many files and old versions were left out, since the backup has not their bytes.
     left_out: u64,
     /// These, and why; the first `MAX_NAMED`.
     left_out_files: Vec<FileFault>,
@@ -109,7 +112,7 @@ async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Re
         return blocking(move || tell_before(report, &status, &index)).await;
     }
 
-    let seen = progress.begin("checking the backup", index.files);
+    let seen = progress.begin("checking the backup", index.extents);
     let reading = index.clone();
     let (folder, verified) = blocking(move || {
         let verified = verify_index(&folder, &reading, &mut Named::default(), &seen)?;
@@ -121,18 +124,21 @@ async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Re
         let count = verified.violations.len();
         Output::note(format_args!("note: {count} broken invariants were backed up with it, the first is {first}"));
     }
-    let (mut damaged, mut faults) = (verified.damaged, verified.faults);
+    let mut damaged = verified.damaged;
+    let (mut faults, mut left_out) = (verified.faults, verified.damaged_files);
     if status.state == State::Restoring && !damaged.is_empty() {
         // What an earlier run has sent is there, and counts, whatever became of the backup's bytes since.
         let all = damaged.len();
         damaged = missing(&directory, damaged).await?;
-        faults.retain(|fault| damaged.contains(&fault.file_id));
         if damaged.len() < all {
             let there = all - damaged.len();
-            Output::note(format_args!("note: {there} damaged files are not needed: an earlier run has sent them"));
+            Output::note(format_args!("note: {there} damaged contents are not needed: an earlier run has sent them"));
+            let (reading, named) =
+                (index.clone(), damaged.iter().map(|id| (*id, "it is damaged".to_owned())).collect());
+            (faults, left_out) = blocking(move || name_faults(&reading, &named)).await?;
         }
     }
-    report.left_out = damaged.len() as u64;
+    report.left_out = left_out;
     if report.left_out > 0 {
         let what = if args.without_damaged { "left out" } else { "damaged" };
         lost::note(what, &faults, report.left_out, "`ringmaster verify DIR --json` names them");
@@ -147,20 +153,26 @@ async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Re
         }
     }
     report.left_out_files = faults;
-    let damaged = Arc::new(damaged);
+    let reading = index.clone();
+    let left = Arc::new(blocking(move || LeftOut::by(&reading, damaged)).await?);
 
-    // Grants come last. One of a file that is not there yet could be of a file whose bytes are lost before the next
-    // run, which would leave out the file and could not take back the grant.
-    progress.begin("sending users and directories", 0);
-    send_rows(&directory, &index, &damaged, &FIRST, &mut report).await?;
-    let seen = progress.begin("sending", index.files - report.left_out);
-    send_files(args, &directory, &folder, &index, &damaged, &seen, &mut report).await?;
-    progress.begin("sending grants", 0);
-    send_rows(&directory, &index, &damaged, &[Table::Grants], &mut report).await?;
-    let entries = report.entries + report.files;
-    report.entries = entries;
-    directory.restore_done(&Done { backup, entries, users: report.users, grants: report.grants }).await?;
+    // Bytes come first: a file that is there has them, however often this breaks off.
+    let seen = progress.begin("sending", index.extents - left.contents.len() as u64);
+    send_contents(args, &directory, &folder, &index, &left, &seen, &mut report).await?;
+    progress.begin("sending users, files and grants", 0);
+    let counts = send_rows(&directory, &index, &left).await?;
+    report.count(&counts);
+    let Counts { entries, users, grants, versions, trash } = counts;
+    let contents = report.contents;
+    directory.restore_done(&Done { backup, entries, users, grants, contents, versions, trash }).await?;
     Ok(report)
+}
+
+impl Report {
+    fn count(&mut self, counts: &Counts) {
+        (self.entries, self.users, self.grants) = (counts.entries, counts.users, counts.grants);
+        (self.versions, self.trash) = (counts.versions, counts.trash);
+    }
 }
 
 /// Whether the cluster can take this backup, or has taken it.
@@ -191,28 +203,31 @@ fn elsewhere(refused: &str) -> CliError {
 fn tell_before(mut report: Report, status: &Status, index: &Index) -> anyhow::Result<Report> {
     report.restored_before = true;
     let mut bytes = 0_u64;
-    let counts = read_rows(index, &BTreeSet::new(), &ALL, &mut |_| Ok(()))?;
-    index.each(Table::Entries, |_, value| {
-        bytes += crate::domain::restored::file(value)?.map_or(0, |(_, content)| content.size);
+    let mut counts = read_rows(index, &LeftOut::default(), &mut |_| Ok(()))?;
+    index.each_extent(|_, extent| {
+        bytes += extent.size;
         Ok(())
     })?;
-    let of_backup = counts.entries + index.files;
-    (report.entries, report.users, report.grants) = match status.came {
-        Some(came) => (came.entries, came.users, came.grants),
-        None => (of_backup, counts.users, counts.grants),
-    };
-    report.left_out = of_backup.saturating_sub(report.entries);
-    report.files = index.files.saturating_sub(report.left_out);
-    report.bytes = (report.left_out == 0).then_some(bytes);
+    report.contents = index.extents;
+    let of_backup = counts.entries + counts.versions;
+    if let Some(came) = status.came {
+        let Came { entries, users, grants, contents, versions, trash } = came;
+        counts = Counts { entries, users, grants, versions, trash };
+        report.contents = contents;
+    }
+    report.count(&counts);
+    report.left_out = of_backup.saturating_sub(counts.entries + counts.versions);
+    report.bytes = (report.contents == index.extents).then_some(bytes);
     Ok(report)
 }
 
-/// Those of the files that the cluster has not yet.
-async fn missing(directory: &Directory, files: BTreeSet<u64>) -> Result<BTreeSet<u64>, CliError> {
-    let files: Vec<u64> = files.into_iter().collect();
+/// Those of the contents that the cluster has not yet.
+async fn missing(directory: &Directory, contents: BTreeSet<ContentId>) -> Result<BTreeSet<ContentId>, CliError> {
+    let contents: Vec<String> = contents.iter().map(ContentId::to_string).collect();
     let mut missing = BTreeSet::new();
-    for asked in files.chunks(ASKED_AT_ONCE) {
-        missing.extend(directory.restore_missing(asked.to_vec()).await?);
+    for asked in contents.chunks(ASKED_AT_ONCE) {
+        let found = directory.restore_missing(asked.to_vec()).await?;
+        missing.extend(found.iter().filter_map(|id| ContentId::parse(id)));
     }
     Ok(missing)
 }
@@ -241,118 +256,60 @@ fn secret_hint(error: crate::client::ClientError) -> CliError {
     error
 }
 
-/// What a restore sends before the files: counters, policy, users and directories.
-/// Accounts come after the directories: one whose root is not there is refused.
-const FIRST: [Table; 4] = [Table::Meta, Table::Policy, Table::Entries, Table::Users];
-/// And with what comes after them.
-const ALL: [Table; 5] = [Table::Meta, Table::Policy, Table::Entries, Table::Users, Table::Grants];
-
-/// Sends the rows of some tables, but for the files.
-async fn send_rows(
-    directory: &Directory,
-    index: &Arc<Index>,
-    damaged: &Arc<BTreeSet<u64>>,
-    tables: &'static [Table],
-    report: &mut Report,
-) -> Result<(), CliError> {
+/// Sends all rows but those of contents.
+async fn send_rows(directory: &Directory, index: &Arc<Index>, left: &Arc<LeftOut>) -> Result<Counts, CliError> {
     let (sender, mut batches) = tokio::sync::mpsc::channel::<anyhow::Result<Vec<Row>>>(2);
-    let (reading, damaged) = (index.clone(), damaged.clone());
+    let (reading, left) = (index.clone(), left.clone());
+    let taken_at = query::cluster_time(&**index).map_err(anyhow::Error::from)?.0;
     let counting = tokio::task::spawn_blocking(move || {
-        let counted = read_rows(&reading, &damaged, tables, &mut |batch| Ok(sender.blocking_send(Ok(batch))?));
+        let counted = read_rows(&reading, &left, &mut |batch| Ok(sender.blocking_send(Ok(batch))?));
         counted.map_err(|error| drop(sender.blocking_send(Err(error))))
     });
     while let Some(batch) = batches.recv().await {
-        directory.restore_rows(&Rows { backup: index.sha256.to_string(), rows: batch? }).await?;
+        directory.restore_rows(&Rows { backup: index.sha256.to_string(), rows: batch?, taken_at }).await?;
     }
     let counted = counting.await.map_err(|error| CliError::refused(error.to_string()))?;
-    let counted = counted.map_err(|()| CliError::refused("the index could not be read to its end"))?;
-    report.entries += counted.entries;
-    report.users += counted.users;
-    report.grants += counted.grants;
-    Ok(())
+    counted.map_err(|()| CliError::refused("the index could not be read to its end"))
 }
 
-/// Rows that were read, but for the files.
-#[derive(Default)]
-struct Counts {
-    entries: u64,
-    users: u64,
-    grants: u64,
-}
-
-/// Gives the rows to `send` in bounded batches, and counts them. What belongs to files that are left out is left out,
-/// too.
-fn read_rows(
-    index: &Index,
-    damaged: &BTreeSet<u64>,
-    tables: &[Table],
-    send: &mut dyn FnMut(Vec<Row>) -> anyhow::Result<()>,
-) -> anyhow::Result<Counts> {
-    let mut counts = Counts::default();
-    let (mut batch, mut size) = (Vec::new(), 0);
-    for table in tables.iter().copied() {
-        index.each(table, |key, value| {
-            match piece(table, key, value)? {
-                Piece::File(_) | Piece::Left => return Ok(()),
-                Piece::Grant(_, file, _) if damaged.contains(&file.0) => return Ok(()),
-                Piece::Directory(_) => counts.entries += 1,
-                Piece::User(_) => counts.users += 1,
-                Piece::Grant(..) => counts.grants += 1,
-                _ => {}
-            }
-            let row = restored_row(table.name(), key, value);
-            size += row.key.len() + row.value.len();
-            batch.push(row);
-            if batch.len() == ROWS_AT_ONCE || size >= BYTES_AT_ONCE {
-                size = 0;
-                send(std::mem::take(&mut batch))?;
-            }
-            Ok(())
-        })?;
-    }
-    if !batch.is_empty() {
-        send(batch)?;
-    }
-    Ok(counts)
-}
-
-async fn send_files(
+async fn send_contents(
     args: &Args,
     directory: &Directory,
     folder: &Folder,
     index: &Arc<Index>,
-    damaged: &BTreeSet<u64>,
+    left: &LeftOut,
     seen: &Seen,
     report: &mut Report,
 ) -> Result<(), CliError> {
     let (backup, parallel) = (index.sha256, args.parallel as usize);
-    let mut named = files(index.clone(), ASKED_AT_ONCE);
+    let mut named = extents(index.clone(), ASKED_AT_ONCE);
     let mut bytes = 0;
     loop {
         let mut batch = Vec::new();
         while batch.len() < ASKED_AT_ONCE
-            && let Some(file) = named.recv().await
+            && let Some(named) = named.recv().await
         {
-            let file = file?;
-            if !damaged.contains(&file.file_id.0) {
-                batch.push(file);
+            let named = named?;
+            if !left.contents.contains(&named.content_id) {
+                batch.push(named);
             }
         }
         if batch.is_empty() {
             report.bytes = Some(bytes);
             return Ok(());
         }
-        report.files += batch.len() as u64;
-        bytes += batch.iter().map(|file| file.content.size).sum::<u64>();
-        let missing = directory.restore_missing(batch.iter().map(|file| file.file_id.0).collect()).await?;
-        let (wanted, there): (Vec<_>, Vec<_>) = batch.into_iter().partition(|file| missing.contains(&file.file_id.0));
+        report.contents += batch.len() as u64;
+        bytes += batch.iter().map(|named| named.extent.size).sum::<u64>();
+        let missing = missing(directory, batch.iter().map(|named| named.content_id).collect()).await?;
+        let (wanted, there): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|named| missing.contains(&named.content_id));
         let done = |size: u64| {
             seen.files.fetch_add(1, Ordering::Relaxed);
             seen.bytes.fetch_add(size, Ordering::Relaxed);
         };
-        there.iter().for_each(|file| done(file.content.size));
+        there.iter().for_each(|named| done(named.extent.size));
         let mut sending = stream::iter(wanted)
-            .map(|file| send_file(directory, folder, &backup, file))
+            .map(|named| send_content(directory, folder, &backup, named))
             .buffer_unordered(parallel)
             .boxed();
         while let Some(size) = sending.try_next().await? {
@@ -363,16 +320,22 @@ async fn send_files(
 }
 
 /// Its size.
-async fn send_file(directory: &Directory, folder: &Folder, backup: &Sha256, file: NamedFile) -> Result<u64, CliError> {
-    let path = folder.blob_path(file.content.blob_id);
+async fn send_content(
+    directory: &Directory,
+    folder: &Folder,
+    backup: &Sha256,
+    named: NamedExtent,
+) -> Result<u64, CliError> {
+    let path = folder.blob_path(named.extent.blob_id);
     let shown = path.display().to_string();
-    let sent = directory.restore_file(backup, &file.row, Source::file(path).await?).await;
+    let source = Source::file(path).await?;
+    let sent = directory.restore_content(backup, named.content_id, &named.row, source).await;
     sent.map_err(|error| {
         let error = CliError::from(error).about(&shown);
         // It was right a moment ago.
         if error.is(Code::ChecksumMismatch) { error.hint(ADVICE) } else { error }
     })?;
-    Ok(file.content.size)
+    Ok(named.extent.size)
 }
 
 fn describe(report: &Report) -> String {
@@ -383,14 +346,14 @@ fn describe(report: &Report) -> String {
     text.push_str(&format!("cluster:   {}\n", report.cluster_id));
     text.push_str(&format!("log entry: {} of the old cluster\n", report.applied_index));
     let bytes = report.bytes.map_or_else(String::new, |bytes| format!(" with {bytes} bytes"));
-    text.push_str(&format!("files:     {}{bytes}, {} sent now\n", report.files, report.sent));
+    text.push_str(&format!("contents:  {}{bytes}, {} sent now\n", report.contents, report.sent));
     if report.left_out > 0 {
         let named = if report.restored_before { "" } else { ", as named above" };
         text.push_str(&format!("left out:  {} damaged files{named}\n", report.left_out));
     }
     text.push_str(&format!(
-        "entries:   {}\nusers:     {}\ngrants:    {}\n",
-        report.entries, report.users, report.grants
+        "entries:   {}\nusers:     {}\ngrants:    {}\nversions:  {} old ones\ntrash:     {} entries\n",
+        report.entries, report.users, report.grants, report.versions, report.trash
     ));
     text
 }

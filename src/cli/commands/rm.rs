@@ -12,6 +12,9 @@ pub(in crate::cli) struct Args {
     /// Remove directories with all that is in them
     #[arg(short, long)]
     recursive: bool,
+    /// Past the trash: nothing brings them back
+    #[arg(long)]
+    permanently: bool,
     /// The token of the lock on the file
     #[arg(long, value_name = "TOKEN")]
     lock_token: Option<String>,
@@ -21,7 +24,12 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     let directory = session.directory()?;
     let mut tally = Tally::default();
     for file in &args.files {
-        let delete = Delete { file: file.name(), recursive: args.recursive, lock_token: args.lock_token.clone() };
+        let delete = Delete {
+            file: file.name(),
+            recursive: args.recursive,
+            permanently: args.permanently,
+            lock_token: args.lock_token.clone(),
+        };
         if let Err(error) = directory.delete(&delete).await {
             let error = CliError::from(error).about(file);
             if args.files.len() == 1 {

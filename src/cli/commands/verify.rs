@@ -79,7 +79,7 @@ async fn backup(dir: &Path, session: &Session) -> Result<(), CliError> {
         for path in folder.list()?.into_iter().rev() {
             telling.begin(format!("reading {}", path.display()), 0);
             let verified = Index::open(&path).and_then(|index| {
-                let seen = telling.begin(format!("checking log entry {}", index.head.applied_index), index.files);
+                let seen = telling.begin(format!("checking log entry {}", index.head.applied_index), index.extents);
                 verify_index(&folder, &index, &mut known, &seen)
             });
             match verified {
@@ -94,8 +94,8 @@ async fn backup(dir: &Path, session: &Session) -> Result<(), CliError> {
     let first = report.backups.iter().find_map(|backup| backup.faults.first());
     let first = report.unusable.first().cloned().or_else(|| first.map(ToString::to_string));
     if let Some(first) = first {
-        let damaged: usize = report.backups.iter().map(|backup| backup.damaged.len()).sum();
-        let found = report.unusable.len() + damaged;
+        let damaged: u64 = report.backups.iter().map(|backup| backup.damaged_files).sum();
+        let found = report.unusable.len() as u64 + damaged;
         return Err(CliError::refused(format!("{found} faults in the backup, the first: {first}")).hint(ADVICE));
     }
     let broken: usize = report.backups.iter().map(|backup| backup.violations.len()).sum();
@@ -109,15 +109,15 @@ async fn backup(dir: &Path, session: &Session) -> Result<(), CliError> {
 fn describe(report: &Backups) -> String {
     let mut text = String::new();
     for backup in &report.backups {
-        let Verified { applied_index, sha256, rows, files, bytes, violations, faults, damaged, .. } = backup;
-        let verdict = match damaged.len() {
+        let Verified { applied_index, sha256, rows, extents, bytes, violations, faults, damaged_files, .. } = backup;
+        let verdict = match damaged_files {
             0 => "all as they were written".to_owned(),
-            count => format!("{count} of them damaged or missing"),
+            count => format!("{count} files or old versions damaged or missing"),
         };
         text.push_str(&format!(
-            "log entry {applied_index}: {rows} rows, {files} files with {bytes} bytes, {verdict} ({sha256})\n"
+            "log entry {applied_index}: {rows} rows, {extents} extents with {bytes} bytes, {verdict} ({sha256})\n"
         ));
-        let faults = lost::lines(faults, damaged.len() as u64, "--json names them");
+        let faults = lost::lines(faults, *damaged_files, "--json names them");
         for line in faults.chain(violations.iter().cloned()) {
             text.push_str(&format!("  {line}\n"));
         }

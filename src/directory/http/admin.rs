@@ -99,6 +99,11 @@ fn shown(policy: &Policy) -> admin::Policy {
         session_ttl_ms: policy.session_ttl_ms,
         receipt_ttl_ms: policy.receipt_ttl_ms,
         rebalance_percent: policy.rebalance_percent,
+        versions_keep: policy.versions_keep,
+        versions_ms: policy.versions_ms,
+        trash_ms: policy.trash_ms,
+        quota_bytes: policy.quota_bytes,
+        quota_files: policy.quota_files,
     }
 }
 
@@ -111,6 +116,11 @@ fn asked(change: &admin::PolicyChange) -> PolicyAsked {
         session_ttl_ms: change.session_ttl_ms,
         receipt_ttl_ms: change.receipt_ttl_ms,
         rebalance_percent: change.rebalance_percent,
+        versions_keep: change.versions_keep,
+        versions_ms: change.versions_ms,
+        trash_ms: change.trash_ms,
+        quota_bytes: change.quota_bytes,
+        quota_files: change.quota_files,
     }
 }
 
@@ -123,6 +133,11 @@ fn changed(old: &Policy, change: &admin::PolicyChange) -> Policy {
         session_ttl_ms: change.session_ttl_ms.unwrap_or(old.session_ttl_ms),
         receipt_ttl_ms: change.receipt_ttl_ms.unwrap_or(old.receipt_ttl_ms),
         rebalance_percent: change.rebalance_percent.unwrap_or(old.rebalance_percent),
+        versions_keep: change.versions_keep.unwrap_or(old.versions_keep),
+        versions_ms: change.versions_ms.unwrap_or(old.versions_ms),
+        trash_ms: change.trash_ms.unwrap_or(old.trash_ms),
+        quota_bytes: change.quota_bytes.unwrap_or(old.quota_bytes),
+        quota_files: change.quota_files.unwrap_or(old.quota_files),
     }
 }
 

@@ -128,7 +128,8 @@ pub(crate) async fn delete(
     let lock = headers.lock_token(body.lock_token.as_deref());
     let user = node.user(&token).await?;
     let recursive = body.recursive;
-    let command = command::Delete { user, file, recursive, precondition, lock: lock.as_deref().map(lock_proof) };
+    let (lock, permanently) = (lock.as_deref().map(lock_proof), body.permanently);
+    let command = command::Delete { user, file, recursive, precondition, lock, permanently };
     node.propose(headers.proposal(&node, user, command.into())).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -28,7 +28,7 @@ pub(crate) async fn finish(
     let method = request.method().clone();
     let moves_bytes = matches!(
         request.uri().path(),
-        "/write" | "/update" | "/read" | "/admin/backup/index" | "/admin/backup/blob" | "/restore/file"
+        "/write" | "/update" | "/read" | "/admin/backup/index" | "/admin/backup/blob" | "/restore/content"
     );
     let route = request.uri().path().to_owned();
     let span =

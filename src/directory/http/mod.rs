@@ -79,7 +79,7 @@ fn routes() -> Vec<Route> {
         Route::get("/restore", restore::status),
         Route::post("/restore/rows", restore::rows),
         Route::post("/restore/missing", restore::missing),
-        Route::put("/restore/file", restore::file),
+        Route::put("/restore/content", restore::content),
         Route::post("/restore/done", restore::done),
         Route::post("/admin/members", members::add),
         Route::post("/admin/members/remove", members::remove),

@@ -196,10 +196,10 @@ fn head(status: StatusCode, found: &Found, range: &Range<u64>) -> ApiResult {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::ETAG, value(found.etag.to_string())?);
-    headers.insert(
-        "repr-digest",
-        value(format!("sha-256=:{}:", base64::engine::general_purpose::STANDARD.encode(content.sha256.0)))?,
-    );
+    if let Some(sha256) = content.sha256 {
+        let digest = base64::engine::general_purpose::STANDARD.encode(sha256.0);
+        headers.insert("repr-digest", value(format!("sha-256=:{digest}:"))?);
+    }
     // A user's file is shown by a browser as what it says it is and nothing more: it runs no script in this origin.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));

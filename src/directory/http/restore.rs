@@ -19,10 +19,10 @@ use crate::directory::store_file::{Incoming, Purpose, StoreFile, too_large};
 use crate::domain::query;
 use crate::domain::restored;
 use crate::domain::terms::{MAX_RESTORED, RestoredRow};
-use crate::domain::{Command, FileId, Sha256, Table, UserId, command};
-use crate::protocol::restore::{Came, Done, File, Files, Rows, State as Stage, Status};
+use crate::domain::{ClusterTime, Command, ContentId, Sha256, Table, UserId, command};
+use crate::protocol::restore::{Came, Content, Contents, Done, Rows, State as Stage, Status};
 
-/// Files that are asked about at once.
+/// Contents that are asked about at once.
 const MAX_ASKED: usize = 1000;
 
 pub(crate) async fn status(State(node): State<App>, _: ClusterMember) -> ApiResult<ResponseBody<Status>> {
@@ -38,8 +38,14 @@ pub(crate) async fn status(State(node): State<App>, _: ClusterMember) -> ApiResu
         None if unused => Stage::New,
         None => Stage::InUse,
     };
-    let came =
-        restore.as_ref().map(|restore| Came { entries: restore.entries, users: restore.users, grants: restore.grants });
+    let came = restore.as_ref().map(|restore| Came {
+        entries: restore.entries,
+        users: restore.users,
+        grants: restore.grants,
+        contents: restore.contents,
+        versions: restore.versions,
+        trash: restore.trash,
+    });
     let backup = restore.map(|restore| restore.backup.to_string());
     let (cluster_id, cluster_name) = (cluster.cluster_id.to_string(), cluster.name);
     Ok(ResponseBody(Status { state, backup, cluster_id, cluster_name, schema_version, came }))
@@ -55,33 +61,41 @@ pub(crate) async fn rows(State(node): State<App>, _: ClusterMember, Json(asked):
         let bytes = |text: &str| BASE64_STANDARD.decode(text).map_err(|_| ApiError::invalid("a row is no base64"));
         rows.push(RestoredRow { table, key: bytes(&row.key)?, value: bytes(&row.value)? });
     }
-    node.command(Command::Restore(command::Restore { backup: digest(&asked.backup)?, rows })).await?;
+    let (backup, taken_at) = (digest(&asked.backup)?, ClusterTime(asked.taken_at));
+    node.command(Command::Restore(command::Restore { backup, rows, taken_at })).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn missing(
     State(node): State<App>,
     _: ClusterMember,
-    Json(asked): Json<Files>,
-) -> ApiResult<ResponseBody<Files>> {
-    if asked.file_ids.len() > MAX_ASKED {
-        return Err(ApiError::invalid(format!("too many files at once: ask for {MAX_ASKED} at most")));
+    Json(asked): Json<Contents>,
+) -> ApiResult<ResponseBody<Contents>> {
+    if asked.content_ids.len() > MAX_ASKED {
+        return Err(ApiError::invalid(format!("too many contents at once: ask for {MAX_ASKED} at most")));
     }
-    let files: Vec<FileId> = asked.file_ids.into_iter().map(FileId).collect();
-    let missing = node.handle().read(move |store| query::missing_files(store, &files)).await?;
-    Ok(ResponseBody(Files { file_ids: missing.into_iter().map(|id| id.0).collect() }))
+    let contents: Vec<ContentId> = asked.content_ids.iter().map(|id| content_id(id)).collect::<ApiResult<_>>()?;
+    let missing = node.handle().read(move |store| query::missing_contents(store, &contents)).await?;
+    Ok(ResponseBody(Contents { content_ids: missing.iter().map(ContentId::to_string).collect() }))
+}
+
+fn content_id(text: &str) -> ApiResult<ContentId> {
+    ContentId::parse(text)
+        .ok_or_else(|| ApiError::invalid("a content's id is 32 lower-case hexadecimal digits: take it from the index"))
 }
 
 pub(crate) async fn done(State(node): State<App>, _: ClusterMember, Json(asked): Json<Done>) -> ApiResult<StatusCode> {
-    let (backup, entries, users, grants) = (digest(&asked.backup)?, asked.entries, asked.users, asked.grants);
-    node.command(Command::RestoreDone(command::RestoreDone { backup, entries, users, grants })).await?;
-    tracing::info!(%backup, entries, users, grants, "the cluster was restored from a backup and is in service");
+    let backup = digest(&asked.backup)?;
+    let Done { entries, users, grants, contents, versions, trash, .. } = asked;
+    let command = command::RestoreDone { backup, entries, users, grants, contents, versions, trash };
+    node.command(Command::RestoreDone(command)).await?;
+    tracing::info!(%backup, entries, users, grants, contents, versions, trash, "the cluster was restored from a backup and is in service");
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) async fn file(State(node): State<App>, _: ClusterMember, request: Request) -> ApiResult<StatusCode> {
+pub(crate) async fn content(State(node): State<App>, _: ClusterMember, request: Request) -> ApiResult<StatusCode> {
     let (parts, body) = request.into_parts();
-    let (backup, row, incoming) = match incoming(&node, &parts) {
+    let (change, incoming) = match incoming(&node, &parts) {
         Ok(read) => read,
         Err(error) => {
             linger(body, &parts.headers);
@@ -90,7 +104,7 @@ pub(crate) async fn file(State(node): State<App>, _: ClusterMember, request: Req
     };
     let mut stream = body::patient(body.into_data_stream());
     // The command takes effect once by itself, so it needs no name. Nobody owns it.
-    let storing = StoreFile { node: &node, user: UserId(0), change: Purpose::Restore { backup, row } };
+    let storing = StoreFile { node: &node, user: UserId(0), change };
     let result = storing.run(incoming, &mut stream, |_, _| None).await;
     if result.is_err() {
         linger(Body::from_stream(stream), &parts.headers);
@@ -98,26 +112,22 @@ pub(crate) async fn file(State(node): State<App>, _: ClusterMember, request: Req
     result.map(|_| StatusCode::NO_CONTENT)
 }
 
-fn incoming(node: &App, parts: &axum::http::request::Parts) -> ApiResult<(Sha256, Vec<u8>, Incoming)> {
-    let asked: File = parse_query(&parts.uri)?;
-    let backup = digest(&asked.backup)?;
+fn incoming(node: &App, parts: &axum::http::request::Parts) -> ApiResult<(Purpose, Incoming)> {
+    let asked: Content = parse_query(&parts.uri)?;
+    let (backup, content_id) = (digest(&asked.backup)?, content_id(&asked.content_id)?);
     let row = BASE64_URL_SAFE_NO_PAD.decode(&asked.row).map_err(|_| ApiError::invalid("the row is no base64"))?;
-    let content = restored::file(&row).map_err(|fault| ApiError::invalid("the row cannot be read").because(fault))?;
-    let (_, content) = content.ok_or_else(|| ApiError::invalid("the row is no file's"))?;
-    if content_length(&parts.headers).is_some_and(|length| length != content.size) {
+    let (size, digest) =
+        restored::content(&row).map_err(|fault| ApiError::invalid("the row cannot be read").because(fault))?;
+    if content_length(&parts.headers).is_some_and(|length| length != size) {
         return Err(ApiError::invalid("the body has another length than the row says: verify the backup"));
     }
     let max_bytes = node.settings.max_file_bytes;
-    if content.size > max_bytes {
+    if size > max_bytes {
         return Err(too_large(max_bytes));
     }
-    let incoming = Incoming {
-        length: Some(content.size),
-        max_bytes,
-        content_type: content.content_type,
-        digest: Some(content.sha256),
-    };
-    Ok((backup, row, incoming))
+    // What names it says of what type it is.
+    let incoming = Incoming { length: Some(size), max_bytes, content_type: String::new(), digest };
+    Ok((Purpose::Restore { backup, content_id, row }, incoming))
 }
 
 fn digest(text: &str) -> ApiResult<Sha256> {

@@ -57,7 +57,7 @@ fn sweep_info(kind: SweepKind, sweep: &Sweep) -> SweepInfo {
             SweepKind::Balance => SweepName::Balance,
         },
         state: if sweep.resting { SweepState::Resting } else { SweepState::Running },
-        through_file_id: sweep.through.map(|id| id.0),
+        through: sweep.through.map(|at| at.to_string()),
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn listed(stat: &Stat) -> api::Stat {
         },
         version: content.map(|content| content.version.0),
         size: content.map(|content| content.size),
-        sha256: content.map(|content| content.sha256.to_string()),
+        sha256: content.and_then(|content| content.sha256).map(|sha256| sha256.to_string()),
         content_type: content.map(|content| content.content_type.clone()),
         created_at: time(stat.created_at),
         modified_at: time(stat.modified_at),

@@ -12,10 +12,10 @@ use super::walk::Walks;
 use super::worker::{Mended, Worker};
 use crate::consensus::QueryKind;
 use crate::directory::node::App;
-use crate::domain::plan::{Observed, OwedFile, Plan, RoundPosition, Task, plan};
+use crate::domain::plan::{Observed, OwedExtent, Plan, RoundPosition, Task, plan};
 use crate::domain::query::{self, Signal};
 use crate::domain::rows::{ServerState, SweepKind};
-use crate::domain::{Command, FileId, Outcome, Proposal, ServerId};
+use crate::domain::{Command, ExtentAt, Outcome, Proposal, ServerId};
 
 /// Files that are looked after at once. Most wait for a stream at their servers.
 const WORKERS: usize = 32;
@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// What ended.
 enum Ended {
-    File(FileId, Mended),
+    Extent(ExtentAt, Mended),
     Erasure(anyhow::Result<()>),
     Committer,
 }
@@ -42,9 +42,9 @@ pub(crate) struct Shift {
     node: App,
     worker: Worker,
     tasks: JoinSet<Ended>,
-    queue: VecDeque<OwedFile>,
+    queue: VecDeque<OwedExtent>,
     /// Queued, or in a worker's hands.
-    known: BTreeSet<FileId>,
+    known: BTreeSet<ExtentAt>,
     walks: Walks,
     round: RoundPosition,
     began: Option<Instant>,
@@ -114,9 +114,9 @@ impl Shift {
 
     fn take_in(&mut self, ended: Ended) {
         match ended {
-            Ended::File(file, mended) => {
+            Ended::Extent(file, mended) => {
                 self.known.remove(&file);
-                self.walks.file_done(file, mended == Mended::Done);
+                self.walks.extent_done(file, mended == Mended::Done);
             }
             Ended::Erasure(outcome) => {
                 self.erasing = false;
@@ -244,16 +244,16 @@ impl Shift {
             Task::Walk(mut window) => {
                 // A file that is looked after already needs no second look, and the walk does not wait for it: it is owed what
                 // it lacks when the walk has passed.
-                let (known, files) =
-                    window.files.into_iter().partition(|candidate| self.known.contains(&candidate.file_id));
-                let known: Vec<OwedFile> = known;
-                window.files = files;
+                let (known, extents) =
+                    window.extents.into_iter().partition(|candidate| self.known.contains(&candidate.at));
+                let known: Vec<OwedExtent> = known;
+                window.extents = extents;
                 if window.kind == SweepKind::Copies {
-                    window.owed.extend(known.iter().map(|candidate| candidate.file_id));
+                    window.owed.extend(known.iter().map(|candidate| candidate.at));
                 }
-                let files = window.files.clone();
+                let extents = window.extents.clone();
                 self.walks.open(window);
-                files.into_iter().for_each(|candidate| self.enqueue(candidate));
+                extents.into_iter().for_each(|candidate| self.enqueue(candidate));
             }
             Task::Erase(copies) if !self.erasing => {
                 self.erasing = true;
@@ -266,8 +266,8 @@ impl Shift {
         Ok(())
     }
 
-    fn enqueue(&mut self, candidate: OwedFile) {
-        if self.known.insert(candidate.file_id) {
+    fn enqueue(&mut self, candidate: OwedExtent) {
+        if self.known.insert(candidate.at) {
             self.queue.push_back(candidate);
         }
     }
@@ -276,8 +276,8 @@ impl Shift {
         while self.known.len() - self.queue.len() < WORKERS
             && let Some(candidate) = self.queue.pop_front()
         {
-            let (worker, file) = (self.worker.clone(), candidate.file_id);
-            self.tasks.spawn(async move { Ended::File(file, worker.run(candidate).await) });
+            let (worker, file) = (self.worker.clone(), candidate.at);
+            self.tasks.spawn(async move { Ended::Extent(file, worker.run(candidate).await) });
         }
     }
 

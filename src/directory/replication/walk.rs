@@ -1,11 +1,11 @@
-//! Walks over all files: a window is in the works until each of its files is done, and then the walk advances.
+//! Walks over all extents: a window is in the works until each of its extents is done, and then the walk advances.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::plan::Window;
 use crate::domain::rows::SweepKind;
 use crate::domain::terms::MAX_COPIES_LISTED;
-use crate::domain::{Command, FileId, command};
+use crate::domain::{Command, ExtentAt, command};
 
 /// The windows that are in the works, at most one for each walk.
 #[derive(Debug, Default)]
@@ -16,8 +16,8 @@ pub(super) struct Walks {
 #[derive(Debug)]
 struct Open {
     window: Window,
-    left: BTreeSet<FileId>,
-    failed: Vec<FileId>,
+    left: BTreeSet<ExtentAt>,
+    failed: Vec<ExtentAt>,
 }
 
 impl Walks {
@@ -26,16 +26,16 @@ impl Walks {
     }
 
     pub(super) fn open(&mut self, mut window: Window) {
-        let left = window.files.iter().map(|candidate| candidate.file_id).collect();
+        let left = window.extents.iter().map(|candidate| candidate.at).collect();
         let failed = std::mem::take(&mut window.owed);
         self.windows.insert(window.kind, Open { window, left, failed });
     }
 
-    /// A file of some window is done, or could not be.
-    pub(super) fn file_done(&mut self, file: FileId, mended: bool) {
+    /// An extent of some window is done, or could not be.
+    pub(super) fn extent_done(&mut self, at: ExtentAt, mended: bool) {
         for open in self.windows.values_mut() {
-            if open.left.remove(&file) && !mended {
-                open.failed.push(file);
+            if open.left.remove(&at) && !mended {
+                open.failed.push(at);
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::client::blobs::{BlobError, CopyOrder, ServerAddress, StoredCopy};
 use crate::consensus::QueryKind;
 use crate::directory::lookout::address;
 use crate::directory::node::App;
-use crate::domain::plan::{Mend, OwedFile, Scene, mend};
+use crate::domain::plan::{Mend, OwedExtent, Scene, mend};
 use crate::domain::query;
 use crate::domain::terms::{Receipt, Slot};
 use crate::domain::{Command, CopyAt, CopyId, Proposal, ServerId, command};
@@ -56,24 +56,24 @@ struct Found {
 }
 
 impl Worker {
-    pub(super) async fn run(self, candidate: OwedFile) -> Mended {
+    pub(super) async fn run(self, candidate: OwedExtent) -> Mended {
         match self.mend(&candidate).await {
             Ok(mended) => mended,
             Err(error) => {
-                tracing::warn!(file_id = %candidate.file_id, %error, "a file could not be looked at and waits for the next round");
+                tracing::warn!(extent = %candidate.at, %error, "an extent could not be looked at and waits for the next round");
                 Mended::Not
             }
         }
     }
 
-    async fn mend(&self, candidate: &OwedFile) -> anyhow::Result<Mended> {
+    async fn mend(&self, candidate: &OwedExtent) -> anyhow::Result<Mended> {
         let node = self.node.clone();
-        let (file_id, goal) = (candidate.file_id, candidate.goal.clone());
+        let (at, goal) = (candidate.at, candidate.goal.clone());
         // The record as it is now: the plan may be minutes old.
         let looked = self.node.handle().read_local_as(QueryKind::Job, move |store| {
             let scene = Scene::read(store, node.suspects(&query::servers(store)?))?;
-            let entry = query::entry(store, file_id)?;
-            let mend = entry.map(|entry| mend(store, &scene, &entry, goal.as_deref())).transpose()?.flatten();
+            let extent = query::extent(store, at)?;
+            let mend = extent.map(|extent| mend(store, &scene, at, &extent, goal.as_deref())).transpose()?.flatten();
             Ok(mend.map(|mend| (scene, mend)))
         });
         let Some((scene, mend)) = looked.await? else {
@@ -104,7 +104,7 @@ impl Worker {
                 Ok(if complete { Mended::Done } else { Mended::Not })
             }
             refused => {
-                tracing::debug!(%file_id, ?refused, "a file changed while it was being mended");
+                tracing::debug!(extent = %at, ?refused, "an extent changed while it was being mended");
                 self.condemn(found.made).await?;
                 Ok(Mended::Not)
             }
@@ -128,7 +128,7 @@ impl Worker {
                 }
                 Ok(_) => found.bad.push(*server_id),
                 Err(error @ (BlobError::Missing { .. } | BlobError::Corrupt { .. })) => {
-                    tracing::info!(file_id = %mend.file_id, blob_id = %mend.blob_id, %error, "a copy that was to be taken back is not good");
+                    tracing::info!(extent = %mend.at, blob_id = %mend.blob_id, %error, "a copy that was to be taken back is not good");
                     found.bad.push(*server_id);
                 }
                 Err(error) => {
@@ -262,7 +262,7 @@ impl Worker {
     fn note(&self, mend: &Mend, what: &str, error: &BlobError) {
         self.node.note_blob_error(error);
         self.node.progress.failed.inc();
-        tracing::info!(file_id = %mend.file_id, blob_id = %mend.blob_id, %error, "a copy could not be {what}");
+        tracing::info!(extent = %mend.at, blob_id = %mend.blob_id, %error, "a copy could not be {what}");
     }
 
     /// A source that turned out to be bad stops counting.

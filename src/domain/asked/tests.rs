@@ -55,7 +55,18 @@ fn all() -> Vec<(&'static str, Asked)> {
         ("update", update(1)),
         ("mkdir", command::Mkdir { user, at: path(None, "/a") }.into()),
         ("move", command::Move { user, from, to, lock: Some(proof()) }.into()),
-        ("delete", command::Delete { user, file: by_id(), recursive: true, precondition: None, lock: None }.into()),
+        (
+            "delete",
+            command::Delete {
+                user,
+                file: by_id(),
+                recursive: true,
+                precondition: None,
+                lock: None,
+                permanently: false,
+            }
+            .into(),
+        ),
         ("share", command::Share { user, file: by_id(), with: "bob".to_owned(), permission: Permission::Write }.into()),
         ("unshare", command::Unshare { user, file: by_id(), with: "bob".to_owned() }.into()),
         ("lock", command::Lock { user, file: by_id(), ttl_ms: 60_000, mac_hash }.into()),

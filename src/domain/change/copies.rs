@@ -1,17 +1,17 @@
-//! Which copies a record names, and what follows from it in `Placements`, `Garbage`, `Repairs` and the servers' counters.
+//! Which copies an extent names, and what follows from it in `Placements`, `Garbage`, `Repairs` and the servers' counters.
 
 use super::Change;
-use crate::domain::rows::{Content, Garbage, Placement, Recount, Repair, RepairReason};
+use crate::domain::rows::{Extent, Garbage, Placement, Recount, Repair, RepairReason};
 use crate::domain::stop::{Stop, reject};
 use crate::domain::tables::{self, MAX_COPIES};
 use crate::domain::terms::{NewContent, Receipt};
-use crate::domain::{BlobId, CopyId, Fault, FileId, RejectionKind, Replica, ServerId};
+use crate::domain::{BlobId, CopyId, ExtentAt, Fault, RejectionKind, Replica, ServerId};
 
 impl Change<'_> {
-    /// Judges the copies that a commit names; the node heals what is refused here, so it comes after all that a user
-    /// would have to hear.
-    /// Copies that are more than the policy asks for by now become garbage at once: no job would look for them.
-    pub(crate) fn admit(&mut self, new: &NewContent) -> Result<Vec<Replica>, Stop> {
+    /// Judges the copies that a commit names, and makes an extent of them; the node heals what is refused here, so it comes
+    /// after all that a user would have to hear. Copies that are more than the policy asks for by now become garbage at
+    /// once: no job would look for them.
+    pub(crate) fn admit(&mut self, new: &NewContent) -> Result<Extent, Stop> {
         let stale = RejectionKind::StaleReceipt;
         let mut replicas = Vec::with_capacity(new.receipts.len());
         for receipt in &new.receipts {
@@ -28,7 +28,15 @@ impl Change<'_> {
         for surplus in replicas.split_off(replicas.len().min(self.wanted_copies())) {
             self.list_garbage(surplus.server_id, new.blob_id, surplus.copy_id)?;
         }
-        Ok(replicas)
+        let too_few = replicas.len() < self.wanted_copies();
+        Ok(Extent {
+            blob_id: new.blob_id,
+            size: new.size,
+            sha256: new.sha256,
+            owed: too_few.then(|| u32::try_from(replicas.len()).unwrap_or(u32::MAX)),
+            replicas,
+            placement_rev: 1,
+        })
     }
 
     /// The replica that a receipt stands for, if it still stands.
@@ -54,36 +62,31 @@ impl Change<'_> {
         usize::try_from(self.policy.copies).unwrap_or(usize::from(MAX_COPIES))
     }
 
-    /// Enters a record's copies where copies are looked up by server. Copies that were too few are owed a repair.
-    pub(crate) fn enlist(&mut self, file_id: FileId, content: &Content) -> Result<(), Fault> {
-        let placement = Placement { file_id, version: content.version };
-        for (position, replica) in content.replicas.iter().enumerate() {
-            tables::put_placement(self.store, replica.server_id, content.blob_id, &placement)?;
-            self.count(content.blob_id, replica, position, content.size, true)?;
+    /// Enters an extent's copies where copies are looked up by server. Copies that were too few are owed a repair.
+    pub(crate) fn enlist(&mut self, at: ExtentAt, extent: &Extent) -> Result<(), Fault> {
+        for (position, replica) in extent.replicas.iter().enumerate() {
+            let placement = Placement { at, copy_id: replica.copy_id };
+            tables::put_placement(self.store, replica.server_id, extent.blob_id, &placement)?;
+            self.count(extent.blob_id, replica, position, extent.size, true)?;
         }
-        if let Some(copies) = content.owed {
+        if let Some(copies) = extent.owed {
             let repair = Repair { reason: RepairReason::ShortWrite, since: self.now };
-            tables::put_repair(self.store, copies, file_id, &repair)?;
+            tables::put_repair(self.store, copies, at, &repair)?;
         }
         Ok(())
     }
 
     /// The reverse: its copies become garbage, those of older epochs too, since their bytes may still be on a disk.
-    pub(crate) fn release(&mut self, file_id: FileId, content: &Content) -> Result<(), Fault> {
-        for (position, replica) in content.replicas.iter().enumerate() {
-            tables::delete_placement(self.store, replica.server_id, content.blob_id)?;
-            self.list_garbage(replica.server_id, content.blob_id, replica.copy_id)?;
-            self.count(content.blob_id, replica, position, content.size, false)?;
+    pub(crate) fn release(&mut self, at: ExtentAt, extent: &Extent) -> Result<(), Fault> {
+        for (position, replica) in extent.replicas.iter().enumerate() {
+            tables::delete_placement(self.store, replica.server_id, extent.blob_id)?;
+            self.list_garbage(replica.server_id, extent.blob_id, replica.copy_id)?;
+            self.count(extent.blob_id, replica, position, extent.size, false)?;
         }
-        match content.owed {
-            Some(copies) => tables::delete_repair(self.store, copies, file_id),
+        match extent.owed {
+            Some(copies) => tables::delete_repair(self.store, copies, at),
             None => Ok(()),
         }
-    }
-
-    /// The place on the list of repairs of a file that begins with so many copies, if that is too few.
-    pub(crate) fn owed_by(&self, copies: usize) -> Option<u32> {
-        (copies < self.wanted_copies()).then(|| u32::try_from(copies).unwrap_or(u32::MAX))
     }
 
     pub(crate) fn list_garbage(&mut self, server: ServerId, blob: BlobId, copy: CopyId) -> Result<(), Fault> {

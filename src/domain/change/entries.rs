@@ -3,11 +3,11 @@
 use super::Change;
 use crate::domain::answer::Access;
 use crate::domain::path::MAX_COMPONENTS;
-use crate::domain::rows::{Entry, EntryKind, NO_PARENT, Span, TRASH};
+use crate::domain::rows::{BIN, DOOMED, Entry, EntryKind, NO_PARENT, Span, Trashed};
 use crate::domain::rules::{Describer, Spot};
 use crate::domain::stop::{Stop, astray};
-use crate::domain::tables::Counter;
-use crate::domain::{Fault, FileId, FilePath, Outcome, UserId, tables};
+use crate::domain::tables::{Counter, keys};
+use crate::domain::{ClusterTime, Fault, FileId, FilePath, Outcome, UserId, tables};
 
 impl Change<'_> {
     /// Makes an entry, and its parents where they are missing.
@@ -79,12 +79,35 @@ impl Change<'_> {
     }
 
     /// From here on nothing reaches what is below: not a path, for the name is gone; not an id, for its ancestors end
-    /// in the trash; and so no grant and no lock.
-    pub(crate) fn trash(&mut self, mut entry: Entry) -> Result<(), Fault> {
+    /// among what is doomed; and so no grant and no lock.
+    pub(crate) fn doom(&mut self, mut entry: Entry) -> Result<(), Fault> {
         tables::unlink(self.store, &entry)?;
-        entry.parent = TRASH;
-        entry.name = tables::keys::trash_name(entry.file_id);
+        entry.parent = DOOMED;
+        entry.name = keys::doomed_name(entry.file_id);
         tables::link(self.store, &entry)
+    }
+
+    /// Puts an entry into its owner's trash. It is out of reach like what is doomed, but for its owner, who may have it
+    /// back until its time has come.
+    pub(crate) fn bin(&mut self, mut entry: Entry, path: FilePath, deleted_by: UserId) -> Result<(), Fault> {
+        let ms = self.policy.trash_ms;
+        tables::unlink(self.store, &entry)?;
+        entry.parent = BIN;
+        entry.name = keys::binned_name(self.now, entry.file_id);
+        tables::link(self.store, &entry)?;
+        let (until, wall_until) = (self.now.plus_ms(ms), self.wall_in(ms));
+        let row = Trashed { path, deleted_by, wall_deleted_at: self.wall, until, wall_until };
+        tables::put_trashed(self.store, entry.owner, self.now, entry.file_id, &row)
+    }
+
+    /// The time of an entry in the trash has come, or its owner does not want it back.
+    pub(crate) fn unbin(&mut self, owner: UserId, deleted_at: ClusterTime, file: FileId) -> Result<bool, Fault> {
+        let Some(row) = tables::trashed(self.store, owner, deleted_at, file)? else { return Ok(false) };
+        tables::delete_trashed(self.store, owner, deleted_at, file, &row)?;
+        if let Some(entry) = tables::entry(self.store, file)?.filter(|entry| entry.parent == BIN) {
+            self.doom(entry)?;
+        }
+        Ok(true)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The steps that commands are made of: what several of them do alike, and what keeps rows together that belong together.
 
+mod contents;
 mod copies;
 mod entries;
 mod remove;
@@ -7,6 +8,9 @@ mod repairs;
 mod restored;
 mod servers;
 mod sweeps;
+mod versions;
+
+pub(crate) use remove::MAX_VERSIONS_AT_ONCE;
 
 use super::terms::Policy;
 use super::{ClusterTime, Store, WallTime};

@@ -1,24 +1,29 @@
 //! The end of one entry, with all the rows that are about it.
 
 use super::Change;
-use crate::domain::rows::Entry;
+use crate::domain::rows::{Entry, EntryKind};
 use crate::domain::{Fault, tables};
 
-/// Rows that the end of an entry touches at most, grants left aside: entry, name, three of a lock, a repair,
-/// and for each of five copies placement, garbage and server.
-const MAX_ROWS: u32 = 2 + 3 + 1 + 5 * 3;
+/// Rows that the end of an entry touches at most, grants and older versions left aside: entry, name, children, usage,
+/// three of a lock…
+const MAX_ROWS: u32 = 4 + 3;
+/// …and those of a version: two of an older one, its content, a repair, and for each of five copies placement, garbage and
+/// server.
+const MAX_ROWS_OF_VERSION: u32 = 2 + 1 + 1 + 5 * 3;
+/// Older versions that go at once.
+pub(crate) const MAX_VERSIONS_AT_ONCE: usize = 8;
 
 /// What removing an entry came to.
 pub(crate) struct Removal {
     /// Rows that were touched, or a little more.
     pub(crate) rows: u32,
-    /// Whether the entry is gone, rather than only some of its grants.
+    /// Whether the entry is gone, rather than only some of its grants or versions.
     pub(crate) complete: bool,
 }
 
 impl Change<'_> {
     /// Removes a file or an empty directory. Where it was shared with more than `max_grants` users, as many grants go
-    /// and the entry stays.
+    /// and the entry stays; so it is with older versions.
     pub(crate) fn remove_entry(&mut self, entry: &Entry, max_grants: usize) -> Result<Removal, Fault> {
         let id = entry.file_id;
         let grantees = tables::grantees(self.store, id, max_grants + 1)?;
@@ -29,14 +34,23 @@ impl Change<'_> {
         if grantees.len() > max_grants {
             return Ok(Removal { rows, complete: false });
         }
-        if let Some(content) = entry.content() {
+        if let Some(file) = entry.file() {
+            let mut file = file.clone();
+            let dropped = self.drop_versions(id, entry.owner, &mut file, 0, MAX_VERSIONS_AT_ONCE)?;
+            rows += u32::try_from(dropped).unwrap_or(u32::MAX).saturating_mul(MAX_ROWS_OF_VERSION);
+            if file.kept > 0 {
+                let entry = Entry { kind: EntryKind::File(Box::new(file)), ..entry.clone() };
+                tables::put_entry(self.store, &entry)?;
+                return Ok(Removal { rows, complete: false });
+            }
             if let Some(lock) = tables::lock(self.store, id)? {
                 tables::delete_lock(self.store, id, &lock)?;
             }
-            self.release(id, content)?;
-            rows += MAX_ROWS;
+            self.drop_content(file.current.content_id)?;
+            self.free_room(entry.owner, file.current.size, 1)?;
+            rows += MAX_ROWS + MAX_ROWS_OF_VERSION;
         } else {
-            rows += 2;
+            rows += 3;
         }
         tables::delete_entry(self.store, entry)?;
         Ok(Removal { rows, complete: true })

@@ -2,10 +2,10 @@
 
 use super::Change;
 use crate::domain::restored::{self, GAP};
-use crate::domain::rows::{Entry, NO_PARENT, Restore};
+use crate::domain::rows::{Entry, FileVersion, NO_PARENT, Restore};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::tables::{self, Counter};
-use crate::domain::{Fence, RejectionKind, Sha256, rules};
+use crate::domain::{ClusterTime, ContentId, Fence, RejectionKind, Sha256, rules};
 
 impl Change<'_> {
     /// Lets a backup into a cluster that nobody ever used, or the same one again.
@@ -25,7 +25,17 @@ impl Change<'_> {
                     let first = counter.peek(self.store)?;
                     counter.set(self.store, first.saturating_add(GAP))?;
                 }
-                Ok(Restore { backup: *backup, entries: 0, users: 0, grants: 0, done: false })
+                Ok(Restore {
+                    backup: *backup,
+                    entries: 0,
+                    users: 0,
+                    grants: 0,
+                    done: false,
+                    contents: 0,
+                    unnamed: 0,
+                    versions: 0,
+                    trash: 0,
+                })
             }
         }
     }
@@ -49,12 +59,36 @@ impl Change<'_> {
         }
         tables::link(self.store, entry)?;
         self.give_none_below(Counter::File, entry.file_id.0.saturating_add(1))?;
-        if let Some(content) = entry.content()
-            && content.last_fence > tables::last_fence(self.store)?
+        if let Some(file) = entry.file()
+            && file.last_fence > tables::last_fence(self.store)?
         {
-            tables::put_last_fence(self.store, content.last_fence)?;
+            tables::put_last_fence(self.store, file.last_fence)?;
         }
         Ok(())
+    }
+
+    /// A content has come, and what names it comes later.
+    pub(crate) fn unname_restored(&mut self, id: ContentId) -> Result<(), Stop> {
+        let mut content = tables::known_content(self.store, id)?;
+        content.refs = 0;
+        Ok(tables::put_content(self.store, id, &content)?)
+    }
+
+    /// A version has come that names a content, which came before.
+    pub(crate) fn name_restored(&mut self, file: &FileVersion, restore: &mut Restore) -> Result<(), Stop> {
+        let early = || restored::unfit("a file comes before its content");
+        let content = tables::content(self.store, file.content_id)?.ok_or_else(early)?;
+        restored::check_named(file, &content)?;
+        if content.refs == 0 {
+            restore.unnamed = restore.unnamed.saturating_sub(1);
+        }
+        self.name_content(file.content_id)?;
+        Ok(())
+    }
+
+    /// When something ends that would have ended at `until` in the cluster from which the backup was taken at `taken_at`.
+    pub(crate) fn restored_until(&self, until: ClusterTime, taken_at: ClusterTime) -> ClusterTime {
+        self.now.plus_ms(until.0.saturating_sub(taken_at.0).clamp(1, restored::MAX_LEFT_MS))
     }
 
     /// Has a counter give no id below `next` from now on.

@@ -4,10 +4,12 @@
 //! any size. Each table is looked at from its own side, so that of two rows that must name one another a missing one
 //! is found whichever it is.
 
+mod contents;
 mod people;
 mod servers;
 mod time;
 mod tree;
+mod versions;
 
 use super::tables::keys;
 use super::{Fault, ReadStore, Table};
@@ -31,7 +33,9 @@ const PAGE: usize = 1024;
 /// When the storage fails or a row cannot be read at all.
 pub fn check(store: &dyn ReadStore) -> Result<Vec<Violation>, Fault> {
     let mut report = Report { store, violations: Vec::new() };
-    let held = tree::check(&mut report)?;
+    tree::check(&mut report)?;
+    let named = versions::check(&mut report)?;
+    let held = contents::check(&mut report, &named)?;
     servers::check(&mut report, &held)?;
     people::check(&mut report)?;
     time::check(&mut report)?;

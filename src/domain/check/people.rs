@@ -75,7 +75,7 @@ fn locks(report: &mut Report<'_>) -> Result<(), Fault> {
         report.expect("fences_are_below_the_counter", lock.fence <= last, || format!("lock on {file}, last {last}"));
         let entry = tables::entry(store, file)?;
         let remembered =
-            entry.as_ref().and_then(|entry| entry.content()).is_some_and(|content| content.last_fence == lock.fence);
+            entry.as_ref().and_then(|entry| entry.file()).is_some_and(|file| file.last_fence == lock.fence);
         report.expect("locks_are_on_files_that_know_the_fence", remembered, || format!("lock on {file}: {lock:?}"));
         Ok(())
     })?;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
-use super::tree::Named;
+use super::contents::Named;
 use crate::domain::record::Record;
-use crate::domain::rows::{Entry, Garbage, Server, ServerState};
+use crate::domain::rows::{Garbage, Server, ServerState};
 use crate::domain::tables::{self, Counter, MAX_COPIES, keys};
-use crate::domain::{Fault, FileId, ServerId, Table};
+use crate::domain::{Fault, ServerId, Table};
 
 pub(super) fn check(report: &mut Report<'_>, held: &BTreeMap<ServerId, Named>) -> Result<(), Fault> {
     let next = Counter::Server.peek(report.store)?;
@@ -47,12 +47,11 @@ pub(super) fn check(report: &mut Report<'_>, held: &BTreeMap<ServerId, Named>) -
     report.expect("ring_is_in_order", ring.is_sorted(), || format!("ring {ring:?}"));
 
     report.each(Table::Repairs, |report, store, key, _| {
-        let (copies, file) = key.split_first().ok_or_else(|| Fault("a repair's key is empty".to_owned()))?;
-        let id = FileId(keys::read_u64(file, Table::Repairs)?);
-        let entry = tables::entry(store, id)?;
-        let owed = entry.as_ref().and_then(Entry::content).and_then(|content| content.owed);
+        let (copies, at) = key.split_first().ok_or_else(|| Fault("a repair's key is empty".to_owned()))?;
+        let at = keys::read_extent(at, Table::Repairs)?;
+        let owed = tables::extent(store, at)?.and_then(|extent| extent.owed);
         let holds = *copies <= MAX_COPIES && owed == Some(u32::from(*copies));
-        report.expect("repairs_are_owed_to_files", holds, || format!("repair of {id} with {copies} copies"));
+        report.expect("repairs_are_owed_to_extents", holds, || format!("repair of {at} with {copies} copies"));
         Ok(())
     })?;
     let now = tables::cluster_time(report.store)?;

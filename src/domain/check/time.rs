@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::domain::record::Record;
-use crate::domain::rows::{Done, Hold, Kept, TRASH};
+use crate::domain::rows::{DOOMED, Done, Hold, Kept};
 use crate::domain::tables::{self, Class, Ending, MAX_COPIES, keys};
 use crate::domain::{Fault, HoldId, Table, UserId};
 
@@ -17,6 +17,12 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
                 tables::operation(store, *user, id)?.is_some_and(|done| done.expires_at == at)
             }
             Ending::Garbage(server, blob, copy) => tables::garbage(store, *server, *blob, *copy)?.is_some(),
+            Ending::Version(file, version) => {
+                tables::version(store, *file, *version)?.is_some_and(|old| old.until == at)
+            }
+            Ending::Trash(owner, deleted_at, file) => {
+                tables::trashed(store, *owner, *deleted_at, *file)?.is_some_and(|row| row.until == at)
+            }
             Ending::Hold(id) => tables::hold(store, *id)?.is_some_and(|hold| hold.expires_at == at),
         };
         report.expect("expiries_end_something", holds, || format!("{ending:?} at {at}"));
@@ -57,8 +63,8 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
     if let Some(mark) = tables::reaped_through(store)? {
         let directory = keys::read_name(&mark)?.0;
         let before = tables::children_between(store, &keys::entry(directory), Some(&mark), 1)?;
-        let known = directory == TRASH || tables::entry(store, directory)?.is_some();
-        report.expect("the_reaper_left_nothing_behind", known && (directory == TRASH || before.is_empty()), || {
+        let known = directory == DOOMED || tables::entry(store, directory)?.is_some();
+        report.expect("the_reaper_left_nothing_behind", known && (directory == DOOMED || before.is_empty()), || {
             format!("it stands in {directory} and left {before:?}")
         });
     }

@@ -4,7 +4,7 @@ use crate::domain::record::declare::record;
 use crate::domain::rows::{Sweep, SweepKind};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::terms::MAX_COPIES_LISTED;
-use crate::domain::{ClusterTime, FileId, Outcome, RejectionKind, tables};
+use crate::domain::{ClusterTime, ExtentAt, Outcome, RejectionKind, tables};
 
 record! {
     /// A part of a walk is done: all files up to `through` were looked at, by the walk that began at `since`. What could
@@ -14,13 +14,13 @@ record! {
     pub struct AdvanceSweep as "progress of a sweep" {
         pub kind: SweepKind = 1,
         pub since: ClusterTime = 2,
-        pub through: Option<FileId> = 3,
+        pub through: Option<ExtentAt> = 3,
         /// That was the last one.
         pub done: bool = 4,
         /// Some file could not be given what it should have.
         pub short: bool = 5,
         /// Files that could not be mended when they were passed: at most 250.
-        pub owed: Vec<FileId> = 6,
+        pub owed: Vec<ExtentAt> = 6,
     }
 }
 
@@ -36,9 +36,9 @@ impl Act for AdvanceSweep {
         let stale = || reject(RejectionKind::StaleState, "this walk was stopped, or begun anew");
         let running = |sweep: &Sweep| sweep.since == self.since && !sweep.resting;
         let mut sweep = tables::sweep(change.store, self.kind)?.filter(running).ok_or_else(stale)?;
-        for file in &self.owed {
-            if let Some(entry) = tables::entry(change.store, *file)? {
-                change.settle_repair(entry)?;
+        for at in &self.owed {
+            if let Some(extent) = tables::live_extent(change.store, *at)? {
+                change.settle_repair(*at, extent)?;
             }
         }
         sweep.through = sweep.through.max(self.through);

@@ -1,8 +1,8 @@
-//! Deletes, as far as they are decided here: a file goes at once, a directory with something in it goes to the trash,
-//! which is one renamed row, and is worked off by `Reap`.
+//! Deletes. What goes into the trash hangs there as a whole, whatever is below it: one renamed row. What goes for good goes
+//! at once where that is little, and else hangs among what is doomed, and is worked off by `Reap`.
 
 use super::{Act, Schema};
-use crate::domain::change::Change;
+use crate::domain::change::{Change, MAX_VERSIONS_AT_ONCE};
 use crate::domain::record::declare::record;
 use crate::domain::rows::NO_PARENT;
 use crate::domain::stop::{Stop, require};
@@ -21,6 +21,8 @@ record! {
         pub recursive: bool = 3,
         pub precondition: Option<Precondition> = 4,
         pub lock: Option<LockProof> = 5,
+        /// Past the trash.
+        pub permanently: bool = 6,
     }
 }
 
@@ -56,13 +58,22 @@ impl Act for Delete {
             RejectionKind::Forbidden,
             "only its owner may delete a directory with everything in it: ask the owner, or delete one by one",
         )?;
-        if let Some(content) = entry.content() {
-            rules::check_lock(change.store, self.user, entry, content, self.lock.as_ref())?;
+        if let Some(file) = entry.file() {
+            rules::check_lock(change.store, self.user, entry, file, self.lock.as_ref())?;
         }
         rules::check_precondition(entry, self.precondition.as_ref())?;
 
-        if filled || grants > MAX_GRANTS_AT_ONCE {
-            change.trash(reached.entry)?;
+        let kept = entry.file().map_or(0, |file| file.kept);
+        let much = filled || grants > MAX_GRANTS_AT_ONCE || kept > MAX_VERSIONS_AT_ONCE as u64;
+        // There is nothing in an empty directory to be had back.
+        let binned = !self.permanently && change.policy.trash_ms > 0 && (filled || !entry.is_directory());
+        if binned {
+            if let Some(lock) = tables::lock(change.store, entry.file_id)? {
+                tables::delete_lock(change.store, entry.file_id, &lock)?;
+            }
+            change.bin(reached.entry, reached.path, self.user)?;
+        } else if much {
+            change.doom(reached.entry)?;
         } else {
             change.remove_entry(&reached.entry, MAX_GRANTS_AT_ONCE)?;
         }

@@ -30,7 +30,12 @@ impl Act for Expire {
         let limit = self.limit.clamp(1, MAX_ENDINGS) as usize;
         let (mut ended, mut room) = (0, MAX_ROWS);
         let mut more = false;
+        let restoring = tables::restore(change.store)?.is_some_and(|restore| !restore.done);
         for class in Class::ALL {
+            // What they are about may not have come yet.
+            if restoring && matches!(class, Class::Versions | Class::Trash) {
+                continue;
+            }
             let most = (limit - ended).min(room / rows_of(class));
             let mut due = tables::due_expiries(change.store, class, change.now, most + 1)?;
             more = due.len() > most;
@@ -57,6 +62,9 @@ const fn rows_of(class: Class) -> usize {
     match class {
         Class::Locks => 3,
         Class::Holds | Class::Sessions | Class::Operations | Class::Garbage => 2,
+        // Its content goes with it.
+        Class::Versions => 24,
+        Class::Trash => 8,
     }
 }
 
@@ -81,6 +89,10 @@ fn end(change: &mut Change<'_>, ending: &Ending) -> Result<(), Fault> {
             }
         }
         Ending::Garbage(server, blob, copy) => tables::delete_garbage(change.store, *server, *blob, *copy)?,
+        Ending::Version(file, version) => change.end_version(*file, *version)?,
+        Ending::Trash(owner, deleted_at, file) => {
+            change.unbin(*owner, *deleted_at, *file)?;
+        }
     }
     Ok(())
 }

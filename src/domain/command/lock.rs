@@ -30,7 +30,7 @@ impl Act for Lock {
         rules::check_lock_ttl(self.ttl_ms)?;
         let reached = rules::reach(change.store, self.user, &self.file)?;
         let mut entry = reached.entry.clone();
-        let EntryKind::File(content) = &mut entry.kind else {
+        let EntryKind::File(file) = &mut entry.kind else {
             return Err(reject(RejectionKind::InvalidRequest, "locks are on files: name a file below this directory"));
         };
         rules::check_may_lock(&reached)?;
@@ -44,7 +44,7 @@ impl Act for Lock {
             return Err(reject(RejectionKind::Locked, detail));
         }
         let fence = tables::take_fence(change.store)?;
-        content.last_fence = fence;
+        file.last_fence = fence;
         tables::put_entry(change.store, &entry)?;
         let lock = rows::Lock {
             owner: self.user,

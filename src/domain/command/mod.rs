@@ -143,10 +143,15 @@ commands! {
     hold: Hold = 45,
     release: Release = 46,
     restore: Restore = 47,
-    restore_file: RestoreFile = 48,
+    restore_content: RestoreContent = 48,
     restore_done: RestoreDone = 49,
     recount: Recount = 50,
     raise_schema: RaiseSchema = 51,
+    copy_file: CopyFile = 52,
+    restore_version: RestoreVersion = 53,
+    restore_trashed: RestoreTrashed = 54,
+    empty_trash: EmptyTrash = 55,
+    set_quota: SetQuota = 56,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

@@ -2,9 +2,8 @@
 
 use super::{Act, Schema};
 use crate::domain::change::Change;
-use crate::domain::path::{MAX_COMPONENTS, MAX_PATH_BYTES};
 use crate::domain::record::declare::record;
-use crate::domain::rows::{EntryKind, NO_PARENT, Span};
+use crate::domain::rows::NO_PARENT;
 use crate::domain::stop::{Stop, require};
 use crate::domain::terms::{FileRef, LockProof, PathRef};
 use crate::domain::{Outcome, RejectionKind, UserId, rules, tables};
@@ -47,21 +46,10 @@ impl Act for Move {
             RejectionKind::InvalidRequest,
             "a directory cannot be moved below itself: choose another path",
         )?;
-        let below = match &entry.kind {
-            EntryKind::Directory(span) => *span,
-            EntryKind::File(content) => {
-                rules::check_lock(change.store, self.user, &entry, content, self.lock.as_ref())?;
-                Span::default()
-            }
-        };
-        let components = spot.path.components().len() + below.components as usize;
-        let bytes = spot.path.to_string().len() + below.bytes as usize;
-        require(
-            components <= MAX_COMPONENTS && bytes <= MAX_PATH_BYTES,
-            RejectionKind::InvalidPath,
-            "paths below this directory would become too long or too deep: choose a shorter path",
-        )?;
-
+        if let Some(file) = entry.file() {
+            rules::check_lock(change.store, self.user, &entry, file, self.lock.as_ref())?;
+        }
+        let below = rules::check_depth(&spot.path, &entry)?;
         tables::unlink(change.store, &entry)?;
         (entry.parent, entry.name) = change.make_parents(&spot, below)?;
         tables::link(change.store, &entry)?;

@@ -1,14 +1,15 @@
-//! Works off the trash, depth first, files and emptied directories alike.
+//! Works off what is doomed, depth first, files and emptied directories alike, and then the contents that nothing names
+//! any more.
 //!
 //! `Meta` keeps the place where the last batch ended. Looking for the first row that is left would do as well, but in
 //! an LSM tree it passes over the tombstones of everything removed before: quadratic in the size of the directory.
-//! The place stays true because nothing but `Reap` changes anything below the trash. New arrivals at its top may sort
+//! The place stays true because nothing but `Reap` changes anything there. New arrivals at its top may sort
 //! before the place; they are found when the end was reached and the search starts over.
 
 use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
-use crate::domain::rows::TRASH;
+use crate::domain::rows::DOOMED;
 use crate::domain::stop::Stop;
 use crate::domain::tables::{self, keys};
 use crate::domain::{Fault, FileId, Outcome, Table};
@@ -19,8 +20,10 @@ const MAX_ROWS: u32 = 1000;
 const LOOK: usize = 16;
 /// Looks of one command. Going into a directory takes away no row, and a restored tree may be deeper than any path.
 const MAX_LOOKS: u32 = 250;
+/// Its own, that of a repair, and for each of five copies placement, garbage and server.
+const ROWS_OF_EXTENT: u32 = 2 + 5 * 3;
 
-/// A directory below the trash and a key of `Names`: everything in the directory before the key was removed.
+/// A directory below what is doomed and a key of `Names`: everything in the directory before the key was removed.
 struct Place {
     directory: FileId,
     from: Vec<u8>,
@@ -33,7 +36,7 @@ impl Place {
 }
 
 record! {
-    /// Works off what lies below the trash.
+    /// Works off what is doomed and dead.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Reap as "reaping" {
         /// It stops at the first entry after so many rows, which an entry's own rows can exceed by about twenty; no more
@@ -45,7 +48,7 @@ record! {
 impl Act for Reap {
     const SINCE: Schema = Schema::FIRST;
     const REPEATABLE: bool = true;
-    // What is in the trash may have come before what is below it.
+    // What is doomed may have come before what is below it.
     const WHILE_RESTORING: bool = false;
     const WHILE_FULL: bool = true;
 
@@ -54,23 +57,24 @@ impl Act for Reap {
         let (mut rows, mut looks) = (0, 0);
         let mut place = match tables::reaped_through(change.store)? {
             Some(from) => Place { directory: keys::read_name(&from)?.0, from },
-            None => Place::start(TRASH),
+            None => Place::start(DOOMED),
         };
         while rows < limit && looks < MAX_LOOKS {
             looks += 1;
             if !reap_from(change, &mut place, limit, &mut rows)? {
                 tables::put_reaped_through(change.store, None)?;
-                return Ok(Outcome::Progress { rows, more: false });
+                let more = bury(change, limit, &mut rows)?;
+                return Ok(Outcome::Progress { rows, more });
             }
         }
-        let more = place.directory != TRASH || tables::has_children(change.store, TRASH)?;
+        let more = place.directory != DOOMED || tables::has_children(change.store, DOOMED)?;
         tables::put_reaped_through(change.store, more.then_some(place.from))?;
         Ok(Outcome::Progress { rows: rows.max(u32::from(more)), more })
     }
 }
 
 /// One look into the directory at `place`: removes its files, goes into the first directory in it, or, when it is
-/// empty, removes it and goes back up. `false` when the trash is empty.
+/// empty, removes it and goes back up. `false` when nothing is doomed.
 fn reap_from(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32) -> Result<bool, Fault> {
     let children = tables::children(change.store, place.directory, &place.from, LOOK)?;
     if children.is_empty() {
@@ -100,14 +104,14 @@ fn reap_from(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut 
 }
 
 fn leave(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32) -> Result<bool, Fault> {
-    if place.directory == TRASH {
-        let start = Place::start(TRASH);
+    if place.directory == DOOMED {
+        let start = Place::start(DOOMED);
         let started = place.from == start.from;
         *place = start;
         return Ok(!started);
     }
     let Some(directory) = tables::entry(change.store, place.directory)? else {
-        *place = Place::start(TRASH);
+        *place = Place::start(DOOMED);
         return Ok(true);
     };
     let key = keys::name(directory.parent, &directory.name);
@@ -117,6 +121,26 @@ fn leave(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32)
         *place = Place { directory: directory.parent, from: keys::after(&key) };
     }
     Ok(true)
+}
+
+/// Releases what extents of dead contents are left. Whether more are.
+fn bury(change: &mut Change<'_>, limit: u32, rows: &mut u32) -> Result<bool, Fault> {
+    for (since, id) in tables::dead(change.store, LOOK)? {
+        let left = limit.saturating_sub(*rows) / ROWS_OF_EXTENT;
+        if left == 0 {
+            return Ok(true);
+        }
+        let gone = match tables::content(change.store, id)? {
+            Some(content) => change.bury(id, &content, left as usize)?,
+            None => true,
+        };
+        *rows = rows.saturating_add(if gone { ROWS_OF_EXTENT } else { left.saturating_mul(ROWS_OF_EXTENT) });
+        if !gone {
+            return Ok(true);
+        }
+        tables::delete_dead(change.store, since, id)?;
+    }
+    Ok(!tables::dead(change.store, 1)?.is_empty())
 }
 
 /// A grant has two rows.

@@ -4,7 +4,7 @@ use crate::domain::record::declare::record;
 use crate::domain::stop::Stop;
 use crate::domain::{Outcome, ServerId, tables};
 
-/// Placements that one command looks at, each with its record.
+/// Placements that one command looks at, each with its extent.
 const BATCH: usize = 250;
 
 record! {
@@ -29,11 +29,11 @@ impl Act for Recount {
         let Some(mut recount) = server.recount else { return Ok(idle) };
         let rows = tables::placements_after(change.store, id, recount.through, BATCH)?;
         for (blob, placement) in &rows {
-            let Some(entry) = tables::entry(change.store, placement.file_id)? else { continue };
-            let Some(content) = entry.content().filter(|content| content.blob_id == *blob) else { continue };
-            let mut replicas = content.replicas.iter().enumerate();
+            let extent = tables::extent(change.store, placement.at)?.filter(|extent| extent.blob_id == *blob);
+            let Some(extent) = extent else { continue };
+            let mut replicas = extent.replicas.iter().enumerate();
             if let Some((position, replica)) = replicas.find(|(_, replica)| replica.server_id == id) {
-                recount.tally.step(replica.epoch != server.epoch, position, content.size, true);
+                recount.tally.step(replica.epoch != server.epoch, position, extent.size, true);
             }
         }
         let more = rows.len() == BATCH;

@@ -1,4 +1,4 @@
-//! Other copies for a record: what repairs, drains, rebalancing and a changed policy all come to.
+//! Other copies for an extent: what repairs, drains, rebalancing and a changed policy all come to.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,11 @@ use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::plant::{Plant, planted};
 use crate::domain::record::declare::record;
-use crate::domain::rows::{Content, EntryKind, Placement, ServerState};
+use crate::domain::rows::{Extent, Placement, ServerState};
 use crate::domain::stop::{Stop, require, settle};
 use crate::domain::tables::{self, MAX_COPIES};
 use crate::domain::terms::{MAX_REHOMES, NewHome, Slot};
-use crate::domain::{Fault, FileId, Outcome, RejectionKind, Replica};
+use crate::domain::{ExtentAt, Fault, Outcome, RejectionKind, Replica};
 
 record! {
     /// Puts other copies into records. Each change stands for itself: one that met another state is refused, and the
@@ -43,40 +43,36 @@ impl Act for Rehome {
 }
 
 fn rehome(change: &mut Change<'_>, new: &NewHome) -> Result<bool, Fault> {
-    let Some(mut entry) = tables::entry(change.store, new.file_id)? else { return Ok(false) };
+    let Some(mut extent) = tables::live_extent(change.store, new.at)? else { return Ok(false) };
     if planted(Plant::EarlyDequeue)
-        && let EntryKind::File(content) = &mut entry.kind
-        && let Some(copies) = content.owed.take()
+        && let Some(copies) = extent.owed.take()
     {
-        tables::delete_repair(change.store, copies, new.file_id)?;
-        tables::put_entry(change.store, &entry)?;
+        tables::delete_repair(change.store, copies, new.at)?;
+        tables::put_extent(change.store, new.at, &extent)?;
     }
-    let Some(content) = entry.content() else { return Ok(false) };
-    let same_rev = content.placement_rev == new.placement_rev || planted(Plant::NoPlacementRevCheck);
-    if content.blob_id != new.blob_id || !same_rev {
+    let same_rev = extent.placement_rev == new.placement_rev || planted(Plant::NoPlacementRevCheck);
+    if extent.blob_id != new.blob_id || !same_rev {
         return Ok(false);
     }
-    let Some(replicas) = fill(change, content, &new.slots)? else { return Ok(false) };
-    if replicas == content.replicas || !is_safe(change, &content.replicas, &replicas)? {
+    let Some(replicas) = fill(change, &extent, &new.slots)? else { return Ok(false) };
+    if replicas == extent.replicas || !is_safe(change, &extent.replicas, &replicas)? {
         return Ok(false);
     }
-    let file_id = entry.file_id;
-    let EntryKind::File(content) = &mut entry.kind else { return Ok(false) };
-    let old = std::mem::replace(&mut content.replicas, replicas);
-    content.placement_rev = content.placement_rev.saturating_add(1);
-    exchange(change, file_id, content, &old)?;
-    change.settle_repair(entry)?;
+    let old = std::mem::replace(&mut extent.replicas, replicas);
+    extent.placement_rev = extent.placement_rev.saturating_add(1);
+    exchange(change, new.at, &extent, &old)?;
+    change.settle_repair(new.at, extent)?;
     Ok(true)
 }
 
 /// The replicas that the slots come to; nothing where one of them does not stand.
-fn fill(change: &Change<'_>, content: &Content, slots: &[Slot]) -> Result<Option<Vec<Replica>>, Fault> {
+fn fill(change: &Change<'_>, extent: &Extent, slots: &[Slot]) -> Result<Option<Vec<Replica>>, Fault> {
     let mut replicas: Vec<Replica> = Vec::with_capacity(slots.len());
     for slot in slots {
-        let named = |server| content.replicas.iter().find(|replica| replica.server_id == server).copied();
+        let named = |server| extent.replicas.iter().find(|replica| replica.server_id == server).copied();
         let replica = match slot {
             Slot::Kept(server) => named(*server),
-            Slot::Made(receipt) => settle(change.judge(content.blob_id, receipt))?.ok(),
+            Slot::Made(receipt) => settle(change.judge(extent.blob_id, receipt))?.ok(),
         };
         let Some(replica) = replica else { return Ok(None) };
         replicas.push(replica);
@@ -101,11 +97,11 @@ fn is_safe(change: &Change<'_>, old: &[Replica], new: &[Replica]) -> Result<bool
     Ok(after >= before.min(wanted) && staying <= wanted && (after > 0 || !drops))
 }
 
-fn exchange(change: &mut Change<'_>, file_id: FileId, content: &Content, old: &[Replica]) -> Result<(), Fault> {
-    let blob = content.blob_id;
+fn exchange(change: &mut Change<'_>, at: ExtentAt, extent: &Extent, old: &[Replica]) -> Result<(), Fault> {
+    let blob = extent.blob_id;
     for (position, replica) in old.iter().enumerate() {
-        change.count(blob, replica, position, content.size, false)?;
-        let at_server = content.replicas.iter().find(|new| new.server_id == replica.server_id);
+        change.count(blob, replica, position, extent.size, false)?;
+        let at_server = extent.replicas.iter().find(|new| new.server_id == replica.server_id);
         if at_server.is_none() {
             tables::delete_placement(change.store, replica.server_id, blob)?;
         }
@@ -113,10 +109,10 @@ fn exchange(change: &mut Change<'_>, file_id: FileId, content: &Content, old: &[
             change.list_garbage(replica.server_id, blob, replica.copy_id)?;
         }
     }
-    let placement = Placement { file_id, version: content.version };
-    for (position, replica) in content.replicas.iter().enumerate() {
+    for (position, replica) in extent.replicas.iter().enumerate() {
+        let placement = Placement { at, copy_id: replica.copy_id };
         tables::put_placement(change.store, replica.server_id, blob, &placement)?;
-        change.count(blob, replica, position, content.size, true)?;
+        change.count(blob, replica, position, extent.size, true)?;
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
-use crate::domain::rows::EntryKind;
 use crate::domain::stop::Stop;
 use crate::domain::{CopyAt, Fault, Outcome, rules, tables};
 
@@ -33,15 +32,14 @@ impl Act for Report {
 
 fn mark_damaged(change: &mut Change<'_>, copy: &CopyAt) -> Result<bool, Fault> {
     let Some(placement) = tables::placement(change.store, copy.server_id, copy.blob_id)? else { return Ok(false) };
-    let Some(mut entry) = tables::entry(change.store, placement.file_id)? else { return Ok(false) };
-    let EntryKind::File(content) = &mut entry.kind else { return Ok(false) };
-    let named = content
+    let Some(mut extent) = tables::extent(change.store, placement.at)? else { return Ok(false) };
+    let named = extent
         .replicas
         .iter_mut()
         .find(|replica| (replica.server_id, replica.copy_id) == (copy.server_id, copy.copy_id) && !replica.damaged);
     let Some(replica) = named else { return Ok(false) };
     replica.damaged = true;
-    content.placement_rev = content.placement_rev.saturating_add(1);
-    change.settle_repair(entry)?;
+    extent.placement_rev = extent.placement_rev.saturating_add(1);
+    change.settle_repair(placement.at, extent)?;
     Ok(true)
 }

@@ -1,4 +1,4 @@
-//! A new cluster made from a backup: rows first, then each file with its bytes stored anew, then the seal.
+//! A new cluster made from a backup: each content with its bytes stored anew, then the rows that name them, then the seal.
 //!
 //! Every step may be repeated. What is there already is passed over, and the counts of what came are compared with the
 //! backup's at the end, so that no step can be left out. Until then no other change but the file servers' own is taken.
@@ -7,11 +7,11 @@ use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::restored::{self, Piece};
-use crate::domain::rows::{self, Entry, Grant, User};
+use crate::domain::rows::{self, Entry, EntryKind, Grant, OldVersion, Trashed, Usage, User};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::tables::{self, Counter};
 use crate::domain::terms::{MAX_RESTORED, RestoredRow};
-use crate::domain::{Fence, Outcome, RejectionKind, Sha256, rules};
+use crate::domain::{ClusterTime, Fence, FileId, Outcome, RejectionKind, Sha256, UserId, Version, rules};
 
 record! {
     /// Rows of a backup's index, into a cluster that never had a user. Until `RestoreDone` nothing but this backup gets in.
@@ -21,6 +21,8 @@ record! {
         pub backup: Sha256 = 1,
         /// At most `MAX_RESTORED`.
         pub rows: Vec<RestoredRow> = 2,
+        /// Cluster time of the backup: what ends at a time ends as long after the restore as it would have after the backup.
+        pub taken_at: ClusterTime = 3,
     }
 }
 
@@ -36,16 +38,23 @@ impl Act for Restore {
         require(bounded, RejectionKind::InvalidRequest, "too many rows at once: send 200 at most")?;
         for row in &self.rows {
             let piece = restored::piece(row.table, &row.key, &row.value).map_err(restored::unreadable)?;
-            put(change, piece, &mut restore)?;
+            put(change, piece, self.taken_at, &mut restore)?;
         }
         tables::put_restore(change.store, &restore)?;
         Ok(Outcome::Done)
     }
 }
 
-fn put(change: &mut Change<'_>, piece: Piece, restore: &mut rows::Restore) -> Result<(), Stop> {
+fn put(change: &mut Change<'_>, piece: Piece, taken_at: ClusterTime, restore: &mut rows::Restore) -> Result<(), Stop> {
     match piece {
-        Piece::Directory(entry) => put_directory(change, &entry, restore),
+        Piece::Entry(entry) => put_entry(change, *entry, restore),
+        Piece::Version(file, old) => put_version(change, file, *old, taken_at, restore),
+        Piece::Trash(place, row) => put_trashed(change, place, *row, taken_at, restore),
+        Piece::Usage(user, bounds) => {
+            let usage = tables::usage(change.store, user)?;
+            let usage = Usage { max_bytes: bounds.max_bytes, max_files: bounds.max_files, ..usage };
+            Ok(tables::put_usage(change.store, user, &usage)?)
+        }
         Piece::User(user) => put_user(change, &user, restore),
         Piece::Grant(user, file_id, permission) => {
             restored::check_grant(user, file_id)?;
@@ -65,18 +74,68 @@ fn put(change: &mut Change<'_>, piece: Piece, restore: &mut rows::Restore) -> Re
             let last = tables::last_fence(change.store)?.max(Fence(restored::beyond(last)?));
             Ok(tables::put_last_fence(change.store, last)?)
         }
-        Piece::File(_) | Piece::Left => {
+        Piece::Content(..) | Piece::Left => {
             let detail = "a row was sent that a restore does not take over as it is: use this release's `restore`";
             Err(reject(RejectionKind::InvalidRequest, detail))
         }
     }
 }
 
-fn put_directory(change: &mut Change<'_>, entry: &Entry, restore: &mut rows::Restore) -> Result<(), Stop> {
-    if tables::entry(change.store, entry.file_id)?.is_none() {
-        change.link_restored(entry)?;
-        restore.entries = restore.entries.saturating_add(1);
+fn put_entry(change: &mut Change<'_>, mut entry: Entry, restore: &mut rows::Restore) -> Result<(), Stop> {
+    if tables::entry(change.store, entry.file_id)?.is_some() {
+        return Ok(());
     }
+    if let EntryKind::File(file) = &mut entry.kind {
+        // Counted as they come.
+        (file.kept, file.oldest) = (0, Version(0));
+        change.name_restored(&file.current, restore)?;
+        change.count_room(entry.owner, file.current.size, 1)?;
+    }
+    change.link_restored(&entry)?;
+    restore.entries = restore.entries.saturating_add(1);
+    Ok(())
+}
+
+fn put_version(
+    change: &mut Change<'_>,
+    id: FileId,
+    mut old: OldVersion,
+    taken_at: ClusterTime,
+    restore: &mut rows::Restore,
+) -> Result<(), Stop> {
+    let early = || restored::unfit("an old version comes before its file");
+    let mut entry = tables::entry(change.store, id)?.ok_or_else(early)?;
+    let EntryKind::File(file) = &mut entry.kind else { return Err(restored::unfit("a directory has a version")) };
+    restored::check_version(&old, file)?;
+    if tables::version(change.store, id, old.file.version)?.is_some() {
+        return Ok(());
+    }
+    change.name_restored(&old.file, restore)?;
+    file.oldest = if file.kept == 0 { old.file.version } else { file.oldest.min(old.file.version) };
+    file.kept = file.kept.saturating_add(1);
+    old.until = change.restored_until(old.until, taken_at);
+    change.count_room(entry.owner, old.file.size, 0)?;
+    tables::put_version(change.store, id, &old)?;
+    tables::put_entry(change.store, &entry)?;
+    restore.versions = restore.versions.saturating_add(1);
+    Ok(())
+}
+
+fn put_trashed(
+    change: &mut Change<'_>,
+    (owner, deleted_at, id): (UserId, ClusterTime, FileId),
+    mut row: Trashed,
+    taken_at: ClusterTime,
+    restore: &mut rows::Restore,
+) -> Result<(), Stop> {
+    if tables::trashed(change.store, owner, deleted_at, id)?.is_some() {
+        return Ok(());
+    }
+    let known = tables::binned_at(change.store, owner, id)? == Some(deleted_at);
+    require(known, RejectionKind::InvalidRequest, "the trash names an entry that is not in it: verify the backup")?;
+    row.until = change.restored_until(row.until, taken_at);
+    tables::put_trashed(change.store, owner, deleted_at, id, &row)?;
+    restore.trash = restore.trash.saturating_add(1);
     Ok(())
 }
 

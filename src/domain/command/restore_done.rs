@@ -1,7 +1,7 @@
 use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
-use crate::domain::stop::{Stop, reject};
+use crate::domain::stop::{Stop, reject, require};
 use crate::domain::{Outcome, RejectionKind, Sha256, tables};
 
 record! {
@@ -12,6 +12,9 @@ record! {
         pub entries: u64 = 2,
         pub users: u64 = 3,
         pub grants: u64 = 4,
+        pub contents: u64 = 5,
+        pub versions: u64 = 6,
+        pub trash: u64 = 7,
     }
 }
 
@@ -26,14 +29,16 @@ impl Act for RestoreDone {
             return Ok(Outcome::Done);
         }
         let mut restore = change.admit_backup(&self.backup)?;
-        let came = [restore.entries, restore.users, restore.grants];
-        let counts = [self.entries, self.users, self.grants];
+        let came = [restore.entries, restore.users, restore.grants, restore.contents, restore.versions, restore.trash];
+        let counts = [self.entries, self.users, self.grants, self.contents, self.versions, self.trash];
         if came != counts {
             let detail = format!(
-                "the backup has {counts:?} entries, users and grants, and {came:?} came: run the same restore again"
+                "the backup has {counts:?} entries, users, grants, contents, versions and deleted entries, and {came:?} came: run the same restore again"
             );
             return Err(reject(RejectionKind::InvalidRequest, detail));
         }
+        let named = restore.unnamed == 0;
+        require(named, RejectionKind::InvalidRequest, "the backup has contents that nothing names: verify the backup")?;
         restore.done = true;
         tables::put_restore(change.store, &restore)?;
         Ok(Outcome::Done)

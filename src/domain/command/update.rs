@@ -1,10 +1,9 @@
 use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
-use crate::domain::rows::{Content, EntryKind};
-use crate::domain::stop::{Stop, astray, require};
+use crate::domain::stop::{Stop, astray};
 use crate::domain::terms::{FileRef, LockProof, NewContent, Precondition};
-use crate::domain::{Outcome, RejectionKind, UserId, Version, rules, tables};
+use crate::domain::{Outcome, UserId, rules};
 
 record! {
     /// A new version of a file that is there.
@@ -29,33 +28,16 @@ impl Act for Update {
         let reached = rules::allow_update(change.store, self.user, &self.file, precondition, lock)?;
         let new = &self.content;
         rules::check_content(new)?;
-        let replicas = change.admit(new)?;
+        let extent = change.admit(new)?;
         let mut entry = reached.entry;
         let file_id = entry.file_id;
-        let EntryKind::File(content) = &mut entry.kind else {
+        let Some(mut file) = entry.file().cloned() else {
             return Err(astray(format!("entry {file_id} is no file")));
         };
-        require(
-            content.blob_id != new.blob_id,
-            RejectionKind::StaleReceipt,
-            "this blob is the file's content already",
-        )?;
-        change.release(file_id, content)?;
-        let owed = change.owed_by(replicas.len());
-        **content = Content {
-            version: Version(content.version.0.saturating_add(1)),
-            size: new.size,
-            sha256: new.sha256,
-            content_type: new.content_type.clone(),
-            blob_id: new.blob_id,
-            replicas,
-            placement_rev: content.placement_rev.saturating_add(1),
-            last_fence: content.last_fence,
-            owed,
-        };
-        change.enlist(file_id, content)?;
-        entry.modified_at = change.wall;
-        tables::put_entry(change.store, &entry)?;
+        let next = new.version(file.current.version.next(), self.user);
+        let content_id = next.content_id;
+        change.supersede(&mut entry, &mut file, next)?;
+        change.put_content(content_id, file_id, extent)?;
         change.stat(&entry, reached.path, reached.access)
     }
 }

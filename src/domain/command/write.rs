@@ -1,10 +1,10 @@
 use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
-use crate::domain::rows::{Content, EntryKind};
+use crate::domain::rows::{EntryKind, File};
 use crate::domain::stop::Stop;
 use crate::domain::terms::{NewContent, PathRef};
-use crate::domain::{Fence, Outcome, UserId, Version, rules};
+use crate::domain::{Outcome, UserId, Version, rules};
 
 record! {
     /// A new file, with its missing parents.
@@ -26,21 +26,12 @@ impl Act for Write {
         let spot = rules::spot(change.store, self.user, &self.at)?;
         let new = &self.content;
         rules::check_content(new)?;
-        let replicas = change.admit(new)?;
-        let owed = change.owed_by(replicas.len());
-        let content = Content {
-            version: Version(1),
-            size: new.size,
-            sha256: new.sha256,
-            content_type: new.content_type.clone(),
-            blob_id: new.blob_id,
-            replicas,
-            placement_rev: 1,
-            last_fence: Fence(0),
-            owed,
-        };
-        let entry = change.create(&spot, EntryKind::File(Box::new(content.clone())))?;
-        change.enlist(entry.file_id, &content)?;
+        change.use_room(spot.owner, new.size, 1)?;
+        let extent = change.admit(new)?;
+        let first = new.version(Version(1), self.user);
+        let content_id = first.content_id;
+        let entry = change.create(&spot, EntryKind::File(Box::new(File::new(first))))?;
+        change.put_content(content_id, entry.file_id, extent)?;
         change.stat(&entry, spot.path, spot.access)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::scene::Scene;
 use crate::domain::ServerId;
-use crate::domain::rows::{Content, Server};
+use crate::domain::rows::{Extent, Server};
 
 /// Fewer files than this are not worth moving.
 const LEAST_GAP: u64 = 8;
@@ -47,8 +47,8 @@ impl Loads {
     }
 
     /// Where a file is to go; nothing where it is there already, or where it cannot go.
-    pub(super) fn goal(&mut self, scene: &Scene, content: &Content) -> Option<Vec<ServerId>> {
-        let current: Vec<ServerId> = content.replicas.iter().map(|replica| replica.server_id).collect();
+    pub(super) fn goal(&mut self, scene: &Scene, extent: &Extent) -> Option<Vec<ServerId>> {
+        let current: Vec<ServerId> = extent.replicas.iter().map(|replica| replica.server_id).collect();
         let primary = *current.first()?;
         let load = *self.primaries.get(&primary)?;
         let lightest = self.primaries.iter().min_by_key(|(id, count)| (**count, **id)).map(|(id, count)| (*id, *count));
@@ -57,7 +57,7 @@ impl Loads {
             Some((id, count)) if load > self.share && count + 1 < load => id,
             _ => primary,
         };
-        let fits = |id: &ServerId| current.contains(id) || scene.takes(*id, content.size);
+        let fits = |id: &ServerId| current.contains(id) || scene.takes(*id, extent.size);
         let backups = scene.after(target).filter(|id| *id != target).filter(fits);
         let goal: Vec<ServerId> = std::iter::once(target).chain(backups).take(scene.copies).collect();
         if goal == current || goal.len() < scene.copies {

@@ -1,14 +1,14 @@
-//! What one file needs: which copies to verify, which to make, and what its record is to say then.
+//! What one extent needs: which copies to verify, which to make, and what its record is to say then.
 //!
-//! The same judgement serves repairs, drains, walks and rebalancing. They differ only in how they find the file.
+//! The same judgement serves repairs, drains, walks and rebalancing. They differ only in how they find it.
 
 use std::collections::BTreeMap;
 
 use super::scene::{ReplicaState, Scene};
-use crate::domain::rows::Entry;
+use crate::domain::rows::Extent;
 use crate::domain::tables::{self, MAX_COPIES};
 use crate::domain::terms::{NewHome, Receipt, Slot};
-use crate::domain::{BlobId, CopyId, Fault, FileId, ReadStore, Replica, ServerId, Sha256};
+use crate::domain::{BlobId, CopyId, ExtentAt, Fault, ReadStore, Replica, ServerId, Sha256};
 
 /// Copies of one blob on one server that were listed and whose rows are still there; more are not looked at. One disk has
 /// one of them at the most.
@@ -16,10 +16,10 @@ const LISTED: usize = 16;
 /// More places than copies are named, for servers that turn out not to take one.
 const SPARE_TARGETS: usize = 2;
 
-/// What is to be done for one file, as its record was when this was made.
+/// What is to be done for one extent, as its record was when this was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mend {
-    pub file_id: FileId,
+    pub at: ExtentAt,
     pub blob_id: BlobId,
     pub placement_rev: u64,
     pub size: u64,
@@ -44,33 +44,33 @@ pub struct Mend {
     goal: Option<Vec<ServerId>>,
 }
 
-/// What a file needs; nothing where it lacks nothing, or nothing can be done for it now.
+/// What an extent needs; nothing where it lacks nothing, or nothing can be done for it now.
 ///
 /// # Errors
 /// When the storage fails.
 pub fn mend(
     store: &dyn ReadStore,
     scene: &Scene,
-    entry: &Entry,
+    at: ExtentAt,
+    extent: &Extent,
     goal: Option<&[ServerId]>,
 ) -> Result<Option<Mend>, Fault> {
-    let Some(content) = entry.content() else { return Ok(None) };
-    let replicas: Vec<_> = content.replicas.iter().map(|replica| (*replica, scene.state_of(replica))).collect();
+    let replicas: Vec<_> = extent.replicas.iter().map(|replica| (*replica, scene.state_of(replica))).collect();
     let with = |wanted: ReplicaState| replicas.iter().filter(move |(_, standing)| *standing == wanted);
     let counted = with(ReplicaState::Fit).chain(with(ReplicaState::Leaving)).count();
     let mut mend = Mend {
-        file_id: entry.file_id,
-        blob_id: content.blob_id,
-        placement_rev: content.placement_rev,
-        size: content.size,
-        sha256: content.sha256,
+        at,
+        blob_id: extent.blob_id,
+        placement_rev: extent.placement_rev,
+        size: extent.size,
+        sha256: extent.sha256,
         counted,
         verify: Vec::new(),
         sources: sources(scene, &replicas),
         targets: Vec::new(),
         missing: 0,
         listed: BTreeMap::new(),
-        leaving: content.replicas.iter().map(|replica| replica.server_id).filter(|id| !scene.is_up(*id)).collect(),
+        leaving: extent.replicas.iter().map(|replica| replica.server_id).filter(|id| !scene.is_up(*id)).collect(),
         copies: scene.copies,
         replicas: replicas.clone(),
         goal: goal.map(<[ServerId]>::to_vec),
@@ -196,8 +196,8 @@ impl Mend {
         let changes = slots.iter().any(|slot| matches!(slot, Slot::Made(_))) || slots.len() != self.replicas.len();
         let order = self.replicas.iter().map(|(replica, _)| Slot::Kept(replica.server_id));
         let moved = self.goal.is_some() && !order.eq(slots.iter().copied());
-        let (file_id, blob_id, placement_rev) = (self.file_id, self.blob_id, self.placement_rev);
-        (changes || moved).then_some(NewHome { file_id, blob_id, placement_rev, slots })
+        let (at, blob_id, placement_rev) = (self.at, self.blob_id, self.placement_rev);
+        (changes || moved).then_some(NewHome { at, blob_id, placement_rev, slots })
     }
 
     fn is_leaving(&self, id: ServerId) -> bool {

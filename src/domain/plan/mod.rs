@@ -23,10 +23,10 @@ pub use mend::{Mend, mend};
 pub use scene::Scene;
 
 use super::query;
-use super::rows::{Entry, Server, Sweep, SweepKind};
+use super::rows::{Extent, Server, Sweep, SweepKind};
 use super::tables::{self, keys};
 use super::terms::MAX_COPIES_LISTED;
-use super::{BlobId, ClusterTime, Command, CopyAt, Fault, FileId, ReadStore, ServerId, command};
+use super::{BlobId, ClusterTime, Command, CopyAt, ExtentAt, Fault, ReadStore, ServerId, command};
 
 /// How many rows one `Reap` works off. Eyeballed: a few milliseconds of one core.
 const BATCH_ROWS: u32 = 250;
@@ -85,10 +85,10 @@ impl<K> ScanPosition<K> {
     }
 }
 
-/// A file that lacks something, or has something too much.
+/// An extent that lacks something, or has something too much.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwedFile {
-    pub file_id: FileId,
+pub struct OwedExtent {
+    pub at: ExtentAt,
     /// How many of its copies count.
     pub counted: usize,
     /// Where it is to be, the primary first; nothing where it is to stay as near as possible to where it is.
@@ -100,15 +100,15 @@ pub struct OwedFile {
 pub struct Window {
     pub kind: SweepKind,
     pub since: ClusterTime,
-    pub through: Option<FileId>,
+    pub through: Option<ExtentAt>,
     /// It is the last one.
     pub done: bool,
     /// Some file in it cannot be given what it should have.
     pub short: bool,
-    pub files: Vec<OwedFile>,
-    /// Files that nothing can be done for at the moment, though there are servers enough, or that are on the list of
+    pub extents: Vec<OwedExtent>,
+    /// Those that nothing can be done for at the moment, though there are servers enough, or that are on the list of
     /// repairs and need none any more: `AdvanceSweep` sees to it that the list is right.
-    pub owed: Vec<FileId>,
+    pub owed: Vec<ExtentAt>,
 }
 
 /// One piece of work, safe to do twice.
@@ -116,7 +116,7 @@ pub struct Window {
 pub enum Task {
     /// Proposing this command is all there is to do.
     Propose(Command),
-    Mend(OwedFile),
+    Mend(OwedExtent),
     /// The files of the window, and then `AdvanceSweep`.
     Walk(Window),
     /// Delete the bytes of these copies, and then `Deleted`.
@@ -162,7 +162,7 @@ struct Planner<'a> {
     scene: Scene,
     room: usize,
     /// What this call has planned already.
-    planned: BTreeSet<FileId>,
+    planned: BTreeSet<ExtentAt>,
     plan: Plan,
 }
 
@@ -190,8 +190,8 @@ impl Planner<'_> {
             return Ok(());
         }
         let rows = tables::repairs_from(self.store, &from, limit)?;
-        for (_, file, _) in &rows {
-            self.consider(*file)?;
+        for (_, at, _) in &rows {
+            self.consider(*at)?;
         }
         self.plan.round.repairs =
             ScanPosition::passed(rows.len(), limit, rows.into_iter().next_back().map(|(key, ..)| key));
@@ -215,13 +215,14 @@ impl Planner<'_> {
             }
             let rows = tables::placements_after(self.store, *id, after, limit)?;
             for (_, placement) in &rows {
-                if self.planned.contains(&placement.file_id) {
+                let at = placement.at;
+                if self.planned.contains(&at) {
                     continue;
                 }
-                let Some(entry) = tables::entry(self.store, placement.file_id)? else { continue };
-                if let Some(mend) = mend(self.store, &self.scene, &entry, None)? {
-                    found.push(OwedFile { file_id: entry.file_id, counted: mend.counted, goal: None });
-                    self.planned.insert(entry.file_id);
+                let Some(extent) = tables::live_extent(self.store, at)? else { continue };
+                if let Some(mend) = mend(self.store, &self.scene, at, &extent, None)? {
+                    found.push(OwedExtent { at, counted: mend.counted, goal: None });
+                    self.planned.insert(at);
                     self.room -= 1;
                 }
             }
@@ -233,11 +234,11 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn consider(&mut self, file: FileId) -> Result<(), Fault> {
-        let Some(entry) = tables::entry(self.store, file)? else { return Ok(()) };
-        if let Some(mend) = mend(self.store, &self.scene, &entry, None)? {
-            self.plan.tasks.push(Task::Mend(OwedFile { file_id: file, counted: mend.counted, goal: None }));
-            self.planned.insert(file);
+    fn consider(&mut self, at: ExtentAt) -> Result<(), Fault> {
+        let Some(extent) = tables::live_extent(self.store, at)? else { return Ok(()) };
+        if let Some(mend) = mend(self.store, &self.scene, at, &extent, None)? {
+            self.plan.tasks.push(Task::Mend(OwedExtent { at, counted: mend.counted, goal: None }));
+            self.planned.insert(at);
             self.room -= 1;
         }
         Ok(())
@@ -258,55 +259,59 @@ impl Planner<'_> {
 
     fn walk(&mut self, kind: SweepKind, sweep: &Sweep) -> Result<(), Fault> {
         let (since, through) = (sweep.since, sweep.through);
-        let (files, owed) = (Vec::new(), Vec::new());
-        let mut window = Window { kind, since, through, done: false, short: false, files, owed };
+        let (extents, owed) = (Vec::new(), Vec::new());
+        let mut window = Window { kind, since, through, done: false, short: false, extents, owed };
         let mut loads = balance::Loads::new(&self.scene);
         for _ in 0..WALK_PAGES {
             // All that is found may have to be owed, in one command.
-            let found = window.files.len() + window.owed.len();
-            let limit = (WINDOW - found).min(self.room - window.files.len());
+            let found = window.extents.len() + window.owed.len();
+            let limit = (WINDOW - found).min(self.room - window.extents.len());
             if window.done || limit == 0 {
                 break;
             }
-            let entries = tables::entries_after(self.store, window.through, limit)?;
-            window.done = entries.len() < limit;
-            window.through = entries.last().map(|entry| entry.file_id).or(window.through);
-            for entry in &entries {
-                self.pass(entry, &mut window, &mut loads)?;
+            let (extents, done) = tables::extents_after(self.store, window.through, limit)?;
+            window.done = done;
+            window.through = extents.last().map(|(at, _)| *at).or(window.through);
+            for (at, extent) in &extents {
+                self.pass(*at, extent, &mut window, &mut loads)?;
             }
         }
         if kind == SweepKind::Balance && window.done {
             // Another walk would come to no more.
             window.short |= loads.are_uneven(tables::policy(self.store)?.rebalance_percent);
         }
-        window.files.sort_by_key(|owed| owed.counted);
-        self.room = self.room.saturating_sub(window.files.len());
+        window.extents.sort_by_key(|owed| owed.counted);
+        self.room = self.room.saturating_sub(window.extents.len());
         self.plan.tasks.push(Task::Walk(window));
         Ok(())
     }
 
-    /// What a walk finds at one entry.
-    fn pass(&self, entry: &Entry, window: &mut Window, loads: &mut balance::Loads) -> Result<(), Fault> {
-        let Some(content) = entry.content() else { return Ok(()) };
-        let file_id = entry.file_id;
+    /// What a walk finds at one extent.
+    fn pass(
+        &self,
+        at: ExtentAt,
+        extent: &Extent,
+        window: &mut Window,
+        loads: &mut balance::Loads,
+    ) -> Result<(), Fault> {
         let copying = window.kind == SweepKind::Copies;
-        let goal = if copying { None } else { loads.goal(&self.scene, content) };
+        let goal = if copying { None } else { loads.goal(&self.scene, extent) };
         if !copying && goal.is_none() {
             return Ok(());
         }
-        match mend(self.store, &self.scene, entry, goal.as_deref())? {
+        match mend(self.store, &self.scene, at, extent, goal.as_deref())? {
             Some(mend) => {
                 window.short |= copying && mend.falls_short();
-                window.files.push(OwedFile { file_id, counted: mend.counted, goal });
+                window.extents.push(OwedExtent { at, counted: mend.counted, goal });
             }
             None if !copying => window.short = true,
             None => {
-                let lacks = self.scene.fit(content) < self.scene.copies;
+                let lacks = self.scene.fit(extent) < self.scene.copies;
                 // Where some server could take a copy, what hinders it will pass; and no server's coming would tell of it.
-                let passing = lacks && self.scene.has_place(content);
+                let passing = lacks && self.scene.has_place(extent);
                 window.short |= lacks;
-                if passing || content.owed.is_some() {
-                    window.owed.push(file_id);
+                if passing || extent.owed.is_some() {
+                    window.owed.push(at);
                 }
             }
         }

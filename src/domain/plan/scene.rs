@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::rows::{Content, Server, ServerState};
+use crate::domain::rows::{Extent, Server, ServerState};
 use crate::domain::tables::{self, MAX_COPIES};
 use crate::domain::{Fault, ReadStore, Replica, ServerId};
 
@@ -51,8 +51,8 @@ impl Scene {
         }
     }
 
-    pub(super) fn fit(&self, content: &Content) -> usize {
-        content.replicas.iter().filter(|replica| self.state_of(replica) == ReplicaState::Fit).count()
+    pub(super) fn fit(&self, extent: &Extent) -> usize {
+        extent.replicas.iter().filter(|replica| self.state_of(replica) == ReplicaState::Fit).count()
     }
 
     pub(super) fn is_up(&self, id: ServerId) -> bool {
@@ -77,8 +77,8 @@ impl Scene {
     }
 
     /// Whether some member of the ring that holds no copy takes any. Whether it has room for this one may change by the hour.
-    pub(super) fn has_place(&self, content: &Content) -> bool {
-        let holds = |id: ServerId| content.replicas.iter().any(|replica| replica.server_id == id);
+    pub(super) fn has_place(&self, extent: &Extent) -> bool {
+        let holds = |id: ServerId| extent.replicas.iter().any(|replica| replica.server_id == id);
         let takes = |id: &ServerId| self.servers.get(id).is_some_and(Server::is_eligible);
         self.ring.iter().any(|id| !holds(*id) && takes(id))
     }

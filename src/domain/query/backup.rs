@@ -1,8 +1,8 @@
 //! What backup and restore ask.
 
 use crate::domain::path::MAX_COMPONENTS;
-use crate::domain::rows::{NO_PARENT, Restore, Server, TRASH};
-use crate::domain::{BlobId, Fault, FileId, ReadStore, Schema, rules, tables};
+use crate::domain::rows::{BIN, DOOMED, NO_PARENT, Restore, Server};
+use crate::domain::{BlobId, ContentId, Fault, FileId, ReadStore, Schema, rules, tables};
 
 /// What everybody is told until a restore has ended.
 pub const RESTORING: &str =
@@ -30,14 +30,14 @@ pub fn is_unused(store: &dyn ReadStore) -> Result<bool, Fault> {
     rules::is_unused(store)
 }
 
-/// Those of `files` that have no entry.
+/// Those of `contents` that are not there.
 ///
 /// # Errors
 /// When the storage fails.
-pub fn missing_files(store: &dyn ReadStore, files: &[FileId]) -> Result<Vec<FileId>, Fault> {
+pub fn missing_contents(store: &dyn ReadStore, contents: &[ContentId]) -> Result<Vec<ContentId>, Fault> {
     let mut missing = Vec::new();
-    for id in files {
-        if tables::entry(store, *id)?.is_none() {
+    for id in contents {
+        if tables::content(store, *id)?.is_none() {
             missing.push(*id);
         }
     }
@@ -57,7 +57,7 @@ pub fn full_path(store: &dyn ReadStore, file: FileId) -> Result<String, Fault> {
     };
     let (mut names, mut parent) = (vec![entry.name], entry.parent);
     while parent != NO_PARENT {
-        if parent == TRASH {
+        if parent == DOOMED || parent == BIN {
             // Its own name there is a number, and its path is nobody's any more.
             names.pop();
             names.push("(deleted)".to_owned());

@@ -1,7 +1,7 @@
 //! The cluster, its servers and its jobs.
 
 use super::Ring;
-use crate::domain::rows::{ClusterInfo, Server, ServerState, SweepKind, TRASH};
+use crate::domain::rows::{ClusterInfo, DOOMED, Server, ServerState, SweepKind};
 use crate::domain::tables::Class;
 use crate::domain::terms::Policy;
 use crate::domain::{ClusterTime, Epoch, Fault, ReadStore, ServerId, tables};
@@ -68,7 +68,7 @@ pub fn due(store: &dyn ReadStore, now: ClusterTime) -> Result<bool, Fault> {
 /// # Errors
 /// When the storage fails.
 pub fn trash_pending(store: &dyn ReadStore) -> Result<bool, Fault> {
-    tables::has_children(store, TRASH)
+    Ok(tables::has_children(store, DOOMED)? || !tables::dead(store, 1)?.is_empty())
 }
 
 /// What tells the replication job that something has happened. Cheap to read often, and no count of what goes on by itself

@@ -19,6 +19,8 @@ pub(super) enum Paged {
     Children = 1,
     Everything = 2,
     Locks = 3,
+    Versions = 4,
+    Trash = 5,
 }
 
 record! {

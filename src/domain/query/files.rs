@@ -2,11 +2,11 @@
 
 use super::{AccessDecision, AccessMode, Asked};
 use crate::domain::answer::Stat;
-use crate::domain::rows::Entry;
+use crate::domain::rows::Extent;
 use crate::domain::rules::{self, Describer, Reached};
 use crate::domain::stop::{Stop, reject, settle};
 use crate::domain::terms::{FileRef, LockProof, PathRef, Precondition};
-use crate::domain::{Fault, Fence, FileId, ReadStore, RejectionKind, UserId, tables};
+use crate::domain::{ExtentAt, Fault, Fence, FileId, ReadStore, RejectionKind, UserId, tables};
 
 fn describe(store: &dyn ReadStore, reached: Reached) -> Result<Stat, Stop> {
     Ok(Describer::new(store).stat(&reached.entry, reached.path, reached.access)?)
@@ -20,12 +20,12 @@ pub fn stat(store: &dyn ReadStore, user: UserId, file: &FileRef) -> Asked<Stat> 
     settle(rules::reach(store, user, file).and_then(|reached| describe(store, reached)))
 }
 
-/// An entry's own row, for jobs that act for nobody.
+/// An extent that something names, for jobs that act for nobody.
 ///
 /// # Errors
 /// When the storage fails.
-pub fn entry(store: &dyn ReadStore, file_id: FileId) -> Result<Option<Entry>, Fault> {
-    tables::entry(store, file_id)
+pub fn extent(store: &dyn ReadStore, at: ExtentAt) -> Result<Option<Extent>, Fault> {
+    tables::live_extent(store, at)
 }
 
 /// The rejection that a `Write` at this path would get now, before any byte is moved.
@@ -68,7 +68,7 @@ pub fn access(
             return Ok(AccessDecision { allowed: false, reason: rejection.detail, version: None, fence: Fence(0) });
         }
     };
-    let content = reached.entry.content();
+    let file = reached.entry.file();
     let refused = match mode {
         AccessMode::Read => None,
         AccessMode::Write => settle(may_change(store, user, &reached, lock))?.err(),
@@ -76,8 +76,8 @@ pub fn access(
     Ok(AccessDecision {
         allowed: refused.is_none(),
         reason: refused.map_or_else(|| "allowed".to_owned(), |rejection| rejection.detail),
-        version: content.map(|content| content.version),
-        fence: content.map_or(Fence(0), |content| content.last_fence),
+        version: file.map(|file| file.current.version),
+        fence: file.map_or(Fence(0), |file| file.last_fence),
     })
 }
 
@@ -85,8 +85,8 @@ fn may_change(store: &dyn ReadStore, user: UserId, reached: &Reached, lock: Opti
     if !reached.may_write() {
         return Err(reject(RejectionKind::Forbidden, "the user may only read this: the owner can give a write grant"));
     }
-    match reached.entry.content() {
-        Some(content) => rules::check_lock(store, user, &reached.entry, content, lock),
+    match reached.entry.file() {
+        Some(file) => rules::check_lock(store, user, &reached.entry, file, lock),
         None => Ok(()),
     }
 }

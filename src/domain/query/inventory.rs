@@ -161,9 +161,9 @@ fn reporting_server(store: &dyn ReadStore, reporter: Reporter) -> Result<Server,
 /// The copy of a blob that a record names on a server.
 fn named_copy(store: &dyn ReadStore, server: ServerId, blob: BlobId) -> Result<Option<Replica>, Fault> {
     let Some(placement) = tables::placement(store, server, blob)? else { return Ok(None) };
-    let Some(entry) = tables::entry(store, placement.file_id)? else { return Ok(None) };
-    let replicas = entry.content().filter(|content| content.blob_id == blob).map(|content| &content.replicas);
-    Ok(replicas.into_iter().flatten().find(|replica| replica.server_id == server).copied())
+    let extent = tables::extent(store, placement.at)?.filter(|extent| extent.blob_id == blob);
+    let replicas = extent.map(|extent| extent.replicas).unwrap_or_default();
+    Ok(replicas.into_iter().find(|replica| replica.server_id == server))
 }
 
 /// Whether the copy is held to be good now, so that the contrary is news.

@@ -12,20 +12,22 @@ mod listing;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod versions;
 mod walk;
 
 pub use accounts::{answer_again, operation, session, user_by_id, user_by_name};
 pub use all::all;
-pub use backup::{RESTORING, full_path, holders, is_restoring, is_unused, missing_files, restore, schema};
+pub use backup::{RESTORING, full_path, holders, is_restoring, is_unused, missing_contents, restore, schema};
 pub use cluster::{
     ServerSignal, Signal, cluster_info, cluster_time, due, policy, ring, server, servers, signal, trash_pending,
 };
 #[cfg(feature = "next-schema")]
 pub use files::label;
-pub use files::{access, entry, precheck_update, precheck_write, stat};
+pub use files::{access, extent, precheck_update, precheck_write, stat};
 pub use inventory::{BlobRange, Held, HeldCopy, Missing, Reporter, Surplus, missing, surplus};
 pub use listing::{list, locks};
 pub use upkeep::{AtRisk, Upkeep, Viewer, at_risk, upkeep};
+pub use versions::{TrashPage, TrashStat, UsageStat, VersionPage, VersionStat, stat_version, trash, usage, versions};
 
 use super::answer::Stat;
 use super::rows::Server;

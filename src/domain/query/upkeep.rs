@@ -9,7 +9,7 @@ use crate::domain::record::Record;
 use crate::domain::rows::{Entry, Repair, Server, ServerState, Sweep, SweepKind};
 use crate::domain::stop::settle;
 use crate::domain::tables::{self, MAX_COPIES};
-use crate::domain::{ClusterTime, Fault, FileId, FilePath, ReadStore, ServerId, Table, UserId, rules};
+use crate::domain::{ClusterTime, ExtentAt, Fault, FileId, FilePath, ReadStore, ServerId, Table, UserId, rules};
 
 /// The most rows that are counted; more read as this many.
 const COUNTED_ROWS: usize = 10_000;
@@ -129,28 +129,30 @@ pub fn at_risk(store: &dyn ReadStore, viewer: Viewer) -> Result<Vec<AtRisk>, Fau
         tables::servers(store)?.into_iter().map(|server| (server.server_id, server)).collect();
     let wanted = usize::try_from(tables::policy(store)?.copies).unwrap_or(usize::from(MAX_COPIES));
     let mut found = BTreeSet::new();
-    for file_id in suspects(store, &servers)? {
-        // A repair may be owed to a file that is gone; its row goes when the job meets it.
-        let Some(entry) = tables::entry(store, file_id)? else { continue };
-        let Some(content) = entry.content() else { continue };
+    for at in suspects(store, &servers)? {
+        // A repair may be owed to what is gone; its row goes when the job meets it.
+        let Some(extent) = tables::live_extent(store, at)? else { continue };
         let counts = |id: &ServerId| servers.get(id);
         let copies =
-            content.replicas.iter().filter(|replica| counts(&replica.server_id).is_some_and(|at| at.counts(replica)));
+            extent.replicas.iter().filter(|replica| counts(&replica.server_id).is_some_and(|at| at.counts(replica)));
         let copies = copies.count();
         if copies < wanted {
-            found.insert((copies, file_id));
+            found.insert((copies, at));
         }
     }
-    let mut files = Vec::new();
-    for (copies, file_id) in found {
-        let Some(entry) = tables::entry(store, file_id)? else { continue };
+    let (mut files, mut named) = (Vec::new(), BTreeSet::new());
+    for (copies, at) in found {
+        let Some(content) = tables::content(store, at.content_id)? else { continue };
+        let Some(entry) = tables::entry(store, content.made_for)? else { continue };
         // What was removed is no loss any more.
         let Some(owners) = name(store, entry.owner, &entry)? else { continue };
         let name = match viewer {
             Viewer::Admin => Some(owners),
             Viewer::User(user) => name(store, user, &entry)?,
         };
-        files.push(AtRisk { file_id, copies, name });
+        if named.insert(entry.file_id) {
+            files.push(AtRisk { file_id: entry.file_id, copies, name });
+        }
         if files.len() == NAMED_FILES {
             break;
         }
@@ -158,10 +160,10 @@ pub fn at_risk(store: &dyn ReadStore, viewer: Viewer) -> Result<Vec<AtRisk>, Fau
     Ok(files)
 }
 
-/// Files of which some copy may not count.
-fn suspects(store: &dyn ReadStore, servers: &BTreeMap<ServerId, Server>) -> Result<BTreeSet<FileId>, Fault> {
-    let mut files: BTreeSet<FileId> =
-        tables::repairs_from(store, &[], SEARCHED_ROWS)?.into_iter().map(|(_, file_id, _)| file_id).collect();
+/// Extents of which some copy may not count.
+fn suspects(store: &dyn ReadStore, servers: &BTreeMap<ServerId, Server>) -> Result<BTreeSet<ExtentAt>, Fault> {
+    let mut extents: BTreeSet<ExtentAt> =
+        tables::repairs_from(store, &[], SEARCHED_ROWS)?.into_iter().map(|(_, at, _)| at).collect();
     let unsound: Vec<&Server> = servers
         .values()
         .filter(|server| server.stale > 0 || (server.state == ServerState::Down && server.named() > 0))
@@ -169,9 +171,9 @@ fn suspects(store: &dyn ReadStore, servers: &BTreeMap<ServerId, Server>) -> Resu
     for server in &unsound {
         let share = (SEARCHED_ROWS / unsound.len()).max(1);
         let rows = tables::placements_after(store, server.server_id, None, share)?;
-        files.extend(rows.into_iter().map(|(_, placement)| placement.file_id));
+        extents.extend(rows.into_iter().map(|(_, placement)| placement.at));
     }
-    Ok(files)
+    Ok(extents)
 }
 
 /// The owner and the path of a file, if `user` may read it and it was not removed.

@@ -3,6 +3,9 @@
 
 mod operations;
 mod reading;
+mod versions;
+
+use self::versions::{extent, place};
 
 use std::fmt::Debug;
 use std::fmt::Write as _;
@@ -11,17 +14,16 @@ use std::path::Path;
 use super::*;
 use crate::domain::answer::{Access, ContentStat, LockStat, ReplicaStat, Stat};
 use crate::domain::rows::{
-    Children, ClusterInfo, Content, Cursor, Entry, EntryKind, Garbage, GrantRow, Hold, Lock, Nothing, Number,
-    Placement, Recount, Repair, RepairReason, Restore, RingOrder, Server, ServerState, Span, Sweep, SweepKind, Tally,
-    Token, User,
+    Children, ClusterInfo, Cursor, Entry, EntryKind, Garbage, GrantRow, Hold, Lock, Nothing, Number, Placement,
+    Recount, Repair, RepairReason, Restore, RingOrder, Server, ServerState, Span, Sweep, SweepKind, Tally, Token, User,
 };
 use crate::domain::terms::{
     Etag, FileRef, LockProof, NewContent, NewHome, Operation, PathRef, Policy, Precondition, Receipt, RestoredRow, Slot,
 };
 use crate::domain::{
-    Answer, BlobId, ClusterId, ClusterTime, Command, CopyAt, CopyId, Epoch, Fence, FileId, FilePath, HoldId,
-    Incarnation, Outcome, Permission, Rejection, RejectionKind, Replica, Schema, ServerId, ServerUuid, Sha256, Table,
-    UserId, Version, WallTime, check_frame, decode_answer, stamp,
+    Answer, BlobId, ClusterId, ClusterTime, Command, ContentId, CopyAt, CopyId, Epoch, ExtentAt, Fence, FileId,
+    FilePath, HoldId, Incarnation, Outcome, Permission, Rejection, RejectionKind, Replica, Schema, ServerId,
+    ServerUuid, Sha256, Table, UserId, Version, WallTime, check_frame, decode_answer, stamp,
 };
 use crate::domain::{Proposal, Stamped, command};
 
@@ -57,9 +59,9 @@ fn at() -> PathRef {
     PathRef { owner: Some("ada".to_owned()), path: path("/docs/plan") }
 }
 
-/// As it was before it had `rebalance_percent`.
+/// One that keeps nothing and moves nothing.
 fn old_policy() -> Policy {
-    Policy { rebalance_percent: 0, ..Policy::default() }
+    Policy { rebalance_percent: 0, versions_keep: 0, versions_ms: 0, trash_ms: 0, ..Policy::default() }
 }
 
 fn proof() -> LockProof {
@@ -79,23 +81,6 @@ fn new_content() -> NewContent {
         sha256: digest(1),
         content_type: "text/plain".to_owned(),
         receipts: vec![receipt(1), receipt(2)],
-    }
-}
-
-fn content() -> Content {
-    Content {
-        version: Version(3),
-        size: 77,
-        sha256: digest(1),
-        content_type: "text/plain".to_owned(),
-        blob_id: BlobId(u128::MAX),
-        replicas: vec![
-            Replica { server_id: ServerId(1), epoch: Epoch(2), copy_id: CopyId(3), damaged: false },
-            Replica { server_id: ServerId(4), epoch: Epoch(1), copy_id: CopyId(6), damaged: false },
-        ],
-        placement_rev: 5,
-        last_fence: Fence(8),
-        owed: None,
     }
 }
 
@@ -123,8 +108,10 @@ fn stat(content: bool) -> Stat {
         content: content.then(|| ContentStat {
             version: Version(3),
             size: 77,
-            sha256: digest(1),
+            sha256: Some(digest(1)),
             content_type: String::new(),
+            content_id: ContentId(6),
+            extents: 1,
             blob_id: BlobId(5),
             replicas: vec![ReplicaStat { server_id: ServerId(1), epoch: Epoch(2), copy_id: CopyId(3), counts: true }],
         }),
@@ -139,24 +126,21 @@ fn stat(content: bool) -> Stat {
 
 fn rows(golden: &mut Golden) {
     golden.add("row.directory", &entry(EntryKind::Directory(Span { components: 2, bytes: 30 })));
-    golden.add("row.file", &entry(EntryKind::File(Box::new(content()))));
-    golden.add("row.children", &Children { all: 300, filled: 2 });
-    let owed = Content { owed: Some(1), ..content() };
-    golden.add("row.file.owed", &entry(EntryKind::File(Box::new(owed))));
+    versions::rows(golden);
     golden.add("row.number", &Number(300));
     golden.add("row.number.zero", &Number(0));
     golden.add("row.nothing", &Nothing {});
     golden.add("row.mark", &Cursor(vec![1, 2, 3]));
     golden.add("row.ring", &RingOrder(vec![ServerId(3), ServerId(1)]));
-    golden.add("row.placement", &Placement { file_id: FileId(12), version: Version(3) });
+    golden.add("row.placement", &Placement { at: place(), copy_id: CopyId(3) });
     golden.add("row.grant.read", &GrantRow(Permission::Read));
     golden.add("row.grant.write", &GrantRow(Permission::Write));
     golden.add("row.policy", &old_policy());
     golden.add("row.policy.rebalance", &Policy::default());
-    let sweep = Sweep { since: ClusterTime(5), through: Some(FileId(12)), short: true, resting: true, again: false };
+    let sweep = Sweep { since: ClusterTime(5), through: Some(place()), short: true, resting: true, again: false };
     golden.add("row.sweep", &sweep);
     golden.add("row.sweep.again", &Sweep { again: true, ..sweep });
-    golden.add("row.replica.damaged", &Replica { damaged: true, ..content().replicas[0] });
+    golden.add("row.replica.damaged", &Replica { damaged: true, ..extent().replicas[0] });
     golden.add("row.cluster", &ClusterInfo { cluster_id: ClusterId(1 << 127), name: "local".to_owned() });
     golden.add(
         "row.user",
@@ -224,7 +208,20 @@ fn rows(golden: &mut Golden) {
     golden.add("row.repair.short", &Repair { reason: RepairReason::ShortWrite, since: ClusterTime(1) });
     golden.add("row.repair.bad", &Repair { reason: RepairReason::BadCopy, since: ClusterTime(1) });
     golden.add("row.hold", &Hold { since: ClusterTime(1), expires_at: ClusterTime(2) });
-    golden.add("row.restore", &Restore { backup: digest(5), entries: 1, users: 2, grants: 3, done: true });
+    golden.add(
+        "row.restore",
+        &Restore {
+            backup: digest(5),
+            entries: 1,
+            users: 2,
+            grants: 3,
+            done: true,
+            contents: 4,
+            unnamed: 5,
+            versions: 6,
+            trash: 7,
+        },
+    );
     operations::add(golden);
 }
 
@@ -297,8 +294,10 @@ fn commands(golden: &mut Golden) {
             recursive: true,
             precondition: Some(Precondition { exists: false, one_of: Vec::new() }),
             lock: Some(proof()),
+            permanently: false,
         }),
     );
+    versions::commands(golden);
     golden.command(
         "share",
         Command::Share(command::Share { user, file: by_id(), with: "bob".to_owned(), permission: Permission::Write }),
@@ -343,7 +342,7 @@ fn commands(golden: &mut Golden) {
 fn upkeep(golden: &mut Golden) {
     let receipt = Receipt { server_id: ServerId(2), epoch: Epoch(3), copy_id: CopyId(4), received_at: ClusterTime(5) };
     let change = NewHome {
-        file_id: FileId(12),
+        at: place(),
         blob_id: BlobId(0xb10b),
         placement_rev: 6,
         slots: vec![Slot::Kept(ServerId(1)), Slot::Made(receipt)],
@@ -363,10 +362,10 @@ fn upkeep(golden: &mut Golden) {
         Command::AdvanceSweep(command::AdvanceSweep {
             kind: SweepKind::Balance,
             since: ClusterTime(7),
-            through: Some(FileId(12)),
+            through: Some(place()),
             done: true,
             short: true,
-            owed: vec![FileId(3), FileId(4)],
+            owed: vec![ContentId(3).start(), place()],
         }),
     );
 }
@@ -377,15 +376,28 @@ fn backup(golden: &mut Golden) {
     golden.command("hold.renew", Command::Hold(command::Hold { hold_id, ttl_ms: 60_000, renew: true }));
     golden.command("release", Command::Release(command::Release { hold_id }));
     let row = RestoredRow { table: Table::Users, key: vec![1, 2], value: vec![3] };
-    golden.command("restore", Command::Restore(command::Restore { backup, rows: vec![row] }));
+    golden.command("restore", Command::Restore(command::Restore { backup, rows: vec![row], taken_at: ClusterTime(5) }));
     golden.command(
-        "restore_file",
-        Command::RestoreFile(command::RestoreFile { backup, row: vec![1, 4], content: new_content() }),
+        "restore_content",
+        Command::RestoreContent(command::RestoreContent {
+            backup,
+            content_id: ContentId(6),
+            row: vec![1, 4],
+            content: new_content(),
+        }),
     );
     golden.command("recount", Command::Recount(command::Recount { server_id: ServerId(1) }));
     golden.command(
         "restore_done",
-        Command::RestoreDone(command::RestoreDone { backup, entries: 1, users: 2, grants: 3 }),
+        Command::RestoreDone(command::RestoreDone {
+            backup,
+            entries: 1,
+            users: 2,
+            grants: 3,
+            contents: 4,
+            versions: 5,
+            trash: 6,
+        }),
     );
 }
 
@@ -420,6 +432,7 @@ fn answers(golden: &mut Golden) {
         RejectionKind::StaleReceipt,
         RejectionKind::StaleState,
         RejectionKind::Restoring,
+        RejectionKind::QuotaExceeded,
     ];
     for kind in kinds {
         golden.answer(&format!("rejected.{kind:?}"), Err(Rejection { kind, detail: "why".to_owned() }));

@@ -103,6 +103,7 @@ impl Stage {
 /// What a user sees.
 fn shown(mut answer: Answer) -> Answer {
     if let Ok(Outcome::Stat(stat)) = &mut answer {
+        stat.content.iter_mut().for_each(|content| content.blob_id = BlobId(0));
         for replica in stat.content.iter_mut().flat_map(|content| &mut content.replicas) {
             (replica.epoch, replica.copy_id) = (Epoch(0), CopyId(0));
         }
@@ -150,7 +151,7 @@ fn a_repeat_hears_the_first_answer_whatever_has_become_of_the_file() {
     assert_eq!(id_of(&stage.once(by_id).0), id_of(&made));
     let moved = command::Move { user, from: FileRef::Path(at("/a/file")), to: at("/b/file"), lock };
     assert_eq!(id_of(&stage.once(moved).0), id_of(&made));
-    let delete = command::Delete { user, file, recursive: false, precondition: None, lock };
+    let delete = command::Delete { user, file, recursive: false, precondition: None, lock, permanently: false };
     assert_eq!(stage.once(delete).0, Ok(Outcome::Done));
     let content = stage.content();
     let (other, _) = stage.once(command::Write { user, at: at("/a/file"), content });
@@ -177,6 +178,7 @@ fn a_write_into_the_tree_of_another_is_told_again_in_that_tree() {
         recursive: false,
         precondition: None,
         lock: None,
+        permanently: false,
     };
     stage.run(delete);
     stage.repeat();

@@ -51,13 +51,15 @@ record! {
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct KeptContent as "remembered content" {
         pub version: Version = 1,
-        pub blob_id: BlobId = 2,
+        pub content_id: ContentId = 2,
         /// Of the replicas, in the record's order.
         pub servers: Vec<ServerId> = 3,
         /// Those of them that did not count.
         pub uncounted: Vec<ServerId> = 4,
         /// Where the request does not bring the content.
         pub told: Option<ToldContent> = 5,
+        /// Nothing where there is one.
+        pub extents: Option<u64> = 6,
     }
 }
 
@@ -65,7 +67,7 @@ record! {
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct ToldContent as "told content" {
         pub size: u64 = 1,
-        pub sha256: Sha256 = 2,
+        pub sha256: Option<Sha256> = 2,
         pub content_type: String = 3,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::record::Schema;
 use crate::domain::record::declare::{numbered, record};
-use crate::domain::{ClusterTime, FileId};
+use crate::domain::{ClusterTime, ExtentAt};
 
 record! {
     /// A copy whose bytes are to be deleted. Its key names server, blob and copy.
@@ -53,8 +53,8 @@ record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Sweep as "sweep" {
         pub since: ClusterTime = 1,
-        /// All files up to this one were looked at.
-        pub through: Option<FileId> = 2,
+        /// All extents up to this one were looked at.
+        pub through: Option<ExtentAt> = 2,
         /// Some file could not be given what it should have: there are too few servers, or one has no room.
         pub short: bool = 3,
         /// It rests: it was stopped, or another walk would find no more to do until a server joins.

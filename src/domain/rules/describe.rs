@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::domain::answer::{Access, ContentStat, LockStat, ReplicaStat, Stat};
-use crate::domain::rows::{Content, Entry, Server};
-use crate::domain::{Fault, Fence, FilePath, ReadStore, ServerId, UserId, tables};
+use crate::domain::rows::{Content, Entry, FileVersion, Layout, Server};
+use crate::domain::{BlobId, Fault, Fence, FilePath, ReadStore, ServerId, UserId, tables};
 
 /// Describes entries. Remembers the few users and servers that a page of them has in common.
 pub(crate) struct Describer<'a> {
@@ -19,8 +19,8 @@ impl<'a> Describer<'a> {
     }
 
     pub(crate) fn stat(&mut self, entry: &Entry, path: FilePath, access: Access) -> Result<Stat, Fault> {
-        let lock = match entry.content() {
-            Some(content) if content.last_fence != Fence(0) => tables::lock(self.store, entry.file_id)?,
+        let lock = match entry.file() {
+            Some(file) if file.last_fence != Fence(0) => tables::lock(self.store, entry.file_id)?,
             _ => None,
         };
         let lock = match lock {
@@ -40,14 +40,22 @@ impl<'a> Describer<'a> {
             access,
             created_at: entry.created_at,
             modified_at: entry.modified_at,
-            content: entry.content().map(|content| self.content(content)).transpose()?,
+            content: entry.file().map(|file| self.content(&file.current)).transpose()?,
             lock,
         })
     }
 
-    fn content(&mut self, content: &Content) -> Result<ContentStat, Fault> {
-        let mut replicas = Vec::with_capacity(content.replicas.len());
-        for replica in &content.replicas {
+    /// A version, with where the first of its bytes are.
+    pub(crate) fn content(&mut self, file: &FileVersion) -> Result<ContentStat, Fault> {
+        let content = tables::content(self.store, file.content_id)?;
+        let extents = content.as_ref().map_or(0, Content::extents);
+        let first = match content.map(|content| content.layout) {
+            Some(Layout::One(extent)) => Some(extent),
+            Some(Layout::Many(_)) => tables::extent(self.store, file.content_id.start())?,
+            None => None,
+        };
+        let mut replicas = Vec::new();
+        for replica in first.iter().flat_map(|extent| &extent.replicas) {
             let counts = self.server(replica.server_id)?.is_some_and(|server| server.counts(replica));
             replicas.push(ReplicaStat {
                 server_id: replica.server_id,
@@ -57,11 +65,13 @@ impl<'a> Describer<'a> {
             });
         }
         Ok(ContentStat {
-            version: content.version,
-            size: content.size,
-            sha256: content.sha256,
-            content_type: content.content_type.clone(),
-            blob_id: content.blob_id,
+            version: file.version,
+            size: file.size,
+            sha256: file.sha256,
+            content_type: file.content_type.clone(),
+            content_id: file.content_id,
+            extents,
+            blob_id: first.map_or(BlobId(0), |extent| extent.blob_id),
             replicas,
         })
     }

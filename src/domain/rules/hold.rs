@@ -6,7 +6,7 @@
 
 use super::reach::{Reached, reach_id};
 use crate::domain::plant::{Plant, planted};
-use crate::domain::rows::{Content, Entry, Lock};
+use crate::domain::rows::{Entry, File, Lock};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::terms::{Etag, LockProof, Precondition};
 use crate::domain::{Fault, Fence, FileId, ReadStore, RejectionKind, UserId, tables};
@@ -17,11 +17,11 @@ pub(crate) fn check_lock(
     store: &dyn ReadStore,
     user: UserId,
     entry: &Entry,
-    content: &Content,
+    file: &File,
     proof: Option<&LockProof>,
 ) -> Result<(), Stop> {
     // A file that was never locked has no fence.
-    let mut lock = if content.last_fence == Fence(0) { None } else { tables::lock(store, entry.file_id)? };
+    let mut lock = if file.last_fence == Fence(0) { None } else { tables::lock(store, entry.file_id)? };
     if planted(Plant::LockExpiredByTheClock) {
         let now = tables::cluster_time(store)?;
         lock = lock.filter(|lock| lock.expires_at > now);
@@ -29,7 +29,7 @@ pub(crate) fn check_lock(
     match (lock, proof) {
         (None, None) => Ok(()),
         (None, Some(proof)) => require(
-            proof.fence >= content.last_fence,
+            proof.fence >= file.last_fence,
             RejectionKind::Locked,
             "this lock has ended and somebody else has locked the file since: read it again, then lock it anew",
         ),
@@ -72,9 +72,9 @@ fn is_live(store: &dyn ReadStore, file: FileId) -> Result<bool, Fault> {
 }
 
 pub(crate) fn check_precondition(entry: &Entry, precondition: Option<&Precondition>) -> Result<(), Stop> {
-    let at = |content: &Content| Etag { file_id: entry.file_id, version: content.version };
+    let at = |file: &File| Etag { file_id: entry.file_id, version: file.current.version };
     let holds = precondition.is_none_or(|condition| {
-        condition.exists || entry.content().is_some_and(|content| condition.one_of.contains(&at(content)))
+        condition.exists || entry.file().is_some_and(|file| condition.one_of.contains(&at(file)))
     });
     require(
         holds,

@@ -10,6 +10,7 @@ use crate::domain::{CopyAt, RejectionKind};
 const MAX_USERNAME_BYTES: usize = 64;
 /// An argon2id hash in PHC form has about a hundred bytes.
 const MAX_PASSWORD_HASH_BYTES: usize = 512;
+const MAX_VERSIONS: u32 = 100_000;
 const MAX_CONTENT_TYPE_BYTES: usize = 255;
 /// 256 TiB. Far above what a node admits; it keeps the sums in the servers' rows far from overflow.
 const MAX_FILE_BYTES: u64 = 1 << 48;
@@ -42,6 +43,9 @@ pub(crate) fn check_policy(policy: &Policy) -> Result<(), Stop> {
     require((1..=u32::from(MAX_COPIES)).contains(&policy.copies), invalid, "copies is 1 to 5")?;
     let bounded = [policy.garbage_linger_ms, policy.garbage_grace_ms].iter().all(|ms| *ms <= MAX_POLICY_MS);
     require(bounded, invalid, "garbage linger and grace are at most ten years")?;
+    require(policy.versions_keep <= MAX_VERSIONS, invalid, "versions.keep is 0, for none, to 100000")?;
+    let bounded = [policy.versions_ms, policy.trash_ms].iter().all(|ms| *ms <= MAX_POLICY_MS);
+    require(bounded, invalid, "versions.days and trash.days are at most ten years")?;
     let lasting = [policy.operation_ttl_ms, policy.session_ttl_ms, policy.receipt_ttl_ms];
     let bounded = lasting.iter().all(|ms| (1000..=MAX_POLICY_MS).contains(ms));
     require(policy.rebalance_percent <= 1000, invalid, "rebalance_percent is 0, for never, to 1000")?;
@@ -62,7 +66,7 @@ pub(crate) fn check_content(new: &NewContent) -> Result<(), Stop> {
     )
 }
 
-fn check_content_type(content_type: &str) -> Result<(), Stop> {
+pub(crate) fn check_content_type(content_type: &str) -> Result<(), Stop> {
     let plain = content_type.len() <= MAX_CONTENT_TYPE_BYTES && !content_type.chars().any(char::is_control);
     require(
         plain,

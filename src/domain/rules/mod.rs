@@ -10,10 +10,12 @@ mod spot;
 
 pub(crate) use describe::Describer;
 pub(crate) use hold::{check_lock, check_lock_ttl, check_may_lock, check_precondition, held_lock};
-pub(crate) use limits::{check_content, check_copies, check_password_hash, check_policy, check_username};
+pub(crate) use limits::{
+    check_content, check_content_type, check_copies, check_password_hash, check_policy, check_username,
+};
 pub(crate) use reach::{Reached, access_through, account, reach, reach_id};
 pub(crate) use share::shareable;
-pub(crate) use spot::{Spot, spot};
+pub(crate) use spot::{Spot, check_depth, spot};
 
 use super::rows::FIRST_FILE_ID;
 use super::stop::{Stop, reject, require};
@@ -35,7 +37,7 @@ pub(crate) fn allow_update(
     lock: Option<&LockProof>,
 ) -> Result<Reached, Stop> {
     let reached = reach(store, user, file)?;
-    let Some(content) = reached.entry.content() else {
+    let Some(current) = reached.entry.file() else {
         return Err(reject(RejectionKind::InvalidRequest, "this is a directory: name a file below it"));
     };
     require(
@@ -43,7 +45,7 @@ pub(crate) fn allow_update(
         RejectionKind::Forbidden,
         "you may only read this file: ask its owner for a write grant",
     )?;
-    check_lock(store, user, &reached.entry, content, lock)?;
+    check_lock(store, user, &reached.entry, current, lock)?;
     check_precondition(&reached.entry, precondition)?;
     Ok(reached)
 }

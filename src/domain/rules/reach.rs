@@ -2,7 +2,7 @@
 
 use crate::domain::answer::Access;
 use crate::domain::path::MAX_COMPONENTS;
-use crate::domain::rows::{Entry, NO_PARENT, TRASH, User};
+use crate::domain::rows::{BIN, DOOMED, Entry, NO_PARENT, User};
 use crate::domain::stop::{Stop, astray, reject};
 use crate::domain::terms::{FileRef, PathRef};
 use crate::domain::{Fault, FileId, FilePath, Permission, ReadStore, RejectionKind, UserId, tables};
@@ -107,8 +107,8 @@ fn reach_path(store: &dyn ReadStore, user: UserId, at: &PathRef) -> Result<Reach
     judge(store, user, entry, at.path.clone(), &above)
 }
 
-/// A file reached by its id is still reached through its ancestors: what they give counts, and below the trash
-/// nothing is found.
+/// A file reached by its id is still reached through its ancestors: what they give counts, and in the
+/// trash nothing is found.
 pub(crate) fn reach_id(store: &dyn ReadStore, user: UserId, id: FileId) -> Result<Reached, Stop> {
     account(store, user)?;
     let entry = tables::entry(store, id)?.ok_or_else(not_found)?;
@@ -116,7 +116,7 @@ pub(crate) fn reach_id(store: &dyn ReadStore, user: UserId, id: FileId) -> Resul
     let mut names = Vec::new();
     let (mut parent, mut name) = (entry.parent, entry.name.clone());
     while parent != NO_PARENT {
-        if parent == TRASH {
+        if parent == DOOMED || parent == BIN {
             return Err(not_found());
         }
         if above.len() > MAX_COMPONENTS {

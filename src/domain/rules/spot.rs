@@ -2,7 +2,8 @@
 
 use super::reach::{access_through, not_found, tree_of};
 use crate::domain::answer::Access;
-use crate::domain::rows::Entry;
+use crate::domain::path::{MAX_COMPONENTS, MAX_PATH_BYTES};
+use crate::domain::rows::{Entry, EntryKind, Span};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::terms::PathRef;
 use crate::domain::{FileId, FilePath, ReadStore, RejectionKind, UserId, tables};
@@ -26,6 +27,22 @@ impl Spot {
     pub(crate) fn missing(&self) -> &[String] {
         &self.path.components()[self.above.len() - 1..]
     }
+}
+
+/// How far paths reach below an entry, if they stay within bounds when it is at `path`.
+pub(crate) fn check_depth(path: &FilePath, entry: &Entry) -> Result<Span, Stop> {
+    let below = match &entry.kind {
+        EntryKind::Directory(span) => *span,
+        EntryKind::File(_) => Span::default(),
+    };
+    let components = path.components().len() + below.components as usize;
+    let bytes = path.to_string().len() + below.bytes as usize;
+    require(
+        components <= MAX_COMPONENTS && bytes <= MAX_PATH_BYTES,
+        RejectionKind::InvalidPath,
+        "paths below this directory would become too long or too deep: choose a shorter path",
+    )?;
+    Ok(below)
 }
 
 /// Finds the place for a new entry at a path. Parents that are missing will be made, so that what counts is the right

@@ -11,7 +11,7 @@
 use super::keys;
 use super::{entry, read, write};
 use crate::domain::path::MAX_COMPONENTS;
-use crate::domain::rows::{Children, Entry, NO_PARENT, Number, TRASH};
+use crate::domain::rows::{BIN, Children, DOOMED, Entry, NO_PARENT, Number};
 use crate::domain::{Fault, FileId, ReadStore, Store, Table};
 
 pub(crate) fn number_of_children(store: &dyn ReadStore, directory: FileId) -> Result<Children, Fault> {
@@ -33,7 +33,7 @@ pub(crate) fn is_filled(store: &dyn ReadStore, entry: &Entry) -> Result<bool, Fa
 
 /// Where names in this directory stand that lead to a file, or to none.
 fn table_of(parent: FileId, filled: bool) -> Table {
-    if filled || parent == TRASH { Table::Names } else { Table::Bare }
+    if filled || parent == DOOMED || parent == BIN { Table::Names } else { Table::Bare }
 }
 
 fn put_name(store: &mut dyn Store, entry: &Entry, filled: bool) -> Result<(), Fault> {
@@ -77,7 +77,7 @@ enum Climb {
 fn climb(store: &mut dyn Store, directory: FileId, climb: Climb) -> Result<(), Fault> {
     let mut at = directory;
     for _ in 0..=MAX_COMPONENTS {
-        if at == NO_PARENT || at == TRASH {
+        if at == NO_PARENT || at == DOOMED || at == BIN {
             break;
         }
         let mut children = number_of_children(store, at)?;

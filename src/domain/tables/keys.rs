@@ -5,7 +5,10 @@
 //! `parent/name` as text the children of `1` and of `10` would mingle, and a name could reach into another directory.
 
 use crate::domain::rows::SweepKind;
-use crate::domain::{BlobId, ClusterTime, CopyId, Fault, Fence, FileId, HoldId, ServerId, Sha256, Table, UserId};
+use crate::domain::{
+    BlobId, ClusterTime, ContentId, CopyId, ExtentAt, Fault, Fence, FileId, HoldId, ServerId, Sha256, Table, UserId,
+    Version,
+};
 
 /// The only row of a table that has one.
 pub(crate) const ONLY: &[u8] = b"only";
@@ -26,6 +29,8 @@ pub(crate) mod meta {
     pub(crate) const SESSIONS_EXPIRED_THROUGH: &[u8] = b"expired_through.sessions";
     pub(crate) const OPERATIONS_EXPIRED_THROUGH: &[u8] = b"expired_through.operations";
     pub(crate) const GARBAGE_EXPIRED_THROUGH: &[u8] = b"expired_through.garbage";
+    pub(crate) const VERSIONS_EXPIRED_THROUGH: &[u8] = b"expired_through.versions";
+    pub(crate) const TRASH_EXPIRED_THROUGH: &[u8] = b"expired_through.trash";
     /// The key of `Names` below which everything in the trash was worked off.
     pub(crate) const REAPED_THROUGH: &[u8] = b"reaped_through";
     /// Since when the newest repair that was ever owed has been.
@@ -45,9 +50,74 @@ pub(crate) fn name(parent: FileId, name: &str) -> Vec<u8> {
     [&parent.0.to_be_bytes()[..], name.as_bytes()].concat()
 }
 
-/// The name that an entry has in the trash: unique, because an id goes there once.
-pub(crate) fn trash_name(id: FileId) -> String {
+/// The name of an entry that is being removed: unique, because an id goes there once.
+pub(crate) fn doomed_name(id: FileId) -> String {
     format!("{:016x}", id.0)
+}
+
+/// The name of an entry in the bin: when it was deleted, and its id.
+pub(crate) fn binned_name(deleted_at: ClusterTime, id: FileId) -> String {
+    format!("{:016x}{:016x}", deleted_at.0, id.0)
+}
+
+/// When an entry of that name in the bin was deleted; nothing where no entry there is called so.
+pub(crate) fn read_binned_name(name: &str, id: FileId) -> Option<ClusterTime> {
+    let deleted_at = ClusterTime(u64::from_str_radix(name.get(..16)?, 16).ok()?);
+    (binned_name(deleted_at, id) == name).then_some(deleted_at)
+}
+
+/// `Contents`: content (16).
+pub(crate) fn content(id: ContentId) -> [u8; 16] {
+    id.0.to_be_bytes()
+}
+
+pub(crate) fn read_content(key: &[u8]) -> Result<ContentId, Fault> {
+    key.try_into().map(|id| ContentId(u128::from_be_bytes(id))).map_err(|_| bad(Table::Contents))
+}
+
+/// `Extents`: content (16), offset (8): a content's extents are one stretch, in the order of its bytes.
+pub(crate) fn extent(at: ExtentAt) -> Vec<u8> {
+    [&content(at.content_id)[..], &at.offset.to_be_bytes()].concat()
+}
+
+pub(crate) fn read_extent(key: &[u8], table: Table) -> Result<ExtentAt, Fault> {
+    let (id, offset) = key.split_first_chunk::<16>().ok_or_else(|| bad(table))?;
+    Ok(ExtentAt { content_id: ContentId(u128::from_be_bytes(*id)), offset: read_u64(offset, table)? })
+}
+
+/// `Dead`: since (8), content (16).
+pub(crate) fn dead(since: ClusterTime, id: ContentId) -> Vec<u8> {
+    [&since.0.to_be_bytes()[..], &content(id)].concat()
+}
+
+pub(crate) fn read_dead(key: &[u8]) -> Result<(ClusterTime, ContentId), Fault> {
+    let (since, id) = split_u64(key, Table::Dead)?;
+    Ok((ClusterTime(since), read_content(id)?))
+}
+
+/// `Versions`: file (8), version (8) from the highest down, since the newest are asked for first.
+pub(crate) fn version(file: FileId, version: Version) -> [u8; 16] {
+    pair(file.0, u64::MAX - version.0)
+}
+
+pub(crate) fn read_version(key: &[u8]) -> Result<(FileId, Version), Fault> {
+    let (file, version) = read_pair(key, Table::Versions)?;
+    Ok((FileId(file), Version(u64::MAX - version)))
+}
+
+/// `Trash`: owner (8), deleted when (8), file (8).
+pub(crate) fn trashed(owner: UserId, deleted_at: ClusterTime, file: FileId) -> Vec<u8> {
+    [owner.0.to_be_bytes(), deleted_at.0.to_be_bytes(), file.0.to_be_bytes()].concat()
+}
+
+pub(crate) fn read_trashed(key: &[u8]) -> Result<(UserId, ClusterTime, FileId), Fault> {
+    let (owner, rest) = split_u64(key, Table::Trash)?;
+    let (deleted_at, file) = read_pair(rest, Table::Trash)?;
+    Ok((UserId(owner), ClusterTime(deleted_at), FileId(file)))
+}
+
+fn pair(first: u64, second: u64) -> [u8; 16] {
+    (u128::from(first) << 64 | u128::from(second)).to_be_bytes()
 }
 
 pub(crate) fn read_name(key: &[u8]) -> Result<(FileId, String), Fault> {
@@ -112,10 +182,10 @@ pub(crate) fn operation(user: UserId, id: &str) -> Vec<u8> {
     [&user.0.to_be_bytes()[..], id.as_bytes()].concat()
 }
 
-/// `Repairs`: priority (1), file (8). The priority is the number of copies that there are, so that the file that is
-/// nearest to being lost comes first.
-pub(crate) fn repair(copies: u8, file: FileId) -> Vec<u8> {
-    [&[copies][..], &file.0.to_be_bytes()].concat()
+/// `Repairs`: priority (1), content (16), offset (8). The priority is the number of copies that there are, so that what
+/// is nearest to being lost comes first.
+pub(crate) fn repair(copies: u8, at: ExtentAt) -> Vec<u8> {
+    [&[copies][..], &extent(at)].concat()
 }
 
 /// `Sweeps`: kind (1).
@@ -144,6 +214,8 @@ pub(crate) enum Ending {
     Operation(UserId, String),
     Garbage(ServerId, BlobId, CopyId),
     Hold(HoldId),
+    Version(FileId, Version),
+    Trash(UserId, ClusterTime, FileId),
 }
 
 pub(crate) fn hold(id: HoldId) -> [u8; 16] {
@@ -159,11 +231,14 @@ pub(crate) enum Class {
     Sessions,
     Operations,
     Garbage,
+    Versions,
+    Trash,
 }
 
 impl Class {
     /// The most urgent first: somebody waits for a lock's end, and for a hold's.
-    pub(crate) const ALL: [Self; 5] = [Self::Locks, Self::Holds, Self::Sessions, Self::Operations, Self::Garbage];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Locks, Self::Holds, Self::Sessions, Self::Operations, Self::Garbage, Self::Versions, Self::Trash];
 
     const fn tag(self) -> u8 {
         match self {
@@ -172,6 +247,8 @@ impl Class {
             Self::Sessions => 3,
             Self::Operations => 4,
             Self::Garbage => 5,
+            Self::Versions => 6,
+            Self::Trash => 7,
         }
     }
 
@@ -183,6 +260,8 @@ impl Class {
             Self::Sessions => meta::SESSIONS_EXPIRED_THROUGH,
             Self::Operations => meta::OPERATIONS_EXPIRED_THROUGH,
             Self::Garbage => meta::GARBAGE_EXPIRED_THROUGH,
+            Self::Versions => meta::VERSIONS_EXPIRED_THROUGH,
+            Self::Trash => meta::TRASH_EXPIRED_THROUGH,
         }
     }
 }
@@ -195,6 +274,8 @@ impl Ending {
             Self::Session(_) => Class::Sessions,
             Self::Operation(..) => Class::Operations,
             Self::Garbage(..) => Class::Garbage,
+            Self::Version(..) => Class::Versions,
+            Self::Trash(..) => Class::Trash,
         }
     }
 }
@@ -208,6 +289,8 @@ pub(crate) fn expiry(at: ClusterTime, ending: &Ending) -> Vec<u8> {
         Ending::Operation(user, id) => operation(*user, id),
         Ending::Garbage(server, blob, copy) => garbage(*server, *blob, *copy),
         Ending::Hold(id) => hold(*id).to_vec(),
+        Ending::Version(file, at) => version(*file, *at).to_vec(),
+        Ending::Trash(owner, deleted_at, file) => trashed(*owner, *deleted_at, *file),
     };
     [&expiries(ending.class(), at)[..], &key].concat()
 }
@@ -240,6 +323,14 @@ pub(crate) fn read_expiry(key: &[u8]) -> Result<(ClusterTime, Ending), Fault> {
         Class::Garbage => {
             let (server, blob, copy) = read_garbage(rest)?;
             Ending::Garbage(server, blob, copy)
+        }
+        Class::Versions => {
+            let (file, version) = read_version(rest)?;
+            Ending::Version(file, version)
+        }
+        Class::Trash => {
+            let (owner, deleted_at, file) = read_trashed(rest)?;
+            Ending::Trash(owner, deleted_at, file)
         }
     };
     Ok((ClusterTime(at), ending))

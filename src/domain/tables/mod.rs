@@ -2,20 +2,24 @@
 //! nothing knows a rule.
 
 mod children;
+mod contents;
 pub(crate) mod keys;
 mod meta;
 mod people;
 mod servers;
 mod tree;
 mod upkeep;
+mod versions;
 
 pub(crate) use children::{is_filled, number_of_children};
+pub(crate) use contents::*;
 pub(crate) use keys::{Class, Ending};
 pub(crate) use meta::*;
 pub(crate) use people::*;
 pub(crate) use servers::*;
 pub(crate) use tree::*;
 pub(crate) use upkeep::*;
+pub(crate) use versions::*;
 
 use super::record::Record;
 use super::{Fault, ReadStore, Store, Table};

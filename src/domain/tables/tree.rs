@@ -12,13 +12,6 @@ pub(crate) fn entry(store: &dyn ReadStore, id: FileId) -> Result<Option<Entry>, 
     read(store, Table::Entries, &keys::entry(id))
 }
 
-/// At most `limit` entries after `after`, by id.
-pub(crate) fn entries_after(store: &dyn ReadStore, after: Option<FileId>, limit: usize) -> Result<Vec<Entry>, Fault> {
-    let from = after.map(|id| keys::after(&keys::entry(id))).unwrap_or_default();
-    let rows = store.scan(Table::Entries, &from, None, limit)?;
-    rows.iter().map(|(_, value)| Entry::from_bytes(value)).collect()
-}
-
 /// An entry that another row names.
 pub(crate) fn known_entry(store: &dyn ReadStore, id: FileId) -> Result<Entry, Stop> {
     entry(store, id)?.ok_or_else(|| astray(format!("entry {id} is named and not there")))

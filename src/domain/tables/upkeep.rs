@@ -6,7 +6,7 @@ use super::meta::note_repair;
 use super::{delete_expiry, put_expiry, read, stretch, write};
 use crate::domain::record::Record;
 use crate::domain::rows::{Garbage, Hold, Repair, Sweep, SweepKind};
-use crate::domain::{BlobId, CopyAt, CopyId, Fault, FileId, HoldId, ReadStore, ServerId, Store, Table};
+use crate::domain::{BlobId, CopyAt, CopyId, ExtentAt, Fault, HoldId, ReadStore, ServerId, Store, Table};
 
 pub(crate) fn garbage(
     store: &dyn ReadStore,
@@ -80,35 +80,35 @@ pub(crate) fn delete_hold(store: &mut dyn Store, id: HoldId, hold: &Hold) -> Res
 pub(crate) const MAX_COPIES: u8 = 5;
 
 /// The place of a repair: more copies than a record can name are none.
-fn repair_key(copies: u32, file: FileId) -> Vec<u8> {
-    keys::repair(u8::try_from(copies).unwrap_or(MAX_COPIES).min(MAX_COPIES), file)
+fn repair_key(copies: u32, at: ExtentAt) -> Vec<u8> {
+    keys::repair(u8::try_from(copies).unwrap_or(MAX_COPIES).min(MAX_COPIES), at)
 }
 
-pub(crate) fn put_repair(store: &mut dyn Store, copies: u32, file: FileId, repair: &Repair) -> Result<(), Fault> {
+pub(crate) fn put_repair(store: &mut dyn Store, copies: u32, at: ExtentAt, repair: &Repair) -> Result<(), Fault> {
     note_repair(store, repair.since)?;
-    write(store, Table::Repairs, &repair_key(copies, file), repair)
+    write(store, Table::Repairs, &repair_key(copies, at), repair)
 }
 
-/// What a file is owed. `Content::owed` says at which place that stands.
-pub(crate) fn repair(store: &dyn ReadStore, copies: u32, file: FileId) -> Result<Option<Repair>, Fault> {
-    read(store, Table::Repairs, &repair_key(copies, file))
+/// What an extent is owed. `Extent::owed` says at which place that stands.
+pub(crate) fn repair(store: &dyn ReadStore, copies: u32, at: ExtentAt) -> Result<Option<Repair>, Fault> {
+    read(store, Table::Repairs, &repair_key(copies, at))
 }
 
-pub(crate) fn delete_repair(store: &mut dyn Store, copies: u32, file: FileId) -> Result<(), Fault> {
-    store.delete(Table::Repairs, &repair_key(copies, file))
+pub(crate) fn delete_repair(store: &mut dyn Store, copies: u32, at: ExtentAt) -> Result<(), Fault> {
+    store.delete(Table::Repairs, &repair_key(copies, at))
 }
 
-/// At most `limit` repairs from the key `from` on: the key, the copies that there were, the file.
+/// At most `limit` repairs from the key `from` on: the key, the extent.
 pub(crate) fn repairs_from(
     store: &dyn ReadStore,
     from: &[u8],
     limit: usize,
-) -> Result<Vec<(Vec<u8>, FileId, Repair)>, Fault> {
+) -> Result<Vec<(Vec<u8>, ExtentAt, Repair)>, Fault> {
     let rows = store.scan(Table::Repairs, from, None, limit)?;
     rows.into_iter()
         .map(|(key, value)| {
-            let file = FileId(keys::read_u64(key.get(1..).unwrap_or_default(), Table::Repairs)?);
-            Ok((key, file, Repair::from_bytes(&value)?))
+            let at = keys::read_extent(key.get(1..).unwrap_or_default(), Table::Repairs)?;
+            Ok((key, at, Repair::from_bytes(&value)?))
         })
         .collect()
 }

@@ -314,7 +314,9 @@ async fn perform(
             Outcome::File(seen(&directory.update(&file(slot), Source::bytes(load.bytes), options).await?))
         }
         Act::Delete { slot, .. } => {
-            directory.delete(&Delete { file: file(slot), recursive: false, lock_token: token }).await?;
+            directory
+                .delete(&Delete { file: file(slot), recursive: false, permanently: false, lock_token: token })
+                .await?;
             Outcome::Done
         }
         Act::Move { from, to, .. } => {

@@ -40,7 +40,7 @@ impl Stage {
         stage.run(Command::Bootstrap(command::Bootstrap {
             cluster_id: ClusterId(1),
             name: "cost".to_owned(),
-            policy: Policy::default(),
+            policy: Policy { versions_keep: 0, trash_ms: 0, ..Policy::default() },
         }));
         for name in ["ada", "bob"] {
             stage.run(Command::Signup(command::Signup { username: name.to_owned(), password_hash: "hash".to_owned() }));
@@ -130,6 +130,7 @@ fn all_beside_empty_directories_costs_what_it_costs_without_them() {
             recursive: true,
             precondition: None,
             lock: None,
+            permanently: false,
         }));
     }
     let (rest, reads) = stage.ask(|store| all(store, ADA, None, None, 1000));
@@ -210,6 +211,7 @@ fn whether_a_directory_is_empty_takes_one_read() {
             recursive: false,
             precondition: None,
             lock: None,
+            permanently: false,
         }));
     }
     assert_eq!(has_children(&stage, found.file_id), (false, 1));

@@ -21,10 +21,11 @@ pub(super) fn add(golden: &mut Golden) {
         place: Some(KeptPlace { owner: UserId(1), path: path("/docs/plan") }),
         content: Some(KeptContent {
             version: Version(3),
-            blob_id: BlobId(5),
+            content_id: ContentId(5),
             servers: vec![ServerId(1), ServerId(4)],
             uncounted: vec![ServerId(4)],
-            told: Some(ToldContent { size: 77, sha256: digest(1), content_type: "text/plain".to_owned() }),
+            told: Some(ToldContent { size: 77, sha256: Some(digest(1)), content_type: "text/plain".to_owned() }),
+            extents: None,
         }),
         lock: Some(KeptLock { fence: Fence(8), expires_at: WallTime(3) }),
         ..made

@@ -24,8 +24,8 @@ fn what_is_not_known_is_a_fault() {
 
 #[test]
 fn what_is_not_spelled_as_it_is_written_is_a_fault() {
-    let placement = Placement { file_id: FileId(12), version: Version(3) }.to_bytes();
-    assert_eq!(hex::encode(&placement), "01080c1003");
+    let children = Children { all: 12, filled: 3 }.to_bytes();
+    assert_eq!(hex::encode(&children), "01080c1003");
     let wrong = [
         ("a field that nobody knows", "01080c10031801"),
         ("a field before all others", "01000108"),
@@ -40,7 +40,7 @@ fn what_is_not_spelled_as_it_is_written_is_a_fault() {
     ];
     for (what, bytes) in wrong {
         let bytes = hex::decode(bytes).expect("it is hexadecimal");
-        assert!(Placement::from_bytes(&bytes).is_err(), "{what}");
+        assert!(Children::from_bytes(&bytes).is_err(), "{what}");
     }
     // Of other kinds of values.
     assert!(Hold::from_bytes(&hex::decode("010801100218").expect("hexadecimal")).is_err(), "half a field");

@@ -1,0 +1,68 @@
+//! Contents: how they come, are named, and go.
+
+use super::Change;
+use crate::domain::rows::{Content, ContentState, Extent, Layout};
+use crate::domain::stop::{Stop, astray, require};
+use crate::domain::{ContentId, Fault, FileId, RejectionKind, tables};
+
+/// Extents that are released in the command that takes the last reference; the others wait for the reaper. Most contents
+/// have no more.
+const AT_ONCE: usize = 1;
+
+impl Change<'_> {
+    /// Puts a content of one extent, named once.
+    pub(crate) fn put_content(&mut self, id: ContentId, made_for: FileId, extent: Extent) -> Result<(), Stop> {
+        let taken = tables::content(self.store, id)?.is_some();
+        require(!taken, RejectionKind::StaleReceipt, "a content of this id is there: use a fresh blob id")?;
+        self.enlist(id.start(), &extent)?;
+        let content = Content { made_for, refs: 1, state: ContentState::Sealed, layout: Layout::One(extent) };
+        Ok(tables::put_content(self.store, id, &content)?)
+    }
+
+    /// Names a content once more.
+    pub(crate) fn name_content(&mut self, id: ContentId) -> Result<Content, Stop> {
+        let mut content = tables::known_content(self.store, id)?;
+        if content.is_dead() {
+            return Err(astray(format!("content {id} is named and dead")));
+        }
+        content.refs = content.refs.saturating_add(1);
+        tables::put_content(self.store, id, &content)?;
+        Ok(content)
+    }
+
+    /// Takes back one name of a content. Without any it is dead, which nothing undoes, and its extents are released.
+    pub(crate) fn drop_content(&mut self, id: ContentId) -> Result<(), Fault> {
+        let Some(mut content) = tables::content(self.store, id)?.filter(|content| !content.is_dead()) else {
+            return Ok(());
+        };
+        content.refs = content.refs.saturating_sub(1);
+        if content.refs == 0 {
+            content.state = ContentState::Dead;
+            if self.bury(id, &content, AT_ONCE)? {
+                return Ok(());
+            }
+            tables::put_dead(self.store, self.now, id)?;
+        }
+        tables::put_content(self.store, id, &content)
+    }
+
+    /// Releases at most `limit` extents of a dead content, and the content with the last of them. Whether it is gone.
+    pub(crate) fn bury(&mut self, id: ContentId, content: &Content, limit: usize) -> Result<bool, Fault> {
+        if let Layout::One(extent) = &content.layout {
+            self.release(id.start(), extent)?;
+            tables::delete_content(self.store, id)?;
+            return Ok(true);
+        }
+        let mut extents = tables::extents_of(self.store, id, 0, limit + 1)?;
+        let gone = extents.len() <= limit;
+        extents.truncate(limit);
+        for (at, extent) in &extents {
+            self.release(*at, extent)?;
+            tables::delete_extent(self.store, *at)?;
+        }
+        if gone {
+            tables::delete_content(self.store, id)?;
+        }
+        Ok(gone)
+    }
+}

@@ -1,0 +1,150 @@
+//! Contents, their extents, and which copies extents name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Report;
+use crate::domain::record::Record;
+use crate::domain::rows::{Content, Extent, Layout, Placement, Tally};
+use crate::domain::tables::{self, MAX_COPIES, keys};
+use crate::domain::{ContentId, ExtentAt, Fault, ReadStore, ServerId, Table};
+
+/// What the extents name at one server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) all: Tally,
+    /// As much of it as a recount has come past.
+    pub(super) recounted: Tally,
+}
+
+type Held = BTreeMap<ServerId, Named>;
+
+/// How often contents are said to be named. The sums are of a mix of the ids, so that a reference to one content cannot
+/// stand for one to another; a map of all contents would not fit into memory.
+#[derive(Default)]
+pub(super) struct Refs(u128);
+
+impl Refs {
+    pub(super) fn add(&mut self, id: ContentId, times: u64) {
+        self.0 = self.0.wrapping_add(mix(id.0).wrapping_mul(u128::from(times)));
+    }
+}
+
+/// Spreads ids that may be small numbers: the finalizer of MurmurHash3 on both halves, each with the other mixed in.
+fn mix(id: u128) -> u128 {
+    let finish = |mut half: u64| {
+        half = (half ^ (half >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        half = (half ^ (half >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        half ^ (half >> 33)
+    };
+    let (high, low) = ((id >> 64) as u64, id as u64);
+    let low = finish(low.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ finish(high));
+    u128::from(finish(high ^ low)) << 64 | u128::from(low)
+}
+
+/// `named` is what names contents, as `versions` has found it.
+pub(super) fn check(report: &mut Report<'_>, named: &Refs) -> Result<Held, Fault> {
+    let (mut held, mut refs) = (Held::new(), Refs::default());
+    let restoring = tables::restore(report.store)?.is_some_and(|restore| !restore.done);
+    report.each(Table::Contents, |report, store, key, value| {
+        let id = keys::read_content(key)?;
+        let content = Content::from_bytes(value)?;
+        refs.add(id, content.refs);
+        let dead = content.refs == 0;
+        report.expect("what_nothing_names_is_dead", content.is_dead() == dead || restoring, || {
+            format!("content {id} is named {} times and {:?}", content.refs, content.state)
+        });
+        match &content.layout {
+            Layout::One(extent) => {
+                let alive = !content.is_dead();
+                report.expect("small_contents_die_at_once", alive, || format!("content {id} is dead"));
+                copies(report, store, id.start(), extent, &mut held)
+            }
+            Layout::Many(run) => {
+                let (mut extents, mut size) = (0, 0);
+                loop {
+                    let page = tables::extents_of(store, id, size, 64)?;
+                    for (at, extent) in &page {
+                        let follows = at.offset == size && extent.size > 0;
+                        let holds = follows || content.is_dead();
+                        report.expect("offsets_are_without_gaps", holds, || format!("{at} follows byte {size}"));
+                        copies(report, store, *at, extent, &mut held)?;
+                        extents += 1;
+                        size = at.offset.saturating_add(extent.size.max(1));
+                    }
+                    if page.is_empty() {
+                        break;
+                    }
+                }
+                let whole = (run.extents, run.size) == (extents, size) || content.is_dead();
+                report.expect("contents_have_their_extents", whole, || format!("content {id}: {run:?}, {extents}"));
+                Ok(())
+            }
+        }
+    })?;
+    report.expect("refs_add_up", refs.0 == named.0, || {
+        "contents are not named as often as they say: restore from a backup, or tell the makers".to_owned()
+    });
+    report.each(Table::Extents, |report, store, key, _| {
+        let at = keys::read_extent(key, Table::Extents)?;
+        let content = tables::content(store, at.content_id)?;
+        let holds = content.is_some_and(|content| matches!(content.layout, Layout::Many(_)));
+        report.expect("extents_are_of_contents", holds, || format!("{at}"));
+        Ok(())
+    })?;
+    report.each(Table::Dead, |report, store, key, _| {
+        let id = keys::read_dead(key)?.1;
+        let dead = tables::content(store, id)?.is_some_and(|content| content.is_dead());
+        report.expect("dead_contents_are_listed", dead, || format!("content {id} is listed as dead"));
+        Ok(())
+    })?;
+    report.each(Table::Placements, |report, store, key, value| {
+        let (server, blob) = keys::read_placement(key)?;
+        let placement = Placement::from_bytes(value)?;
+        let extent = tables::extent(store, placement.at)?;
+        let holds = extent.is_some_and(|extent| {
+            let ours = |(at, copy)| at == server && copy == placement.copy_id;
+            extent.blob_id == blob && extent.replicas.iter().any(|replica| ours((replica.server_id, replica.copy_id)))
+        });
+        report.expect("placements_have_replicas", holds, || format!("{blob} on {server} for {placement:?}"));
+        Ok(())
+    })?;
+    Ok(held)
+}
+
+/// Which copies an extent names.
+fn copies(
+    report: &mut Report<'_>,
+    store: &dyn ReadStore,
+    at: ExtentAt,
+    extent: &Extent,
+    held: &mut Held,
+) -> Result<(), Fault> {
+    let servers: BTreeSet<_> = extent.replicas.iter().map(|replica| replica.server_id).collect();
+    let named = (1..=usize::from(MAX_COPIES)).contains(&extent.replicas.len());
+    report.expect("extents_name_one_to_five_copies", named, || format!("{at}: {}", extent.replicas.len()));
+    report.expect("copies_are_on_distinct_servers", servers.len() == extent.replicas.len(), || {
+        format!("{at}: {:?}", extent.replicas)
+    });
+    let listed = extent.owed.map(|copies| tables::repair(store, copies, at)).transpose()?;
+    report.expect("owed_extents_are_listed", listed != Some(None), || format!("{at} is owed {:?}", extent.owed));
+    for (position, replica) in extent.replicas.iter().enumerate() {
+        let server = replica.server_id;
+        let placement = tables::placement(store, server, extent.blob_id)?;
+        let placed = placement == Some(Placement { at, copy_id: replica.copy_id });
+        report.expect("replicas_have_placements", placed, || format!("{at} on {server}: {placement:?}"));
+        let garbage = tables::garbage(store, server, extent.blob_id, replica.copy_id)?;
+        report.expect("no_copy_is_both_named_and_garbage", garbage.is_none(), || format!("{at} on {server}"));
+        let known_as = tables::server(store, server)?;
+        let epoch = known_as.as_ref().map(|at| at.epoch);
+        let known = epoch.is_some_and(|epoch| (1..=epoch.0).contains(&replica.epoch.0));
+        report.expect("replicas_are_on_known_servers", known, || format!("{at}: {replica:?}, epoch {epoch:?}"));
+        let named = held.entry(server).or_default();
+        let stale = epoch != Some(replica.epoch);
+        named.all.step(stale, position, extent.size, true);
+        let through = known_as.and_then(|at| at.recount?.through);
+        if through.is_some_and(|through| extent.blob_id <= through) {
+            named.recounted.step(stale, position, extent.size, true);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! `Contents`, `Extents` and `Dead`.
+
+use super::{keys, read, stretch, write};
+use crate::domain::record::Record;
+use crate::domain::rows::{Content, Extent, Layout, Nothing};
+use crate::domain::stop::{Stop, astray};
+use crate::domain::{ClusterTime, ContentId, ExtentAt, Fault, ReadStore, Store, Table};
+
+pub(crate) fn content(store: &dyn ReadStore, id: ContentId) -> Result<Option<Content>, Fault> {
+    read(store, Table::Contents, &keys::content(id))
+}
+
+/// A content that another row names.
+pub(crate) fn known_content(store: &dyn ReadStore, id: ContentId) -> Result<Content, Stop> {
+    content(store, id)?.ok_or_else(|| astray(format!("content {id} is named and not there")))
+}
+
+pub(crate) fn put_content(store: &mut dyn Store, id: ContentId, content: &Content) -> Result<(), Fault> {
+    write(store, Table::Contents, &keys::content(id), content)
+}
+
+pub(crate) fn delete_content(store: &mut dyn Store, id: ContentId) -> Result<(), Fault> {
+    store.delete(Table::Contents, &keys::content(id))
+}
+
+/// The extent that begins there.
+pub(crate) fn extent(store: &dyn ReadStore, at: ExtentAt) -> Result<Option<Extent>, Fault> {
+    Ok(match content(store, at.content_id)?.map(|content| content.layout) {
+        Some(Layout::One(extent)) => (at.offset == 0).then_some(extent),
+        Some(Layout::Many(_)) => read(store, Table::Extents, &keys::extent(at))?,
+        None => None,
+    })
+}
+
+/// The same where something names its content.
+pub(crate) fn live_extent(store: &dyn ReadStore, at: ExtentAt) -> Result<Option<Extent>, Fault> {
+    let dead = content(store, at.content_id)?.is_none_or(|content| content.is_dead());
+    if dead { Ok(None) } else { extent(store, at) }
+}
+
+/// Changes an extent that is there.
+pub(crate) fn put_extent(store: &mut dyn Store, at: ExtentAt, new: &Extent) -> Result<(), Fault> {
+    let Some(mut content) = content(store, at.content_id)? else { return Ok(()) };
+    match &mut content.layout {
+        Layout::One(extent) => {
+            extent.clone_from(new);
+            put_content(store, at.content_id, &content)
+        }
+        Layout::Many(_) => write(store, Table::Extents, &keys::extent(at), new),
+    }
+}
+
+pub(crate) fn delete_extent(store: &mut dyn Store, at: ExtentAt) -> Result<(), Fault> {
+    store.delete(Table::Extents, &keys::extent(at))
+}
+
+/// At most `limit` extents of a content that has rows for them, from `offset` on.
+pub(crate) fn extents_of(
+    store: &dyn ReadStore,
+    id: ContentId,
+    offset: u64,
+    limit: usize,
+) -> Result<Vec<(ExtentAt, Extent)>, Fault> {
+    let from = keys::extent(ExtentAt { content_id: id, offset });
+    let rows = stretch(store, Table::Extents, &keys::content(id), &from, limit)?;
+    rows.iter().map(|(key, value)| Ok((keys::read_extent(key, Table::Extents)?, Extent::from_bytes(value)?))).collect()
+}
+
+/// At most `limit` extents of all contents after `after`, in the order of their places, and whether there are no more.
+pub(crate) fn extents_after(
+    store: &dyn ReadStore,
+    after: Option<ExtentAt>,
+    limit: usize,
+) -> Result<(Vec<(ExtentAt, Extent)>, bool), Fault> {
+    let mut found = Vec::new();
+    let mut from = Vec::new();
+    if let Some(after) = after {
+        if let Some(offset) = after.offset.checked_add(1) {
+            found = extents_of(store, after.content_id, offset, limit)?;
+        }
+        from = keys::after(&keys::content(after.content_id));
+    }
+    while found.len() < limit {
+        let page = limit - found.len();
+        let rows = store.scan(Table::Contents, &from, None, page)?;
+        for (key, value) in &rows {
+            let id = keys::read_content(key)?;
+            match Content::from_bytes(value)?.layout {
+                Layout::One(extent) => found.push((id.start(), extent)),
+                Layout::Many(_) => found.extend(extents_of(store, id, 0, limit.saturating_sub(found.len()))?),
+            }
+            if found.len() >= limit {
+                return Ok((found, false));
+            }
+        }
+        match rows.last() {
+            Some((last, _)) if rows.len() == page => from = keys::after(last),
+            _ => return Ok((found, true)),
+        }
+    }
+    Ok((found, false))
+}
+
+pub(crate) fn put_dead(store: &mut dyn Store, since: ClusterTime, id: ContentId) -> Result<(), Fault> {
+    write(store, Table::Dead, &keys::dead(since, id), &Nothing {})
+}
+
+pub(crate) fn delete_dead(store: &mut dyn Store, since: ClusterTime, id: ContentId) -> Result<(), Fault> {
+    store.delete(Table::Dead, &keys::dead(since, id))
+}
+
+/// At most `limit` contents that nothing names, those of the longest time first.
+pub(crate) fn dead(store: &dyn ReadStore, limit: usize) -> Result<Vec<(ClusterTime, ContentId)>, Fault> {
+    let rows = store.scan(Table::Dead, &[], None, limit)?;
+    rows.iter().map(|(key, _)| keys::read_dead(key)).collect()
+}
