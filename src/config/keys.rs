@@ -247,7 +247,7 @@ const DIRECTORY: &[Key] = &[
         "http.write_routing",
         Choice(&["redirect", "forward"]),
         Value("redirect"),
-        "what a follower does with an upload: send the client to the leader, or take the bytes itself",
+        "what a follower does with an upload that says `Expect: 100-continue`: send the client to the leader, or take the bytes itself, as it does with all others",
     ),
     key("limits.max_file_bytes", Size, Value("5TiB"), "the largest file that is taken"),
     key(

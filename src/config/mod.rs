@@ -151,7 +151,8 @@ pub struct Http {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WriteRouting {
-    /// Answers 307 with a ticket wherever the client can follow.
+    /// Answers 307 with a ticket where the client says by `Expect: 100-continue` that it waits with the body, and called
+    /// the node by its own address.
     Redirect,
     /// Streams the body to the file servers itself and forwards only the commit.
     Forward,

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::support::{Cluster, noise};
 
-/// Sizes on both sides of what a follower drains and redirects (64 KiB), and of what curl sends `Expect` for (1 MiB).
+/// Sizes on both sides of what curl sends `Expect` for (1 MiB).
 const SIZES: [usize; 5] = [0, 1, 60_000, 300_000, 5_000_000];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,9 +22,11 @@ mod partition;
 mod placement;
 mod planted;
 mod privacy;
+mod proxies;
 mod reference;
 mod repair;
 mod reports;
+mod send_once;
 #[path = "../skip/mod.rs"]
 mod skip;
 mod streaming;

@@ -1,20 +1,21 @@
 //! Where the body of a `/write` or `/update` goes: to the leader by a redirect, or through this node.
 //!
-//! A redirect spares the bytes one hop, but only clients that still have the body can follow it. A client that has
-//! sent a large body by then would send nothing the second time, and count that as a success. So a redirect is given
-//! only where the body was not sent yet (`Expect: 100-continue`) or is small enough to be kept by every client. In all
-//! other cases this node streams the bytes to the file servers itself and forwards only the commit.
-
-use std::time::Duration;
+//! Any client can store at any node. This node takes the bytes, streams them to the file servers itself and forwards only
+//! the commit. A redirect would spare the bytes one hop, but many clients cannot send a body twice: a pipe through curl, an
+//! open file in python, a stream in node. Some of them send nothing the second time and count that as a success, and none
+//! says so beforehand. So a redirect is given only where the client waits with the body (`Expect: 100-continue`) or asks
+//! for it (`Ringmaster-Routing: redirect`).
+//!
+//! `Expect` alone says nothing of proxies: Caddy and HAProxy pass it on, and behind them the client cannot reach the
+//! leader's own address. So a redirect for `Expect` is also given only to who called this node by its own address.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, Limited};
 
 use super::App;
 use super::auth::{Token, no_token};
-use super::linger::expects_continue;
+use super::linger::{expects_continue, linger};
 use super::request::bearer;
 use crate::config::WriteRouting;
 use crate::directory::error::{ApiError, ApiResult};
@@ -24,10 +25,8 @@ use crate::protocol::api::{IDEMPOTENCY_KEY, LOCK_TOKEN, ROUTING};
 use crate::protocol::problem::Code;
 use crate::protocol::ticket::{Ticket, TicketHolder, TicketScope};
 
-/// How long a small body may take to arrive.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(8);
-/// The largest body that is drained and then redirected.
-const SMALL_BODY: u64 = 64 * 1024;
+/// Headers of which a proxy adds one or the other.
+const PROXY_HEADERS: [&str; 5] = ["via", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 
 /// Who sent a body, and from where it will be handled.
 pub(crate) enum Route {
@@ -53,13 +52,8 @@ pub(crate) async fn route(
         Err(error) => Err((error, body)),
         Ok(Decision::Here(caller)) => Ok((Route::Here(caller), body)),
         Ok(Decision::Redirect(location)) => {
-            let drained = async { Limited::new(body, SMALL_BODY as usize).collect().await.is_ok() };
-            if !expects_continue(&parts.headers)
-                && !tokio::time::timeout(DRAIN_DEADLINE, drained).await.unwrap_or(false)
-            {
-                let error = ApiError::invalid("the body broke off: send it again, with its right length");
-                return Err((error, axum::body::Body::empty()));
-            }
+            // Who asked for the redirect without waiting is sending already, and gets to read it.
+            linger(body, &parts.headers);
             Ok((
                 Route::Elsewhere((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()),
                 axum::body::Body::empty(),
@@ -82,10 +76,19 @@ async fn decide(node: &App, parts: &Parts) -> ApiResult<Decision> {
     }
     let Some(text) = bearer(&parts.headers) else { return Err(no_token()) };
     let token = Token::of(text);
-    if !wants_redirect(node, &parts.headers)? || !can_follow(&parts.headers) {
+    let asked = asked_routing(&parts.headers)?;
+    let offered = asked.is_none()
+        && node.settings.write_routing == WriteRouting::Redirect
+        && expects_continue(&parts.headers)
+        && PROXY_HEADERS.iter().all(|name| !parts.headers.contains_key(*name));
+    if asked != Some(WriteRouting::Redirect) && !offered {
         return Ok(Decision::Here(Caller::Token(token)));
     }
     let status = node.handle().status();
+    let own = status.members.iter().find(|member| member.id == status.node_id);
+    if offered && !own.is_some_and(|own| was_called(parts, &own.url)) {
+        return Ok(Decision::Here(Caller::Token(token)));
+    }
     let leader = status.leader.filter(|leader| *leader != status.node_id);
     let Some(leader) = leader.and_then(|id| status.members.iter().find(|member| member.id == id)) else {
         return Ok(Decision::Here(Caller::Token(token)));
@@ -100,18 +103,22 @@ fn holder(session: &Session) -> TicketHolder {
     TicketHolder { user_id: session.user, session_ends_ms: session.wall_expires_at.0 }
 }
 
-fn wants_redirect(node: &App, headers: &HeaderMap) -> ApiResult<bool> {
+/// What the request asks for, if it asks.
+fn asked_routing(headers: &HeaderMap) -> ApiResult<Option<WriteRouting>> {
     match headers.get(ROUTING).map(HeaderValue::as_bytes) {
-        None => Ok(node.settings.write_routing == WriteRouting::Redirect),
-        Some(b"redirect") => Ok(true),
-        Some(b"forward") => Ok(false),
+        None => Ok(None),
+        Some(b"redirect") => Ok(Some(WriteRouting::Redirect)),
+        Some(b"forward") => Ok(Some(WriteRouting::Forward)),
         Some(_) => Err(ApiError::invalid("the header Ringmaster-Routing says `redirect` or `forward`: choose one")),
     }
 }
 
-/// Whether the client still has its whole body after a redirect.
-fn can_follow(headers: &HeaderMap) -> bool {
-    expects_continue(headers) || content_length(headers).is_some_and(|length| length <= SMALL_BODY)
+/// Whether the client called the node at `url` by that address, and not by one that a proxy or a forwarded port has.
+fn was_called(parts: &Parts, url: &str) -> bool {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let called = parts.uri.authority().map(axum::http::uri::Authority::as_str).or(host);
+    let Some(Ok(called)) = called.map(|called| url::Url::parse(&format!("http://{called}"))) else { return false };
+    url::Url::parse(url).is_ok_and(|own| own.origin() == called.origin())
 }
 
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -129,5 +136,37 @@ fn scope(parts: &Parts) -> TicketScope<'_> {
         lock_token: header(LOCK_TOKEN),
         if_match: header(header::IF_MATCH.as_str()),
         if_none_match: header(header::IF_NONE_MATCH.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::was_called;
+
+    #[test]
+    fn a_node_knows_whether_it_was_called_by_its_own_address() {
+        let called = |host: &str, url: &str| {
+            let request = Request::builder().uri("/write").header("host", host).body(()).expect("a request");
+            was_called(&request.into_parts().0, url)
+        };
+        for (host, url) in [
+            ("10.0.0.1:7000", "http://10.0.0.1:7000"),
+            ("Node1.Example:7000", "http://node1.example:7000/"),
+            ("node1", "http://node1:80"),
+            ("[::1]:7000", "http://[0:0::1]:7000"),
+        ] {
+            assert!(called(host, url), "{host} {url}");
+        }
+        for (host, url) in [
+            ("files.example", "http://node1:7000"),
+            ("node1:8000", "http://node1:7000"),
+            ("node1", "http://node1:7000"),
+            ("no host", "http://node1:7000"),
+            ("", "http://node1:7000"),
+        ] {
+            assert!(!called(host, url), "{host} {url}");
+        }
     }
 }

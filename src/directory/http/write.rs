@@ -18,7 +18,7 @@ use futures_util::Stream;
 use super::App;
 use super::auth::Token;
 use super::body;
-use super::linger::linger;
+use super::linger::{expects_continue, linger};
 use super::request::{Headers, OperationName, file_ref, fingerprint, lock_proof, parse_query, path_ref, precondition};
 use super::routing::{self, Caller, Route, content_length};
 use super::view;
@@ -38,11 +38,11 @@ use crate::protocol::api::FileName;
 use crate::protocol::problem::Code;
 
 pub(crate) async fn write(State(node): State<App>, request: Request) -> ApiResult {
-    receive(node, request, Call::Write).await
+    answer(node, request, Call::Write).await
 }
 
 pub(crate) async fn update(State(node): State<App>, request: Request) -> ApiResult {
-    receive(node, request, Call::Update).await
+    answer(node, request, Call::Update).await
 }
 
 /// How often a file that changes under a refusal is looked at again.
@@ -68,6 +68,19 @@ struct Intent {
 enum Target {
     New(PathRef),
     Existing(FileRef),
+}
+
+/// A client that waits with its body and is sent away keeps it, and the connection ends. It says so, because a proxy or a
+/// client that went on using the connection would lose its next request.
+async fn answer(node: App, request: Request, call: Call) -> ApiResult {
+    let waits = expects_continue(request.headers());
+    let result = receive(node, request, call).await;
+    if !waits || result.as_ref().is_ok_and(|response| response.status().is_success()) {
+        return result;
+    }
+    let mut response = result.unwrap_or_else(IntoResponse::into_response);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    Ok(response)
 }
 
 async fn receive(node: App, request: Request, call: Call) -> ApiResult {
