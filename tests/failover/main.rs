@@ -32,4 +32,5 @@ mod slow_disk;
 #[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
 mod support;
 mod upgrade;
+mod went_back;
 mod work;

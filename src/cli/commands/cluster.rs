@@ -152,13 +152,18 @@ fn describe(cluster: &Cluster) -> String {
             node.peer.clone(),
         ]);
     }
+    let troubles: String = cluster
+        .nodes
+        .iter()
+        .filter_map(|node| Some(format!("\nnode {}: {}", node.node_id, node.trouble.as_ref()?)))
+        .collect();
     let full = if cluster.directory_full {
         "\nthe disks of most nodes are nearly full: only deletions are taken until there is room on them"
     } else {
         ""
     };
     format!(
-        "cluster {} ({}), term {}, schema {}, {leader}; as node {} sees it{full}\n{}",
+        "cluster {} ({}), term {}, schema {}, {leader}; as node {} sees it{full}{troubles}\n{}",
         cluster.name,
         cluster.cluster_id,
         cluster.term,

@@ -42,6 +42,9 @@ pub(crate) struct Hello {
     pub members: Vec<u64>,
     /// The newest schema that it knows.
     pub supports: u64,
+    /// Drawn at the start of its process. An older version does not say.
+    #[serde(default)]
+    pub process: Option<u64>,
 }
 
 /// The first member's word to another one.

@@ -46,6 +46,8 @@ impl Node {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             supports: self.machine.newest().0,
             hears_no_majority: metrics.is_some_and(|metrics| self.leaders.leads_without_majority(metrics)),
+            leads_up_to: self.storage.log.leads_up_to(self.id()),
+            you_acknowledged: None,
             you_were_removed: false,
         }
     }
@@ -112,6 +114,7 @@ impl Node {
                 room: word.map(|word| word.room).unwrap_or_default(),
                 sync: word.and_then(|word| word.sync_us).map(Duration::from_micros),
                 version: word.map(|word| word.version.clone()).unwrap_or_default(),
+                trouble: self.words.trouble(id),
             }
         };
         let membership = self.raft_metrics().map(|metrics| metrics.membership_config);
@@ -169,6 +172,7 @@ impl Node {
             is_full: self.board.full.load(Ordering::Relaxed),
             members: members.len() as u64,
             unreachable: members.iter().filter(|member| !member.reachable).count() as u64,
+            in_trouble: members.iter().filter(|member| member.trouble.is_some()).count() as u64,
             read_rounds,
             reads,
         }
@@ -244,6 +248,10 @@ impl Upkeep {
             // The node has ended where it does not run.
             let _ = forgetful.environment.tasks.blocking(forget).await;
         });
+        if let Some(of) = node.storage.recollections.unwritten() {
+            // Its failure ends the node.
+            drop(node.storage.log.write_recollections(&of));
+        }
         let appended = node.storage.log.appended_bytes();
         if appended - self.snapshot_at >= node.settings.tuning.snapshot_after_bytes {
             self.snapshot_at = appended;
@@ -272,6 +280,12 @@ fn ask(node: &Arc<Node>, id: NodeId) {
         if let Ok(word) = word {
             if word.you_were_removed {
                 leave_for_good(&node).await;
+                return;
+            }
+            if let Some(point) = word.leads_up_to {
+                node.storage.recollections.note(id, point);
+            }
+            if !node.compare(id, word.you_acknowledged).await {
                 return;
             }
             node.leaders.hear_of_majority(id, word.hears_no_majority);

@@ -9,6 +9,7 @@ mod node;
 mod propose;
 mod read;
 mod read_rounds;
+mod recall;
 mod room;
 mod schema;
 mod serve;

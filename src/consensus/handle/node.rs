@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub settings: Settings,
     pub environment: Environment,
     pub stopper: Stopper,
+    /// Drawn at the start, so that two processes of one node can be told apart.
+    pub process: u64,
     pub machine: Arc<dyn Machine>,
     pub service: Arc<dyn PeerService>,
     /// Set once the cluster has formed.

@@ -29,7 +29,7 @@ use super::read_rounds::{ReadRounds, ReadWaiter};
 use super::serve::Gate;
 use super::submission::{Submission, Submissions};
 use super::words::Words;
-use super::{Handle, RaftNode, gossip, leadership, read};
+use super::{Handle, RaftNode, gossip, leadership, read, recall};
 use crate::domain::{ClusterId, Schema};
 
 /// How often a node that waits for others says so in its log.
@@ -82,6 +82,7 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Handle> {
         },
         identity: OwnIdentity::new(opened.identity, environment.cluster.clone(), opened.home),
         settings,
+        process: u64::from_be_bytes(environment.clock.random()),
         environment,
         stopper,
         machine,
@@ -152,6 +153,10 @@ async fn run(node: Arc<Node>, queues: Queues) -> anyhow::Result<()> {
     super::room::measure(&node);
     node.publish_status();
     wait_for_cluster(&node, &forming).await?;
+    // It has no vote and acknowledges nothing before.
+    if !recall::may_take_part(&node).await {
+        return Ok(());
+    }
     let raft = open_raft(&node).await?;
     // Set once, here.
     drop(node.raft.set(raft.clone()));
@@ -249,6 +254,7 @@ async fn open_raft(node: &Arc<Node>) -> anyhow::Result<RaftNode> {
         peers: Arc::clone(&node.environment.peers),
         tasks: node.environment.tasks.clone(),
         sending: node.storage.sending.clone(),
+        recollections: Arc::clone(&node.storage.recollections),
         snapshot_piece_bytes: node.settings.tuning.snapshot_chunk_bytes,
     };
     let machine = StateMachine {

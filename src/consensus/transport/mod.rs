@@ -58,6 +58,8 @@ pub(crate) enum Call {
     Status,
     Change,
     Removed,
+    /// Says what it has, and asks what it has acknowledged.
+    Recall,
     /// Promises to understand a schema, and writes that down.
     Promise,
     Hello,
@@ -74,7 +76,7 @@ pub(crate) enum Lane {
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Append,
         Self::Heartbeat,
         Self::Vote,
@@ -89,6 +91,7 @@ impl Call {
         Self::Status,
         Self::Change,
         Self::Removed,
+        Self::Recall,
         Self::Promise,
         Self::Hello,
         Self::Form,
@@ -110,6 +113,7 @@ impl Call {
             Self::Status => "/peer/1/status",
             Self::Change => "/peer/1/change",
             Self::Removed => "/peer/1/removed",
+            Self::Recall => "/peer/1/recall",
             Self::Promise => "/peer/1/promise",
             Self::Hello => "/peer/1/hello",
             Self::Form => "/peer/1/form",
@@ -126,6 +130,7 @@ impl Call {
             | Self::Status
             | Self::Change
             | Self::Removed
+            | Self::Recall
             | Self::Promise
             | Self::Hello
             | Self::Form => Lane::Work,

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::super::acknowledged::{Acknowledged, Recollections};
 use super::super::snapshot::{Destination, Offer, Piece, Snapshot, SnapshotFiles, send};
 use super::super::tasks::Tasks;
 use super::super::types::{PeerNode, SnapshotMeta, TypeConfig, Vote};
@@ -86,6 +87,8 @@ pub(crate) struct Network {
     pub peers: Arc<dyn Peers>,
     pub tasks: Tasks,
     pub sending: Sending,
+    /// What the others acknowledge is noted here.
+    pub recollections: Arc<Recollections>,
     pub snapshot_piece_bytes: usize,
 }
 
@@ -94,6 +97,7 @@ pub(crate) struct Client {
     peers: Arc<dyn Peers>,
     tasks: Tasks,
     sending: Sending,
+    recollections: Arc<Recollections>,
     target: Target,
     append: Call,
     snapshot_piece_bytes: usize,
@@ -113,6 +117,7 @@ impl Network {
             peers: Arc::clone(&self.peers),
             tasks: self.tasks.clone(),
             sending: self.sending.clone(),
+            recollections: Arc::clone(&self.recollections),
             target: Target { id: NodeId(target), address: node.peer.clone() },
             append,
             snapshot_piece_bytes: self.snapshot_piece_bytes,
@@ -164,11 +169,22 @@ impl RaftNetworkV2<C> for Client {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<C>, RPCError<C>> {
         let timeout = if self.append == Call::Heartbeat { option.hard_ttl() } else { APPEND_TIMEOUT };
-        self.call(self.append, &rpc, timeout).await
+        let answer = self.call(self.append, &rpc, timeout).await?;
+        let sent = || rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id);
+        match &answer {
+            AppendEntriesResponse::Success => self.acknowledged(&rpc.vote, sent().map(|id| id.index)),
+            AppendEntriesResponse::PartialSuccess(upto) => self.acknowledged(&rpc.vote, upto.map(|id| id.index)),
+            AppendEntriesResponse::Conflict | AppendEntriesResponse::HigherVote(_) => {}
+        }
+        Ok(answer)
     }
 
     async fn vote(&mut self, rpc: VoteRequest<C>, option: RPCOption) -> Result<VoteResponse<C>, RPCError<C>> {
-        self.call(Call::Vote, &rpc, option.hard_ttl()).await
+        let answer: VoteResponse<C> = self.call(Call::Vote, &rpc, option.hard_ttl()).await?;
+        if answer.vote_granted {
+            self.acknowledged(&rpc.vote, None);
+        }
+        Ok(answer)
     }
 
     async fn pre_vote(&mut self, rpc: VoteRequest<C>, option: RPCOption) -> Result<VoteResponse<C>, RPCError<C>> {
@@ -206,7 +222,15 @@ impl Client {
             .await
             .map_err(|error| StreamingError::Unreachable(Unreachable::from_string(format!("{error:#}"))))?;
         let finish = Finish { name, vote, meta: snapshot.meta };
-        Ok(self.call(Call::SnapshotFinish, &finish, INSTALL_TIMEOUT).await?)
+        let answer: SnapshotResponse<C> = self.call(Call::SnapshotFinish, &finish, INSTALL_TIMEOUT).await?;
+        if answer.vote == finish.vote {
+            self.acknowledged(&finish.vote, finish.meta.last_log_id.map(|id| id.index));
+        }
+        Ok(answer)
+    }
+
+    fn acknowledged(&self, vote: &Vote, index: Option<u64>) {
+        self.recollections.note(self.target.id, Acknowledged::new(vote, index));
     }
 
     fn transfer<'a, T: DeserializeOwned + Send + 'a>(
