@@ -20,6 +20,7 @@ mod kills;
 mod members;
 mod membership;
 mod moments;
+mod moved;
 mod partitions;
 mod planned;
 mod planted;

@@ -70,6 +70,7 @@ impl Node {
         let lag = lag(own.committed_index, own.applied_index);
         let doubts = metrics.as_ref().is_some_and(|metrics| self.leaders.doubts_its_majority(metrics));
         let in_charge = leader != Some(self.id()) || (self.submissions.leads() && !doubts);
+        let members = self.member_statuses(&own);
         Status {
             node_id: self.id(),
             cluster_id: self.identity.cluster_id(),
@@ -83,8 +84,8 @@ impl Node {
             applied_index: own.applied_index,
             lag,
             full: self.board.full.load(Ordering::Relaxed),
-            members: self.member_statuses(&own),
-            waiting_for: self.leaders.waiting_for(),
+            waiting_for: self.leaders.waiting_for().or_else(|| self.missing_majority(&members)),
+            members,
         }
     }
 
@@ -192,8 +193,12 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
         interval
     };
     let (mut questions, mut looks) = (every(INTERVAL), every(node.settings.tuning.heartbeat));
-    let mut upkeep =
-        Upkeep { snapshot_at: node.storage.log.appended_bytes(), step_down: StepDown::default(), disk: Room::Ample };
+    let mut upkeep = Upkeep {
+        snapshot_at: node.storage.log.appended_bytes(),
+        step_down: StepDown::default(),
+        disk: Room::Ample,
+        reminded: None,
+    };
     loop {
         let (leader, leadership) = (node.leaders.verdict().get(), node.submissions.leadership());
         // None of them comes so often that it could keep the others from their turn.
@@ -229,6 +234,8 @@ struct Upkeep {
     step_down: StepDown,
     /// What was last said of the disk.
     disk: Room,
+    /// When the log last said what this node waits for.
+    reminded: Option<tokio::time::Instant>,
 }
 
 impl Upkeep {
@@ -239,6 +246,9 @@ impl Upkeep {
         ask_all(node);
         node.settle_membership(raft);
         node.settle_schema(raft);
+        node.learn_addresses(raft);
+        node.announce_address(raft);
+        node.remind(&mut self.reminded);
         self.step_down.look(node, raft);
         let forgetful = Arc::clone(node);
         node.environment.tasks.spawn(async move {

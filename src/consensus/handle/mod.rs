@@ -1,5 +1,6 @@
 //! The one thing that the floors above hold of consensus.
 
+mod address;
 mod changes;
 mod gossip;
 mod leaders;

@@ -47,6 +47,8 @@ impl Node {
             members,
             supports: self.machine.newest().0,
             process: Some(self.process),
+            url: Some(self.settings.url.clone()),
+            peer: Some(self.settings.peer_url.clone()),
         }
     }
 

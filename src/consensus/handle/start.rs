@@ -20,7 +20,7 @@ use super::super::options::{Settings, Tuning};
 use super::super::status::{PeerService, Role, Status};
 use super::super::stopper::Stopper;
 use super::super::storage::{Open, Opening};
-use super::super::transport::Network;
+use super::super::transport::{AddressBook, Network};
 use super::super::types::PeerNode;
 use super::changes::MembershipChanges;
 use super::leaders::LeaderView;
@@ -56,9 +56,12 @@ pub(crate) struct Start {
 /// # Errors
 /// When the settings make no sense, or what the node has cannot be opened.
 pub(crate) async fn start(start: Start) -> anyhow::Result<Handle> {
-    let Start { mut settings, environment, listen, open, service, machine } = start;
+    let Start { mut settings, mut environment, listen, open, service, machine } = start;
     check(&settings)?;
     settings.members.sort_by_key(|member| member.id);
+    let others = settings.members.iter().filter(|member| member.id != settings.node_id);
+    let listed = others.map(|member| (member.id, member.peer.clone())).collect();
+    environment.peers = Arc::new(AddressBook::new(environment.peers, listed));
     let stopper = Stopper::new();
     let (opened, settings) = {
         let (machine, stopper, tasks) = (Arc::clone(&machine), stopper.clone(), environment.tasks.clone());
@@ -76,6 +79,7 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Handle> {
         board: Board {
             status: watch::Sender::new(first_status(&settings, &opened.identity)),
             recovered: AtomicBool::new(false),
+            moving: AtomicBool::new(false),
             disk_free: AtomicU64::new(0),
             disk_floor: AtomicU64::new(0),
             full: AtomicBool::new(false),
@@ -92,6 +96,7 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Handle> {
         reads,
         changes: MembershipChanges::default(),
         words: Words::default(),
+        addresses: Arc::default(),
         storage: opened.storage,
     });
     let task = Arc::clone(&node);
@@ -252,6 +257,7 @@ async fn open_raft(node: &Arc<Node>) -> anyhow::Result<RaftNode> {
     let config = config(&node.settings.tuning, &node.settings.cluster_name)?;
     let network = Network {
         peers: Arc::clone(&node.environment.peers),
+        addresses: Arc::clone(&node.addresses),
         tasks: node.environment.tasks.clone(),
         sending: node.storage.sending.clone(),
         recollections: Arc::clone(&node.storage.recollections),

@@ -6,6 +6,7 @@
 //! Calls travel in lanes, each with connections of its own: on a connection that carries one request at a time, a large
 //! append would hold up the heartbeat behind it, and a snapshot would hold up both.
 
+mod addresses;
 pub(crate) mod client;
 mod network;
 pub(crate) mod server;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+pub(crate) use self::addresses::{AddressBook, KnownAddresses};
 pub(crate) use self::network::{Finish, Network, Sending};
 use crate::domain::{ClusterId, NodeId};
 

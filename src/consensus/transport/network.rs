@@ -23,7 +23,7 @@ use super::super::acknowledged::{Acknowledged, Recollections};
 use super::super::snapshot::{Destination, Offer, Piece, Snapshot, SnapshotFiles, send};
 use super::super::tasks::Tasks;
 use super::super::types::{PeerNode, SnapshotMeta, TypeConfig, Vote};
-use super::{Call, CallError, Peers, Target, decode, encode};
+use super::{Call, CallError, KnownAddresses, Peers, Target, decode, encode};
 use crate::domain::NodeId;
 
 /// An append waits for the follower's disk, so it gets much longer than a heartbeat; a follower that is gone is
@@ -85,6 +85,7 @@ impl Sending {
 /// Makes openraft's clients.
 pub(crate) struct Network {
     pub peers: Arc<dyn Peers>,
+    pub addresses: Arc<KnownAddresses>,
     pub tasks: Tasks,
     pub sending: Sending,
     /// What the others acknowledge is noted here.
@@ -95,6 +96,7 @@ pub(crate) struct Network {
 /// openraft's client to one node for one purpose.
 pub(crate) struct Client {
     peers: Arc<dyn Peers>,
+    addresses: Arc<KnownAddresses>,
     tasks: Tasks,
     sending: Sending,
     recollections: Arc<Recollections>,
@@ -115,6 +117,7 @@ impl Network {
     fn client(&self, target: u64, node: &PeerNode, append: Call) -> Client {
         Client {
             peers: Arc::clone(&self.peers),
+            addresses: Arc::clone(&self.addresses),
             tasks: self.tasks.clone(),
             sending: self.sending.clone(),
             recollections: Arc::clone(&self.recollections),
@@ -138,13 +141,19 @@ impl RaftNetworkFactory<C> for Network {
 }
 
 impl Client {
+    /// It may have moved since this client was made.
+    fn target(&self) -> Target {
+        let address = self.addresses.of(self.target.id);
+        Target { id: self.target.id, address: address.unwrap_or_else(|| self.target.address.clone()) }
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         call: Call,
         request: &impl Serialize,
         timeout: Duration,
     ) -> Result<T, RPCError<C>> {
-        let answer = self.peers.call(&self.target, call, encode(request), timeout).await;
+        let answer = self.peers.call(&self.target(), call, encode(request), timeout).await;
         let body = answer.map_err(|error| match error {
             // Both wait a little before they try again; a broken connection is tried again at once.
             CallError::Unreachable(_) | CallError::Refused(_) => {
@@ -239,7 +248,7 @@ impl Client {
         body: Bytes,
     ) -> BoxFuture<'a, anyhow::Result<T>> {
         Box::pin(async move {
-            let answer = self.peers.call(&self.target, call, body, PIECE_TIMEOUT).await;
+            let answer = self.peers.call(&self.target(), call, body, PIECE_TIMEOUT).await;
             let answer = answer.with_context(|| format!("sending a snapshot to node {}", self.target.id))?;
             decode(&answer).map_err(anyhow::Error::msg)
         })
