@@ -69,6 +69,14 @@ impl Directory {
         self.call_json(&Request::change("/admin/members/remove", self.next_key(), member)?).await
     }
 
+    /// Has the cluster know a directory node at other addresses. As [`Self::add_member`].
+    ///
+    /// # Errors
+    /// Refused with `invalid_request` where that node does not answer there, or says otherwise of itself.
+    pub async fn set_address(&self, member: &admin::SetAddress) -> Result<admin::MemberProgress, ClientError> {
+        self.call_json(&Request::change("/admin/members/address", self.next_key(), member)?).await
+    }
+
     /// Has another directory node lead.
     ///
     /// # Errors

@@ -12,6 +12,9 @@ pub enum MembershipChange {
     Add { node: u64, url: String, peer: String },
     /// Lets a node go for good. `force` goes without the majority of reachable voters that would be left.
     Remove { node: u64, force: bool },
+    /// Has the cluster know a member at other addresses, which its own configuration has. A node that has moved asks for it
+    /// by itself.
+    SetAddress { node: u64, url: String, peer: String },
     /// Hands leadership to a voter, to the most caught-up one where none is named.
     Transfer { to: Option<u64> },
     /// Has all members promise to understand a schema, then has the cluster rise to it. The leader asks for it by itself.
@@ -33,6 +36,7 @@ impl std::fmt::Display for MembershipChange {
         match self {
             Self::Add { node, .. } => write!(f, "adding node {node}"),
             Self::Remove { node, .. } => write!(f, "removing node {node}"),
+            Self::SetAddress { node, .. } => write!(f, "changing the address of node {node}"),
             Self::Transfer { .. } => write!(f, "handing over leadership"),
             Self::Rise { schema } => write!(f, "rising to schema {schema}"),
         }
@@ -65,6 +69,10 @@ pub enum Stage {
     Removing,
     /// Done: it is gone for good.
     Removed,
+    /// It is asked at its new address.
+    Moving,
+    /// Done: the cluster knows its new address.
+    Moved,
     HandingOver,
     /// Done: it leads.
     Leads,
@@ -80,7 +88,7 @@ impl MembershipProgress {
     }
 
     pub const fn is_done(&self) -> bool {
-        matches!(self.stage, Stage::Voter | Stage::Removed | Stage::Leads | Stage::Risen)
+        matches!(self.stage, Stage::Voter | Stage::Removed | Stage::Moved | Stage::Leads | Stage::Risen)
     }
 }
 
@@ -112,6 +120,14 @@ pub(crate) enum Obstacle {
     Busy(String),
     /// It is in the log of a leader that leads no more, or waits for a majority.
     Unknown(String),
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotLeader(text) | Self::Refused(text) | Self::Busy(text) | Self::Unknown(text) => f.write_str(text),
+        }
+    }
 }
 
 /// What one attempt at the leader comes to, also on the wire.

@@ -3,6 +3,7 @@
 //!
 //! `NOTES.md` beside this file has the reasons.
 
+mod acknowledged;
 mod apply;
 mod damage;
 mod deferral;

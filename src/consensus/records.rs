@@ -132,6 +132,24 @@ record! {
 }
 
 record! {
+    /// What other members have acknowledged to this one.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct RecollectionsRecord as "recollections" {
+        pub of: Vec<AcknowledgedRecord> = 1,
+    }
+}
+
+record! {
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct AcknowledgedRecord as "what a member has acknowledged" {
+        pub member: u64 = 1,
+        pub term: u64 = 2,
+        pub leader: u64 = 3,
+        pub index: Option<u64> = 4,
+    }
+}
+
+record! {
     /// Every node id that was ever in the membership.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub(crate) struct UsedRecord as "used ids" {

@@ -85,6 +85,8 @@ pub struct MemberStatus {
     pub sync: Option<Duration>,
     /// The release that it runs. Empty where it has not said.
     pub version: String,
+    /// Why it does not take part and never will as it is: its disk went back in time. The sentence says what to do.
+    pub trouble: Option<String>,
 }
 
 /// Counters since the start of the process, and gauges.
@@ -120,6 +122,8 @@ pub struct Metrics {
     pub members: u64,
     /// Those that did not answer this node of late.
     pub unreachable: u64,
+    /// Those that this node knows to have gone back in time: they do not take part.
+    pub in_trouble: u64,
     /// Rounds that asked a majority whether the leader still leads.
     pub read_rounds: u64,
     /// Linearizable reads that those rounds served.

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use anyhow::ensure;
 
+use super::acknowledged::{Acknowledged, Recollections};
 use super::formation::{DataDir, Home, Identity};
 use super::log::{LogOptions, LogStore};
 use super::machine::Machine;
@@ -25,8 +26,19 @@ pub(crate) struct Storage {
     pub receiver: Arc<Receiver>,
     /// Snapshots on their way from here.
     pub sending: Sending,
+    /// What the others have acknowledged to this node.
+    pub recollections: Arc<Recollections>,
     /// Entries that this process applied.
     pub commits: Arc<AtomicU64>,
+}
+
+impl Storage {
+    /// What this node has, as a point that it may have acknowledged.
+    pub(crate) fn held(&self) -> Acknowledged {
+        let held = self.log.held();
+        // A snapshot that is being installed has no entries.
+        Acknowledged { index: held.index.max(self.state.applied().index), ..held }
+    }
 }
 
 /// What a node starts from.
@@ -90,8 +102,10 @@ pub(crate) fn open(data_dir: &Path, media: &dyn Media, opening: Opening<'_>) -> 
         data.path().display()
     );
     let snapshots = Arc::new(snapshots);
+    let recollections = Arc::new(Recollections::new(log.recollections()?));
     let storage = Storage {
         log,
+        recollections,
         state: Arc::new(state),
         receiver: Arc::new(Receiver::new(Arc::clone(&snapshots))),
         snapshots,

@@ -308,6 +308,11 @@ fn observe(metrics: &Metrics, handle: &Handle) {
     gauge("ringmaster_raft_members", "Members of the cluster, voters and learners", |raft| raft.members);
     gauge("ringmaster_raft_members_unreachable", "Members that do not answer this node", |raft| raft.unreachable);
     gauge(
+        "ringmaster_raft_members_went_back",
+        "Members whose disk is older than what they have acknowledged: they take no part, and are to be replaced",
+        |raft| raft.in_trouble,
+    );
+    gauge(
         "ringmaster_directory_full",
         "1 while the disks of most voters are below their floors and only deletions are taken",
         |raft| u64::from(raft.is_full),

@@ -158,6 +158,18 @@ pub struct AddMember {
     pub peer: String,
 }
 
+/// `POST /admin/members/address`: where a directory node that has moved is from now on. It must be up there, and its own
+/// configuration must say the same. Answered as [`AddMember`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetAddress {
+    pub node_id: u64,
+    /// Where users and file servers reach it.
+    pub url: String,
+    /// Where the other directory nodes reach it.
+    pub peer: String,
+}
+
 /// `POST /admin/members/remove`: lets a directory node go for good. Answered as `POST /admin/members`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -202,6 +214,9 @@ pub enum MemberStage {
     Voter,
     Removing,
     Removed,
+    Moving,
+    /// Done.
+    Moved,
     HandingOver,
     Leads,
     /// The cluster begins to use the next schema: no change of members, but it runs in their place.

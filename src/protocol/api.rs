@@ -289,6 +289,9 @@ pub struct NodeInfo {
     pub sync_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
+    /// Why it does not take part and never will as it is, such as a disk that went back in time; and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -71,6 +71,10 @@ fn of_admins(shapes: &mut Shapes<'_>) {
         "AddMember",
         &admin::AddMember { node_id: 4, url: "http://a".to_owned(), peer: "http://b".to_owned() },
     );
+    shapes.request(
+        "SetAddress",
+        &admin::SetAddress { node_id: 4, url: "http://a".to_owned(), peer: "http://b".to_owned() },
+    );
     shapes.request("RemoveMember", &admin::RemoveMember { node_id: 4, force: true });
     shapes.request("Transfer", &admin::Transfer { node_id: Some(2) });
     shapes.query("/admin/backup/blob", "get", &admin::BlobOfBackup { blob_id: hold_id, size: 1, offset: 1 });

@@ -97,6 +97,7 @@ fn of_nodes(shapes: &mut Shapes<'_>) {
         room: api::NodeRoom::Low,
         sync_ms: Some(1),
         version: text(),
+        trouble: Some(text()),
     };
     let silent = api::NodeInfo {
         last_seen: None,
@@ -107,6 +108,7 @@ fn of_nodes(shapes: &mut Shapes<'_>) {
         disk_free: None,
         sync_ms: None,
         version: String::new(),
+        trouble: None,
         ..node.clone()
     };
     shapes.answer("NodeInfo", &node, &silent);

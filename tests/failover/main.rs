@@ -20,6 +20,7 @@ mod kills;
 mod members;
 mod membership;
 mod moments;
+mod moved;
 mod partitions;
 mod planned;
 mod planted;
@@ -32,4 +33,5 @@ mod slow_disk;
 #[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
 mod support;
 mod upgrade;
+mod went_back;
 mod work;

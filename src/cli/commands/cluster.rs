@@ -5,7 +5,7 @@ use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::cli::table::{Table, human_size, or_dash};
 use crate::client::ClientError;
-use crate::protocol::admin::{AddMember, MemberProgress, MemberStage, RemoveMember};
+use crate::protocol::admin::{AddMember, MemberProgress, MemberStage, RemoveMember, SetAddress};
 use crate::protocol::api::{Cluster, NodeInfo, NodeRole, NodeRoom};
 
 /// Between two looks at a change that takes longer.
@@ -37,6 +37,20 @@ pub(in crate::cli) enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Have the cluster know a directory node at another address
+    ///
+    /// It is rarely needed: write the new address into the node's configuration (node.advertise, node.peer_advertise, and
+    /// its block under [[cluster.members]]) and start it again, and it tells the cluster by itself. Where all nodes have
+    /// moved at once, write all new addresses under [[cluster.members]] in the configuration of each before it is started.
+    SetAddress {
+        node: u64,
+        /// Where users and file servers reach it now: http://HOST:PORT
+        #[arg(long)]
+        url: String,
+        /// Where the other directory nodes reach it now: http://HOST:PORT
+        #[arg(long)]
+        peer: String,
+    },
     /// Have another node lead: the one named, or the most caught-up one
     Transfer { node: Option<u64> },
 }
@@ -52,6 +66,10 @@ pub(super) async fn run(command: Command, session: &Session) -> Result<(), CliEr
         Command::Add { node, url, peer } => {
             let member = AddMember { node_id: node, url, peer };
             follow(session, node, async || directory.add_member(&member).await).await?
+        }
+        Command::SetAddress { node, url, peer } => {
+            let member = SetAddress { node_id: node, url, peer };
+            follow(session, node, async || directory.set_address(&member).await).await?
         }
         Command::Remove { node, force } => {
             let member = RemoveMember { node_id: node, force };
@@ -106,6 +124,8 @@ fn sentence(progress: &MemberProgress) -> String {
         MemberStage::Voter => format!("node {node} is a member and votes"),
         MemberStage::Removing => format!("node {node} is being removed"),
         MemberStage::Removed => format!("node {node} is no member any more; its id is not used again"),
+        MemberStage::Moving => format!("node {node} is asked at its new address"),
+        MemberStage::Moved => format!("the cluster knows the new address of node {node}"),
         MemberStage::HandingOver => "leadership is being handed over".to_owned(),
         MemberStage::Leads => format!("node {node} leads"),
         MemberStage::Rising => "the cluster begins to use the next schema".to_owned(),
@@ -152,13 +172,18 @@ fn describe(cluster: &Cluster) -> String {
             node.peer.clone(),
         ]);
     }
+    let troubles: String = cluster
+        .nodes
+        .iter()
+        .filter_map(|node| Some(format!("\nnode {}: {}", node.node_id, node.trouble.as_ref()?)))
+        .collect();
     let full = if cluster.directory_full {
         "\nthe disks of most nodes are nearly full: only deletions are taken until there is room on them"
     } else {
         ""
     };
     format!(
-        "cluster {} ({}), term {}, schema {}, {leader}; as node {} sees it{full}\n{}",
+        "cluster {} ({}), term {}, schema {}, {leader}; as node {} sees it{full}{troubles}\n{}",
         cluster.name,
         cluster.cluster_id,
         cluster.term,

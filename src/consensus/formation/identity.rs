@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
+use super::super::acknowledged::Acknowledged;
 use super::super::files;
 use super::super::options::Member;
 use super::super::transport::KnownCluster;
@@ -111,6 +112,8 @@ pub(crate) struct Identity {
     pub removed: bool,
     /// The newest schema that this node has promised to understand. Older programs refuse the directory from then on.
     pub promised: Schema,
+    /// What others know that it has acknowledged, and it had not when it was told: its disk went back in time.
+    pub owed: Option<Acknowledged>,
 }
 
 impl Identity {
@@ -146,6 +149,8 @@ struct IdentityFile {
     removed: bool,
     #[serde(default = "first_schema")]
     promised_schema: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owed: Option<Acknowledged>,
 }
 
 const fn first_schema() -> u64 {
@@ -255,7 +260,14 @@ impl DataDir {
             }
             None => None,
         };
-        Ok(Identity { node_id, cluster_name: file.cluster_name, cluster, removed: file.removed, promised })
+        Ok(Identity {
+            node_id,
+            cluster_name: file.cluster_name,
+            cluster,
+            removed: file.removed,
+            promised,
+            owed: file.owed,
+        })
     }
 
     fn first_identity(&self, node_id: NodeId, cluster_name: &str) -> anyhow::Result<Identity> {
@@ -275,6 +287,7 @@ impl DataDir {
             cluster: None,
             removed: false,
             promised: Schema::FIRST,
+            owed: None,
         };
         self.save(&identity)?;
         Ok(identity)
@@ -293,6 +306,7 @@ impl Home for DataDir {
             members: cluster.iter().flat_map(|formed| formed.members.iter().map(Into::into)).collect(),
             removed: identity.removed,
             promised_schema: identity.promised.0,
+            owed: identity.owed,
         };
         let text = serde_json::to_string_pretty(&file).context("an identity can be written as JSON")?;
         files::write_atomically(&self.path.join(IDENTITY), |out| writeln!(out, "{text}"))

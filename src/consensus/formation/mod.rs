@@ -42,6 +42,14 @@ pub(crate) struct Hello {
     pub members: Vec<u64>,
     /// The newest schema that it knows.
     pub supports: u64,
+    /// Drawn at the start of its process. An older version does not say.
+    #[serde(default)]
+    pub process: Option<u64>,
+    /// Where its configuration says that users and peers reach it. An older version does not say.
+    #[serde(default)]
+    pub url: Option<String>,
+    #[serde(default)]
+    pub peer: Option<String>,
 }
 
 /// The first member's word to another one.

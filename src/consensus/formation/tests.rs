@@ -5,7 +5,14 @@ fn member(id: u64) -> Member {
 }
 
 fn identity() -> Identity {
-    Identity { node_id: NodeId(2), cluster_name: "c".into(), cluster: None, removed: false, promised: Schema::FIRST }
+    Identity {
+        node_id: NodeId(2),
+        cluster_name: "c".into(),
+        cluster: None,
+        removed: false,
+        promised: Schema::FIRST,
+        owed: None,
+    }
 }
 
 fn form(id: u128) -> Form {

@@ -68,6 +68,7 @@ impl MembershipChanges {
         }
         let first = match change {
             MembershipChange::Add { node, .. } => MembershipProgress::at(*node, Stage::Greeting),
+            MembershipChange::SetAddress { node, .. } => MembershipProgress::at(*node, Stage::Moving),
             MembershipChange::Remove { node, .. } => MembershipProgress::at(*node, Stage::Removing),
             MembershipChange::Transfer { to } => MembershipProgress::at(to.unwrap_or_default(), Stage::HandingOver),
             MembershipChange::Rise { .. } => MembershipProgress::at(0, Stage::Rising),

@@ -46,6 +46,8 @@ impl Node {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             supports: self.machine.newest().0,
             hears_no_majority: metrics.is_some_and(|metrics| self.leaders.leads_without_majority(metrics)),
+            leads_up_to: self.storage.log.leads_up_to(self.id()),
+            you_acknowledged: None,
             you_were_removed: false,
         }
     }
@@ -68,6 +70,7 @@ impl Node {
         let lag = lag(own.committed_index, own.applied_index);
         let doubts = metrics.as_ref().is_some_and(|metrics| self.leaders.doubts_its_majority(metrics));
         let in_charge = leader != Some(self.id()) || (self.submissions.leads() && !doubts);
+        let members = self.member_statuses(&own);
         Status {
             node_id: self.id(),
             cluster_id: self.identity.cluster_id(),
@@ -81,8 +84,8 @@ impl Node {
             applied_index: own.applied_index,
             lag,
             full: self.board.full.load(Ordering::Relaxed),
-            members: self.member_statuses(&own),
-            waiting_for: self.leaders.waiting_for(),
+            waiting_for: self.leaders.waiting_for().or_else(|| self.missing_majority(&members)),
+            members,
         }
     }
 
@@ -112,6 +115,7 @@ impl Node {
                 room: word.map(|word| word.room).unwrap_or_default(),
                 sync: word.and_then(|word| word.sync_us).map(Duration::from_micros),
                 version: word.map(|word| word.version.clone()).unwrap_or_default(),
+                trouble: self.words.trouble(id),
             }
         };
         let membership = self.raft_metrics().map(|metrics| metrics.membership_config);
@@ -169,6 +173,7 @@ impl Node {
             is_full: self.board.full.load(Ordering::Relaxed),
             members: members.len() as u64,
             unreachable: members.iter().filter(|member| !member.reachable).count() as u64,
+            in_trouble: members.iter().filter(|member| member.trouble.is_some()).count() as u64,
             read_rounds,
             reads,
         }
@@ -188,8 +193,12 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
         interval
     };
     let (mut questions, mut looks) = (every(INTERVAL), every(node.settings.tuning.heartbeat));
-    let mut upkeep =
-        Upkeep { snapshot_at: node.storage.log.appended_bytes(), step_down: StepDown::default(), disk: Room::Ample };
+    let mut upkeep = Upkeep {
+        snapshot_at: node.storage.log.appended_bytes(),
+        step_down: StepDown::default(),
+        disk: Room::Ample,
+        reminded: None,
+    };
     loop {
         let (leader, leadership) = (node.leaders.verdict().get(), node.submissions.leadership());
         // None of them comes so often that it could keep the others from their turn.
@@ -225,6 +234,8 @@ struct Upkeep {
     step_down: StepDown,
     /// What was last said of the disk.
     disk: Room,
+    /// When the log last said what this node waits for.
+    reminded: Option<tokio::time::Instant>,
 }
 
 impl Upkeep {
@@ -235,6 +246,9 @@ impl Upkeep {
         ask_all(node);
         node.settle_membership(raft);
         node.settle_schema(raft);
+        node.learn_addresses(raft);
+        node.announce_address(raft);
+        node.remind(&mut self.reminded);
         self.step_down.look(node, raft);
         let forgetful = Arc::clone(node);
         node.environment.tasks.spawn(async move {
@@ -244,6 +258,10 @@ impl Upkeep {
             // The node has ended where it does not run.
             let _ = forgetful.environment.tasks.blocking(forget).await;
         });
+        if let Some(of) = node.storage.recollections.unwritten() {
+            // Its failure ends the node.
+            drop(node.storage.log.write_recollections(&of));
+        }
         let appended = node.storage.log.appended_bytes();
         if appended - self.snapshot_at >= node.settings.tuning.snapshot_after_bytes {
             self.snapshot_at = appended;
@@ -272,6 +290,12 @@ fn ask(node: &Arc<Node>, id: NodeId) {
         if let Ok(word) = word {
             if word.you_were_removed {
                 leave_for_good(&node).await;
+                return;
+            }
+            if let Some(point) = word.leads_up_to {
+                node.storage.recollections.note(id, point);
+            }
+            if !node.compare(id, word.you_acknowledged).await {
                 return;
             }
             node.leaders.hear_of_majority(id, word.hears_no_majority);

@@ -196,6 +196,10 @@ impl Task<'_> {
                 self.remove(*node, *force).await?;
                 Ok(MembershipProgress::at(*node, Stage::Removed))
             }
+            MembershipChange::SetAddress { node, url, peer } => {
+                self.set_address(*node, &PeerNode { url: url.clone(), peer: peer.clone() }).await?;
+                Ok(MembershipProgress::at(*node, Stage::Moved))
+            }
             MembershipChange::Rise { schema } => {
                 self.rise(Schema(*schema)).await?;
                 Ok(MembershipProgress::at(0, Stage::Risen))
@@ -398,7 +402,7 @@ impl Task<'_> {
     }
 
     /// Writes a change to the log and waits until it is committed.
-    async fn commit<T, F>(&self, what: &str, write: impl Fn() -> F) -> Result<(), Obstacle>
+    pub(super) async fn commit<T, F>(&self, what: &str, write: impl Fn() -> F) -> Result<(), Obstacle>
     where
         F: Future<Output = Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>>,
     {

@@ -1,5 +1,6 @@
 //! The one thing that the floors above hold of consensus.
 
+mod address;
 mod changes;
 mod gossip;
 mod leaders;
@@ -9,6 +10,7 @@ mod node;
 mod propose;
 mod read;
 mod read_rounds;
+mod recall;
 mod room;
 mod schema;
 mod serve;

@@ -14,7 +14,7 @@ use super::super::options::Settings;
 use super::super::status::{PeerService, Status};
 use super::super::stopper::Stopper;
 use super::super::storage::Storage;
-use super::super::transport::Target;
+use super::super::transport::{KnownAddresses, Target};
 use super::super::types::TypeConfig;
 use super::RaftNode;
 use super::changes::MembershipChanges;
@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub settings: Settings,
     pub environment: Environment,
     pub stopper: Stopper,
+    /// Drawn at the start, so that two processes of one node can be told apart.
+    pub process: u64,
     pub machine: Arc<dyn Machine>,
     pub service: Arc<dyn PeerService>,
     /// Set once the cluster has formed.
@@ -38,6 +40,7 @@ pub(crate) struct Node {
     pub reads: ReadRounds,
     pub changes: MembershipChanges,
     pub words: Words,
+    pub addresses: Arc<KnownAddresses>,
     pub board: Board,
     pub storage: Storage,
     /// Last, so that the lock is given back after everything in the directory is closed.
@@ -49,6 +52,8 @@ pub(crate) struct Board {
     pub status: watch::Sender<Status>,
     /// It has applied what was committed when it started.
     pub recovered: AtomicBool,
+    /// This node is telling the cluster that it has moved.
+    pub moving: AtomicBool,
     /// Bytes left on the disk, as last measured.
     pub disk_free: AtomicU64,
     /// Bytes of it that are to stay free.

@@ -133,6 +133,7 @@ mod tests {
             applied_index: None,
             lag: None,
             snapshot_index: None,
+            trouble: None,
             disk_free: None,
             room,
             sync: None,

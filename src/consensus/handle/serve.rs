@@ -5,15 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::EntryPayload;
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::super::acknowledged::Acknowledged;
 use super::super::damage;
 use super::super::formation::{self, Form, Hello};
 use super::super::snapshot::Snapshot;
 use super::super::transport::{Arrived, Call, Finish, Inbound, decode, encode};
-use super::super::types::{Blob, TypeConfig};
+use super::super::types::{Blob, TypeConfig, Vote};
 use super::leaders::Leader;
 use super::node::Node;
 use super::propose::ProposeReply;
@@ -45,6 +46,9 @@ impl Node {
             begun,
             members,
             supports: self.machine.newest().0,
+            process: Some(self.process),
+            url: Some(self.settings.url.clone()),
+            peer: Some(self.settings.peer_url.clone()),
         }
     }
 
@@ -61,6 +65,11 @@ impl Node {
             })?;
         }
         Ok(())
+    }
+
+    /// Another member asks for votes, or leads: it has voted for itself, and that is on its disk.
+    fn stands_for(&self, member: NodeId, vote: &Vote) {
+        self.storage.recollections.note(member, Acknowledged::new(vote, None));
     }
 
     fn accept_form(&self, form: Form) -> Result<(), String> {
@@ -110,6 +119,10 @@ async fn serve(node: Arc<Node>, arrived: Arrived) -> Result<Bytes, String> {
             None => format!("node {} belongs to cluster {ours}, and the caller to none", node.id()),
         });
     }
+    // While both of them start, too.
+    if arrived.call == Call::Recall {
+        return Ok(encode(&node.recall(arrived.from, &decode(&arrived.body)?)));
+    }
     let raft = node.raft.get().cloned().ok_or_else(|| format!("node {} is starting", node.id()))?;
     serve_member(node, &raft, arrived).await
 }
@@ -118,7 +131,8 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
     let (from, body) = (arrived.from, arrived.body);
     match arrived.call {
         Call::Append | Call::Heartbeat => {
-            let request = decode(&body)?;
+            let request: AppendRequest = decode(&body)?;
+            node.stands_for(from, &request.vote);
             node.check_entries(&request)?;
             let answer = raft.append_entries(request).await.map_err(|error| error.to_string())?;
             if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
@@ -126,7 +140,12 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
             }
             Ok(encode(&answer))
         }
-        Call::Vote => reply(&body, |request| raft.vote(request)).await,
+        Call::Vote => {
+            let request: VoteRequest<TypeConfig> = decode(&body)?;
+            node.stands_for(from, &request.vote);
+            let answer = raft.vote(request).await.map_err(|error| error.to_string())?;
+            Ok(encode(&answer))
+        }
         Call::PreVote => reply(&body, |request| raft.pre_vote(request)).await,
         Call::Transfer => reply(&body, |request| raft.handle_transfer_leader(request)).await,
         Call::ReadIndex => {
@@ -163,7 +182,8 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
             let state = Arc::clone(&node.storage.state);
             let removed = move || state.db().roster().map(|roster| roster.was_removed(from.0));
             let removed = blocking(&node, move || removed().map_err(|fault| fault.to_string())).await?;
-            Ok(encode(&PeerStatus { you_were_removed: removed, ..node.own_status() }))
+            let you_acknowledged = node.storage.recollections.of(from);
+            Ok(encode(&PeerStatus { you_were_removed: removed, you_acknowledged, ..node.own_status() }))
         }
         // Not taken at its word: it only has this node ask now rather than within a second.
         Call::Removed => {
@@ -177,7 +197,7 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
             blocking(&node, promise).await.map(|()| encode(&()))
         }
         Call::Change => Ok(encode(&node.change_here(decode(&body)?).await)),
-        Call::Hello | Call::Form => Err("answered before".into()),
+        Call::Hello | Call::Form | Call::Recall => Err("answered before".into()),
     }
 }
 

@@ -20,7 +20,7 @@ use super::super::options::{Settings, Tuning};
 use super::super::status::{PeerService, Role, Status};
 use super::super::stopper::Stopper;
 use super::super::storage::{Open, Opening};
-use super::super::transport::Network;
+use super::super::transport::{AddressBook, Network};
 use super::super::types::PeerNode;
 use super::changes::MembershipChanges;
 use super::leaders::LeaderView;
@@ -29,7 +29,7 @@ use super::read_rounds::{ReadRounds, ReadWaiter};
 use super::serve::Gate;
 use super::submission::{Submission, Submissions};
 use super::words::Words;
-use super::{Handle, RaftNode, gossip, leadership, read};
+use super::{Handle, RaftNode, gossip, leadership, read, recall};
 use crate::domain::{ClusterId, Schema};
 
 /// How often a node that waits for others says so in its log.
@@ -56,9 +56,12 @@ pub(crate) struct Start {
 /// # Errors
 /// When the settings make no sense, or what the node has cannot be opened.
 pub(crate) async fn start(start: Start) -> anyhow::Result<Handle> {
-    let Start { mut settings, environment, listen, open, service, machine } = start;
+    let Start { mut settings, mut environment, listen, open, service, machine } = start;
     check(&settings)?;
     settings.members.sort_by_key(|member| member.id);
+    let others = settings.members.iter().filter(|member| member.id != settings.node_id);
+    let listed = others.map(|member| (member.id, member.peer.clone())).collect();
+    environment.peers = Arc::new(AddressBook::new(environment.peers, listed));
     let stopper = Stopper::new();
     let (opened, settings) = {
         let (machine, stopper, tasks) = (Arc::clone(&machine), stopper.clone(), environment.tasks.clone());
@@ -76,12 +79,14 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Handle> {
         board: Board {
             status: watch::Sender::new(first_status(&settings, &opened.identity)),
             recovered: AtomicBool::new(false),
+            moving: AtomicBool::new(false),
             disk_free: AtomicU64::new(0),
             disk_floor: AtomicU64::new(0),
             full: AtomicBool::new(false),
         },
         identity: OwnIdentity::new(opened.identity, environment.cluster.clone(), opened.home),
         settings,
+        process: u64::from_be_bytes(environment.clock.random()),
         environment,
         stopper,
         machine,
@@ -91,6 +96,7 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Handle> {
         reads,
         changes: MembershipChanges::default(),
         words: Words::default(),
+        addresses: Arc::default(),
         storage: opened.storage,
     });
     let task = Arc::clone(&node);
@@ -152,6 +158,10 @@ async fn run(node: Arc<Node>, queues: Queues) -> anyhow::Result<()> {
     super::room::measure(&node);
     node.publish_status();
     wait_for_cluster(&node, &forming).await?;
+    // It has no vote and acknowledges nothing before.
+    if !recall::may_take_part(&node).await {
+        return Ok(());
+    }
     let raft = open_raft(&node).await?;
     // Set once, here.
     drop(node.raft.set(raft.clone()));
@@ -247,8 +257,10 @@ async fn open_raft(node: &Arc<Node>) -> anyhow::Result<RaftNode> {
     let config = config(&node.settings.tuning, &node.settings.cluster_name)?;
     let network = Network {
         peers: Arc::clone(&node.environment.peers),
+        addresses: Arc::clone(&node.addresses),
         tasks: node.environment.tasks.clone(),
         sending: node.storage.sending.clone(),
+        recollections: Arc::clone(&node.storage.recollections),
         snapshot_piece_bytes: node.settings.tuning.snapshot_chunk_bytes,
     };
     let machine = StateMachine {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::super::acknowledged::Acknowledged;
 use super::super::status::Room;
 use crate::domain::NodeId;
 
@@ -30,6 +31,10 @@ pub(crate) struct PeerStatus {
     pub supports: u64,
     /// It leads, and has heard of no majority for a while.
     pub hears_no_majority: bool,
+    /// It leads, or led last: what it counts itself for.
+    pub leads_up_to: Option<Acknowledged>,
+    /// Not about itself: what whoever asks has acknowledged to it.
+    pub you_acknowledged: Option<Acknowledged>,
     /// Not about itself: it has applied that whoever asks is no member any more.
     pub you_were_removed: bool,
 }
@@ -47,17 +52,33 @@ impl Word {
     }
 }
 
-/// The last word of each other node.
+/// The last word of each other node, and what is wrong with it.
 #[derive(Debug, Default)]
-pub(crate) struct Words(Mutex<BTreeMap<NodeId, Word>>);
+pub(crate) struct Words {
+    words: Mutex<BTreeMap<NodeId, Word>>,
+    troubles: Mutex<BTreeMap<NodeId, String>>,
+}
 
 impl Words {
     pub(crate) fn hear(&self, from: NodeId, status: PeerStatus) {
         let word = Word { at: Instant::now(), status };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(from, word);
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).insert(from, word);
     }
 
     pub(crate) fn all(&self) -> BTreeMap<NodeId, Word> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why a member does not take part and never will as it is, in a sentence that says what to do.
+    pub(crate) fn trouble(&self, of: NodeId) -> Option<String> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).get(&of).cloned()
+    }
+
+    pub(crate) fn set_trouble(&self, of: NodeId, trouble: Option<String>) {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble {
+            Some(trouble) => troubles.insert(of, trouble),
+            None => troubles.remove(&of),
+        };
     }
 }

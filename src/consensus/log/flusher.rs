@@ -49,6 +49,8 @@ struct Shared {
     /// Wakes the task, where there is one.
     arrived_for_task: Notify,
     syncs: AtomicU64,
+    /// One more than the last entry that was appended by this process and synced.
+    synced: AtomicU64,
     pace: Pace,
     options: FlusherOptions,
 }
@@ -61,14 +63,20 @@ struct Queue {
 }
 
 enum Waiter {
-    Append(IoFlushed),
+    /// With the last entry of it.
+    Append(IoFlushed, Option<u64>),
     Vote(oneshot::Sender<io::Result<()>>),
 }
 
 impl Waiter {
-    fn complete(self, result: io::Result<()>) {
+    fn complete(self, shared: &Shared, result: io::Result<()>) {
         match self {
-            Self::Append(callback) => callback.io_completed(result),
+            Self::Append(callback, last) => {
+                if let (Ok(()), Some(last)) = (&result, last) {
+                    shared.synced.store(last + 1, Ordering::Relaxed);
+                }
+                callback.io_completed(result);
+            }
             // Nobody waits any more when the node is being stopped.
             Self::Vote(sender) => drop(sender.send(result)),
         }
@@ -83,6 +91,7 @@ impl Flusher {
             arrived: Condvar::new(),
             arrived_for_task: Notify::new(),
             syncs: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
             pace: Pace::new(),
             options,
         });
@@ -102,8 +111,18 @@ impl Flusher {
     }
 
     /// Calls back once everything written before this call is on the disk.
-    pub(super) fn sync_then(&self, callback: IoFlushed) {
-        self.enqueue(Waiter::Append(callback));
+    pub(super) fn sync_then(&self, callback: IoFlushed, last: Option<u64>) {
+        self.enqueue(Waiter::Append(callback, last));
+    }
+
+    /// The last entry that is on the disk, of those that this process has appended.
+    pub(super) fn synced_upto(&self) -> Option<u64> {
+        self.shared.synced.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// What came after `last` is cut off, durably, and nothing is appended meanwhile.
+    pub(super) fn cut(&self, last: Option<u64>) {
+        self.shared.synced.fetch_min(last.map_or(0, |last| last + 1), Ordering::Relaxed);
     }
 
     /// Returns once everything written before this call is on the disk.
@@ -184,7 +203,8 @@ impl SyncRounds {
 
     fn tell(&self, waiting: Vec<Waiter>) {
         for waiter in waiting {
-            waiter.complete(self.failure.clone().map_or(Ok(()), |message| Err(io::Error::other(message))));
+            waiter
+                .complete(&self.shared, self.failure.clone().map_or(Ok(()), |message| Err(io::Error::other(message))));
         }
     }
 }

@@ -15,6 +15,8 @@ pub(super) enum Mark {
     Vote,
     Purged,
     Committed,
+    /// What other members have acknowledged to this one.
+    Recollections,
 }
 
 impl Mark {
@@ -24,6 +26,7 @@ impl Mark {
             Self::Vote => b"vote",
             Self::Purged => b"purged",
             Self::Committed => b"committed",
+            Self::Recollections => b"recollections",
         }
     }
 }

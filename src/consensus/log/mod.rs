@@ -16,6 +16,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,11 +30,13 @@ use self::flusher::{Flusher, FlusherOptions};
 use self::medium::{Batch, Mark, Medium};
 use self::on_disk::OnDisk;
 pub(crate) use self::pace::SyncPace;
-use super::records::{self, EntryRecord, LogIdRecord, VoteRecord};
+use super::acknowledged::Acknowledged;
+use super::records::{self, AcknowledgedRecord, EntryRecord, LogIdRecord, RecollectionsRecord, VoteRecord};
 use super::stopper::Stopper;
 use super::tasks::Tasks;
 use super::types::{Entry, IoFlushed, LogId, TypeConfig, Vote};
 use super::{damage, rocks};
+use crate::domain::NodeId;
 use crate::domain::record::Message;
 use crate::telemetry::Histogram;
 
@@ -157,6 +160,53 @@ impl LogStore {
         ends.last.or(ends.purged).map(|id| id.index)
     }
 
+    /// The vote and the last entry, as a point that this node may have acknowledged. Where it was synced is not looked at:
+    /// it has no less than this.
+    pub(crate) fn held(&self) -> Acknowledged {
+        let ends = self.ends();
+        let index = ends.last.or(ends.purged).map(|id| id.index);
+        ends.vote
+            .as_ref()
+            .map_or(Acknowledged { index, ..Acknowledged::default() }, |vote| Acknowledged::new(vote, index))
+    }
+
+    /// Where this node, `own`, was made leader by its last vote: what it counts itself for, which is what it has synced.
+    pub(crate) fn leads_up_to(&self, own: NodeId) -> Option<Acknowledged> {
+        let vote = self.ends().vote.filter(|vote| vote.committed && vote.leader_id.node_id == own.0)?;
+        Some(Acknowledged::new(&vote, self.0.flusher.synced_upto()))
+    }
+
+    /// What was last written down of the others.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub(crate) fn recollections(&self) -> anyhow::Result<BTreeMap<NodeId, Acknowledged>> {
+        let record = read_mark::<RecollectionsRecord>(&*self.0.medium, Mark::Recollections);
+        let record = record.map_err(|what| anyhow::anyhow!(self.0.damage.explain(&what)))?;
+        let points = record.into_iter().flat_map(|record| record.of);
+        Ok(points
+            .map(|point| {
+                let AcknowledgedRecord { member, term, leader, index } = point;
+                (NodeId(member), Acknowledged { term, leader, index })
+            })
+            .collect())
+    }
+
+    /// Not synced on its own: it is there after the next sync of what is appended, and after any end of the process.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn write_recollections(&self, of: &BTreeMap<NodeId, Acknowledged>) -> io::Result<()> {
+        let record = |(member, point): (&NodeId, &Acknowledged)| {
+            let Acknowledged { term, leader, index } = *point;
+            AcknowledgedRecord { member: member.0, term, leader, index }
+        };
+        let record = RecollectionsRecord { of: of.iter().map(record).collect() };
+        let mut batch = Batch::default();
+        batch.set_mark(Mark::Recollections, seal_mark(Mark::Recollections, &record));
+        self.write(batch)
+    }
+
     /// Whether nothing was ever stored here.
     pub(crate) fn is_pristine(&self) -> bool {
         let ends = self.ends();
@@ -244,7 +294,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
                 }
             });
         }
-        self.0.flusher.sync_then(callback);
+        self.0.flusher.sync_then(callback, last.map(|id| id.index));
         Ok(())
     }
 
@@ -263,7 +313,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let mut batch = Batch::default();
         batch.delete(last.map_or(0, |id| id.index + 1)..u64::MAX);
         self.write(batch)?;
-        self.0.flusher.sync().await
+        self.0.flusher.sync().await?;
+        self.0.flusher.cut(last.map(|id| id.index));
+        Ok(())
     }
 
     /// Entries that come back after a power failure are below the purge mark or are purged again.

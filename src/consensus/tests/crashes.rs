@@ -11,7 +11,7 @@ fn tuning() -> Tuning {
     Tuning { snapshot_after: 200, keep_entries: KEPT, snapshot_chunk_bytes: 1000, ..Tuning::default() }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     files::remove_dir(to).unwrap();
     std::fs::create_dir_all(to).unwrap();
     for name in files::list_names(from).unwrap() {

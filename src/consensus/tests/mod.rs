@@ -12,6 +12,7 @@ mod room;
 pub(crate) mod simulated;
 mod slots;
 mod snapshots;
+mod went_back;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -91,6 +91,9 @@ impl Peers for HttpPeers {
             let body = collect(response).await?;
             if status.is_success() {
                 Ok(body)
+            } else if status == http::StatusCode::MISDIRECTED_REQUEST {
+                // Somebody else is at this address: the call did not arrive.
+                Err(CallError::Unreachable(String::from_utf8_lossy(&body).into_owned()))
             } else {
                 Err(CallError::Refused(String::from_utf8_lossy(&body).into_owned()))
             }

@@ -6,6 +6,7 @@
 //! Calls travel in lanes, each with connections of its own: on a connection that carries one request at a time, a large
 //! append would hold up the heartbeat behind it, and a snapshot would hold up both.
 
+mod addresses;
 pub(crate) mod client;
 mod network;
 pub(crate) mod server;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+pub(crate) use self::addresses::{AddressBook, KnownAddresses};
 pub(crate) use self::network::{Finish, Network, Sending};
 use crate::domain::{ClusterId, NodeId};
 
@@ -58,6 +60,8 @@ pub(crate) enum Call {
     Status,
     Change,
     Removed,
+    /// Says what it has, and asks what it has acknowledged.
+    Recall,
     /// Promises to understand a schema, and writes that down.
     Promise,
     Hello,
@@ -74,7 +78,7 @@ pub(crate) enum Lane {
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Append,
         Self::Heartbeat,
         Self::Vote,
@@ -89,6 +93,7 @@ impl Call {
         Self::Status,
         Self::Change,
         Self::Removed,
+        Self::Recall,
         Self::Promise,
         Self::Hello,
         Self::Form,
@@ -110,6 +115,7 @@ impl Call {
             Self::Status => "/peer/1/status",
             Self::Change => "/peer/1/change",
             Self::Removed => "/peer/1/removed",
+            Self::Recall => "/peer/1/recall",
             Self::Promise => "/peer/1/promise",
             Self::Hello => "/peer/1/hello",
             Self::Form => "/peer/1/form",
@@ -126,6 +132,7 @@ impl Call {
             | Self::Status
             | Self::Change
             | Self::Removed
+            | Self::Recall
             | Self::Promise
             | Self::Hello
             | Self::Form => Lane::Work,

@@ -19,10 +19,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::super::acknowledged::{Acknowledged, Recollections};
 use super::super::snapshot::{Destination, Offer, Piece, Snapshot, SnapshotFiles, send};
 use super::super::tasks::Tasks;
 use super::super::types::{PeerNode, SnapshotMeta, TypeConfig, Vote};
-use super::{Call, CallError, Peers, Target, decode, encode};
+use super::{Call, CallError, KnownAddresses, Peers, Target, decode, encode};
 use crate::domain::NodeId;
 
 /// An append waits for the follower's disk, so it gets much longer than a heartbeat; a follower that is gone is
@@ -84,16 +85,21 @@ impl Sending {
 /// Makes openraft's clients.
 pub(crate) struct Network {
     pub peers: Arc<dyn Peers>,
+    pub addresses: Arc<KnownAddresses>,
     pub tasks: Tasks,
     pub sending: Sending,
+    /// What the others acknowledge is noted here.
+    pub recollections: Arc<Recollections>,
     pub snapshot_piece_bytes: usize,
 }
 
 /// openraft's client to one node for one purpose.
 pub(crate) struct Client {
     peers: Arc<dyn Peers>,
+    addresses: Arc<KnownAddresses>,
     tasks: Tasks,
     sending: Sending,
+    recollections: Arc<Recollections>,
     target: Target,
     append: Call,
     snapshot_piece_bytes: usize,
@@ -111,8 +117,10 @@ impl Network {
     fn client(&self, target: u64, node: &PeerNode, append: Call) -> Client {
         Client {
             peers: Arc::clone(&self.peers),
+            addresses: Arc::clone(&self.addresses),
             tasks: self.tasks.clone(),
             sending: self.sending.clone(),
+            recollections: Arc::clone(&self.recollections),
             target: Target { id: NodeId(target), address: node.peer.clone() },
             append,
             snapshot_piece_bytes: self.snapshot_piece_bytes,
@@ -133,13 +141,19 @@ impl RaftNetworkFactory<C> for Network {
 }
 
 impl Client {
+    /// It may have moved since this client was made.
+    fn target(&self) -> Target {
+        let address = self.addresses.of(self.target.id);
+        Target { id: self.target.id, address: address.unwrap_or_else(|| self.target.address.clone()) }
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         call: Call,
         request: &impl Serialize,
         timeout: Duration,
     ) -> Result<T, RPCError<C>> {
-        let answer = self.peers.call(&self.target, call, encode(request), timeout).await;
+        let answer = self.peers.call(&self.target(), call, encode(request), timeout).await;
         let body = answer.map_err(|error| match error {
             // Both wait a little before they try again; a broken connection is tried again at once.
             CallError::Unreachable(_) | CallError::Refused(_) => {
@@ -164,11 +178,22 @@ impl RaftNetworkV2<C> for Client {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<C>, RPCError<C>> {
         let timeout = if self.append == Call::Heartbeat { option.hard_ttl() } else { APPEND_TIMEOUT };
-        self.call(self.append, &rpc, timeout).await
+        let answer = self.call(self.append, &rpc, timeout).await?;
+        let sent = || rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id);
+        match &answer {
+            AppendEntriesResponse::Success => self.acknowledged(&rpc.vote, sent().map(|id| id.index)),
+            AppendEntriesResponse::PartialSuccess(upto) => self.acknowledged(&rpc.vote, upto.map(|id| id.index)),
+            AppendEntriesResponse::Conflict | AppendEntriesResponse::HigherVote(_) => {}
+        }
+        Ok(answer)
     }
 
     async fn vote(&mut self, rpc: VoteRequest<C>, option: RPCOption) -> Result<VoteResponse<C>, RPCError<C>> {
-        self.call(Call::Vote, &rpc, option.hard_ttl()).await
+        let answer: VoteResponse<C> = self.call(Call::Vote, &rpc, option.hard_ttl()).await?;
+        if answer.vote_granted {
+            self.acknowledged(&rpc.vote, None);
+        }
+        Ok(answer)
     }
 
     async fn pre_vote(&mut self, rpc: VoteRequest<C>, option: RPCOption) -> Result<VoteResponse<C>, RPCError<C>> {
@@ -206,7 +231,15 @@ impl Client {
             .await
             .map_err(|error| StreamingError::Unreachable(Unreachable::from_string(format!("{error:#}"))))?;
         let finish = Finish { name, vote, meta: snapshot.meta };
-        Ok(self.call(Call::SnapshotFinish, &finish, INSTALL_TIMEOUT).await?)
+        let answer: SnapshotResponse<C> = self.call(Call::SnapshotFinish, &finish, INSTALL_TIMEOUT).await?;
+        if answer.vote == finish.vote {
+            self.acknowledged(&finish.vote, finish.meta.last_log_id.map(|id| id.index));
+        }
+        Ok(answer)
+    }
+
+    fn acknowledged(&self, vote: &Vote, index: Option<u64>) {
+        self.recollections.note(self.target.id, Acknowledged::new(vote, index));
     }
 
     fn transfer<'a, T: DeserializeOwned + Send + 'a>(
@@ -215,7 +248,7 @@ impl Client {
         body: Bytes,
     ) -> BoxFuture<'a, anyhow::Result<T>> {
         Box::pin(async move {
-            let answer = self.peers.call(&self.target, call, body, PIECE_TIMEOUT).await;
+            let answer = self.peers.call(&self.target(), call, body, PIECE_TIMEOUT).await;
             let answer = answer.with_context(|| format!("sending a snapshot to node {}", self.target.id))?;
             decode(&answer).map_err(anyhow::Error::msg)
         })

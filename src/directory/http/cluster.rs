@@ -44,6 +44,7 @@ pub(crate) async fn cluster(State(node): State<App>, token: Token) -> ApiResult<
         },
         sync_ms: member.sync.map(|sync| u64::try_from(sync.as_millis()).unwrap_or(u64::MAX)),
         version: member.version.clone(),
+        trouble: member.trouble.clone(),
     });
     Ok(Body(Cluster {
         cluster_id: status.cluster_id.map(|id| id.to_string()).unwrap_or_default(),

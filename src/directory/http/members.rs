@@ -11,7 +11,7 @@ use super::request::Json;
 use crate::config::BaseUrl;
 use crate::consensus::{MembershipChange, MembershipError, MembershipProgress, Stage};
 use crate::directory::error::{ApiError, ApiResult};
-use crate::protocol::admin::{AddMember, MemberProgress, MemberStage, RemoveMember, Transfer};
+use crate::protocol::admin::{AddMember, MemberProgress, MemberStage, RemoveMember, SetAddress, Transfer};
 use crate::protocol::problem::Code;
 
 type Answer = ApiResult<(StatusCode, Body<MemberProgress>)>;
@@ -24,6 +24,12 @@ pub(crate) async fn add(State(node): State<App>, token: Token, Json(asked): Json
     }
     let (url, peer) = (url.as_str().to_owned(), peer.as_str().to_owned());
     change(&node, &token, MembershipChange::Add { node: asked.node_id, url, peer }).await
+}
+
+pub(crate) async fn set_address(State(node): State<App>, token: Token, Json(asked): Json<SetAddress>) -> Answer {
+    let address = |text: &str| text.parse::<BaseUrl>().map_err(ApiError::invalid);
+    let (url, peer) = (address(&asked.url)?.as_str().to_owned(), address(&asked.peer)?.as_str().to_owned());
+    change(&node, &token, MembershipChange::SetAddress { node: asked.node_id, url, peer }).await
 }
 
 pub(crate) async fn remove(State(node): State<App>, token: Token, Json(asked): Json<RemoveMember>) -> Answer {
@@ -51,6 +57,8 @@ fn shown(progress: &MembershipProgress) -> MemberProgress {
             Stage::Voter => MemberStage::Voter,
             Stage::Removing => MemberStage::Removing,
             Stage::Removed => MemberStage::Removed,
+            Stage::Moving => MemberStage::Moving,
+            Stage::Moved => MemberStage::Moved,
             Stage::HandingOver => MemberStage::HandingOver,
             Stage::Leads => MemberStage::Leads,
             Stage::Rising | Stage::Risen => MemberStage::Rising,

@@ -82,6 +82,7 @@ fn routes() -> Vec<Route> {
         Route::put("/restore/content", restore::content),
         Route::post("/restore/done", restore::done),
         Route::post("/admin/members", members::add),
+        Route::post("/admin/members/address", members::set_address),
         Route::post("/admin/members/remove", members::remove),
         Route::post("/admin/transfer", members::transfer),
         Route::get("/healthz", cluster::healthz),
