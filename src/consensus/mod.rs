@@ -37,4 +37,6 @@ pub use handle::{Handle, QueryKind};
 pub use membership::{MembershipChange, MembershipError, MembershipProgress, Stage};
 pub use offline::{Inspection, inspect};
 pub use options::{Member, Options, Tuning};
-pub use status::{AskError, MemberStatus, Metrics, PeerService, ProposeError, ReadError, Role, Room, Status};
+pub use status::{
+    AskError, MemberStatus, Metrics, PeerService, ProposeError, ReadError, Role, Room, Status, StepDownReason,
+};

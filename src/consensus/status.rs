@@ -89,6 +89,64 @@ pub struct MemberStatus {
     pub trouble: Option<String>,
 }
 
+/// Why a node leads no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepDownReason {
+    /// Its disk crawls, and another node's does not.
+    SlowDisk,
+    /// An admin had another node lead.
+    Asked,
+    /// It is being removed.
+    Removal,
+    /// It is shutting down.
+    Shutdown,
+    /// The others elected somebody else while it led.
+    Overtaken,
+    /// It hears no majority.
+    NoMajority,
+}
+
+impl StepDownReason {
+    pub const ALL: [Self; 6] =
+        [Self::SlowDisk, Self::Asked, Self::Removal, Self::Shutdown, Self::Overtaken, Self::NoMajority];
+
+    /// Its place in [`Self::ALL`].
+    pub(crate) const fn number(self) -> usize {
+        self as usize
+    }
+
+    /// In metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::SlowDisk => "slow_disk",
+            Self::Asked => "asked",
+            Self::Removal => "removal",
+            Self::Shutdown => "shutdown",
+            Self::Overtaken => "overtaken",
+            Self::NoMajority => "no_majority",
+        }
+    }
+
+    /// For people, with what to do where there is something to do.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::SlowDisk => {
+                "the disk of this node takes very long to sync the Raft log: another node leads now. Check it (iostat, dmesg)"
+            }
+            Self::Asked => "an admin had another node lead",
+            Self::Removal => "it is being removed from the cluster",
+            Self::Shutdown => "it is shutting down",
+            Self::Overtaken => {
+                "the others elected another leader while it led, because they did not hear it in time: it was overloaded, \
+                 paused, waiting for its disk, or cut off. Look at its CPU, its disk (iostat) and its network"
+            }
+            Self::NoMajority => {
+                "it hears no majority of the nodes: they are down, overloaded or cut off. See ringmaster cluster status"
+            }
+        }
+    }
+}
+
 /// Counters since the start of the process, and gauges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
@@ -118,6 +176,13 @@ pub struct Metrics {
     pub disk_floor: u64,
     /// The disks of most voters are below their floors.
     pub is_full: bool,
+    /// How often this node saw another leader than before, and how often it knew none any more.
+    pub leader_changes: u64,
+    pub leader_losses: u64,
+    /// How often this node stopped leading, by [`StepDownReason::ALL`].
+    pub step_downs: [u64; StepDownReason::ALL.len()],
+    /// How often `is_full` began or ended.
+    pub full_changes: u64,
     /// Voters and learners.
     pub members: u64,
     /// Those that did not answer this node of late.

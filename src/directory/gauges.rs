@@ -1,10 +1,30 @@
 //! What is owed, as monitoring sees it. Set when somebody scrapes, from what this node has applied.
 
+use crate::consensus::{self, StepDownReason};
 use crate::domain::ClusterTime;
 use crate::domain::query::Upkeep;
-use crate::telemetry::{Family, Gauge, Metrics};
+use crate::telemetry::{Counter, Family, Gauge, Metrics};
 
 type Labels = Vec<(String, String)>;
+
+/// How often this node stopped leading, by why.
+pub(crate) struct StepDowns(Family<Labels, Counter>);
+
+impl StepDowns {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self(metrics.counters(
+            "ringmaster_raft_step_downs_total",
+            "Times that this node stopped leading, by why: slow_disk, asked, removal, shutdown, overtaken, no_majority",
+        ))
+    }
+
+    pub(crate) fn set(&self, raft: &consensus::Metrics) {
+        for (reason, count) in StepDownReason::ALL.into_iter().zip(raft.step_downs) {
+            let counter = self.0.get_or_create(&vec![("reason".to_owned(), reason.label().to_owned())]).clone();
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
+}
 
 pub(crate) struct UpkeepGauges {
     under_replicated: Gauge,

@@ -305,6 +305,17 @@ fn observe(metrics: &Metrics, handle: &Handle) {
         |raft| raft.snapshot_resumed,
     );
     gauge("ringmaster_raft_purged_index", "Index up to which the log is gone", |raft| raft.purged_index);
+    counter(
+        "ringmaster_raft_leader_changes_total",
+        "Times that this node saw another leader, or the same one in another term",
+        |raft| raft.leader_changes,
+    );
+    counter("ringmaster_raft_leader_losses_total", "Times that this node knew no leader any more", |raft| {
+        raft.leader_losses
+    });
+    counter("ringmaster_directory_full_changes_total", "Times that ringmaster_directory_full changed", |raft| {
+        raft.full_changes
+    });
     gauge("ringmaster_raft_members", "Members of the cluster, voters and learners", |raft| raft.members);
     gauge("ringmaster_raft_members_unreachable", "Members that do not answer this node", |raft| raft.unreachable);
     gauge(

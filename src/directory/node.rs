@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::doubts::Doubts;
 use super::error::{ApiError, ApiResult};
-use super::gauges::UpkeepGauges;
+use super::gauges::{StepDowns, UpkeepGauges};
 use super::lookout::ServerWatch;
 use super::progress::Progress;
 use crate::client::blobs::Blobs;
@@ -80,6 +80,7 @@ pub(crate) struct Counters {
     pub(crate) orphans: Counter,
     pub(crate) damaged_copies: Counter,
     pub(crate) upkeep: UpkeepGauges,
+    pub(crate) step_downs: StepDowns,
 }
 
 impl Counters {
@@ -95,6 +96,7 @@ impl Counters {
             damaged_copies: metrics
                 .counter("ringmaster_damaged_copies_total", "Copies that this node has reported as damaged or missing"),
             upkeep: UpkeepGauges::new(metrics),
+            step_downs: StepDowns::new(metrics),
         }
     }
 }

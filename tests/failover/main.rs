@@ -32,6 +32,7 @@ mod slow_disk;
 #[path = "../cluster/support.rs"]
 #[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
 mod support;
+mod traces;
 mod upgrade;
 mod went_back;
 mod work;

@@ -33,6 +33,8 @@ async fn put_back(cluster: &mut Cluster, at: usize) {
     cluster.wait_ready().await;
     mkdir(cluster, (at + 1) % 3, "/later").await;
     sees(cluster, at, "/later").await;
+    // Its last word may be on its way still, and counts for nothing until it has arrived.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     cluster.nodes[at].kill();
     copy(&kept, &data);
 }

@@ -155,6 +155,7 @@ impl Node {
         let own = self.own_status();
         let members = self.member_statuses(&own);
         let (read_rounds, reads) = self.reads.counted();
+        let counts = self.journal.counts();
         Metrics {
             log_syncs: self.storage.log.syncs(),
             commits: self.storage.commits.load(Ordering::Relaxed),
@@ -171,6 +172,10 @@ impl Node {
             disk_free: own.disk_free.unwrap_or(0),
             disk_floor: self.board.disk_floor.load(Ordering::Relaxed),
             is_full: self.board.full.load(Ordering::Relaxed),
+            leader_changes: counts.changes,
+            leader_losses: counts.losses,
+            step_downs: counts.step_downs,
+            full_changes: self.board.full_changes.load(Ordering::Relaxed),
             members: members.len() as u64,
             unreachable: members.iter().filter(|member| !member.reachable).count() as u64,
             in_trouble: members.iter().filter(|member| member.trouble.is_some()).count() as u64,
@@ -223,6 +228,7 @@ pub(super) async fn run(node: Arc<Node>, raft: RaftNode) {
                 continue;
             }
         }
+        node.note_leader();
         node.publish_status();
     }
 }
@@ -242,7 +248,7 @@ impl Upkeep {
     async fn once_a_second(&mut self, node: &Arc<Node>, raft: &RaftNode) {
         room::measure(node);
         self.disk = room::tell(node, self.disk);
-        node.board.full.store(room::is_full(&node.compute_status().members), Ordering::Relaxed);
+        room::judge(node);
         ask_all(node);
         node.settle_membership(raft);
         node.settle_schema(raft);
@@ -295,7 +301,8 @@ fn ask(node: &Arc<Node>, id: NodeId) {
             if let Some(point) = word.leads_up_to {
                 node.storage.recollections.note(id, point);
             }
-            if !node.compare(id, word.you_acknowledged).await {
+            // What is acknowledged is on the disk before, so what this node has now is no older than that word.
+            if !node.compare(id, node.storage.held(), word.you_acknowledged).await {
                 return;
             }
             node.leaders.hear_of_majority(id, word.hears_no_majority);

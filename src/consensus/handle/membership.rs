@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::formation::{Form, Hello, MemberFile};
 use super::super::membership::{Attempt, MembershipChange, MembershipError, MembershipProgress, Obstacle, Stage};
+use super::super::status::StepDownReason;
 use super::super::transport::{Call, CallError, Target, decode, encode};
 use super::super::types::{Membership, PeerNode, TypeConfig};
 use super::RaftNode;
@@ -205,7 +206,7 @@ impl Task<'_> {
                 Ok(MembershipProgress::at(0, Stage::Risen))
             }
             MembershipChange::Transfer { to } => {
-                let leader = transfer::hand_over(self.node, self.raft, *to).await;
+                let leader = transfer::hand_over(self.node, self.raft, *to, StepDownReason::Asked).await;
                 let leader = leader.map_err(|error| Obstacle::Refused(format!("{error:#}")))?;
                 match to {
                     Some(to) if *to != leader => {
@@ -375,7 +376,7 @@ impl Task<'_> {
         }
         if id == self.node.id().0 {
             // The successor removes this one: it must not be this one that counts the votes for its own removal.
-            let to = transfer::hand_over(self.node, self.raft, None).await;
+            let to = transfer::hand_over(self.node, self.raft, None, StepDownReason::Removal).await;
             return match to {
                 Ok(to) => Err(Obstacle::NotLeader(format!("node {to} leads now, and goes on with it"))),
                 Err(error) => refused(format!("node {id} leads and cannot hand over: {error:#}")),

@@ -3,6 +3,7 @@
 mod address;
 mod changes;
 mod gossip;
+mod journal;
 mod leaders;
 mod leadership;
 mod membership;
@@ -303,6 +304,12 @@ impl Handle {
 
     pub fn metrics(&self) -> Metrics {
         self.node.compute_metrics()
+    }
+
+    /// The furthest point that another member has acknowledged to this node.
+    #[cfg(test)]
+    pub(crate) fn acknowledged_by(&self, member: NodeId) -> Option<super::acknowledged::Acknowledged> {
+        self.node.storage.recollections.of(member)
     }
 
     /// Has the node end by itself, with this message: for a part of the process that it cannot go on without.

@@ -18,8 +18,10 @@ use super::super::transport::{KnownAddresses, Target};
 use super::super::types::TypeConfig;
 use super::RaftNode;
 use super::changes::MembershipChanges;
+use super::journal::Journal;
 use super::leaders::LeaderView;
 use super::read_rounds::ReadRounds;
+use super::recall::Introductions;
 use super::submission::Submissions;
 use super::words::Words;
 use crate::domain::NodeId;
@@ -40,7 +42,9 @@ pub(crate) struct Node {
     pub reads: ReadRounds,
     pub changes: MembershipChanges,
     pub words: Words,
+    pub journal: Journal,
     pub addresses: Arc<KnownAddresses>,
+    pub introductions: Introductions,
     pub board: Board,
     pub storage: Storage,
     /// Last, so that the lock is given back after everything in the directory is closed.
@@ -60,6 +64,7 @@ pub(crate) struct Board {
     pub disk_floor: AtomicU64,
     /// Only what frees room is taken. Judged once a second, and looked at for each proposal.
     pub full: AtomicBool,
+    pub full_changes: AtomicU64,
 }
 
 impl Node {

@@ -1,23 +1,26 @@
 //! A member whose disk went back in time does not take part again (`acknowledged.rs` says how that is seen, and why).
 //!
-//! A node asks the others what it has acknowledged to them before it votes or acknowledges anything, and goes on asking
-//! once a second: one of them may not be up at its start. A node that has less than that writes down what it owes, so
-//! that it ends at each later start as well, and ends. The others show it in their status.
+//! A node asks each other member what it has acknowledged to it before the two count on each other: before it votes for
+//! that member, acknowledges anything to it, or takes a vote or an acknowledgement from it. Most are asked before openraft
+//! is made; one that is not up then is asked when it comes up. So what a member remembers is from before this node began,
+//! and is compared with what this node had when it began. A node that has less writes down what it owes, so that it ends
+//! at each later start as well, tells the others, which show it in their status, and ends.
 //!
 //! It does not wait for members that are down: a majority that restarts must not need the rest. So one kind of loss is not
 //! seen in time: the disk of one member goes back, and the only member that knew better is down as well. Two of three
 //! members have failed then, which Raft does not promise to survive.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::super::acknowledged::Acknowledged;
 use super::super::formation::{Hello, Identity};
-use super::super::transport::{Call, CallError, Target, decode, encode};
+use super::super::transport::{Call, CallError, Introduction, Target, decode, encode};
 use super::node::Node;
 use crate::domain::NodeId;
 
@@ -41,16 +44,65 @@ pub(crate) struct Recalled {
     pub acknowledged: Option<Acknowledged>,
 }
 
+/// Who has told this node what it remembers of it.
+#[derive(Debug)]
+pub(crate) struct Introductions {
+    /// What this node had when it began.
+    held: Acknowledged,
+    done: Mutex<BTreeSet<NodeId>>,
+}
+
+impl Introductions {
+    pub(crate) const fn at(held: Acknowledged) -> Self {
+        Self { held, done: Mutex::new(BTreeSet::new()) }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<NodeId>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Introduction for Node {
+    fn is_introduced(&self, to: NodeId) -> bool {
+        self.introductions.lock().contains(&to)
+    }
+
+    fn introduce(self: Arc<Self>, to: Target) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(async move {
+            let recalled = match self.ask_what_it_recalls(&to).await {
+                Ok(recalled) => recalled,
+                // It knows nothing of this cluster, or nothing of such questions.
+                Err(CallError::Refused(_)) => Recalled::default(),
+                Err(error) => return Err(format!("it must first say what it remembers of this node: {error}")),
+            };
+            // Others may have asked at the same time, and what has been acknowledged since is no news of the past.
+            if self.is_introduced(to.id) {
+                return Ok(());
+            }
+            if self.compare(to.id, self.introductions.held, recalled.acknowledged).await {
+                self.introductions.lock().insert(to.id);
+                return Ok(());
+            }
+            Err("the disk of this node went back in time".to_owned())
+        })
+    }
+}
+
 impl Node {
-    /// What this node has, as a point that it may have acknowledged.
-    pub(super) fn held(&self) -> Acknowledged {
-        self.storage.held()
+    /// As [`Introduction::introduce`], where its address is known. A member that is not known here is one that joined while
+    /// this node was away, and tells it of itself.
+    pub(super) async fn introduce_to(self: &Arc<Self>, to: NodeId) -> Result<(), String> {
+        match self.target(to) {
+            Some(target) => Arc::clone(self).introduce(target).await,
+            None => Ok(()),
+        }
     }
 
     /// What another member asks at its start.
     pub(super) fn recall(&self, from: NodeId, asked: &Recall) -> Recalled {
         let acknowledged = self.storage.recollections.of(from);
-        let trouble = acknowledged.max(asked.owed).filter(|known| asked.held < *known).map(|known| {
+        // By its own word alone: a question that comes late must not be held against what it has acknowledged since.
+        let trouble = asked.owed.filter(|owed| asked.held < *owed).map(|known| {
             format!(
                 "its disk went back in time: it has {} and has acknowledged {known}. It does not take part any more: remove \
                  it (`ringmaster cluster remove {from}`) and add it under a new id with an empty data_dir",
@@ -66,10 +118,14 @@ impl Node {
         Recalled { acknowledged }
     }
 
-    /// Ends this node, now and at each start from now on, if it has less than it has acknowledged.
-    pub(super) async fn compare(self: &Arc<Self>, witness: NodeId, acknowledged: Option<Acknowledged>) -> bool {
-        // What is acknowledged is on the disk before, so what this node has now is no older than the witness' word.
-        let held = self.held();
+    /// Ends this node, now and at each start from now on, if it has less than it has acknowledged. What it `held` is of a
+    /// moment after the witness' word.
+    pub(super) async fn compare(
+        self: &Arc<Self>,
+        witness: NodeId,
+        held: Acknowledged,
+        acknowledged: Option<Acknowledged>,
+    ) -> bool {
         let Some(owed) = acknowledged.filter(|known| held < *known) else { return true };
         let saver = Arc::clone(self);
         let save = move || {
@@ -111,7 +167,7 @@ impl Node {
     }
 
     async fn ask_what_it_recalls(&self, target: &Target) -> Result<Recalled, CallError> {
-        let body = encode(&Recall { held: self.held(), owed: None });
+        let body = encode(&Recall { held: self.introductions.held, owed: None });
         let answer = self.environment.peers.call(target, Call::Recall, body, self.patience()).await?;
         decode(&answer).map_err(CallError::Broken)
     }
@@ -127,26 +183,22 @@ pub(super) async fn may_take_part(node: &Arc<Node>) -> bool {
     if !is_alone(node).await {
         return false;
     }
-    let (held, owed) = (node.held(), node.identity.get().owed);
+    let (held, owed) = (node.introductions.held, node.identity.get().owed);
     if let Some(owed) = owed.filter(|owed| held < *owed) {
         node.give_up(held, owed, "another node has told it").await;
         return false;
     }
     let deadline = Instant::now() + node.patience();
     let questions = node.others().into_iter().map(|target| async move {
-        loop {
-            match timeout_at(deadline, node.ask_what_it_recalls(&target)).await {
-                Ok(Ok(recalled)) => return node.compare(target.id, recalled.acknowledged).await,
-                // It knows nothing of this cluster, or nothing of such questions.
-                Ok(Err(CallError::Refused(_))) | Err(_) => return true,
-                Ok(Err(CallError::Unreachable(_) | CallError::Broken(_))) if Instant::now() + PAUSE < deadline => {
-                    sleep(PAUSE).await;
-                }
-                Ok(Err(_)) => return true,
+        while Arc::clone(node).introduce(target.clone()).await.is_err() {
+            if node.stopped_message().is_some() || Instant::now() + PAUSE >= deadline {
+                return;
             }
+            sleep(PAUSE).await;
         }
     });
-    futures_util::future::join_all(questions).await.into_iter().all(|fine| fine)
+    futures_util::future::join_all(questions).await;
+    node.stopped_message().is_none()
 }
 
 /// Whether no other process answers as this node where the others look for it: a copy of its folder that runs beside it

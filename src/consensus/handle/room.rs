@@ -72,6 +72,30 @@ pub(super) fn measure(node: &Node) {
     }
 }
 
+/// Looks whether only what frees room is taken, and says so when that changes.
+pub(super) fn judge(node: &Node) {
+    let members = node.compute_status().members;
+    let full = is_full(&members);
+    if node.board.full.swap(full, Ordering::Relaxed) == full {
+        return;
+    }
+    node.board.full_changes.fetch_add(1, Ordering::Relaxed);
+    let short = members.iter().filter(|member| member.room == Room::Full).map(|member| member.id.to_string());
+    let short = short.collect::<Vec<_>>().join(", ");
+    if full {
+        tracing::error!(
+            nodes = short,
+            "the directory is full: fewer than a majority of its nodes are up and have room on their disks, so only deletions \
+             are taken. Delete files, or give those nodes larger disks"
+        );
+    } else {
+        tracing::info!(
+            nodes = short,
+            "the directory has room again: a majority of its nodes has, and everything is taken"
+        );
+    }
+}
+
 /// Says so in the log when the room of this node's disk is another than `before`.
 pub(super) fn tell(node: &Node, before: Room) -> Room {
     let now = node.room();

@@ -13,7 +13,7 @@ use super::super::acknowledged::Acknowledged;
 use super::super::damage;
 use super::super::formation::{self, Form, Hello};
 use super::super::snapshot::Snapshot;
-use super::super::transport::{Arrived, Call, Finish, Inbound, decode, encode};
+use super::super::transport::{Arrived, Call, Finish, Inbound, Introduction, decode, encode};
 use super::super::types::{Blob, TypeConfig, Vote};
 use super::leaders::Leader;
 use super::node::Node;
@@ -129,6 +129,12 @@ async fn serve(node: Arc<Node>, arrived: Arrived) -> Result<Bytes, String> {
 
 async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Result<Bytes, String> {
     let (from, body) = (arrived.from, arrived.body);
+    // What is acknowledged there. A pre-vote binds nobody.
+    let binds =
+        matches!(arrived.call, Call::Append | Call::Heartbeat | Call::Vote | Call::Transfer | Call::SnapshotFinish);
+    if binds && !node.is_introduced(from) {
+        node.introduce_to(from).await?;
+    }
     match arrived.call {
         Call::Append | Call::Heartbeat => {
             let request: AppendRequest = decode(&body)?;
@@ -183,7 +189,12 @@ async fn serve_member(node: Arc<Node>, raft: &RaftNode, arrived: Arrived) -> Res
             let removed = move || state.db().roster().map(|roster| roster.was_removed(from.0));
             let removed = blocking(&node, move || removed().map_err(|fault| fault.to_string())).await?;
             let you_acknowledged = node.storage.recollections.of(from);
-            Ok(encode(&PeerStatus { you_were_removed: removed, you_acknowledged, ..node.own_status() }))
+            let mut own = node.own_status();
+            if !node.is_introduced(from) {
+                // It tells what it remembered before this one began, first.
+                own.leads_up_to = None;
+            }
+            Ok(encode(&PeerStatus { you_were_removed: removed, you_acknowledged, ..own }))
         }
         // Not taken at its word: it only has this node ask now rather than within a second.
         Call::Removed => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -20,12 +20,14 @@ use super::super::options::{Settings, Tuning};
 use super::super::status::{PeerService, Role, Status};
 use super::super::stopper::Stopper;
 use super::super::storage::{Open, Opening};
-use super::super::transport::{AddressBook, Network};
+use super::super::transport::{AddressBook, Introduction, Network};
 use super::super::types::PeerNode;
 use super::changes::MembershipChanges;
+use super::journal::Journal;
 use super::leaders::LeaderView;
 use super::node::{Board, Node};
 use super::read_rounds::{ReadRounds, ReadWaiter};
+use super::recall::Introductions;
 use super::serve::Gate;
 use super::submission::{Submission, Submissions};
 use super::words::Words;
@@ -83,6 +85,7 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Handle> {
             disk_free: AtomicU64::new(0),
             disk_floor: AtomicU64::new(0),
             full: AtomicBool::new(false),
+            full_changes: AtomicU64::new(0),
         },
         identity: OwnIdentity::new(opened.identity, environment.cluster.clone(), opened.home),
         settings,
@@ -96,7 +99,9 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Handle> {
         reads,
         changes: MembershipChanges::default(),
         words: Words::default(),
+        journal: Journal::default(),
         addresses: Arc::default(),
+        introductions: Introductions::at(opened.storage.held()),
         storage: opened.storage,
     });
     let task = Arc::clone(&node);
@@ -258,6 +263,7 @@ async fn open_raft(node: &Arc<Node>) -> anyhow::Result<RaftNode> {
     let network = Network {
         peers: Arc::clone(&node.environment.peers),
         addresses: Arc::clone(&node.addresses),
+        introduction: introduction(node),
         tasks: node.environment.tasks.clone(),
         sending: node.storage.sending.clone(),
         recollections: Arc::clone(&node.storage.recollections),
@@ -276,6 +282,12 @@ async fn open_raft(node: &Arc<Node>) -> anyhow::Result<RaftNode> {
     };
     let raft = Raft::new(node.id().0, Arc::new(config), network, node.storage.log.clone(), machine).await;
     raft.with_context(|| format!("cannot take up consensus on {}", node.identity.path().display()))
+}
+
+/// The node, as its transport may ask it.
+fn introduction(node: &Arc<Node>) -> Weak<dyn Introduction> {
+    let node: Arc<dyn Introduction> = Arc::clone(node) as _;
+    Arc::downgrade(&node)
 }
 
 fn config(tuning: &Tuning, cluster_name: &str) -> anyhow::Result<Config> {

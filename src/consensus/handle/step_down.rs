@@ -14,6 +14,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::Instant;
 
 use super::super::log::SyncPace;
+use super::super::status::StepDownReason;
 use super::RaftNode;
 use super::node::Node;
 use super::transfer;
@@ -68,12 +69,9 @@ impl StepDown {
         self.tried = Some(Instant::now());
         let (node, raft) = (Arc::clone(node), raft.clone());
         node.environment.tasks.clone().spawn(async move {
-            match transfer::hand_over(&node, &raft, Some(to)).await {
-                Ok(leader) => tracing::warn!(
-                    sync = ?median, to = leader, its_sync = ?theirs,
-                    "the disk of this node takes very long to sync the Raft log: another node leads now. Check it \
-                     (iostat, dmesg)"
-                ),
+            match transfer::hand_over(&node, &raft, Some(to), StepDownReason::SlowDisk).await {
+                // Told with the other changes of the leadership.
+                Ok(leader) => tracing::debug!(sync = ?median, to = leader, its_sync = ?theirs, "handed over"),
                 Err(error) => tracing::warn!(
                     sync = ?median, to,
                     "the disk of this node takes very long to sync the Raft log, and leadership was not handed over: \

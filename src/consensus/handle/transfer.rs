@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
 
+use super::super::status::StepDownReason;
 use super::RaftNode;
 use super::node::Node;
 
@@ -21,7 +22,7 @@ pub(super) async fn leave(node: &Arc<Node>) -> anyhow::Result<()> {
     if !node.submissions.leads() {
         return Ok(());
     }
-    hand_over(node, raft, None).await.map(drop)
+    hand_over(node, raft, None, StepDownReason::Shutdown).await.map(drop)
 }
 
 /// Hands over to a voter, the most caught-up one where none is named, and returns when another node leads: the voter, or
@@ -30,7 +31,12 @@ pub(super) async fn leave(node: &Arc<Node>) -> anyhow::Result<()> {
 /// # Errors
 /// When nobody can take it, or nobody took it in time. A voter that lacks much of the log is refused: nothing would be
 /// written until it has it, or until another one was elected.
-pub(super) async fn hand_over(node: &Arc<Node>, raft: &RaftNode, to: Option<u64>) -> anyhow::Result<u64> {
+pub(super) async fn hand_over(
+    node: &Arc<Node>,
+    raft: &RaftNode,
+    to: Option<u64>,
+    why: StepDownReason,
+) -> anyhow::Result<u64> {
     let successor = match to {
         Some(to) if to == node.id().0 => return Ok(to),
         Some(to) => {
@@ -46,6 +52,7 @@ pub(super) async fn hand_over(node: &Arc<Node>, raft: &RaftNode, to: Option<u64>
         }
         None => most_caught_up(node, raft).context("no other voter is up to take over leadership")?,
     };
+    node.journal.intend(why);
     raft.trigger().transfer_leader(successor).await.context("consensus has stopped")?;
     let mut metrics = raft.metrics();
     let handed_over = async {

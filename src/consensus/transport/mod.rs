@@ -19,7 +19,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 pub(crate) use self::addresses::{AddressBook, KnownAddresses};
-pub(crate) use self::network::{Finish, Network, Sending};
+pub(crate) use self::network::{Finish, Introduction, Network, Sending};
 use crate::domain::{ClusterId, NodeId};
 
 /// The version of the calls between nodes, which each of them carries. It rises where an older node would misread a call

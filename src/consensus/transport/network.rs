@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -82,10 +82,20 @@ impl Sending {
     }
 }
 
+/// This node, which hears what another one remembers of it before the two count on each other.
+pub(crate) trait Introduction: Send + Sync + 'static {
+    fn is_introduced(&self, to: NodeId) -> bool;
+
+    /// An `Err` says why nothing may go there yet.
+    fn introduce(self: Arc<Self>, to: Target) -> BoxFuture<'static, Result<(), String>>;
+}
+
 /// Makes openraft's clients.
 pub(crate) struct Network {
     pub peers: Arc<dyn Peers>,
     pub addresses: Arc<KnownAddresses>,
+    /// Not held: the node holds openraft, which holds this.
+    pub introduction: Weak<dyn Introduction>,
     pub tasks: Tasks,
     pub sending: Sending,
     /// What the others acknowledge is noted here.
@@ -97,6 +107,7 @@ pub(crate) struct Network {
 pub(crate) struct Client {
     peers: Arc<dyn Peers>,
     addresses: Arc<KnownAddresses>,
+    introduction: Weak<dyn Introduction>,
     tasks: Tasks,
     sending: Sending,
     recollections: Arc<Recollections>,
@@ -118,6 +129,7 @@ impl Network {
         Client {
             peers: Arc::clone(&self.peers),
             addresses: Arc::clone(&self.addresses),
+            introduction: Weak::clone(&self.introduction),
             tasks: self.tasks.clone(),
             sending: self.sending.clone(),
             recollections: Arc::clone(&self.recollections),
@@ -153,7 +165,16 @@ impl Client {
         request: &impl Serialize,
         timeout: Duration,
     ) -> Result<T, RPCError<C>> {
-        let answer = self.peers.call(&self.target(), call, encode(request), timeout).await;
+        let target = self.target();
+        // A pre-vote binds nobody.
+        if call != Call::PreVote
+            && let Some(node) = self.introduction.upgrade()
+            && !node.is_introduced(target.id)
+            && let Err(why) = node.introduce(target.clone()).await
+        {
+            return Err(RPCError::Unreachable(Unreachable::from_string(format!("node {}: {why}", target.id))));
+        }
+        let answer = self.peers.call(&target, call, encode(request), timeout).await;
         let body = answer.map_err(|error| match error {
             // Both wait a little before they try again; a broken connection is tried again at once.
             CallError::Unreachable(_) | CallError::Refused(_) => {

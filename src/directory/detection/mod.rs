@@ -13,6 +13,7 @@
 //! that one which comes late hits nobody who has returned since.
 
 mod consult;
+mod journal;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use self::journal::ServerJournal;
 use super::lookout::{Lookout, ReachCall};
 use super::node::App;
 use crate::consensus::QueryKind;
@@ -90,6 +92,7 @@ struct Detection {
     node: App,
     lookout: Arc<Lookout>,
     counts: Counts,
+    journal: ServerJournal,
     probes: BTreeMap<ServerId, Work>,
     consultations: BTreeMap<ServerId, Work>,
     tasks: JoinSet<Ended>,
@@ -121,9 +124,9 @@ struct DeclaredDown {
 
 impl Detection {
     fn new(node: App, lookout: Arc<Lookout>) -> Self {
-        let counts = Counts::new(&node.metrics);
+        let (counts, journal) = (Counts::new(&node.metrics), ServerJournal::new(&node.metrics));
         let (probes, consultations, tasks) = (BTreeMap::new(), BTreeMap::new(), JoinSet::new());
-        Self { node, lookout, counts, probes, consultations, tasks }
+        Self { node, lookout, counts, journal, probes, consultations, tasks }
     }
 
     async fn step(&mut self) {
@@ -139,6 +142,7 @@ impl Detection {
         self.probes.retain(|id, work| work.running || known(id));
         self.consultations.retain(|id, work| work.running || known(id));
 
+        self.journal.look(&servers, |server| self.node.servers.is_suspect(server.server_id));
         let status = self.node.handle().status();
         let leads = status.leader == Some(status.node_id);
         let mut suspects = 0;
