@@ -306,7 +306,13 @@ async fn arguments_that_cannot_be_sent_are_usage_errors() {
     is_usage(Directory::new(vec!["https://a:1".parse().expect("a url")], None).expect_err("no TLS yet"));
     is_usage(Directory::new(vec![url.clone()], Some("a\nb".into())).expect_err("no header"));
     let directory = directory(&[&url]);
-    let delete = Delete { file: path(&"x".repeat(2 << 20)), recursive: false, permanently: false, lock_token: None };
+    let delete = Delete {
+        file: path(&"x".repeat(2 << 20)),
+        recursive: false,
+        permanently: false,
+        break_locks: false,
+        lock_token: None,
+    };
     is_usage(directory.delete(&delete).await.expect_err("too large"));
     is_usage(directory.with_key("k".repeat(256)).mkdir(&mkdir()).await.expect_err("no key"));
 }

@@ -158,6 +158,14 @@ impl Directory {
         self.nothing("/unlock", &api::Unlock { lock_token: Some(lock_token.to_owned()) }).await
     }
 
+    /// Ends somebody else's lock: the owner of the tree may, and an admin.
+    ///
+    /// # Errors
+    /// Refused with `not_found` where there is none.
+    pub async fn break_lock(&self, file: &api::FileName) -> Result<(), ClientError> {
+        self.nothing("/locks/break", &api::BreakLock { file: file.clone() }).await
+    }
+
     /// The caller's own locks, without their tokens.
     ///
     /// # Errors

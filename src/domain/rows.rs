@@ -126,6 +126,8 @@ record! {
         pub ttl_ms: u64 = 4,
         pub expires_at: ClusterTime = 5,
         pub wall_expires_at: WallTime = 6,
+        /// Whose tree the file is in.
+        pub tree: UserId = 7,
     }
 }
 

@@ -61,6 +61,8 @@ tables! {
     Locks = "locks",
     /// user_id, fence → file_id
     LocksByOwner = "locks_by_owner",
+    /// owner of the tree, file_id → nothing: which files of a tree are locked
+    LocksByTree = "locks_by_tree",
     /// user_id, operation id → fingerprint, outcome
     Operations = "operations",
     /// class, cluster time, key → nothing: what `Expire` works through

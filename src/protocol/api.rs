@@ -124,6 +124,9 @@ pub struct Move {
     pub owner: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_token: Option<String>,
+    /// The owner of the tree may move what others have locked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub break_locks: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -135,6 +138,9 @@ pub struct Delete {
     /// Past the trash: nothing brings it back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub permanently: bool,
+    /// The owner of the tree may delete what others have locked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub break_locks: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_token: Option<String>,
 }
@@ -191,6 +197,13 @@ pub struct Unlock {
     /// Or in the `Lock-Token` header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_token: Option<String>,
+}
+
+/// Ends somebody else's lock.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BreakLock {
+    #[serde(flatten)]
+    pub file: FileName,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

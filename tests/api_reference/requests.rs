@@ -19,15 +19,24 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
     shapes.request("Mkdir", &api::Mkdir { path: "/a".to_owned(), owner: some("ann") });
     shapes.request(
         "Move",
-        &api::Move { from: "/a".to_owned(), to: "/b".to_owned(), owner: some("ann"), lock_token: some("1.00") },
+        &api::Move {
+            from: "/a".to_owned(),
+            to: "/b".to_owned(),
+            owner: some("ann"),
+            lock_token: some("1.00"),
+            break_locks: true,
+        },
     );
-    shapes
-        .request("Delete", &api::Delete { file: file(), recursive: true, permanently: true, lock_token: some("1.00") });
+    shapes.request(
+        "Delete",
+        &api::Delete { file: file(), recursive: true, permanently: true, break_locks: true, lock_token: some("1.00") },
+    );
     let permission = api::SharePermission::Read;
     shapes.request("Share", &api::Share { file: file(), username: username.clone(), permission });
     shapes.request("Unshare", &api::Unshare { file: file(), username });
     shapes.request("Lock", &api::Lock { file: file(), ttl_ms: Some(1000) });
     shapes.request("Renew", &api::Renew { lock_token: some("1.00"), ttl_ms: Some(1000) });
+    shapes.request("BreakLock", &api::BreakLock { file: file() });
     shapes.request("Unlock", &api::Unlock { lock_token: some("1.00") });
     let mode = api::AccessMode::Read;
     shapes.request("AccessRequest", &api::AccessRequest { user_id: 1, file_id: 2, mode, lock_token: some("1.00") });

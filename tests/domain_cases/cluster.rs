@@ -130,7 +130,13 @@ impl Cluster {
     }
 
     pub(crate) fn relocate(&mut self, from: &str, to: &str) -> Answer {
-        self.run(Command::Move(command::Move { user: ADA, from: file(from), to: at(to), lock: None }))
+        self.run(Command::Move(command::Move {
+            user: ADA,
+            from: file(from),
+            to: at(to),
+            lock: None,
+            break_locks: false,
+        }))
     }
 
     pub(crate) fn delete(&mut self, path: &str) -> Answer {
@@ -141,6 +147,7 @@ impl Cluster {
             precondition: None,
             lock: None,
             permanently: false,
+            break_locks: false,
         }))
     }
 

@@ -4,6 +4,7 @@ mod backup;
 mod bounds;
 mod cluster;
 mod damage;
+mod locks;
 mod paging;
 mod placement;
 mod store;

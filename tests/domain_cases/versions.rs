@@ -55,7 +55,15 @@ fn copy(from: &str, to: &str) -> command::CopyFile {
 }
 
 fn delete(path: &str, permanently: bool) -> command::Delete {
-    command::Delete { user: ADA, file: file(path), recursive: true, precondition: None, lock: None, permanently }
+    command::Delete {
+        user: ADA,
+        file: file(path),
+        recursive: true,
+        precondition: None,
+        lock: None,
+        permanently,
+        break_locks: false,
+    }
 }
 
 fn back(version: u64) -> command::RestoreVersion {

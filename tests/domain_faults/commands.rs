@@ -7,7 +7,7 @@ use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, Server
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 42;
+pub(crate) const COMMANDS: usize = 43;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -54,6 +54,7 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::RestoreTrashed(_) => 39,
         Command::EmptyTrash(_) => 40,
         Command::SetQuota(_) => 41,
+        Command::BreakLock(_) => 42,
     }
 }
 
@@ -78,7 +79,14 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             lock: s.lock_proof(),
         }
         .into(),
-        8 => command::Move { user: s.user(), from: s.file_ref(), to: s.at(), lock: s.lock_proof() }.into(),
+        8 => command::Move {
+            user: s.user(),
+            from: s.file_ref(),
+            to: s.at(),
+            lock: s.lock_proof(),
+            break_locks: s.flag(),
+        }
+        .into(),
         9 => command::Delete {
             user: s.user(),
             file: s.file_ref(),
@@ -86,6 +94,7 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             precondition: s.precondition(),
             lock: s.lock_proof(),
             permanently: s.flag(),
+            break_locks: s.flag(),
         }
         .into(),
         10 => command::Share { user: s.user(), file: s.file_ref(), with: s.text(), permission: s.permission() }.into(),
@@ -158,6 +167,7 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             let (max_bytes, max_files) = (s.one_in(4).then(|| s.number()), s.one_in(4).then(|| s.number()));
             command::SetQuota { user: s.user(), max_bytes, max_files }.into()
         }
+        42 => command::BreakLock { user: s.user(), file: s.file_ref() }.into(),
         // The one after it would stop this program in the log, by its frame.
         _ => command::RaiseSchema { to: command::Raised(Schema(s.number() % (Schema::NEWEST.0 + 2))) }.into(),
     }

@@ -74,8 +74,15 @@ fn write(stage: &mut Stage, file: u64) {
 
 fn delete(stage: &mut Stage, file: u64) {
     let file = FileRef::Path(at(file));
-    let delete =
-        command::Delete { user: ADA, file, recursive: false, precondition: None, lock: None, permanently: true };
+    let delete = command::Delete {
+        user: ADA,
+        file,
+        recursive: false,
+        precondition: None,
+        lock: None,
+        permanently: true,
+        break_locks: false,
+    };
     stage.run(delete.into()).ok();
 }
 

@@ -120,6 +120,9 @@ pub(crate) enum Act {
     Unlock {
         token: Token,
     },
+    Break {
+        target: Target,
+    },
     Wait {
         ms: u64,
     },
@@ -224,6 +227,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (target(), 900..5000_u64).prop_map(|(target, ttl_ms)| Act::Lock { target, ttl_ms }),
         1 => (token(), 1000..5000_u64).prop_map(|(token, ttl_ms)| Act::Renew { token, ttl_ms }),
         1 => token().prop_map(|token| Act::Unlock { token }),
+        1 => target().prop_map(|target| Act::Break { target }),
     ];
     let jobs = prop_oneof![
         3 => (0..4000_u64).prop_map(|ms| Act::Wait { ms }),

@@ -179,7 +179,7 @@ proptest! {
                 stage.run(Command::Expire(command::Expire { limit: 1000 })).expect("expiry is never refused");
                 let file = FileRef::Id(child.file_id);
                 let command =
-                    Command::Delete(command::Delete { user: user_id(user), file, recursive: true, precondition: None, lock: None, permanently: true });
+                    Command::Delete(command::Delete { user: user_id(user), file, recursive: true, precondition: None, lock: None, permanently: true, break_locks: true });
                 stage.run(command).expect("an owner may delete everything");
             }
         }

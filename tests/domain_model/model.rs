@@ -26,7 +26,6 @@ pub(crate) struct Node {
     pub(crate) id: Option<u64>,
     pub(crate) grants: BTreeMap<usize, Permission>,
     pub(crate) lock: Option<HeldLock>,
-    pub(crate) last_fence: u64,
     /// What is in it: each commit brings something else.
     pub(crate) content: u64,
     /// What was in it by version, and until when that is kept.
@@ -67,6 +66,22 @@ impl Model {
     pub(crate) fn new(users: usize) -> Self {
         let nodes = (0..users).map(|user| ((user, Vec::new()), Node::default())).collect();
         Self { nodes, ..Self::default() }
+    }
+
+    /// Ends somebody's lock. Answers nothing but whether there was one.
+    pub(crate) fn break_lock(&mut self, user: usize, place: Option<&Place>) -> Result<(), Refused> {
+        // The first user is the admin.
+        let place = if user == 0 {
+            place.filter(|place| self.nodes.contains_key(place)).cloned().ok_or(Refused::NotFound)?
+        } else {
+            let (place, access) = self.reach(user, place)?;
+            if access < Access::Owner {
+                return Err(Refused::Forbidden);
+            }
+            place
+        };
+        let node = self.nodes.get_mut(&place).expect("it was reached");
+        node.lock.take().map(|_| ()).ok_or(Refused::NotFound)
     }
 
     /// The best that `user` has by grants on the first `lengths` beginnings of a place.
@@ -121,6 +136,7 @@ impl Model {
     /// Gives a file a new version.
     pub(crate) fn supersede(&mut self, place: &Place, content: u64) {
         let ends = self.now + VERSIONS_MS;
+        self.end_void_lock(place);
         let node = self.nodes.get_mut(place).expect("it may be updated");
         let version = node.version.expect("it is a file");
         node.old.insert(version, (node.content, ends));
@@ -180,14 +196,32 @@ impl Model {
         Ok(())
     }
 
-    fn unlocked(node: &Node, user: usize, proof: Proof) -> Result<(), Refused> {
-        let free = match (&node.lock, proof) {
-            (None, None) => true,
-            (None, Some((fence, _))) => fence >= node.last_fence,
-            (Some(_), None) => false,
-            (Some(lock), Some((fence, genuine))) => lock.user == user && lock.fence == fence && genuine,
+    /// The lock that keeps others out: it goes with its holder's right to write.
+    pub(crate) fn standing(&self, place: &Place) -> Option<&HeldLock> {
+        let lock = self.nodes[place].lock.as_ref()?;
+        (self.access(lock.user, place) >= Some(Access::Write)).then_some(lock)
+    }
+
+    /// What is locked by others may not be changed; of a directory, what is below it.
+    fn unlocked(&self, place: &Place, user: usize, proof: Proof) -> Result<(), Refused> {
+        let free = if self.nodes[place].version.is_none() {
+            let below = self.nodes.keys().filter(|other| other.0 == place.0 && other.1.starts_with(&place.1));
+            proof.is_none() && below.filter_map(|other| self.standing(other)).all(|lock| lock.user == user)
+        } else {
+            match (self.standing(place), proof) {
+                (None, None) => true,
+                (None, Some(_)) | (Some(_), None) => false,
+                (Some(lock), Some((fence, genuine))) => lock.user == user && lock.fence == fence && genuine,
+            }
         };
         if free { Ok(()) } else { Err(Refused::Locked) }
+    }
+
+    /// A lock that keeps nobody out does not come back after a change.
+    fn end_void_lock(&mut self, place: &Place) {
+        if self.standing(place).is_none() {
+            self.nodes.get_mut(place).expect("it is there").lock = None;
+        }
     }
 
     pub(crate) fn may_update(
@@ -205,7 +239,7 @@ impl Model {
         if access < Access::Write {
             return Err(Refused::Forbidden);
         }
-        Self::unlocked(node, user, proof)?;
+        self.unlocked(&place, user, proof)?;
         if condition == Some(false) { Err(Refused::VersionConflict) } else { Ok(place) }
     }
 
@@ -227,8 +261,9 @@ impl Model {
         if from.0 != to.0 || to.1.starts_with(&from.1) {
             return Err(Refused::InvalidRequest);
         }
+        self.unlocked(&from, user, proof)?;
         if self.nodes[&from].version.is_some() {
-            Self::unlocked(&self.nodes[&from], user, proof)?;
+            self.end_void_lock(&from);
         }
         for (mut place, node) in self.take(&from) {
             place.1.splice(..from.1.len(), to.1.iter().cloned());
@@ -273,9 +308,7 @@ impl Model {
                 return Err(Refused::Forbidden);
             }
         }
-        if node.version.is_some() {
-            Self::unlocked(node, user, proof)?;
-        }
+        self.unlocked(&place, user, proof)?;
         if condition == Some(false) {
             return Err(Refused::VersionConflict);
         }
@@ -321,18 +354,17 @@ impl Model {
             return Err(Refused::InvalidRequest);
         }
         let (place, access) = self.reach(user, place)?;
-        let node = self.nodes.get_mut(&place).expect("it was reached");
-        if node.version.is_none() {
+        if self.nodes[&place].version.is_none() {
             return Err(Refused::InvalidRequest);
         }
         if access < Access::Write {
             return Err(Refused::Forbidden);
         }
-        if node.lock.is_some() {
+        if self.standing(&place).is_some() {
             return Err(Refused::Locked);
         }
+        let node = self.nodes.get_mut(&place).expect("it was reached");
         self.fence += 1;
-        node.last_fence = self.fence;
         node.lock = Some(HeldLock { user, fence: self.fence, deadline: self.now + ttl_ms });
         Ok(self.fence)
     }

@@ -13,5 +13,7 @@ fn lost_operation_record() {
 
 #[test]
 fn lock_expired_by_the_clock() {
-    expect_caught(Plant::LockExpiredByTheClock, STORIES, &["the model Err(Locked)"]);
+    // Without its token it is let in, and with it refused.
+    let signs = ["the model Err(Locked)", "the state machine says Err(Rejection { kind: Locked"];
+    expect_caught(Plant::LockExpiredByTheClock, STORIES, &signs);
 }

@@ -263,7 +263,8 @@ impl Stage {
                     node.id = Some(stat.file_id.0);
                     let told = stat.content.map(|content| (content.version.0, content.size));
                     assert_eq!(told, node.version.map(|version| (version, node.content)), "{step:?}");
-                    assert_eq!(stat.lock.map(|lock| lock.fence.0), node.lock.as_ref().map(|lock| lock.fence));
+                    let lock = self.model.standing(&place).map(|lock| lock.fence);
+                    assert_eq!(stat.lock.map(|lock| lock.fence.0), lock, "{step:?}");
                     self.seen.push(stat.file_id.0);
                 }
             }
@@ -310,7 +311,10 @@ impl Stage {
                 let (lock, proof) = self.token(token);
                 let to = (*owner, names.clone());
                 let verdict = self.model.relocate(step.user, place.as_ref(), &to, proof).map(stat);
-                (Command::Move(command::Move { user, from, to: path_ref(*owner, names), lock }), verdict)
+                (
+                    Command::Move(command::Move { user, from, to: path_ref(*owner, names), lock, break_locks: false }),
+                    verdict,
+                )
             }
             Act::Copy { target, owner, names } => {
                 let (from, place) = self.target(target);
@@ -355,6 +359,7 @@ impl Stage {
                     precondition,
                     lock,
                     permanently: *permanently,
+                    break_locks: false,
                 });
                 (command, verdict.map(|()| (None, None)))
             }
@@ -387,6 +392,11 @@ impl Stage {
                     Command::Renew(command::Renew { user, lock, ttl_ms: *ttl_ms }),
                     verdict.map(|fence| (None, Some(fence))),
                 )
+            }
+            Act::Break { target } => {
+                let (file, place) = self.target(target);
+                let verdict = self.model.break_lock(step.user, place.as_ref()).map(|()| (None, None));
+                (command::BreakLock { user, file }.into(), verdict)
             }
             Act::Unlock { token } => {
                 let (Some(lock), proof) = self.token(token) else { return None };

@@ -231,6 +231,7 @@ impl Sim {
                     precondition: None,
                     lock: None,
                     permanently: false,
+                    break_locks: false,
                 });
                 self.propose(delete).expect("ada may delete");
             }

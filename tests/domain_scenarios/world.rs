@@ -165,6 +165,7 @@ impl World {
                 from: file(line.word(1)),
                 to: path(line.word(2)),
                 lock: line.token(),
+                break_locks: line.has("break"),
             }),
             "rm" => Command::Delete(command::Delete {
                 user: user(self),
@@ -173,6 +174,7 @@ impl World {
                 precondition: line.precondition(),
                 lock: line.token(),
                 permanently: line.has("permanently"),
+                break_locks: line.has("break"),
             }),
             "share" => Command::Share(command::Share {
                 user: user(self),

@@ -11,6 +11,9 @@ use crate::protocol::problem::Code;
 pub(in crate::cli) struct Args {
     from: Remote,
     to: Remote,
+    /// Also what others have locked, in your own tree
+    #[arg(long)]
+    break_locks: bool,
     /// The token of the lock on FROM
     #[arg(long, value_name = "TOKEN")]
     lock_token: Option<String>,
@@ -50,8 +53,13 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     if from.owner != to.owner {
         return Err(across_trees());
     }
-    let rename =
-        Move { from: from.path.to_string(), to: to.path.to_string(), owner: from.owner, lock_token: args.lock_token };
+    let rename = Move {
+        from: from.path.to_string(),
+        to: to.path.to_string(),
+        owner: from.owner,
+        lock_token: args.lock_token,
+        break_locks: args.break_locks,
+    };
     let stat = directory.rename(&rename).await.map_err(|error| CliError::from(error).about(&args.from))?;
     session.out.answer(&stat, |_| String::new());
     Ok(())

@@ -15,6 +15,9 @@ pub(in crate::cli) struct Args {
     /// Past the trash: nothing brings them back
     #[arg(long)]
     permanently: bool,
+    /// Also what others have locked, in your own tree
+    #[arg(long)]
+    break_locks: bool,
     /// The token of the lock on the file
     #[arg(long, value_name = "TOKEN")]
     lock_token: Option<String>,
@@ -28,6 +31,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
             file: file.name(),
             recursive: args.recursive,
             permanently: args.permanently,
+            break_locks: args.break_locks,
             lock_token: args.lock_token.clone(),
         };
         if let Err(error) = directory.delete(&delete).await {

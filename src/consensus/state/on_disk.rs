@@ -224,6 +224,10 @@ fn is_queue(table: Table) -> bool {
             | Table::Tokens
             | Table::Locks
             | Table::LocksByOwner
+            | Table::LocksByTree
+            | Table::Dead
+            | Table::Trash
+            | Table::Versions
             | Table::Operations
             | Table::Expiries
             | Table::Holds

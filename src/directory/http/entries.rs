@@ -112,7 +112,8 @@ pub(crate) async fn r#move(
     let to = path_ref(&body.to, body.owner.as_deref())?;
     let lock = headers.lock_token(body.lock_token.as_deref());
     let user = node.user(&token).await?;
-    let command = command::Move { user, from: FileRef::Path(from), to, lock: lock.as_deref().map(lock_proof) };
+    let (lock, break_locks) = (lock.as_deref().map(lock_proof), body.break_locks);
+    let command = command::Move { user, from: FileRef::Path(from), to, lock, break_locks };
     node.propose_stat(headers.proposal(&node, user, command.into())).await.map(Body)
 }
 
@@ -128,8 +129,9 @@ pub(crate) async fn delete(
     let lock = headers.lock_token(body.lock_token.as_deref());
     let user = node.user(&token).await?;
     let recursive = body.recursive;
-    let (lock, permanently) = (lock.as_deref().map(lock_proof), body.permanently);
-    let command = command::Delete { user, file, recursive, precondition, lock, permanently };
+    let lock = lock.as_deref().map(lock_proof);
+    let (permanently, break_locks) = (body.permanently, body.break_locks);
+    let command = command::Delete { user, file, recursive, precondition, lock, permanently, break_locks };
     node.propose(headers.proposal(&node, user, command.into())).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -15,7 +15,9 @@ use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
 use crate::domain::{Asked, Command, Fence, FileId, Outcome, Proposal, UserId, command};
-use crate::protocol::api::{AccessAnswer, AccessMode, AccessRequest, HeldLock, HeldLocks, Lock, Locked, Renew, Unlock};
+use crate::protocol::api::{
+    AccessAnswer, AccessMode, AccessRequest, BreakLock, HeldLock, HeldLocks, Lock, Locked, Renew, Unlock,
+};
 use crate::protocol::problem::Code;
 
 /// The most locks of one user that are listed.
@@ -64,6 +66,18 @@ pub(crate) async fn unlock(
     let user = node.user(&token).await?;
     let command = command::Unlock { user, lock: lock_proof(&lock_token) };
     node.propose(headers.proposal(&node, user, command.into())).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn break_lock(
+    State(node): State<App>,
+    token: Token,
+    headers: Headers,
+    Json(body): Json<BreakLock>,
+) -> ApiResult<StatusCode> {
+    let file = file_ref(&body.file)?;
+    let user = node.user(&token).await?;
+    node.propose(headers.proposal(&node, user, command::BreakLock { user, file }.into())).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

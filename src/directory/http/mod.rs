@@ -59,6 +59,7 @@ fn routes() -> Vec<Route> {
         Route::post("/lock", locks::lock),
         Route::post("/renew", locks::renew),
         Route::post("/unlock", locks::unlock),
+        Route::post("/locks/break", locks::break_lock),
         Route::get("/locks", locks::locks),
         Route::post("/register", servers::register),
         Route::post("/heartbeat", servers::heartbeat),

@@ -54,7 +54,7 @@ fn all() -> Vec<(&'static str, Asked)> {
         ("write", write(1)),
         ("update", update(1)),
         ("mkdir", command::Mkdir { user, at: path(None, "/a") }.into()),
-        ("move", command::Move { user, from, to, lock: Some(proof()) }.into()),
+        ("move", command::Move { user, from, to, lock: Some(proof()), break_locks: false }.into()),
         (
             "delete",
             command::Delete {
@@ -64,6 +64,7 @@ fn all() -> Vec<(&'static str, Asked)> {
                 precondition: None,
                 lock: None,
                 permanently: false,
+                break_locks: false,
             }
             .into(),
         ),

@@ -3,6 +3,7 @@
 mod contents;
 mod copies;
 mod entries;
+mod locks;
 mod remove;
 mod repairs;
 mod restored;

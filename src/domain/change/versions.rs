@@ -15,6 +15,7 @@ impl Change<'_> {
     /// content's is the caller's.
     pub(crate) fn supersede(&mut self, entry: &mut Entry, file: &mut File, next: FileVersion) -> Result<(), Stop> {
         let (id, owner, size) = (entry.file_id, entry.owner, next.size);
+        self.end_void_lock(entry)?;
         let before = std::mem::replace(&mut file.current, next);
         let (keep, until_ms) = (u64::from(self.policy.versions_keep), self.policy.versions_ms);
         if keep > 0 && until_ms > 0 {

@@ -70,6 +70,8 @@ fn locks(report: &mut Report<'_>) -> Result<(), Fault> {
         let lock = Lock::from_bytes(value)?;
         let by_owner = tables::locked_file(store, lock.owner, lock.fence)? == Some(file);
         report.expect("locks_are_known_by_owner", by_owner, || format!("lock on {file}: {lock:?}"));
+        let listed = store.get(Table::LocksByTree, &keys::lock_by_tree(lock.tree, file))?.is_some();
+        report.expect("locks_are_known_by_tree", listed, || format!("lock on {file}: {lock:?}"));
         let ends = store.get(Table::Expiries, &keys::expiry(lock.expires_at, &Ending::Lock(file)))?.is_some();
         report.expect("locks_end", ends, || format!("lock on {file}: {lock:?}"));
         report.expect("fences_are_below_the_counter", lock.fence <= last, || format!("lock on {file}, last {last}"));
@@ -77,6 +79,15 @@ fn locks(report: &mut Report<'_>) -> Result<(), Fault> {
         let remembered =
             entry.as_ref().and_then(|entry| entry.file()).is_some_and(|file| file.last_fence == lock.fence);
         report.expect("locks_are_on_files_that_know_the_fence", remembered, || format!("lock on {file}: {lock:?}"));
+        Ok(())
+    })?;
+    report.each(Table::LocksByTree, |report, store, key, _| {
+        let (tree, file) = keys::read_pair(key, Table::LocksByTree)?;
+        let file = FileId(file);
+        let entry = tables::entry(store, file)?;
+        let holds = tables::lock(store, file)?.is_some_and(|lock| lock.tree == UserId(tree))
+            && entry.is_some_and(|entry| entry.owner == UserId(tree));
+        report.expect("locks_of_a_tree_are_held", holds, || format!("lock on {file} in the tree of {tree}"));
         Ok(())
     })?;
     report.each(Table::LocksByOwner, |report, store, key, value| {

@@ -23,6 +23,8 @@ record! {
         pub lock: Option<LockProof> = 5,
         /// Past the trash.
         pub permanently: bool = 6,
+        /// The owner of the tree may delete what others have locked.
+        pub break_locks: bool = 7,
     }
 }
 
@@ -58,9 +60,7 @@ impl Act for Delete {
             RejectionKind::Forbidden,
             "only its owner may delete a directory with everything in it: ask the owner, or delete one by one",
         )?;
-        if let Some(file) = entry.file() {
-            rules::check_lock(change.store, self.user, entry, file, self.lock.as_ref())?;
-        }
+        change.pass_locks(self.user, &reached, self.lock.as_ref(), self.break_locks)?;
         rules::check_precondition(entry, self.precondition.as_ref())?;
 
         let kept = entry.file().map_or(0, |file| file.kept);

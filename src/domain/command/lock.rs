@@ -35,6 +35,7 @@ impl Act for Lock {
         };
         rules::check_may_lock(&reached)?;
         let file_id = reached.entry.file_id;
+        change.end_void_lock(&reached.entry)?;
         if let Some(lock) = tables::lock(change.store, file_id)? {
             let detail = if lock.owner == self.user {
                 "you have locked this file already: renew that lock, or unlock it first"
@@ -53,6 +54,7 @@ impl Act for Lock {
             ttl_ms: self.ttl_ms,
             expires_at: change.now.plus_ms(self.ttl_ms),
             wall_expires_at: change.wall_in(self.ttl_ms),
+            tree: reached.entry.owner,
         };
         tables::put_lock(change.store, file_id, &lock)?;
         Ok(Outcome::Locked { file_id, fence, expires_at: lock.wall_expires_at })

@@ -152,6 +152,7 @@ commands! {
     restore_trashed: RestoreTrashed = 54,
     empty_trash: EmptyTrash = 55,
     set_quota: SetQuota = 56,
+    break_lock: BreakLock = 57,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

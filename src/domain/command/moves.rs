@@ -17,6 +17,8 @@ record! {
         pub from: FileRef = 2,
         pub to: PathRef = 3,
         pub lock: Option<LockProof> = 4,
+        /// The owner of the tree may move what others have locked.
+        pub break_locks: bool = 5,
     }
 }
 
@@ -46,9 +48,7 @@ impl Act for Move {
             RejectionKind::InvalidRequest,
             "a directory cannot be moved below itself: choose another path",
         )?;
-        if let Some(file) = entry.file() {
-            rules::check_lock(change.store, self.user, &entry, file, self.lock.as_ref())?;
-        }
+        change.pass_locks(self.user, &reached, self.lock.as_ref(), self.break_locks)?;
         let below = rules::check_depth(&spot.path, &entry)?;
         tables::unlink(change.store, &entry)?;
         (entry.parent, entry.name) = change.make_parents(&spot, below)?;

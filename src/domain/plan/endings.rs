@@ -56,7 +56,15 @@ mod tests {
         let bootstrap = command::Bootstrap { cluster_id, name, policy: Default::default() };
         run(&mut store, ClusterTime(0), bootstrap.into());
         let (owner, mac_hash, wall_expires_at) = (UserId(1), Sha256([0; 32]), WallTime(0));
-        let lock = Lock { owner, mac_hash, fence: Fence(1), ttl_ms: 1000, expires_at: LOCK_ENDS, wall_expires_at };
+        let lock = Lock {
+            owner,
+            mac_hash,
+            fence: Fence(1),
+            ttl_ms: 1000,
+            expires_at: LOCK_ENDS,
+            wall_expires_at,
+            tree: owner,
+        };
         tables::put_lock(&mut store, LOCKED, &lock).expect("no fault in memory");
         for number in 0..operations {
             let expires_at = ClusterTime(1 + number * (LOCK_ENDS.0 - 1) / operations);

@@ -90,7 +90,9 @@ fn locks_page(store: &Budget<'_>, user: UserId, cursor: Option<&str>, limit: usi
             break;
         }
         let Ok(reached) = settle(rules::reach_id(store, user, file_id))? else { continue };
-        let Some(lock) = tables::lock(store, file_id)? else { continue };
+        let Some(lock) = rules::standing_lock(store, &reached.entry)?.filter(|lock| lock.fence == fence) else {
+            continue;
+        };
         page.locks.push(HeldLock { file_id, path: reached.path, fence, expires_at: lock.wall_expires_at });
     }
     Ok(page)

@@ -163,6 +163,7 @@ fn rows(golden: &mut Golden) {
             ttl_ms: 60_000,
             expires_at: ClusterTime(9),
             wall_expires_at: WallTime(10),
+            tree: UserId(2),
         },
     );
     let server = |state, down_since| Server {
@@ -285,7 +286,10 @@ fn commands(golden: &mut Golden) {
             lock: None,
         }),
     );
-    golden.command("move", Command::Move(command::Move { user, from: by_path(), to: at(), lock: Some(proof()) }));
+    golden.command(
+        "move",
+        Command::Move(command::Move { user, from: by_path(), to: at(), lock: Some(proof()), break_locks: false }),
+    );
     golden.command(
         "delete",
         Command::Delete(command::Delete {
@@ -295,6 +299,7 @@ fn commands(golden: &mut Golden) {
             precondition: Some(Precondition { exists: false, one_of: Vec::new() }),
             lock: Some(proof()),
             permanently: false,
+            break_locks: false,
         }),
     );
     versions::commands(golden);

@@ -149,9 +149,17 @@ fn a_repeat_hears_the_first_answer_whatever_has_become_of_the_file() {
     let content = stage.content();
     let by_id = command::Update { user, file: file.clone(), content, precondition, lock };
     assert_eq!(id_of(&stage.once(by_id).0), id_of(&made));
-    let moved = command::Move { user, from: FileRef::Path(at("/a/file")), to: at("/b/file"), lock };
+    let moved = command::Move { user, from: FileRef::Path(at("/a/file")), to: at("/b/file"), lock, break_locks: false };
     assert_eq!(id_of(&stage.once(moved).0), id_of(&made));
-    let delete = command::Delete { user, file, recursive: false, precondition: None, lock, permanently: false };
+    let delete = command::Delete {
+        user,
+        file,
+        recursive: false,
+        precondition: None,
+        lock,
+        permanently: false,
+        break_locks: false,
+    };
     assert_eq!(stage.once(delete).0, Ok(Outcome::Done));
     let content = stage.content();
     let (other, _) = stage.once(command::Write { user, at: at("/a/file"), content });
@@ -179,6 +187,7 @@ fn a_write_into_the_tree_of_another_is_told_again_in_that_tree() {
         precondition: None,
         lock: None,
         permanently: false,
+        break_locks: false,
     };
     stage.run(delete);
     stage.repeat();

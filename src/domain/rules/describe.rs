@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::hold::standing_lock;
 use crate::domain::answer::{Access, ContentStat, LockStat, ReplicaStat, Stat};
 use crate::domain::rows::{Content, Entry, FileVersion, Layout, Server};
-use crate::domain::{BlobId, Fault, Fence, FilePath, ReadStore, ServerId, UserId, tables};
+use crate::domain::{BlobId, Fault, FilePath, ReadStore, ServerId, UserId, tables};
 
 /// Describes entries. Remembers the few users and servers that a page of them has in common.
 pub(crate) struct Describer<'a> {
@@ -19,11 +20,7 @@ impl<'a> Describer<'a> {
     }
 
     pub(crate) fn stat(&mut self, entry: &Entry, path: FilePath, access: Access) -> Result<Stat, Fault> {
-        let lock = match entry.file() {
-            Some(file) if file.last_fence != Fence(0) => tables::lock(self.store, entry.file_id)?,
-            _ => None,
-        };
-        let lock = match lock {
+        let lock = match standing_lock(self.store, entry)? {
             Some(lock) => Some(LockStat {
                 owner: self.username(lock.owner)?,
                 fence: lock.fence,

@@ -5,34 +5,58 @@
 //! just begun to lead, and had not watched the time go by, could end a lock whose holder still relies on it.
 
 use super::reach::{Reached, reach_id};
+use crate::domain::path::MAX_COMPONENTS;
 use crate::domain::plant::{Plant, planted};
 use crate::domain::rows::{Entry, File, Lock};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::terms::{Etag, LockProof, Precondition};
 use crate::domain::{Fault, Fence, FileId, ReadStore, RejectionKind, UserId, tables};
 
-/// Whether a change of a file may go ahead: while the file is locked, only for its holder; while it is not, for
-/// everybody but one who comes with an older fence than the file's last and so has slept through a lock.
+/// Locks of one tree that a change of a directory looks at.
+const MAX_LOCKS_IN_TREE: usize = 256;
+
+/// The lock on a file that counts. A lock goes with the right to take it: one whose holder may not write the file any more
+/// keeps nobody out.
+pub(crate) fn standing_lock(store: &dyn ReadStore, entry: &Entry) -> Result<Option<Lock>, Fault> {
+    // A file that was never locked has no fence.
+    if entry.file().is_none_or(|file| file.last_fence == Fence(0)) {
+        return Ok(None);
+    }
+    let Some(lock) = tables::lock(store, entry.file_id)? else { return Ok(None) };
+    Ok(may_still_write(store, &lock, entry)?.then_some(lock))
+}
+
+fn may_still_write(store: &dyn ReadStore, lock: &Lock, entry: &Entry) -> Result<bool, Fault> {
+    if lock.owner == entry.owner {
+        return Ok(true);
+    }
+    match reach_id(store, lock.owner, entry.file_id) {
+        Ok(reached) => Ok(reached.may_write()),
+        Err(Stop::Rejected(_)) => Ok(false),
+        Err(Stop::Fault(fault)) => Err(fault),
+    }
+}
+
+/// Whether a change of a file may go ahead: while the file is locked, only for its holder; while it is not, for everybody
+/// but one who comes with a token. Whoever sends one relies on a lock that has ended, and somebody may have changed the
+/// file since.
 pub(crate) fn check_lock(
     store: &dyn ReadStore,
     user: UserId,
     entry: &Entry,
-    file: &File,
     proof: Option<&LockProof>,
 ) -> Result<(), Stop> {
-    // A file that was never locked has no fence.
-    let mut lock = if file.last_fence == Fence(0) { None } else { tables::lock(store, entry.file_id)? };
+    let mut lock = standing_lock(store, entry)?;
     if planted(Plant::LockExpiredByTheClock) {
         let now = tables::cluster_time(store)?;
         lock = lock.filter(|lock| lock.expires_at > now);
     }
     match (lock, proof) {
         (None, None) => Ok(()),
-        (None, Some(proof)) => require(
-            proof.fence >= file.last_fence,
+        (None, Some(_)) => Err(reject(
             RejectionKind::Locked,
-            "this lock has ended and somebody else has locked the file since: read it again, then lock it anew",
-        ),
+            "this lock has ended, and the file may have changed since: read it again, then lock it anew, or send no token",
+        )),
         (Some(_), None) => Err(reject(
             RejectionKind::Locked,
             "the file is locked: send its Lock-Token if the lock is yours, or try again when it has ended",
@@ -43,6 +67,42 @@ pub(crate) fn check_lock(
             "the file is locked and this is not the lock's token: try again when the lock has ended",
         ),
     }
+}
+
+/// Whether a directory can be moved or removed with all that is below it: not while others hold locks there.
+pub(crate) fn check_locks_below(store: &dyn ReadStore, user: UserId, directory: &Entry) -> Result<(), Stop> {
+    let locked = tables::locked_in_tree(store, directory.owner, MAX_LOCKS_IN_TREE + 1)?;
+    require(
+        locked.len() <= MAX_LOCKS_IN_TREE,
+        RejectionKind::Locked,
+        "too many files are locked in this tree to look at all of them: try again later, or say break_locks",
+    )?;
+    for file in locked {
+        let Some(entry) = tables::entry(store, file)? else { continue };
+        let Some(path) = path_below(store, &entry, directory.file_id)? else { continue };
+        let Some(lock) = standing_lock(store, &entry)? else { continue };
+        if lock.owner != user {
+            let detail = format!(
+                "somebody else has locked {path} in this directory: try again when the lock has ended, or, in your own \
+                 tree, say break_locks"
+            );
+            return Err(reject(RejectionKind::Locked, detail));
+        }
+    }
+    Ok(())
+}
+
+/// The way to an entry from a directory that it is below.
+fn path_below(store: &dyn ReadStore, entry: &Entry, directory: FileId) -> Result<Option<String>, Fault> {
+    let (mut names, mut parent) = (vec![entry.name.clone()], entry.parent);
+    while parent != directory {
+        let above = if names.len() <= MAX_COMPONENTS { tables::entry(store, parent)? } else { None };
+        let Some(above) = above else { return Ok(None) };
+        names.push(above.name);
+        parent = above.parent;
+    }
+    names.reverse();
+    Ok(Some(names.join("/")))
 }
 
 /// Whether a token belongs to a lock.

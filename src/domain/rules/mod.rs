@@ -9,11 +9,13 @@ mod share;
 mod spot;
 
 pub(crate) use describe::Describer;
-pub(crate) use hold::{check_lock, check_lock_ttl, check_may_lock, check_precondition, held_lock};
+pub(crate) use hold::{
+    check_lock, check_lock_ttl, check_locks_below, check_may_lock, check_precondition, held_lock, standing_lock,
+};
 pub(crate) use limits::{
     check_content, check_content_type, check_copies, check_password_hash, check_policy, check_username,
 };
-pub(crate) use reach::{Reached, access_through, account, reach, reach_id};
+pub(crate) use reach::{Reached, access_through, account, find, reach, reach_id};
 pub(crate) use share::shareable;
 pub(crate) use spot::{Spot, check_depth, spot};
 
@@ -37,15 +39,15 @@ pub(crate) fn allow_update(
     lock: Option<&LockProof>,
 ) -> Result<Reached, Stop> {
     let reached = reach(store, user, file)?;
-    let Some(current) = reached.entry.file() else {
+    if reached.entry.is_directory() {
         return Err(reject(RejectionKind::InvalidRequest, "this is a directory: name a file below it"));
-    };
+    }
     require(
         reached.may_write(),
         RejectionKind::Forbidden,
         "you may only read this file: ask its owner for a write grant",
     )?;
-    check_lock(store, user, &reached.entry, current, lock)?;
+    check_lock(store, user, &reached.entry, lock)?;
     check_precondition(&reached.entry, precondition)?;
     Ok(reached)
 }

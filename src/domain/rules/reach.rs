@@ -95,6 +95,21 @@ pub(crate) fn reach(store: &dyn ReadStore, user: UserId, file: &FileRef) -> Resu
     }
 }
 
+/// The entry that a request names, whoever may read it: for an admin, who has to know that it is there.
+pub(crate) fn find(store: &dyn ReadStore, user: UserId, file: &FileRef) -> Result<Entry, Stop> {
+    match file {
+        FileRef::Id(id) => {
+            let entry = tables::entry(store, *id)?.ok_or_else(not_found)?;
+            Ok(reach_id(store, entry.owner, *id)?.entry)
+        }
+        FileRef::Path(at) => {
+            let owner = tree_of(store, user, at)?;
+            let at = PathRef { owner: None, path: at.path.clone() };
+            Ok(reach_path(store, owner.user_id, &at)?.entry)
+        }
+    }
+}
+
 fn reach_path(store: &dyn ReadStore, user: UserId, at: &PathRef) -> Result<Reached, Stop> {
     let owner = tree_of(store, user, at)?;
     let mut above = Vec::with_capacity(at.path.components().len());

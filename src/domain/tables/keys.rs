@@ -177,6 +177,11 @@ pub(crate) fn lock_by_owner(user: UserId, fence: Fence) -> Vec<u8> {
     [user.0.to_be_bytes(), fence.0.to_be_bytes()].concat()
 }
 
+/// `LocksByTree`: user (8), file (8): who deletes a directory looks for locks in the tree, not below the directory.
+pub(crate) fn lock_by_tree(tree: UserId, file: FileId) -> [u8; 16] {
+    pair(tree.0, file.0)
+}
+
 /// `Operations`: user (8), operation id.
 pub(crate) fn operation(user: UserId, id: &str) -> Vec<u8> {
     [&user.0.to_be_bytes()[..], id.as_bytes()].concat()

@@ -89,15 +89,23 @@ pub(crate) fn locks_of(
         .collect()
 }
 
-/// A lock has three rows: by file, by owner and fence, and by the time of its end.
+/// At most `limit` files of a tree that are locked.
+pub(crate) fn locked_in_tree(store: &dyn ReadStore, tree: UserId, limit: usize) -> Result<Vec<FileId>, Fault> {
+    let rows = stretch(store, Table::LocksByTree, &keys::user(tree), &[], limit)?;
+    rows.iter().map(|(key, _)| Ok(FileId(keys::read_pair(key, Table::LocksByTree)?.1))).collect()
+}
+
+/// A lock has four rows: by file, by owner and fence, by the tree that the file is in, and by the time of its end.
 pub(crate) fn put_lock(store: &mut dyn Store, file: FileId, lock: &Lock) -> Result<(), Fault> {
     write(store, Table::Locks, &keys::lock(file), lock)?;
     write(store, Table::LocksByOwner, &keys::lock_by_owner(lock.owner, lock.fence), &Number(file.0))?;
+    write(store, Table::LocksByTree, &keys::lock_by_tree(lock.tree, file), &Nothing {})?;
     put_expiry(store, lock.expires_at, &Ending::Lock(file))
 }
 
 pub(crate) fn delete_lock(store: &mut dyn Store, file: FileId, lock: &Lock) -> Result<(), Fault> {
     store.delete(Table::Locks, &keys::lock(file))?;
     store.delete(Table::LocksByOwner, &keys::lock_by_owner(lock.owner, lock.fence))?;
+    store.delete(Table::LocksByTree, &keys::lock_by_tree(lock.tree, file))?;
     delete_expiry(store, lock.expires_at, &Ending::Lock(file))
 }

@@ -14,7 +14,8 @@ pub(super) struct File {
     pub(super) version: u64,
     pub(super) tag: Tag,
     pub(super) lock: Option<Held>,
-    last: Last,
+    /// Of the last lock that anybody was told of.
+    last_fence: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,15 +26,7 @@ pub(super) struct Held {
     pub(super) until: Moment,
 }
 
-/// The fence of a file's last lock: this one, or an unknown one above it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Last {
-    fence: u64,
-    is_above: bool,
-}
-
-/// Whether a request may be done, and what it may be refused for instead. Both only where it hangs on a fence that
-/// nobody was told.
+/// Whether a request may be done, and what it may be refused for instead.
 #[derive(Default)]
 struct Verdict {
     may: bool,
@@ -132,7 +125,7 @@ impl State {
         let ending = |ttl: Moment| op.invoked.saturating_add(ttl);
         match &op.act {
             Act::Write { slot, tag } => {
-                let mut file = File { id: None, version: 1, tag: *tag, lock: None, last: Last::default() };
+                let mut file = File { id: None, version: 1, tag: *tag, lock: None, last_fence: 0 };
                 let fits = file.fits_told(told);
                 self.slots[*slot] = Some(file);
                 fits
@@ -151,9 +144,9 @@ impl State {
             }
             Act::Lock { slot, ttl } => self.slots[*slot].as_mut().is_some_and(|file| {
                 let fence = if let Outcome::Fence(fence) = told { Some(*fence) } else { None };
-                let grows = fence.is_none_or(|fence| fence > file.last.fence);
+                let grows = fence.is_none_or(|fence| fence > file.last_fence);
                 file.lock = Some(Held { fence, until: ending(*ttl) });
-                file.last = fence.map_or(Last { is_above: true, ..file.last }, |fence| Last { fence, is_above: false });
+                file.last_fence = fence.unwrap_or(file.last_fence);
                 grows
             }),
             Act::Renew { token, ttl } => {
@@ -193,16 +186,8 @@ impl File {
         match (&self.lock, token) {
             (None, None) => Verdict::may(),
             (Some(held), Some(token)) if held.fence == Some(token) => Verdict::may(),
-            (Some(_), _) => Verdict::not(Refusal::Locked),
-            // Not locked: refused only where it is older than the last lock.
-            (None, Some(token)) => Verdict {
-                may: token >= self.last.fence,
-                refusals: if token < self.last.fence || self.last.is_above {
-                    vec![Refusal::Locked]
-                } else {
-                    Vec::new()
-                },
-            },
+            // Whoever sends a token relies on a lock; where there is none, or another one, that is an error.
+            (Some(_), _) | (None, Some(_)) => Verdict::not(Refusal::Locked),
         }
     }
 
@@ -224,9 +209,9 @@ impl File {
         match (&mut self.lock, told) {
             (None, None) => true,
             (Some(held), Some(fence)) => {
-                if held.fence.is_none() && fence > self.last.fence {
+                if held.fence.is_none() && fence > self.last_fence {
                     held.fence = Some(fence);
-                    self.last = Last { fence, is_above: false };
+                    self.last_fence = fence;
                 }
                 held.fence == Some(fence)
             }

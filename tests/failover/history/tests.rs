@@ -195,6 +195,9 @@ fn a_change_of_a_locked_file_without_its_token_is_found() {
     };
     ended().op(0, 1140, 1150, with(4), file(7, 2, 2)).is_wrong("");
     ended().op(0, 1140, 1150, with(4), LOCKED).is_right();
+    // Nor is the newest one of use once its lock has ended.
+    ended().op(1, 1140, 1150, with(5), file(7, 2, 2)).is_wrong("");
+    ended().op(1, 1140, 1150, with(5), LOCKED).is_right();
 }
 
 #[test]
@@ -320,7 +323,6 @@ struct Plain {
     seen: Seen,
     /// Fence and end.
     lock: Option<(u64, Moment)>,
-    last_fence: u64,
 }
 
 impl World {
@@ -349,7 +351,7 @@ impl World {
                 }
                 self.ids += 1;
                 let seen = seen(self.ids, 1, tag);
-                self.files[slot] = Some(Plain { seen, lock: None, last_fence: 0 });
+                self.files[slot] = Some(Plain { seen, lock: None });
                 Ok(Outcome::File(seen))
             }
             Act::Update { slot, tag, if_match, token } => {
@@ -381,7 +383,7 @@ impl World {
                 if file.lock.is_some() {
                     return Err(Refusal::Locked);
                 }
-                (file.lock, file.last_fence) = (Some((fence, now + ttl)), fence);
+                file.lock = Some((fence, now + ttl));
                 self.fences = fence;
                 Ok(Outcome::Fence(fence))
             }
@@ -411,7 +413,7 @@ impl Plain {
     fn open(&self, token: Option<u64>) -> Result<(), Refusal> {
         let open = match (self.lock, token) {
             (None, None) => true,
-            (None, Some(token)) => token >= self.last_fence,
+            (None, Some(_)) => false,
             (Some((fence, _)), token) => token == Some(fence),
         };
         if open { Ok(()) } else { Err(Refusal::Locked) }

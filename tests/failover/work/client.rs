@@ -315,13 +315,21 @@ async fn perform(
         }
         Act::Delete { slot, .. } => {
             directory
-                .delete(&Delete { file: file(slot), recursive: false, permanently: false, lock_token: token })
+                .delete(&Delete {
+                    file: file(slot),
+                    recursive: false,
+                    permanently: false,
+                    break_locks: false,
+                    lock_token: token,
+                })
                 .await?;
             Outcome::Done
         }
         Act::Move { from, to, .. } => {
             let (from, to) = (path(from), path(to));
-            Outcome::File(seen(&directory.rename(&Move { from, to, owner: None, lock_token: token }).await?))
+            Outcome::File(seen(
+                &directory.rename(&Move { from, to, owner: None, lock_token: token, break_locks: false }).await?,
+            ))
         }
         Act::Lock { slot, ttl } => fence(directory.lock(&file(slot), milliseconds(ttl)).await?),
         Act::Renew { ttl, .. } => fence(directory.renew(&token.unwrap_or_default(), milliseconds(ttl)).await?),

@@ -121,6 +121,7 @@ fn all_beside_empty_directories_costs_what_it_costs_without_them() {
         from: FileRef::Path(Stage::path("/d05")),
         to: Stage::path("/z/y"),
         lock: None,
+        break_locks: false,
     }));
     for path in ["/d06", "/z/y/file05", "/z/y/file15"] {
         let file = FileRef::Path(Stage::path(path));
@@ -131,6 +132,7 @@ fn all_beside_empty_directories_costs_what_it_costs_without_them() {
             precondition: None,
             lock: None,
             permanently: false,
+            break_locks: false,
         }));
     }
     let (rest, reads) = stage.ask(|store| all(store, ADA, None, None, 1000));
@@ -212,6 +214,7 @@ fn whether_a_directory_is_empty_takes_one_read() {
             precondition: None,
             lock: None,
             permanently: false,
+            break_locks: false,
         }));
     }
     assert_eq!(has_children(&stage, found.file_id), (false, 1));

@@ -64,6 +64,8 @@ struct LockOfAStranger {
     expires_at: u64,
     #[prost(uint64, tag = "6")]
     wall_expires_at: u64,
+    #[prost(uint64, tag = "7")]
+    tree: u64,
 }
 
 #[test]
@@ -75,6 +77,7 @@ fn another_reader_of_protobuf_reads_what_is_written() {
         ttl_ms: 60_000,
         expires_at: ClusterTime(0),
         wall_expires_at: WallTime(10),
+        tree: UserId(2),
     };
     let bytes = lock.to_bytes();
     let read = <LockOfAStranger as prost::Message>::decode(&bytes[1..]).expect("it is protobuf");

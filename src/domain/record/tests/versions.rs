@@ -74,6 +74,7 @@ pub(super) fn commands(golden: &mut Golden) {
         precondition: None,
         lock: None,
         permanently: true,
+        break_locks: true,
     };
     golden.command("delete.permanently", delete.into());
     golden.command("copy_file", command::CopyFile { user, from: file.clone(), to: at() }.into());
@@ -83,5 +84,6 @@ pub(super) fn commands(golden: &mut Golden) {
     golden.command("restore_trashed", trashed.into());
     golden.command("empty_trash", command::EmptyTrash { user, file_id: None }.into());
     golden.command("empty_trash.one", command::EmptyTrash { user, file_id: Some(FileId(12)) }.into());
+    golden.command("break_lock", command::BreakLock { user, file: FileRef::Id(FileId(12)) }.into());
     golden.command("set_quota", command::SetQuota { user, max_bytes: Some(0), max_files: None }.into());
 }
