@@ -257,7 +257,7 @@ async fn a_part_is_asked_for_as_a_range() {
     })
     .await;
     let mut got = Vec::new();
-    let options = ReadOptions { from: 3, to: Some(7), if_match: None };
+    let options = ReadOptions { from: 3, to: Some(7), if_match: None, version: None };
     let read = directory(&[&node.url]).read(&path("/a"), &options, &mut got).await.expect("read");
     assert_eq!((got.as_slice(), read.bytes, read.verified), (&b"part"[..], 4, false));
     assert_eq!(node.seen()[0].header("range"), Some("bytes=3-6"));

@@ -228,7 +228,7 @@ impl Directory {
 }
 
 impl Request {
-    fn page(self, page: &Page) -> Self {
+    pub(super) fn page(self, page: &Page) -> Self {
         self.query_opt("cursor", page.cursor.as_deref()).query_opt("limit", page.limit)
     }
 }

@@ -27,6 +27,8 @@ pub struct ReadOptions {
     pub to: Option<u64>,
     /// An etag: the read is refused where another version is there.
     pub if_match: Option<String>,
+    /// An older version; the present one where it is not given.
+    pub version: Option<u64>,
 }
 
 /// What a finished download was.
@@ -120,7 +122,7 @@ impl Directory {
         attempts: &Attempts<'_>,
         to: &mut W,
     ) -> Result<(), Failure> {
-        let mut request = Request::get("/read").file(file);
+        let mut request = Request::get("/read").file(file).query_opt("version", options.version);
         let pinned = received.head.as_ref().and_then(|head| head.etag.as_ref()).or(options.if_match.as_ref());
         if let Some(etag) = pinned {
             request.set(IF_MATCH, etag).map_err(Failure::Final)?;

@@ -19,6 +19,7 @@ mod request;
 mod retry;
 mod source;
 mod upload;
+mod versions;
 mod vigil;
 
 pub use backup::restored_row;

@@ -15,3 +15,4 @@ mod spelling;
 pub mod ticket;
 
 pub use spelling::parse_sha256;
+pub mod versions;

@@ -1,7 +1,7 @@
 //! What the program reads, each with all of its fields. They are written out, so that a new field does not compile
 //! before it is here, and is not accepted here before it is in the document.
 
-use ringmaster::protocol::{admin, api, restore};
+use ringmaster::protocol::{admin, api, restore, versions};
 
 use super::schema::Shapes;
 
@@ -42,13 +42,26 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
     shapes.request("AccessRequest", &api::AccessRequest { user_id: 1, file_id: 2, mode, lock_token: some("1.00") });
     shapes.words::<api::SharePermission>("SharePermission");
     shapes.words::<api::AccessMode>("AccessMode");
-    for (path, method) in
-        [("/read", "get"), ("/read", "head"), ("/stat", "get"), ("/update", "put"), ("/update", "post")]
-    {
+    for (path, method) in [("/stat", "get"), ("/update", "put"), ("/update", "post")] {
         shapes.query(path, method, &file());
     }
+    of_versions(shapes);
     of_admins(shapes);
     of_restores(shapes);
+}
+
+fn of_versions(shapes: &mut Shapes<'_>) {
+    let api::FileName { file_id, path, owner } = file();
+    let read = versions::ReadName { file_id, path, owner, version: Some(1) };
+    shapes.query("/read", "get", &read);
+    shapes.query("/read", "head", &read);
+    let lock_token = some("1.00");
+    shapes.request("RestoreVersion", &versions::RestoreVersion { file: file(), version: 1, lock_token });
+    shapes.request("RestoreTrashed", &versions::RestoreTrashed { file_id: 2, to: some("/b") });
+    shapes.request("EmptyTrash", &versions::EmptyTrash { file_id: Some(2) });
+    shapes.request("Copy", &versions::Copy { file: file(), to: "/b".to_owned(), to_owner: some("bob") });
+    let quota = versions::Quota { username: "ann".to_owned(), max_bytes: Some(1), max_files: Some(0) };
+    shapes.request("Quota", &quota);
 }
 
 fn of_admins(shapes: &mut Shapes<'_>) {

@@ -1,7 +1,7 @@
 //! What the program answers, each with all of its fields and with as few as there can be: written out as in `requests`.
 
 use ringmaster::protocol::problem::{Code, Problem};
-use ringmaster::protocol::{admin, api, restore};
+use ringmaster::protocol::{admin, api, restore, versions};
 
 use super::schema::Shapes;
 
@@ -19,6 +19,7 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
     let problem = Problem::new(Code::Locked, "wait", "1");
     shapes.answer("Problem", &problem, &problem);
     of_files(shapes);
+    of_versions(shapes);
     of_locks(shapes);
     of_nodes(shapes);
     of_servers(shapes);
@@ -69,6 +70,51 @@ fn of_files(shapes: &mut Shapes<'_>) {
     shapes.words::<api::Kind>("Kind");
     shapes.words::<api::PermissionName>("PermissionName");
     shapes.words::<api::ReplicaRole>("ReplicaRole");
+}
+
+fn of_versions(shapes: &mut Shapes<'_>) {
+    let old = versions::VersionInfo {
+        version: 1,
+        size: 0,
+        sha256: Some("00".repeat(32)),
+        content_type: text(),
+        made_by: text(),
+        made_at: time(),
+        kept_until: Some(time()),
+    };
+    let present = versions::VersionInfo { sha256: None, kept_until: None, ..old.clone() };
+    shapes.answer("VersionInfo", &old, &present);
+    let page = |versions, next_cursor| versions::Versions { versions, next_cursor };
+    shapes.answer("Versions", &page(vec![present], Some(text())), &page(Vec::new(), None));
+    let file = versions::TrashEntry {
+        file_id: 2,
+        path: text(),
+        kind: api::Kind::File,
+        size: Some(0),
+        deleted_by: text(),
+        deleted_at: time(),
+        kept_until: time(),
+    };
+    let directory = versions::TrashEntry { kind: api::Kind::Directory, size: None, ..file.clone() };
+    shapes.answer("TrashEntry", &file, &directory);
+    let page = |entries, next_cursor| versions::Trash { entries, next_cursor };
+    shapes.answer("Trash", &page(vec![directory], Some(text())), &page(Vec::new(), None));
+    let emptied = versions::Emptied { removed: 100, more: true };
+    shapes.answer("Emptied", &emptied, &emptied);
+    let usage = versions::Usage { bytes: 1, files: 1, max_bytes: 0, max_files: 0 };
+    shapes.answer("Usage", &usage, &usage);
+    let user = |bound| versions::UserInfo {
+        user_id: 1,
+        username: text(),
+        admin: true,
+        created_at: time(),
+        usage,
+        max_bytes: bound,
+        max_files: bound,
+    };
+    shapes.answer("UserInfo", &user(Some(1)), &user(None));
+    let page = |users, next_cursor| versions::Users { users, next_cursor };
+    shapes.answer("Users", &page(vec![user(None)], Some(text())), &page(Vec::new(), None));
 }
 
 fn of_locks(shapes: &mut Shapes<'_>) {

@@ -126,7 +126,7 @@ async fn two_users_may_choose_the_same_key() {
     assert_eq!(cluster.read(&bert, 0, "/a").await, Ok(b"bert's".to_vec()));
 }
 
-async fn keyed(cluster: &Cluster, node: usize, call: &str, body: &Value, key: &str) -> (u16, Value) {
+pub(crate) async fn keyed(cluster: &Cluster, node: usize, call: &str, body: &Value, key: &str) -> (u16, Value) {
     let request = cluster.http.post(format!("{}{call}", cluster.url(node))).bearer_auth(&cluster.admin.token);
     let answer = request.header("Idempotency-Key", key).json(body).send().await.expect("an answer");
     (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))

@@ -32,5 +32,7 @@ mod skip;
 mod streaming;
 #[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod support;
+mod trash;
 mod upheaval;
+mod versions;
 mod wholeness;

@@ -230,9 +230,9 @@ impl Stage {
                 let file = s.file_ref();
                 query::stat(store, user, &file).expect("no fault").ok();
                 query::list(store, user, &file, None, 20).expect("no fault").ok();
-                query::precheck_write(store, user, &s.at()).expect("no fault").ok();
+                query::precheck_write(store, user, &s.at(), 1).expect("no fault").ok();
                 let (precondition, lock) = (s.precondition(), s.lock_proof());
-                query::precheck_update(store, user, &file, precondition.as_ref(), lock.as_ref())
+                query::precheck_update(store, user, &file, precondition.as_ref(), lock.as_ref(), 1)
                     .expect("no fault")
                     .ok();
                 let id = s.file();

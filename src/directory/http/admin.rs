@@ -39,25 +39,30 @@ impl super::Node {
         Ok(self.ask_as_admin(token, query).await?.1)
     }
 
-    /// The same, and which admin it is.
-    async fn ask_as_admin<T: Send + 'static>(
+    /// The same for what reads thousands of rows.
+    pub(crate) async fn list_as_admin<T: Send + 'static>(
+        &self,
+        token: &Token,
+        query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
+    ) -> ApiResult<T> {
+        let listing = self.list_as(token, move |store, session| session.admin.then(|| query(store)).transpose());
+        listing.await?.ok_or_else(no_admin)
+    }
+
+    /// As [`Self::read_as_admin`], and which admin it is.
+    pub(crate) async fn ask_as_admin<T: Send + 'static>(
         &self,
         token: &Token,
         query: impl FnOnce(&dyn ReadStore) -> Result<T, Fault> + Send + 'static,
     ) -> ApiResult<(UserId, T)> {
         let reading = self
             .read_as(token, move |store, session| session.admin.then(|| Ok((session.user, query(store)?))).transpose());
-        reading.await?.ok_or_else(|| {
-            ApiError::new(
-                Code::Forbidden,
-                "only an admin may do this: log in as the cluster's first account, which is its admin",
-            )
-        })
+        reading.await?.ok_or_else(no_admin)
     }
 
     /// A change of an admin, who may send it again, as this node may: by its name it takes effect once, so that a late
     /// repetition undoes nothing that came after it.
-    async fn command_once(&self, headers: &Headers, admin: UserId, command: Command) -> ApiResult<()> {
+    pub(crate) async fn command_once(&self, headers: &Headers, admin: UserId, command: Command) -> ApiResult<()> {
         self.propose(headers.proposal(self, admin, command)).await.map(drop)
     }
 
@@ -231,6 +236,13 @@ async fn begin_scrub(node: &App, at: &ServerAddress) -> Result<(), BlobError> {
         let cause = format!("no answer in {} s", SCRUB_PATIENCE.as_secs());
         Err(BlobError::Unreachable { server_id: at.server_id, cause })
     })
+}
+
+fn no_admin() -> ApiError {
+    ApiError::new(
+        Code::Forbidden,
+        "only an admin may do this: log in as the cluster's first account, which is its admin",
+    )
 }
 
 fn unknown(id: ServerId) -> ApiError {

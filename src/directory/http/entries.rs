@@ -14,6 +14,7 @@ use crate::domain::query;
 use crate::domain::terms::FileRef;
 use crate::domain::{Outcome, Proposal, command};
 use crate::protocol::api::{Delete, FileName, Listing, Mkdir, Move, Stat};
+use crate::protocol::versions::Copy;
 
 /// Rows of a page where the caller names no limit, and the most that one may ask for.
 const PAGE: usize = 100;
@@ -35,7 +36,7 @@ pub(crate) struct AllQuery {
     limit: Option<usize>,
 }
 
-fn page_size(limit: Option<usize>) -> ApiResult<usize> {
+pub(crate) fn page_size(limit: Option<usize>) -> ApiResult<usize> {
     match limit {
         None => Ok(PAGE),
         Some(limit) if (1..=LARGEST_PAGE).contains(&limit) => Ok(limit),
@@ -115,6 +116,21 @@ pub(crate) async fn r#move(
     let (lock, break_locks) = (lock.as_deref().map(lock_proof), body.break_locks);
     let command = command::Move { user, from: FileRef::Path(from), to, lock, break_locks };
     node.propose_stat(headers.proposal(&node, user, command.into())).await.map(Body)
+}
+
+/// No byte is moved: both files name the same content.
+pub(crate) async fn copy(
+    State(node): State<App>,
+    token: Token,
+    headers: Headers,
+    Json(body): Json<Copy>,
+) -> ApiResult<(StatusCode, Body<Stat>)> {
+    let from = file_ref(&body.file)?;
+    let to = path_ref(&body.to, body.to_owner.as_deref())?;
+    let user = node.user(&token).await?;
+    let command = command::CopyFile { user, from, to };
+    let stat = node.propose_stat(headers.proposal(&node, user, command.into())).await?;
+    Ok((StatusCode::CREATED, Body(stat)))
 }
 
 pub(crate) async fn delete(

@@ -21,6 +21,8 @@ pub(crate) mod routing;
 pub(crate) mod servers;
 pub(crate) mod sharing;
 pub(crate) mod upkeep;
+pub(crate) mod usage;
+pub(crate) mod versions;
 pub(crate) mod view;
 pub(crate) mod write;
 
@@ -55,7 +57,14 @@ fn routes() -> Vec<Route> {
         #[cfg(feature = "next-schema")]
         Route::post("/label/mkdir", labels::mkdir),
         Route::post("/move", entries::r#move),
+        Route::post("/copy", entries::copy),
         Route::post("/delete", entries::delete),
+        Route::get("/versions", versions::versions),
+        Route::post("/versions/restore", versions::restore_version),
+        Route::get("/trash", versions::trash),
+        Route::post("/trash/restore", versions::restore_trashed),
+        Route::post("/trash/empty", versions::empty_trash),
+        Route::get("/usage", usage::usage),
         Route::post("/lock", locks::lock),
         Route::post("/renew", locks::renew),
         Route::post("/unlock", locks::unlock),
@@ -69,6 +78,8 @@ fn routes() -> Vec<Route> {
         Route::get("/ring", cluster::ring),
         Route::get("/replication", upkeep::replication),
         Route::get_and_post("/admin/policy", admin::policy, admin::set_policy),
+        Route::get("/admin/users", usage::users),
+        Route::post("/admin/quota", usage::set_quota),
         Route::post("/admin/drain", admin::drain),
         Route::post("/admin/remove", admin::remove),
         Route::post("/admin/rebalance", admin::rebalance),

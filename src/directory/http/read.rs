@@ -26,22 +26,24 @@ use crate::domain::answer::{ContentStat, Stat};
 use crate::domain::query;
 use crate::domain::rows::{Server, ServerState};
 use crate::domain::terms::FileRef;
-use crate::domain::{CopyAt, CopyId, ReadStore, ServerId, UserId};
+use crate::domain::{CopyAt, CopyId, ReadStore, ServerId, UserId, Version};
 use crate::protocol::api::FileName;
 use crate::protocol::problem::Code;
+use crate::protocol::versions::ReadName;
 
 pub(crate) async fn read(
     State(node): State<App>,
     token: Token,
     method: Method,
     headers: HeaderMap,
-    Query(name): Query<FileName>,
+    Query(name): Query<ReadName>,
 ) -> ApiResult {
-    let file = file_ref(&name)?;
+    let version = name.version.map(Version);
+    let file = file_ref(&FileName { file_id: name.file_id, path: name.path, owner: name.owner })?;
     let asked = Asked { method, headers };
     let mut failed = None;
     for _ in 0..ATTEMPTS {
-        let found = look_up(&node, &token, file.clone()).await?;
+        let found = look_up(&node, &token, file.clone(), version).await?;
         let (head, range) = match asked.answer(&found)? {
             Answered::Head(response) => return Ok(response),
             Answered::Bytes(head, range) => (head, range),
@@ -111,16 +113,26 @@ struct Found {
     servers: BTreeMap<ServerId, Server>,
 }
 
-async fn look_up(node: &App, token: &Token, file: FileRef) -> ApiResult<Found> {
-    let (stat, servers) = node.read_as(token, move |store, session| find(store, session.user, &file)).await??;
+async fn look_up(node: &App, token: &Token, file: FileRef, version: Option<Version>) -> ApiResult<Found> {
+    let (stat, servers) =
+        node.read_as(token, move |store, session| find(store, session.user, &file, version)).await??;
     let Some(content) = stat.content else {
         return Err(ApiError::invalid("this is a directory: list it with GET /list"));
     };
     Ok(Found { etag: ETag { file_id: stat.file_id, version: content.version }, content, servers })
 }
 
-fn find(store: &dyn ReadStore, user: UserId, file: &FileRef) -> query::Asked<(Stat, BTreeMap<ServerId, Server>)> {
-    let stat = match query::stat(store, user, file)? {
+fn find(
+    store: &dyn ReadStore,
+    user: UserId,
+    file: &FileRef,
+    version: Option<Version>,
+) -> query::Asked<(Stat, BTreeMap<ServerId, Server>)> {
+    let stat = match version {
+        Some(version) => query::stat_version(store, user, file, version),
+        None => query::stat(store, user, file),
+    };
+    let stat = match stat? {
         Ok(stat) => stat,
         Err(rejection) => return Ok(Err(rejection)),
     };

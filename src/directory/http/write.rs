@@ -111,10 +111,9 @@ fn refuse(error: ApiError, body: Body, headers: &HeaderMap) -> ApiResult {
 /// Reads the request's head and asks the directory whether the change could happen.
 async fn prepare(node: &App, parts: &Parts, caller: Caller, call: Call) -> ApiResult<(Intent, UserId, Seen)> {
     let intent = read_intent(parts, call)?;
-    if let Some(length) = content_length(&parts.headers)
-        && !body::is_multipart(&parts.headers)
-        && length > node.settings.max_file_bytes
-    {
+    // A form has more around the file, and a stream does not say: these are broken off when the room is used up.
+    let length = content_length(&parts.headers).filter(|_| !body::is_multipart(&parts.headers)).unwrap_or(0);
+    if length > node.settings.max_file_bytes {
         return Err(too_large(node.settings.max_file_bytes));
     }
     let asked = intent.clone();
@@ -125,13 +124,13 @@ async fn prepare(node: &App, parts: &Parts, caller: Caller, call: Call) -> ApiRe
             return Ok(Ok(Seen::Before(Box::new(done))));
         }
         let allowed = match &asked.target {
-            Target::New(at) => query::precheck_write(store, user, at)?.map(drop),
+            Target::New(at) => query::precheck_write(store, user, at, length)?,
             Target::Existing(file) => {
-                query::precheck_update(store, user, file, asked.precondition.as_ref(), asked.proof().as_ref())?
-                    .map(drop)
+                let (precondition, proof) = (asked.precondition.as_ref(), asked.proof());
+                query::precheck_update(store, user, file, precondition, proof.as_ref(), length)?
             }
         };
-        Ok(allowed.map(|()| Seen::New))
+        Ok(allowed.map(|room| Seen::New { room }))
     };
     for _ in 0..LOOKS {
         let look = look.clone();
@@ -145,7 +144,7 @@ async fn prepare(node: &App, parts: &Parts, caller: Caller, call: Call) -> ApiRe
         match seen {
             // What was done before is answered. Anything else would be refused when its bytes are stored.
             Ok(seen) => match node.handle().full_nodes() {
-                Some(nodes) if matches!(seen, Seen::New) => return Err(ApiError::directory_full(&nodes)),
+                Some(nodes) if matches!(seen, Seen::New { .. }) => return Err(ApiError::directory_full(&nodes)),
                 _ => return Ok((intent, user, seen)),
             },
             Err(rejection) if named && rejection.kind.is_final() => {
@@ -260,7 +259,10 @@ const NO_BYTES: Summary = Summary { size: 0, sha256: Sha256([0; 32]) };
 
 /// Whether the operation is a new one.
 enum Seen {
-    New,
+    New {
+        /// How many bytes the tree's owner has room for.
+        room: u64,
+    },
     /// It came to an end before; the bytes are only compared.
     Before(Box<Done>),
 }
@@ -301,6 +303,10 @@ impl Job {
         let Self { node, intent, user, name, seen } = self;
         let max_bytes = node.settings.max_file_bytes;
         let refusal = fingerprint(&node.secret, &intent.refusal(user));
+        let room = match &seen {
+            Seen::New { room } => *room,
+            Seen::Before(_) => u64::MAX,
+        };
         if let Seen::Before(done) = seen {
             let mut whole = NO_BYTES;
             if done.fingerprint != refusal {
@@ -315,7 +321,12 @@ impl Job {
             }
             return answer_again(&node, &intent, user, *done, whole, &content_type).await;
         }
-        let incoming = Incoming { length, max_bytes, content_type: content_type.clone(), digest: intent.digest };
+        let incoming = Incoming {
+            length,
+            max_bytes: max_bytes.min(room),
+            content_type: content_type.clone(),
+            digest: intent.digest,
+        };
         let named = |size: u64, sha256: &Sha256| {
             let asked = intent.asked(user, &Summary { size, sha256: *sha256 }, &content_type);
             Some(name.operation(&node, user, &asked))
@@ -331,9 +342,21 @@ impl Job {
                     None => Err(error),
                 }
             }
+            Err(error) if error.code == Code::TooLarge && room < max_bytes => Err(no_room(room)),
             stored => answer_of(&intent.target, stored?),
         }
     }
+}
+
+/// A body that did not say how long it is was longer than there is room for.
+fn no_room(room: u64) -> ApiError {
+    ApiError::new(
+        Code::QuotaExceeded,
+        format!(
+            "the quota of this tree's owner has room for {room} bytes more, and nothing was stored: delete something for \
+             good (old versions and the trash count), or ask the admin for more"
+        ),
+    )
 }
 
 /// The answer to a repeat.

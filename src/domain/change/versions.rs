@@ -2,8 +2,8 @@
 
 use super::Change;
 use crate::domain::rows::{Entry, EntryKind, File, FileVersion, OldVersion};
-use crate::domain::stop::{Stop, reject};
-use crate::domain::{Fault, FileId, RejectionKind, UserId, Version, tables};
+use crate::domain::stop::Stop;
+use crate::domain::{Fault, FileId, UserId, Version, rules, tables};
 
 /// Old versions that one update drops: more than one only after the policy was lowered.
 const MAX_DROPPED: usize = 8;
@@ -91,17 +91,7 @@ impl Change<'_> {
     /// Counts what comes into a user's tree, where it may.
     pub(crate) fn use_room(&mut self, owner: UserId, bytes: u64, files: u64) -> Result<(), Stop> {
         let usage = tables::usage(self.store, owner)?;
-        let over = |used: u64, more: u64, own: Option<u64>, default: u64| {
-            let most = own.unwrap_or(default);
-            more > 0 && most > 0 && used.saturating_add(more) > most
-        };
-        if over(usage.bytes, bytes, usage.max_bytes, self.policy.quota_bytes)
-            || over(usage.files, files, usage.max_files, self.policy.quota_files)
-        {
-            let detail = "the quota of this tree's owner is used up: delete something for good (old versions and the trash \
-                          count), or ask the admin for more";
-            return Err(reject(RejectionKind::QuotaExceeded, detail));
-        }
+        rules::check_room(&usage, &self.policy, bytes, files)?;
         Ok(self.count_room(owner, bytes, files)?)
     }
 

@@ -1,8 +1,35 @@
 //! Accounts, logins and remembered operations.
 
-use super::Session;
+use super::cursor::{Cursor, Paged};
+use super::{Asked, MAX_PAGE, Session, UsageStat};
+use crate::domain::record::Record;
 use crate::domain::rows::{Done, User};
-use crate::domain::{Answer, ClusterTime, Command, Fault, ReadStore, Sha256, UserId, remembered, tables};
+use crate::domain::stop::{Stop, settle};
+use crate::domain::tables::keys;
+use crate::domain::terms::Policy;
+use crate::domain::{
+    Answer, ClusterTime, Command, Fault, ReadStore, Sha256, Table, UserId, WallTime, remembered, tables,
+};
+
+/// An account as its admin sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserStat {
+    pub user_id: UserId,
+    pub username: String,
+    pub admin: bool,
+    pub created_at: WallTime,
+    pub usage: UsageStat,
+    /// The user's own bounds; nothing where the policy's hold.
+    pub max_bytes: Option<u64>,
+    pub max_files: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserPage {
+    /// In the order in which they signed up.
+    pub users: Vec<UserStat>,
+    pub next: Option<String>,
+}
 
 /// The session of a token, while it holds. `floor` is the asking node's own reckoning of cluster time: a node that
 /// hears nothing from the others must not go on honouring what has run out, so the later of it and the applied time
@@ -53,4 +80,51 @@ pub fn operation(store: &dyn ReadStore, user: UserId, id: &str) -> Result<Option
 /// When the storage fails.
 pub fn answer_again(store: &dyn ReadStore, user: UserId, done: &Done, command: &Command) -> Result<Answer, Fault> {
     remembered::answer(store, user, done, command)
+}
+
+/// All accounts, with what each has.
+///
+/// # Errors
+/// When the storage fails.
+pub fn users(store: &dyn ReadStore, cursor: Option<&str>, limit: usize) -> Asked<UserPage> {
+    settle(user_page(store, cursor, limit.clamp(1, MAX_PAGE)))
+}
+
+fn user_page(store: &dyn ReadStore, cursor: Option<&str>, limit: usize) -> Result<UserPage, Stop> {
+    let after = Cursor::read(Paged::Users, cursor)?.from;
+    let policy = tables::policy(store)?;
+    let from = keys::user(UserId(after.saturating_add(1)));
+    let rows = store.scan(Table::Users, &from, None, limit + 1)?;
+    let mut page = UserPage::default();
+    for (_, row) in &rows {
+        if page.users.len() == limit {
+            let last = page.users.last().map_or(0, |last| last.user_id.0);
+            page.next = Some(Cursor::new(Paged::Users, last, Vec::new()).write());
+            break;
+        }
+        page.users.push(shown(store, User::from_bytes(row)?, &policy)?);
+    }
+    Ok(page)
+}
+
+/// One account, by its name.
+///
+/// # Errors
+/// When the storage fails.
+pub fn user_stat(store: &dyn ReadStore, username: &str) -> Result<Option<UserStat>, Fault> {
+    let Some(user) = user_by_name(store, username)? else { return Ok(None) };
+    shown(store, user, &tables::policy(store)?).map(Some)
+}
+
+fn shown(store: &dyn ReadStore, user: User, policy: &Policy) -> Result<UserStat, Fault> {
+    let usage = tables::usage(store, user.user_id)?;
+    Ok(UserStat {
+        user_id: user.user_id,
+        username: user.username,
+        admin: user.admin,
+        created_at: user.created_at,
+        usage: UsageStat::of(&usage, policy),
+        max_bytes: usage.max_bytes,
+        max_files: usage.max_files,
+    })
 }

@@ -21,6 +21,7 @@ pub(super) enum Paged {
     Locks = 3,
     Versions = 4,
     Trash = 5,
+    Users = 6,
 }
 
 record! {

@@ -28,15 +28,21 @@ pub fn extent(store: &dyn ReadStore, at: ExtentAt) -> Result<Option<Extent>, Fau
     tables::live_extent(store, at)
 }
 
-/// The rejection that a `Write` at this path would get now, before any byte is moved.
+/// The rejection that a `Write` at this path would get now, before any byte is moved; otherwise how many bytes its owner
+/// has room for. `bytes` is the size, where it is known, and else 0.
 ///
 /// # Errors
 /// When the storage fails.
-pub fn precheck_write(store: &dyn ReadStore, user: UserId, at: &PathRef) -> Asked<()> {
-    settle(rules::spot(store, user, at).map(|_| ()))
+pub fn precheck_write(store: &dyn ReadStore, user: UserId, at: &PathRef, bytes: u64) -> Asked<u64> {
+    let room = |spot: rules::Spot| {
+        let (usage, policy) = (tables::usage(store, spot.owner)?, tables::policy(store)?);
+        rules::check_room(&usage, &policy, bytes, 1)?;
+        Ok(rules::room(&usage, &policy))
+    };
+    settle(rules::spot(store, user, at).and_then(room))
 }
 
-/// The rejection that an `Update` would get now; otherwise the file as it is.
+/// The rejection that an `Update` would get now, and the rest, as of [`precheck_write`].
 ///
 /// # Errors
 /// When the storage fails.
@@ -46,9 +52,19 @@ pub fn precheck_update(
     file: &FileRef,
     precondition: Option<&Precondition>,
     lock: Option<&LockProof>,
-) -> Asked<Stat> {
-    let reached = rules::allow_update(store, user, file, precondition, lock);
-    settle(reached.and_then(|reached| describe(store, reached)))
+    bytes: u64,
+) -> Asked<u64> {
+    let room = |reached: Reached| {
+        let (mut usage, policy) = (tables::usage(store, reached.entry.owner)?, tables::policy(store)?);
+        if policy.versions_keep == 0 || policy.versions_ms == 0 {
+            // What is there makes room for what comes.
+            let goes = reached.entry.file().map_or(0, |file| file.current.size);
+            usage.bytes = usage.bytes.saturating_sub(goes);
+        }
+        rules::check_room(&usage, &policy, bytes, 0)?;
+        Ok(rules::room(&usage, &policy))
+    };
+    settle(rules::allow_update(store, user, file, precondition, lock).and_then(room))
 }
 
 /// Whether a user may read or write a file now; asked by services that guard something of their own with it.

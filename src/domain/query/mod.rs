@@ -15,7 +15,7 @@ mod upkeep;
 mod versions;
 mod walk;
 
-pub use accounts::{answer_again, operation, session, user_by_id, user_by_name};
+pub use accounts::{UserPage, UserStat, answer_again, operation, session, user_by_id, user_by_name, user_stat, users};
 pub use all::all;
 pub use backup::{RESTORING, full_path, holders, is_restoring, is_unused, missing_contents, restore, schema};
 pub use cluster::{

@@ -3,11 +3,11 @@
 use super::cursor::{Cursor, Paged};
 use super::{Asked, MAX_PAGE};
 use crate::domain::answer::Stat;
-use crate::domain::rows::{Entry, File, FileVersion};
+use crate::domain::rows::{Entry, File, FileVersion, Usage};
 use crate::domain::rules::{self, Describer, Reached};
 use crate::domain::stop::{Stop, reject, require, settle};
 use crate::domain::tables::{self, keys};
-use crate::domain::terms::FileRef;
+use crate::domain::terms::{FileRef, Policy};
 use crate::domain::{
     ClusterTime, Fault, FileId, FilePath, ReadStore, RejectionKind, Sha256, UserId, Version, WallTime,
 };
@@ -199,11 +199,16 @@ fn trash_page(store: &dyn ReadStore, user: UserId, cursor: Option<&str>, limit: 
 /// # Errors
 /// When the storage fails.
 pub fn usage(store: &dyn ReadStore, user: UserId) -> Result<UsageStat, Fault> {
-    let (usage, policy) = (tables::usage(store, user)?, tables::policy(store)?);
-    Ok(UsageStat {
-        bytes: usage.bytes,
-        files: usage.files,
-        max_bytes: usage.max_bytes.unwrap_or(policy.quota_bytes),
-        max_files: usage.max_files.unwrap_or(policy.quota_files),
-    })
+    Ok(UsageStat::of(&tables::usage(store, user)?, &tables::policy(store)?))
+}
+
+impl UsageStat {
+    pub(super) fn of(usage: &Usage, policy: &Policy) -> Self {
+        Self {
+            bytes: usage.bytes,
+            files: usage.files,
+            max_bytes: usage.max_bytes.unwrap_or(policy.quota_bytes),
+            max_files: usage.max_files.unwrap_or(policy.quota_files),
+        }
+    }
 }
