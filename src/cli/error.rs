@@ -122,6 +122,9 @@ fn hint_for(error: &ClientError) -> Option<String> {
                 "give the lock's token with --lock-token, or wait until the lock ends (ringmaster stat shows when)"
             }
             Code::NotEmpty => "remove it with all that is in it: ringmaster rm -r",
+            Code::QuotaExceeded => {
+                "see how much there is with: ringmaster du; give some up with: ringmaster trash empty"
+            }
             Code::VersionConflict => "see which version is there with: ringmaster stat",
             Code::DataCorrupt | Code::Internal => {
                 return Some(format!("the nodes' logs say more about request {}", problem.request_id));

@@ -18,6 +18,7 @@ use serde::Deserialize;
 pub use keys::{DefaultValue, ENV_PREFIX, Key, Role, Takes, reference};
 pub use sources::environment;
 pub use values::BaseUrl;
+pub(crate) use values::parse_size;
 
 use crate::domain::NodeId;
 use crate::domain::plant::Plant;

@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for BaseUrl {
 }
 
 /// Reads a size: a whole number and an optional unit, decimal (`kB`, `MB`, …) or binary (`KiB`, `MiB`, …).
-pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let trimmed = text.trim();
     let wrong = |why: &str| format!("\"{text}\" {why}; write a size as \"1GiB\", \"500MB\" or a number of bytes");
     let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());

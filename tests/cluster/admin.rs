@@ -112,7 +112,7 @@ async fn a_dead_server_is_seen() {
     assert!(shown.contains("1 files lack copies") && shown.contains("admin:/a"), "{shown}");
 }
 
-fn cluster_command(cluster: &Cluster, arguments: &[&str]) -> Output {
+pub(crate) fn cluster_command(cluster: &Cluster, arguments: &[&str]) -> Output {
     let urls: Vec<&str> = cluster.nodes.iter().map(|node| node.url.as_str()).collect();
     Command::new(env!("CARGO_BIN_EXE_ringmaster"))
         .args(arguments)
@@ -124,7 +124,7 @@ fn cluster_command(cluster: &Cluster, arguments: &[&str]) -> Output {
 }
 
 /// Standard output of a command that is done, standard error of one that is refused.
-fn out(cluster: &Cluster, arguments: &[&str], code: i32) -> String {
+pub(crate) fn out(cluster: &Cluster, arguments: &[&str], code: i32) -> String {
     let output = cluster_command(cluster, arguments);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output.stderr));

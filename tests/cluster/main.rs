@@ -34,5 +34,6 @@ mod streaming;
 mod support;
 mod trash;
 mod upheaval;
+mod verbs;
 mod versions;
 mod wholeness;

@@ -30,6 +30,9 @@ pub(in crate::cli) struct Args {
     /// Overwrite what is there
     #[arg(short, long)]
     force: bool,
+    /// An older version of the file, as `ringmaster history` lists them
+    #[arg(long, value_name = "N", conflicts_with = "recursive")]
+    version: Option<u64>,
 }
 
 /// A file of a tree, and where it goes.
@@ -46,7 +49,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     let about = |error: ClientError| CliError::from(error).about(&args.remote);
     if !args.recursive && !args.local.is_dir() {
         // The one question that need not be asked: what the name of the file is.
-        return fetch(&directory, &args.remote.name(), &args.local, args.force)
+        return fetch(&directory, &args.remote.name(), &args.local, args.force, args.version)
             .await
             .map_err(|error| error.about(&args.remote));
     }
@@ -57,7 +60,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
         _ => args.local.clone(),
     };
     if stat.kind == Kind::File {
-        return fetch(&directory, &args.remote.name(), &local, args.force)
+        return fetch(&directory, &args.remote.name(), &local, args.force, args.version)
             .await
             .map_err(|error| error.about(&args.remote));
     }
@@ -81,7 +84,7 @@ async fn tree(
     let mut fetching = files(directory, root, local)
         .map(|item| async move {
             let Item { file, shown, local } = item?;
-            fetch(directory, &file, &local, args.force).await.map_err(|error| error.about(&shown))?;
+            fetch(directory, &file, &local, args.force, None).await.map_err(|error| error.about(&shown))?;
             Ok::<_, CliError>(local)
         })
         .buffer_unordered(PARALLEL)
@@ -134,9 +137,15 @@ fn make_directory(local: &Path) -> Result<(), CliError> {
         .map_err(|error| CliError::local(format_args!("cannot make {}", local.display()), &error))
 }
 
-async fn fetch(directory: &Directory, file: &FileName, local: &Path, replace: bool) -> Result<(), CliError> {
+async fn fetch(
+    directory: &Directory,
+    file: &FileName,
+    local: &Path,
+    replace: bool,
+    version: Option<u64>,
+) -> Result<(), CliError> {
     let (landing, mut output) = Landing::new(local, replace)?;
-    directory.read(file, &ReadOptions::default(), &mut output).await?;
+    directory.read(file, &ReadOptions { version, ..ReadOptions::default() }, &mut output).await?;
     drop(output);
     landing.land()
 }

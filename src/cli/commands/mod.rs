@@ -3,7 +3,10 @@
 mod backup;
 mod cat;
 mod cluster;
+mod cp;
+mod du;
 mod get;
+mod history;
 mod lock;
 mod locks;
 mod login;
@@ -13,6 +16,7 @@ mod mkdir;
 mod mv;
 mod policy;
 mod put;
+mod quota;
 mod replication;
 mod restore;
 mod ring;
@@ -21,8 +25,10 @@ mod serve;
 mod share;
 mod signup;
 mod stat;
+mod trash;
 mod unlock;
 mod unshare;
+mod users;
 mod verify;
 
 use clap::Subcommand;
@@ -43,7 +49,11 @@ pub(super) enum Command {
     Stat(stat::Args),
     Mkdir(mkdir::Args),
     Mv(mv::Args),
+    Cp(cp::Args),
     Rm(rm::Args),
+    Trash(trash::Args),
+    History(history::Args),
+    Du(du::Args),
     Share(share::Args),
     Unshare(unshare::Args),
     Lock(lock::Args),
@@ -58,6 +68,8 @@ pub(super) enum Command {
     /// The copying of files that have too few copies
     #[command(subcommand)]
     Replication(replication::Command),
+    Users(users::Args),
+    Quota(quota::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Verify(verify::Args),
@@ -88,7 +100,11 @@ impl Command {
             Self::Stat(args) => stat::run(args, session).await,
             Self::Mkdir(args) => mkdir::run(args, session).await,
             Self::Mv(args) => mv::run(args, session).await,
+            Self::Cp(args) => cp::run(args, session).await,
             Self::Rm(args) => rm::run(args, session).await,
+            Self::Trash(args) => trash::run(args, session).await,
+            Self::History(args) => history::run(args, session).await,
+            Self::Du(args) => du::run(args, session).await,
             Self::Share(args) => share::run(args, session).await,
             Self::Unshare(args) => unshare::run(args, session).await,
             Self::Lock(args) => lock::run(args, session).await,
@@ -97,6 +113,8 @@ impl Command {
             Self::Cluster(command) => cluster::run(command, session).await,
             Self::Ring(command) => ring::run(command, session).await,
             Self::Replication(command) => replication::run(command, session).await,
+            Self::Users(args) => users::run(args, session).await,
+            Self::Quota(args) => quota::run(args, session).await,
             Self::Backup(args) => backup::run(args, session).await,
             Self::Restore(args) => restore::run(args, session).await,
             Self::Verify(args) => verify::run(args, session).await,
