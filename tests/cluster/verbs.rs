@@ -1,6 +1,7 @@
 //! Copies, old versions, the trash and quotas as the command line has them.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -109,12 +110,20 @@ async fn the_trash_is_listed_searched_and_emptied() {
     let trash: Value = serde_json::from_str(&out(&cluster, &["--json", "trash"], 0)).expect("JSON");
     let id = trash["entries"][0]["file_id"].to_string();
     assert!(out(&cluster, &["trash", "empty"], 2).contains("--yes"), "nobody is there to be asked");
+    for (answer, code) in [("n", 1), ("", 1)] {
+        let (ended, said) = at_a_terminal(&cluster, &["trash", "empty", &id], answer);
+        assert!(ended == code && said.contains(&format!("Give up id:{id}? Nothing brings it back. [y/N]")), "{said}");
+    }
     assert!(out(&cluster, &["trash", "restore", "99999"], 1).contains("in your trash"));
     assert_eq!(out(&cluster, &["trash", "restore", &format!("id:{id}")], 0), "/d\n");
     out(&cluster, &["rm", "-r", "/d"], 0);
     out(&cluster, &["rm", "/a"], 0);
     assert_eq!(out(&cluster, &["trash", "empty", &id, "--yes"], 0), "1 entry is gone for good\n");
-    assert_eq!(out(&cluster, &["trash", "empty", "--yes"], 0), "1 entry is gone for good\n");
+    let (ended, said) = at_a_terminal(&cluster, &["trash", "empty"], "y");
+    assert!(
+        ended == 0 && said.contains("Give up all that is in the trash?") && said.contains("1 entry is gone"),
+        "{said}"
+    );
     out(&cluster, &["rm", "--permanently", "/older"], 0);
     assert_eq!(out(&cluster, &["trash"], 0), "");
     // More than one call takes.
@@ -125,6 +134,39 @@ async fn the_trash_is_listed_searched_and_emptied() {
     }
     assert_eq!(out(&cluster, &["trash"], 0).lines().count(), 131, "from several pages, under one line of titles");
     assert_eq!(out(&cluster, &["--json", "trash", "empty", "--yes"], 0), "{\"removed\":130,\"more\":false}\n");
+}
+
+/// The exit code of a command whose standard input and outputs are a terminal, and what it has shown there.
+fn at_a_terminal(cluster: &Cluster, arguments: &[&str], answer: &str) -> (i32, String) {
+    const SCRIPT: &str = r#"
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+said, answered = b"", False
+while True:
+    try:
+        piece = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not piece:
+        break
+    said += piece
+    if b"[y/N]" in said and not answered:
+        answered = True
+        os.write(terminal, sys.argv[1].encode() + b"\n")
+sys.stdout.buffer.write(said)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+    let output = Command::new("python3")
+        .args(["-c", SCRIPT, answer, env!("CARGO_BIN_EXE_ringmaster")])
+        .args(arguments)
+        .env("RINGMASTER_URL", cluster.url(0))
+        .env("RINGMASTER_TOKEN", &cluster.admin.token)
+        .env("HOME", cluster.dir.path())
+        .output();
+    let output = output.unwrap_or_else(|error| panic!("python3 does not run ({error}): run scripts/prerequisites"));
+    (output.status.code().expect("it was not killed"), text(&output.stdout) + &text(&output.stderr))
 }
 
 #[tokio::test(flavor = "multi_thread")]

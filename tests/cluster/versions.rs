@@ -204,3 +204,61 @@ async fn a_repeat_under_the_next_leader_has_the_same_answer() {
     assert_eq!(cluster.get(node, "/usage").await.1["files"], 3, "/a, /copied and /gone");
     assert_eq!(cluster.get(node, "/trash").await.1["entries"], json!([]));
 }
+
+/// Changes go on while the leader is killed; each is repeated under its key until it has an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_dies_in_between_loses_no_change_and_doubles_none() {
+    const ROUNDS: u64 = 30;
+    let mut cluster = Cluster::set_up(quick(3, 2)).await;
+    let admin = cluster.admin.clone();
+    let policy = json!({"garbage_linger_ms": 0, "versions_keep": 2});
+    assert_eq!(cluster.post(&admin, 0, "/admin/policy", &policy).await.0, 200);
+    assert_eq!(cluster.put(&admin, 0, "/write?path=/a", "first", &[]).await.0, 201);
+    assert_eq!(cluster.put(&admin, 0, "/update?path=/a", "second", &[]).await.0, 200);
+    let mut id = cluster.put(&admin, 0, "/write?path=/t", "thrown away", &[]).await.1["file_id"].clone();
+    for round in 0..ROUNDS {
+        let node = usize::try_from(round % 3).expect("small");
+        let killed = match round {
+            7 | 19 => {
+                let leader = cluster.leader().await;
+                cluster.nodes[leader].kill();
+                Some(leader)
+            }
+            _ => None,
+        };
+        // The older of the two comes back, so that they take turns.
+        let body = json!({"path": "/a", "version": round + 1});
+        let (status, stat) = cluster.insist(&admin, node, "/versions/restore", &body).await;
+        assert_eq!((status, &stat["version"]), (200, &json!(round + 3)), "{stat}");
+        let body = json!({"path": "/a", "to": format!("/copies/{round}")});
+        let (status, stat) = cluster.insist(&admin, node, "/copy", &body).await;
+        assert_eq!(status, 201, "{stat}");
+        assert_eq!(cluster.insist(&admin, node, "/delete", &json!({"path": "/t"})).await.0, 204);
+        let (status, stat) = cluster.insist(&admin, node, "/trash/restore", &json!({"file_id": id})).await;
+        assert_eq!((status, &stat["path"]), (200, &json!("/t")), "{stat}");
+        id = stat["file_id"].clone();
+        if let Some(killed) = killed {
+            cluster.nodes[killed].start();
+            cluster.wait_ready_after("its end").await;
+        }
+    }
+    for node in 0..3 {
+        let usage = cluster.get(node, "/usage").await.1;
+        assert_eq!(usage["files"], ROUNDS + 2, "/a, /t and the copies: {usage}");
+        let page = cluster.get(node, "/versions?path=/a").await.1;
+        assert_eq!(listed(&page), [(ROUNDS + 2, false), (ROUNDS + 1, true), (ROUNDS, true)]);
+        for (round, text) in [(0, "first"), (1, "second"), (ROUNDS - 2, "first"), (ROUNDS - 1, "second")] {
+            let read = cluster.read(&admin, node, &format!("/copies/{round}")).await;
+            assert_eq!(read, Ok(text.as_bytes().to_vec()), "round {round}");
+        }
+    }
+    // Everything goes, and with it each byte.
+    for path in ["/a", "/t", "/copies"] {
+        let body = json!({"path": path, "recursive": true});
+        assert_eq!(cluster.insist(&admin, 0, "/delete", &body).await.0, 204);
+    }
+    let (status, emptied) = cluster.insist(&admin, 1, "/trash/empty", &json!({})).await;
+    assert_eq!((status, emptied), (200, json!({"removed": 3, "more": false})));
+    until("no byte is left on any disk", async || cluster.blobs_on_disks().is_empty()).await;
+    assert_eq!(cluster.get(2, "/usage").await.1["bytes"], 0);
+}

@@ -11,4 +11,5 @@ mod store;
 mod sweeps;
 mod tree;
 mod upkeep_bounds;
+mod usage;
 mod versions;
