@@ -101,7 +101,8 @@ async fn who_is_redirected() {
     let cluster = Cluster::start(3, 2).await;
     let (waits, asks, declines) =
         (("Expect", "100-continue"), ("Ringmaster-Routing", "redirect"), ("Ringmaster-Routing", "forward"));
-    let cases: [(&str, &[(&str, &str)], bool); 8] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], bool);
+    let cases: [Case<'_>; 8] = [
         ("plain", &[], false),
         ("waits", &[waits], true),
         ("asks", &[asks], true),
