@@ -96,6 +96,7 @@ fn of_nodes(shapes: &mut Shapes<'_>) {
         disk_free: Some(1),
         room: api::NodeRoom::Low,
         sync_ms: Some(1),
+        clock_off_ms: Some(1),
         version: text(),
     };
     let silent = api::NodeInfo {
@@ -106,6 +107,7 @@ fn of_nodes(shapes: &mut Shapes<'_>) {
         snapshot_index: None,
         disk_free: None,
         sync_ms: None,
+        clock_off_ms: None,
         version: String::new(),
         ..node.clone()
     };
