@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Time and randomness.
@@ -14,13 +15,28 @@ pub trait Clock: Send + Sync + 'static {
     fn fill_random(&self, bytes: &mut [u8]);
 }
 
+/// By how many milliseconds a machine's clock may be off before it is said. Eyeballed: without NTP a clock gets there in
+/// weeks.
+pub const WRONG_MS: u64 = 30_000;
+
 /// A shared clock, with what is commonly asked of one.
 #[derive(Clone)]
-pub struct SharedClock(Arc<dyn Clock>);
+pub struct SharedClock {
+    own: Arc<dyn Clock>,
+    agreed: Arc<Agreed>,
+}
+
+/// What the cluster's machines agree on.
+#[derive(Default)]
+struct Agreed {
+    /// By how many milliseconds their time is ahead of this machine's clock.
+    ahead_ms: AtomicI64,
+    said: AtomicBool,
+}
 
 impl SharedClock {
     pub fn new(clock: impl Clock) -> Self {
-        Self(Arc::new(clock))
+        Self { own: Arc::new(clock), agreed: Arc::default() }
     }
 
     /// The machine's own.
@@ -29,16 +45,46 @@ impl SharedClock {
     }
 
     pub fn monotonic(&self) -> Duration {
-        self.0.monotonic()
+        self.own.monotonic()
     }
 
     pub fn wall_ms(&self) -> u64 {
-        self.0.wall_ms()
+        self.own.wall_ms()
+    }
+
+    /// Milliseconds since the Unix epoch by the time that the cluster's machines agree on: for all that passes from one
+    /// machine to another. This machine's own clock where nobody has told yet.
+    pub fn agreed_ms(&self) -> u64 {
+        self.wall_ms().saturating_add_signed(self.ahead_ms())
+    }
+
+    /// By how many milliseconds the agreed time is ahead of this machine's clock.
+    pub fn ahead_ms(&self) -> i64 {
+        self.agreed.ahead_ms.load(Ordering::Relaxed)
+    }
+
+    /// Takes what was found out about the agreed time, and from whom. Says so once when this machine's clock is wrong, and
+    /// when it is right again.
+    pub fn agree(&self, ahead_ms: i64, with: &str) {
+        self.agreed.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        let wrong = ahead_ms.unsigned_abs() > WRONG_MS;
+        if self.agreed.said.swap(wrong, Ordering::Relaxed) == wrong {
+            return;
+        }
+        let (seconds, way) = (ahead_ms.unsigned_abs() / 1000, if ahead_ms > 0 { "behind" } else { "ahead of" });
+        if wrong {
+            tracing::warn!(
+                seconds,
+                "this machine's clock is {seconds} s {way} that of {with}: set it, best by NTP; the cluster goes by the time of most until then"
+            );
+        } else {
+            tracing::info!("this machine's clock agrees with that of {with} again");
+        }
     }
 
     pub fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
-        self.0.fill_random(&mut bytes);
+        self.own.fill_random(&mut bytes);
         bytes
     }
 

@@ -4,6 +4,7 @@
 //! Nothing here decides what is true: that stands in the replicated state, and changes by proposals alone. What this
 //! module remembers by itself (heartbeats, what is in flight) may be lost at any moment at no cost but balance.
 
+mod clocks;
 mod damage;
 mod detection;
 mod doubts;
@@ -21,6 +22,7 @@ mod progress;
 mod replication;
 mod store_file;
 mod switchboard;
+mod timekeeping;
 pub mod transfer;
 
 use std::net::SocketAddr;
@@ -38,6 +40,7 @@ use crate::config::DirectoryConfig;
 use crate::consensus::{self, Handle, Tuning};
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::Metrics;
+use clocks::Clocks;
 use doubts::Doubts;
 use lookout::{Lookout, Prober, ServerWatch};
 use node::{App, Counters, Node, ReplicationSettings, Settings};
@@ -76,6 +79,7 @@ pub struct Directory {
     leader: JoinHandle<()>,
     endings: JoinHandle<()>,
     detection: JoinHandle<()>,
+    clocks: JoinHandle<()>,
     switchboard: Arc<Switchboard>,
 }
 
@@ -90,7 +94,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let desk = PlacementDesk::new(servers.clone(), clock.clone());
     let metrics = Metrics::new();
     let progress = Arc::new(Progress::new(&metrics));
-    let switchboard = Arc::new(Switchboard::new(desk, lookout.clone(), progress.clone()));
+    let switchboard = Arc::new(Switchboard::new(desk, lookout.clone(), progress.clone(), clock.clone()));
     let consensus = consensus_options(&config, &secret, &clock, peer_listener);
     let handle = Handle::start(consensus, Arc::new(PeerCalls(switchboard.clone()))).await?;
     switchboard.open(handle.clone());
@@ -122,6 +126,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         counters: Counters::new(&metrics),
         progress,
         doubts: Doubts::new(),
+        clocks: Clocks::default(),
         metrics,
         handle: OnceLock::from(handle.clone()),
         passwords: Node::password_slots(),
@@ -130,6 +135,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     });
 
     caught_up(&handle).await;
+    timekeeping::first(&node).await;
     let listener = socket.listen(BACKLOG).context("cannot listen")?;
     let address = listener.local_addr()?;
     let (close, mut closed) = watch::channel(false);
@@ -147,8 +153,10 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let endings = tokio::spawn(vital("the end of what has run out", node.clone(), endings::run(node.clone())));
     let detection =
         tokio::spawn(vital("the detection of dead servers", node.clone(), detection::run(node.clone(), lookout)));
+    let clocks =
+        tokio::spawn(vital("the asking for the other nodes' clocks", node.clone(), timekeeping::run(node.clone())));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
-    Ok(Directory { handle, node, address, close, server, leader, endings, detection, switchboard })
+    Ok(Directory { handle, node, address, close, server, leader, endings, detection, clocks, switchboard })
 }
 
 /// Waits until a node of a cluster that has formed before can serve, or for `CATCH_UP_LIMIT`.
@@ -200,6 +208,7 @@ impl Directory {
         self.leader.abort();
         self.endings.abort();
         self.detection.abort();
+        self.clocks.abort();
         self.switchboard.close();
         self.handle.shutdown().await;
     }
@@ -209,6 +218,7 @@ impl Directory {
         self.server.abort();
         self.leader.abort();
         self.detection.abort();
+        self.clocks.abort();
         self.switchboard.close();
         self.handle.shutdown().await;
     }

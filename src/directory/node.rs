@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::clocks::Clocks;
 use super::doubts::Doubts;
 use super::error::{ApiError, ApiResult};
 use super::gauges::{StepDowns, UpkeepGauges};
@@ -43,6 +44,7 @@ pub(crate) struct Node {
     pub(crate) counters: Counters,
     pub(crate) progress: Arc<Progress>,
     pub(crate) doubts: Doubts,
+    pub(crate) clocks: Clocks,
     pub(crate) handle: OnceLock<Handle>,
     pub(crate) passwords: Arc<Semaphore>,
     /// Whole states that are streamed to somebody: each keeps an old state of the database alive.

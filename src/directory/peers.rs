@@ -26,6 +26,8 @@ pub(crate) enum PeerCall {
     Reach(ReachCall),
     /// To the leader: how its replication job gets on.
     JobStatus,
+    /// What its wall clock says.
+    Time,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,7 @@ pub(crate) enum PeerReply {
     Placer(PlacerReply),
     Reach(ReachReply),
     JobStatus(JobStatus),
+    Time { wall_ms: u64 },
 }
 
 /// The bytes are no such message.
@@ -99,6 +102,7 @@ mod tests {
             PeerCall::Placer(PlacerCall::Renew(Renew { blob_id: BlobId(1) })),
             PeerCall::Placer(PlacerCall::Release(Release { blob_id: BlobId(2) })),
             PeerCall::Reach(ReachCall { server_id: ServerId(1), epoch: Epoch(2) }),
+            PeerCall::Time,
         ] {
             assert_eq!(decode::<PeerCall>(&encode(&call)).expect("a call"), call);
         }
@@ -114,6 +118,7 @@ mod tests {
             PeerReply::Reach(ReachReply::Reached),
             PeerReply::Reach(ReachReply::NotReached { cause: "refused".to_owned() }),
             PeerReply::Reach(ReachReply::CannotTell),
+            PeerReply::Time { wall_ms: u64::MAX },
         ] {
             assert_eq!(decode::<PeerReply>(&encode(&reply)).expect("a reply"), reply);
         }

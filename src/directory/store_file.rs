@@ -28,6 +28,7 @@ use crate::domain::{
     Answer, BlobId, ClusterTime, Command, ContentId, CopyId, Outcome, Proposal, Rejection, RejectionKind, ServerId,
     Sha256, UserId, command,
 };
+use crate::protocol::capability::CapabilityError;
 use crate::protocol::problem::Code;
 
 mod copies;
@@ -317,13 +318,31 @@ pub(crate) fn upload_error(error: UploadError, max_bytes: u64) -> ApiError {
         ),
         UploadError::Full => no_room(),
         UploadError::NoServerLeft(causes) => {
+            let expired = CapabilityError::Expired.to_string();
+            let clock = |cause: &BlobError| matches!(cause, BlobError::Refused { cause, .. } if *cause == expired);
+            let detail = if causes.iter().any(clock) {
+                "the clocks of this node and of the file servers are too far apart, and nothing was stored: have them set (`ringmaster cluster status` and the logs name the wrong one), then send it again"
+            } else {
+                "every file server that was to take the file went away, and nothing was stored: send it again"
+            };
             let causes: Vec<String> = causes.iter().map(ToString::to_string).collect();
-            ApiError::new(
-                Code::NoFileServer,
-                "every file server that was to take the file went away, and nothing was stored: send it again",
-            )
-            .because(causes.join("; "))
+            ApiError::new(Code::NoFileServer, detail).because(causes.join("; "))
         }
         UploadError::Disagree(cause) => ApiError::internal(cause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_that_fails_by_the_clocks_says_so() {
+        let failed = |cause: String| {
+            let causes = vec![BlobError::Refused { server_id: ServerId(1), cause }];
+            upload_error(UploadError::NoServerLeft(causes), 1).detail
+        };
+        assert!(failed(CapabilityError::Expired.to_string()).contains("clocks"));
+        assert!(!failed(CapabilityError::WrongEpoch.to_string()).contains("clocks"));
     }
 }

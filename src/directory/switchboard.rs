@@ -9,6 +9,8 @@ use super::lookout::Lookout;
 use super::peers::{PeerCall, PeerReply, decode, encode};
 use super::placement::PlacementDesk;
 use super::progress::Progress;
+use super::timekeeping;
+use crate::clock::SharedClock;
 use crate::consensus::{Handle, PeerService};
 use crate::domain::NodeId;
 
@@ -17,12 +19,13 @@ pub(crate) struct Switchboard {
     desk: PlacementDesk,
     lookout: Arc<Lookout>,
     progress: Arc<Progress>,
+    clock: SharedClock,
     handle: Mutex<Option<Handle>>,
 }
 
 impl Switchboard {
-    pub(crate) fn new(desk: PlacementDesk, lookout: Arc<Lookout>, progress: Arc<Progress>) -> Self {
-        Self { desk, lookout, progress, handle: Mutex::new(None) }
+    pub(crate) fn new(desk: PlacementDesk, lookout: Arc<Lookout>, progress: Arc<Progress>, clock: SharedClock) -> Self {
+        Self { desk, lookout, progress, clock, handle: Mutex::new(None) }
     }
 
     /// Calls are answered from here on. Consensus needs this before it exists itself.
@@ -47,6 +50,7 @@ impl Switchboard {
         Ok(match call {
             PeerCall::Placer(call) => PeerReply::Placer(self.desk.answer(&handle, call).await),
             PeerCall::JobStatus => PeerReply::JobStatus(self.progress.status()),
+            PeerCall::Time => timekeeping::told(&self.clock),
             PeerCall::Reach(call) => PeerReply::Reach(self.lookout.answer(&handle, call).await),
         })
     }

@@ -20,7 +20,7 @@ pub(super) async fn report_damage(
     loop {
         let damage = store.damage_to_report().await;
         let (server_id, epoch) = reporter.admitted().await;
-        let now_wall_ms = clock.wall_ms();
+        let now_wall_ms = clock.agreed_ms();
         let still = {
             let store = Arc::clone(&store);
             blocking(move || store.still_damaged(damage)).await

@@ -65,7 +65,7 @@ impl Inventory {
         while self.reporter.epoch() == Some(epoch) {
             let listing = Instant::now();
             // Before the items are read, so that none seems older than it is.
-            let now_wall_ms = self.clock.wall_ms();
+            let now_wall_ms = self.clock.agreed_ms();
             let Some((listed, more)) = self.page(after).await else { continue };
             let through = listed.last().map(|last| last.blob_id).filter(|_| more);
             let items: Vec<_> = listed.into_iter().map(item).collect();

@@ -271,6 +271,7 @@ impl Membership {
     }
 
     fn told(&mut self, url: &str, answer: HeartbeatAnswer) {
+        self.told_time(answer.now_ms);
         let epoch = self.own().map(|(_, _, epoch)| epoch);
         let estranged = !answer.known || Some(answer.epoch) != epoch || answer.state == ServerState::Down;
         // A node may be a moment behind the one that admitted this server: its next answer will tell.
@@ -364,7 +365,16 @@ impl Membership {
         self.register_at = Some(Instant::now() + self.backoff());
     }
 
+    /// Permissions end by the time that the directory nodes agree on. It is late by the way of the answer, at most the
+    /// patience with a heartbeat.
+    fn told_time(&self, now_ms: Option<u64>) {
+        let Some(now_ms) = now_ms else { return };
+        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        self.clock.agree(signed(now_ms).saturating_sub(signed(self.clock.wall_ms())), "the directory nodes");
+    }
+
     fn admitted(&mut self, url: &str, answer: RegisterAnswer) {
+        self.told_time(answer.now_ms);
         self.failures = 0;
         self.register_at = None;
         self.coming = None;

@@ -300,6 +300,9 @@ pub struct NodeInfo {
     /// nothing to sync.
     #[serde(default)]
     pub sync_ms: Option<u64>,
+    /// By how many milliseconds its clock is ahead of the time that the nodes agree on.
+    #[serde(default)]
+    pub clock_off_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,
     /// Why it does not take part and never will as it is, such as a disk that went back in time; and what to do.

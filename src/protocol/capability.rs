@@ -100,7 +100,9 @@ pub enum CapabilityError {
     Malformed,
     #[error("the capability is not signed with this cluster's secret")]
     Forged,
-    #[error("the capability has expired: compare the clocks of the two machines")]
+    #[error(
+        "the capability has expired by the clock of this file server: compare the clocks of the two machines, best have NTP set both"
+    )]
     Expired,
     #[error("the capability is for another method")]
     WrongMethod,

@@ -57,6 +57,10 @@ pub struct RegisterAnswer {
     /// The URLs of all directory nodes.
     pub directory: Vec<String>,
     pub servers: Vec<ServerEntry>,
+    /// The time that the directory nodes agree on, in milliseconds since the Unix epoch. A node that has
+    /// asked none of the others yet, or is of a release from before, says nothing of it.
+    #[serde(default)]
+    pub now_ms: Option<u64>,
 }
 
 /// Where a file server is.
@@ -93,6 +97,10 @@ pub struct HeartbeatAnswer {
     pub state: ServerState,
     pub directory: Vec<String>,
     pub servers: Vec<ServerEntry>,
+    /// The time that the directory nodes agree on, in milliseconds since the Unix epoch. A node that has
+    /// asked none of the others yet, or is of a release from before, says nothing of it.
+    #[serde(default)]
+    pub now_ms: Option<u64>,
 }
 
 /// Body of `POST {url}/challenge`, with [`ChallengeCall::bearer`] as bearer token.

@@ -2,7 +2,8 @@
 //! without the `Authorization` header: curl, reqwest, python-requests and browsers all drop it when host or port
 //! changes.
 //!
-//! A ticket lets its bearer send one kind of request for thirty seconds: this method, path, query, length and these
+//! A ticket lets its bearer send one kind of request for thirty seconds (and for as long as the clocks of the two nodes may
+//! be apart, because nobody knows by how much they are): this method, path, query, length and these
 //! headers, as this user. It may be used more than once within that time; the operation id sees to it that nothing
 //! happens twice.
 //!
@@ -30,9 +31,9 @@ use crate::domain::UserId;
 
 /// For how long a ticket holds, in milliseconds.
 pub const LIFETIME_MS: u64 = 30_000;
-/// By how much the wall clock of the node that made a ticket may run ahead of the one that reads it. A ticket that ends
-/// later than this allows is refused: no node made it.
-const CLOCK_SKEW_MS: u64 = 300_000;
+/// By how much the clocks of the node that made a ticket and of the one that reads it may be apart, either way. A ticket
+/// that ends later than this allows is refused: no node made it.
+const CLOCK_SKEW_MS: u64 = super::capability::CLOCK_TOLERANCE_MS;
 /// The query parameter that carries it.
 pub const PARAMETER: &str = "ticket";
 
@@ -72,7 +73,9 @@ pub enum TicketError {
     NotAllowed,
     #[error("the ticket is not valid: send the request to the first address again")]
     Malformed,
-    #[error("the ticket has expired: send the request to the first address again")]
+    #[error(
+        "the ticket has expired, or the clocks of the two nodes are far apart: send the request to the first address again, and should that not help have the clocks compared (`ringmaster cluster status`)"
+    )]
     Expired,
     #[error("the ticket is for another request: send this one with an Authorization header")]
     Mismatch,
@@ -83,7 +86,7 @@ pub enum TicketError {
 pub struct Ticket(String);
 
 impl Ticket {
-    /// A ticket for `holder` to send what `scope` says within the next thirty seconds. `now_ms` is wall time.
+    /// A ticket for `holder` to send what `scope` says within the next thirty seconds. `now_ms` is the time that the nodes agree on.
     ///
     /// # Errors
     /// When there are no tickets for such requests.
@@ -105,7 +108,7 @@ impl Ticket {
         Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// The user whose request this is. `now_ms` is wall time.
+    /// The user whose request this is. `now_ms` is the time that the nodes agree on.
     ///
     /// # Errors
     /// When the ticket is none, has expired, or was made for another request.
@@ -132,7 +135,7 @@ impl Ticket {
         };
         let (user_id, session_ends, ends) = (number(0), number(1), number(2));
         let latest = now_ms.saturating_add(LIFETIME_MS + CLOCK_SKEW_MS);
-        if now_ms >= ends || now_ms >= session_ends || ends > latest {
+        if now_ms >= ends.min(session_ends).saturating_add(CLOCK_SKEW_MS) || ends > latest {
             return Err(TicketError::Expired);
         }
         Ok(UserId(user_id))

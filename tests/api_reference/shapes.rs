@@ -142,6 +142,7 @@ fn of_nodes(shapes: &mut Shapes<'_>) {
         disk_free: Some(1),
         room: api::NodeRoom::Low,
         sync_ms: Some(1),
+        clock_off_ms: Some(1),
         version: text(),
         trouble: Some(text()),
     };
@@ -153,6 +154,7 @@ fn of_nodes(shapes: &mut Shapes<'_>) {
         snapshot_index: None,
         disk_free: None,
         sync_ms: None,
+        clock_off_ms: None,
         version: String::new(),
         trouble: None,
         ..node.clone()

@@ -6,6 +6,7 @@ mod admin;
 mod any_node;
 mod backup;
 mod bad_input;
+mod clocks;
 mod crash;
 mod detection;
 #[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]

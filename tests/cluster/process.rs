@@ -81,6 +81,12 @@ impl Process {
         self.child = Some(child);
     }
 
+    /// From its next start on.
+    #[allow(dead_code, reason = "for one of the two test binaries that this file stands in")]
+    pub(crate) fn set_environment(&mut self, key: &'static str, value: String) {
+        self.environment.push((key, value));
+    }
+
     /// `kill -9`, and wait until it is gone.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

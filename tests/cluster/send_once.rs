@@ -95,13 +95,15 @@ async fn fetch_with_a_buffer() {
     everywhere("fetch", &["node", "-e", NODE]).await;
 }
 
+/// Name, headers, and whether a follower redirects it.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], bool);
+
 /// A redirect is for who waits with the body and called the node itself, or asks for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_redirected() {
     let cluster = Cluster::start(3, 2).await;
     let (waits, asks, declines) =
         (("Expect", "100-continue"), ("Ringmaster-Routing", "redirect"), ("Ringmaster-Routing", "forward"));
-    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], bool);
     let cases: [Case<'_>; 8] = [
         ("plain", &[], false),
         ("waits", &[waits], true),

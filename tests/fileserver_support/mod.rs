@@ -175,6 +175,7 @@ async fn register(
         inventory_ms,
         directory: directory.directory(),
         servers: directory.servers(),
+        now_ms: None,
     };
     Json(answer).into_response()
 }
@@ -193,7 +194,7 @@ async fn heartbeat(
         (epoch.is_some() && !ledger.forgotten, epoch.unwrap_or_default(), ledger.state.unwrap_or(ServerState::Up))
     });
     let (directory, servers) = (directory.directory(), directory.servers());
-    Json(HeartbeatAnswer { known, epoch, state, directory, servers }).into_response()
+    Json(HeartbeatAnswer { known, epoch, state, directory, servers, now_ms: None }).into_response()
 }
 
 async fn inventory(

@@ -56,6 +56,7 @@ impl Gate {
             inventory_ms: 1_800_000,
             directory: vec![own],
             servers: self.entries(),
+            now_ms: None,
         }
     }
 
@@ -72,6 +73,7 @@ impl Gate {
                 state: ServerState::Up,
                 directory: Vec::new(),
                 servers: gate.entries(),
+                now_ms: None,
             })
         };
         let router = Router::new().route("/register", post(register)).route("/heartbeat", post(heartbeat));

@@ -8,6 +8,9 @@ use crate::client::ClientError;
 use crate::protocol::admin::{AddMember, MemberProgress, MemberStage, RemoveMember, SetAddress};
 use crate::protocol::api::{Cluster, NodeInfo, NodeRole, NodeRoom};
 
+/// What a node says in its log, too.
+const WRONG_CLOCK_MS: u64 = crate::clock::WRONG_MS;
+
 /// Between two looks at a change that takes longer.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -177,13 +180,14 @@ fn describe(cluster: &Cluster) -> String {
         .iter()
         .filter_map(|node| Some(format!("\nnode {}: {}", node.node_id, node.trouble.as_ref()?)))
         .collect();
+    let wrong: String = cluster.nodes.iter().filter_map(wrong_clock).collect();
     let full = if cluster.directory_full {
         "\nthe disks of most nodes are nearly full: only deletions are taken until there is room on them"
     } else {
         ""
     };
     format!(
-        "cluster {} ({}), term {}, schema {}, {leader}; as node {} sees it{full}{troubles}\n{}",
+        "cluster {} ({}), term {}, schema {}, {leader}; as node {} sees it{full}{troubles}{wrong}\n{}",
         cluster.name,
         cluster.cluster_id,
         cluster.term,
@@ -191,6 +195,13 @@ fn describe(cluster: &Cluster) -> String {
         cluster.node_id,
         table.render()
     )
+}
+
+/// A clock that is off by more than one without NTP comes to be in weeks.
+fn wrong_clock(node: &NodeInfo) -> Option<String> {
+    let off = node.clock_off_ms.filter(|off| off.unsigned_abs() > WRONG_CLOCK_MS)?;
+    let (seconds, way) = (off.unsigned_abs() / 1000, if off > 0 { "ahead" } else { "behind" });
+    Some(format!("\nthe clock of node {} is {seconds} s {way}: set it, best by NTP", node.node_id))
 }
 
 fn disk(free: u64, room: NodeRoom) -> String {

@@ -171,7 +171,7 @@ impl HttpBlobs {
             epoch: method.writes().then_some(at.epoch),
             blob_id,
             max_bytes,
-            expires_at_wall_ms: self.clock.wall_ms().saturating_add(lifetime_ms),
+            expires_at_wall_ms: self.clock.agreed_ms().saturating_add(lifetime_ms),
         };
         Ok(capability.mint(&self.secret))
     }

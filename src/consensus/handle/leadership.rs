@@ -71,7 +71,7 @@ async fn set_up(node: &Arc<Node>, raft: &RaftNode, leader: LeaderId) -> bool {
     let Some(cluster) = node.identity.cluster_id() else { return false };
     let entry = {
         let (node, at) = (Arc::clone(node), node.storage.state.applied().time);
-        let wall = WallTime(node.environment.clock.wall_ms());
+        let wall = WallTime(node.environment.clock.agreed_ms());
         let tasks = node.environment.tasks.clone();
         let bootstrap = move || {
             let name = &node.settings.cluster_name;
@@ -111,7 +111,7 @@ pub(super) async fn submit_all(node: Arc<Node>, raft: RaftNode, mut proposals: m
             Some(_) if node.takes_no_more(&proposal) => Submitted::Full(node.which_are_full()),
             Some(leadership) => {
                 last = last.max(leadership.time(node.environment.clock.monotonic()));
-                let wall = WallTime(node.environment.clock.wall_ms());
+                let wall = WallTime(node.environment.clock.agreed_ms());
                 match node.machine.stamp(last, wall, &proposal, node.storage.state.applied().schema) {
                     Err(fault) => Submitted::Refused(fault.0),
                     Ok(entry) => {

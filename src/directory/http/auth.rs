@@ -10,6 +10,7 @@ use crate::consensus::QueryKind;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query::{self, Session};
 use crate::domain::{ClusterTime, Fault, ReadStore, Sha256, UserId};
+use crate::protocol::capability::CLOCK_TOLERANCE_MS;
 use crate::protocol::problem::Code;
 
 /// A login token that was sent, not yet checked: the check belongs into the same consistent read as the query, and
@@ -36,11 +37,12 @@ impl Token {
         self.hash
     }
 
-    /// The session behind the token. Checked against the later of cluster time and the wall clock, so that neither a
-    /// stopped cluster nor a set-back clock keeps an old token alive.
+    /// The session behind the token. Checked against cluster time and against the wall time that the nodes agree on,
+    /// so that neither a stopped cluster nor a set-back clock keeps an old token alive. The wall time may be a few minutes
+    /// off, because the clocks of a minority may have been all that the nodes could ask.
     pub(crate) fn session(&self, store: &dyn ReadStore, now: Now) -> Result<Option<Session>, Fault> {
         let session = query::session(store, &self.hash, now.cluster)?;
-        Ok(session.filter(|session| now.wall_ms < session.wall_expires_at.0))
+        Ok(session.filter(|session| now.wall_ms < session.wall_expires_at.0.saturating_add(CLOCK_TOLERANCE_MS)))
     }
 }
 
@@ -53,7 +55,7 @@ pub(crate) struct Now {
 
 impl super::Node {
     pub(crate) fn now(&self) -> Now {
-        Now { cluster: self.handle().cluster_time(), wall_ms: self.clock.wall_ms() }
+        Now { cluster: self.handle().cluster_time(), wall_ms: self.clock.agreed_ms() }
     }
 
     /// One linearizable read: checks the token, then runs `ask` for its user on the same state.
@@ -111,7 +113,10 @@ pub(crate) fn no_token() -> ApiError {
 }
 
 fn not_logged_in() -> ApiError {
-    ApiError::new(Code::Unauthenticated, "the login token is not valid or has run out: log in again with POST /login")
+    ApiError::new(
+        Code::Unauthenticated,
+        "the login token is not valid or has run out: log in again with POST /login; should a new one not hold either, compare the clocks of the nodes (`ringmaster cluster status`)",
+    )
 }
 
 /// A cluster that is being restored has no sessions.

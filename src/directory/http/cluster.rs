@@ -30,7 +30,7 @@ pub(crate) async fn cluster(State(node): State<App>, token: Token) -> ApiResult<
         reachable: member.reachable,
         last_seen: member.silent.filter(|_| !member.reachable).map(|silent| {
             let ms = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
-            view::time(WallTime(node.clock.wall_ms().saturating_sub(ms)))
+            view::time(WallTime(node.clock.agreed_ms().saturating_sub(ms)))
         }),
         last_log_index: member.last_log_index,
         applied_index: member.applied_index,
@@ -43,6 +43,7 @@ pub(crate) async fn cluster(State(node): State<App>, token: Token) -> ApiResult<
             consensus::Room::Full => NodeRoom::Full,
         },
         sync_ms: member.sync.map(|sync| u64::try_from(sync.as_millis()).unwrap_or(u64::MAX)),
+        clock_off_ms: node.clocks.off(member.id, status.node_id, node.clock.ahead_ms()),
         version: member.version.clone(),
         trouble: member.trouble.clone(),
     });

@@ -70,7 +70,7 @@ enum Decision {
 async fn decide(node: &App, parts: &Parts) -> ApiResult<Decision> {
     let query = parts.uri.query().unwrap_or("");
     if let Some(ticket) = Ticket::find_in(query) {
-        let user = Ticket::verify(&node.secret, ticket, &scope(parts), node.clock.wall_ms())
+        let user = Ticket::verify(&node.secret, ticket, &scope(parts), node.clock.agreed_ms())
             .map_err(|error| ApiError::new(Code::Unauthenticated, error.to_string()))?;
         return Ok(Decision::Here(Caller::Ticket(user)));
     }
@@ -94,7 +94,8 @@ async fn decide(node: &App, parts: &Parts) -> ApiResult<Decision> {
         return Ok(Decision::Here(Caller::Token(token)));
     };
     let holder = node.read_as(&token, |_, session| Ok(holder(session))).await?;
-    let ticket = Ticket::mint(&node.secret, holder, &scope(parts), node.clock.wall_ms()).map_err(ApiError::internal)?;
+    let ticket =
+        Ticket::mint(&node.secret, holder, &scope(parts), node.clock.agreed_ms()).map_err(ApiError::internal)?;
     let location = format!("{}{}?{}", leader.url.trim_end_matches('/'), parts.uri.path(), ticket.append_to(query));
     HeaderValue::from_str(&location).map(Decision::Redirect).map_err(ApiError::internal)
 }

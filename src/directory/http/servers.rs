@@ -60,6 +60,7 @@ pub(crate) async fn register(
         inventory_ms: millis(node.settings.inventory),
         directory: node.directory_urls(),
         servers: entries(&node.handle().read(|store| query::servers(store)).await?),
+        now_ms: node.agreed_ms(),
     }))
 }
 
@@ -135,6 +136,7 @@ pub(crate) async fn heartbeat(
         state: known.map_or(api::ServerState::Down, state),
         directory: node.directory_urls(),
         servers: entries(&servers),
+        now_ms: node.agreed_ms(),
     };
     if known.is_some_and(|server| server.epoch == heartbeat.epoch) {
         node.servers.heard(heartbeat);

@@ -53,7 +53,7 @@ pub(super) async fn authorize(
         let code = if error.is_unauthenticated() { Code::Unauthenticated } else { Code::Forbidden };
         Failure::new(code, error.to_string())
     };
-    let capability = Capability::verify(&context.secret, text, context.clock.wall_ms()).map_err(refused)?;
+    let capability = Capability::verify(&context.secret, text, context.clock.agreed_ms()).map_err(refused)?;
     let mut views = context.view.clone();
     // Whether it came in time or not, what is known then decides.
     let _ = tokio::time::timeout(ADMISSION, views.wait_for(|view| !is_behind(view, &capability))).await;

@@ -154,7 +154,7 @@ impl Writer {
             copy_id: self.new.copy_id,
             size: self.size,
             sha256: Sha256(self.sha256.finalize().into()),
-            stored_at_wall_ms: self.store.clock.wall_ms(),
+            stored_at_wall_ms: self.store.clock.agreed_ms(),
         };
         let sidecar = self.sidecar.finish(&record).map_err(disk::failed("cannot write", &self.files.sidecar))?;
         disk::sync_file(&self.data, &self.files.data)?;
