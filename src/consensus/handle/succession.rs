@@ -26,7 +26,8 @@ impl Node {
         };
         let mut pages = self.journal.pages();
         let before = pages.leader;
-        if now == before {
+        // By the node alone: the term rises a moment before the verdict falls.
+        if now.map(|(leader, _)| leader) == before.map(|(leader, _)| leader) {
             return;
         }
         pages.leader = now;
