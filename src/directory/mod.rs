@@ -317,7 +317,7 @@ fn observe(metrics: &Metrics, handle: &Handle) {
     gauge("ringmaster_raft_purged_index", "Index up to which the log is gone", |raft| raft.purged_index);
     counter(
         "ringmaster_raft_leader_changes_total",
-        "Times that this node saw another leader, or the same one in another term",
+        "Times that this node came to know a leader, another one or one that it had lost",
         |raft| raft.leader_changes,
     );
     counter("ringmaster_raft_leader_losses_total", "Times that this node knew no leader any more", |raft| {

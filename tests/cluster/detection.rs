@@ -278,3 +278,30 @@ async fn an_upload_whose_only_server_is_dead_begins_again_on_another() {
         assert_eq!(status, 201, "{stat}");
     }
 }
+
+/// Reads of a file whose servers are all known to be down are answered at once, also where a server is not gone but silent;
+/// and one that is only cut off from the directory's heartbeats gives its bytes as the last resort.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_to_be_gone_is_told_at_once() {
+    let mut cluster = Cluster::set_up(quick(3, 2)).await;
+    let bytes = noise(16, 50_000);
+    assert_eq!(cluster.insist_put(&cluster.admin, 0, "/write?path=/lost", &bytes).await.0, 201);
+    cluster.servers[0].kill();
+    signal(&cluster.servers[1], "-STOP");
+    for server in 0..2 {
+        wait_state(&cluster, server, "down").await;
+    }
+    for node in 0..3 {
+        // The quickest of some: a pause of the machine is not what this is about.
+        let mut quickest = Duration::MAX;
+        for _ in 0..5 {
+            let start = Instant::now();
+            assert_eq!(cluster.read(&cluster.admin, node, "/lost").await, Err(503));
+            quickest = quickest.min(start.elapsed());
+        }
+        assert!(quickest < Duration::from_millis(900), "{quickest:?} at node {node}");
+    }
+    signal(&cluster.servers[1], "-CONT");
+    wait_state(&cluster, 1, "up").await;
+    until("it is read again", async || cluster.read(&cluster.admin, 1, "/lost").await.as_ref() == Ok(&bytes)).await;
+}

@@ -3,6 +3,7 @@
 mod address;
 mod changes;
 mod gossip;
+mod introductions;
 mod journal;
 mod leaders;
 mod leadership;
@@ -19,6 +20,7 @@ mod slots;
 mod start;
 mod step_down;
 mod submission;
+mod succession;
 mod transfer;
 mod words;
 

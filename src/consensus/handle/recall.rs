@@ -10,8 +10,8 @@
 //! seen in time: the disk of one member goes back, and the only member that knew better is down as well. Two of three
 //! members have failed then, which Raft does not promise to survive.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -44,27 +44,9 @@ pub(crate) struct Recalled {
     pub acknowledged: Option<Acknowledged>,
 }
 
-/// Who has told this node what it remembers of it.
-#[derive(Debug)]
-pub(crate) struct Introductions {
-    /// What this node had when it began.
-    held: Acknowledged,
-    done: Mutex<BTreeSet<NodeId>>,
-}
-
-impl Introductions {
-    pub(crate) const fn at(held: Acknowledged) -> Self {
-        Self { held, done: Mutex::new(BTreeSet::new()) }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<NodeId>> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Introduction for Node {
     fn is_introduced(&self, to: NodeId) -> bool {
-        self.introductions.lock().contains(&to)
+        self.introductions.is_done(to)
     }
 
     fn introduce(self: Arc<Self>, to: Target) -> BoxFuture<'static, Result<(), String>> {
@@ -79,8 +61,8 @@ impl Introduction for Node {
             if self.is_introduced(to.id) {
                 return Ok(());
             }
-            if self.compare(to.id, self.introductions.held, recalled.acknowledged).await {
-                self.introductions.lock().insert(to.id);
+            if self.compare(to.id, self.introductions.held(), recalled.acknowledged).await {
+                self.introductions.add(to.id);
                 return Ok(());
             }
             Err("the disk of this node went back in time".to_owned())
@@ -167,7 +149,7 @@ impl Node {
     }
 
     async fn ask_what_it_recalls(&self, target: &Target) -> Result<Recalled, CallError> {
-        let body = encode(&Recall { held: self.introductions.held, owed: None });
+        let body = encode(&Recall { held: self.introductions.held(), owed: None });
         let answer = self.environment.peers.call(target, Call::Recall, body, self.patience()).await?;
         decode(&answer).map_err(CallError::Broken)
     }
@@ -183,7 +165,7 @@ pub(super) async fn may_take_part(node: &Arc<Node>) -> bool {
     if !is_alone(node).await {
         return false;
     }
-    let (held, owed) = (node.introductions.held, node.identity.get().owed);
+    let (held, owed) = (node.introductions.held(), node.identity.get().owed);
     if let Some(owed) = owed.filter(|owed| held < *owed) {
         node.give_up(held, owed, "another node has told it").await;
         return false;

@@ -20,7 +20,7 @@ use crate::client::blobs::ServerAddress;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
 use crate::directory::transfer::condition::{ETag, Verdict, range_applies};
-use crate::directory::transfer::download::{Download, DownloadError, SourceFailed, download};
+use crate::directory::transfer::download::{Download, DownloadError, SourceFailed, download, download_from_the_dead};
 use crate::directory::transfer::range::{Wanted, content_range, unsatisfied_range, wanted};
 use crate::domain::answer::{ContentStat, Stat};
 use crate::domain::query;
@@ -51,6 +51,10 @@ pub(crate) async fn read(
         match open(&node, &found, range).await {
             Ok(body) => return Ok(Response::from_parts(head.into_parts().0, Body::from_stream(body))),
             Err(error) => failed = Some(error),
+        }
+        if found.is_lost_for_now() {
+            // That is what the look-up said, and another one would say no other.
+            break;
         }
     }
     Err(unavailable(failed.unwrap_or(DownloadError::NoReplica)))
@@ -111,6 +115,15 @@ struct Found {
     etag: ETag,
     content: ContentStat,
     servers: BTreeMap<ServerId, Server>,
+}
+
+impl Found {
+    /// The directory knows that every file server with a copy is down.
+    fn is_lost_for_now(&self) -> bool {
+        let server = |id: &ServerId| self.servers.get(id).map(|server| server.state);
+        let down = |id: &ServerId| server(id).is_none_or(|state| state == ServerState::Down);
+        self.content.replicas.iter().all(|replica| down(&replica.server_id))
+    }
 }
 
 async fn look_up(node: &App, token: &Token, file: FileRef, version: Option<Version>) -> ApiResult<Found> {
@@ -182,7 +195,11 @@ async fn open(node: &App, found: &Found, range: Range<u64>) -> Result<Download, 
         reporter.counters.fallovers.inc();
         tracing::warn!(server_id = %failed.server_id, error = %failed.error, "a copy could not be read: the next one is");
     };
-    download(node.blobs.clone(), found.content.blob_id, sources(node, found), range, report).await
+    let (blobs, sources) = (node.blobs.clone(), sources(node, found));
+    if found.is_lost_for_now() {
+        return download_from_the_dead(blobs, blob_id, sources, range, report).await;
+    }
+    download(blobs, blob_id, sources, range, report).await
 }
 
 fn unavailable(error: DownloadError) -> ApiError {

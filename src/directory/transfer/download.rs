@@ -26,6 +26,9 @@ use crate::domain::{BlobId, ServerId};
 const STALL: Duration = Duration::from_secs(3);
 /// Until the first bytes are there, all sources together have so long: the client waits for an answer.
 const FIRST_BYTES: Duration = Duration::from_secs(8);
+/// The same where all sources are known to be down: a refused connection is told at once, and whoever waits has other things
+/// to do than to wait for a machine that is off. Eyeballed: far more than a file server on the same network needs.
+const LAST_RESORT: Duration = Duration::from_millis(400);
 /// A source whose next bytes were not asked for in so long may have dropped the connection, as it should.
 const PAUSE: Duration = Duration::from_secs(30);
 /// Before a source is tried for the second time: a file server that is being restarted needs a moment.
@@ -67,8 +70,32 @@ pub async fn download(
     report: impl Fn(SourceFailed) + Send + Sync + 'static,
 ) -> Result<Download, DownloadError> {
     let sources = sources.into_iter().map(|at| Source { at, standing: SourceState::Fresh }).collect();
-    let mut reader = Reader { blobs, blob_id, sources, left: range, open: None, report: Box::new(report) };
-    let first = timeout(FIRST_BYTES, reader.next()).await.unwrap_or(Err(DownloadError::NoReplica))?;
+    let report = Box::new(report);
+    let reader = Reader { blobs, blob_id, sources, left: range, open: None, second_try: SECOND_TRY, report };
+    stream_of(reader, FIRST_BYTES).await
+}
+
+/// As [`download`], where all sources are known to be down: each is asked once, and soon given up. One of them may be there
+/// all the same, cut off from the directory a moment ago or about to come back.
+///
+/// # Errors
+/// As [`download`].
+pub async fn download_from_the_dead(
+    blobs: Arc<dyn Blobs>,
+    blob_id: BlobId,
+    sources: Vec<ServerAddress>,
+    range: Range<u64>,
+    report: impl Fn(SourceFailed) + Send + Sync + 'static,
+) -> Result<Download, DownloadError> {
+    let sources = sources.into_iter().map(|at| Source { at, standing: SourceState::Doubtful }).collect();
+    let report = Box::new(report);
+    let reader = Reader { blobs, blob_id, sources, left: range, open: None, second_try: Duration::ZERO, report };
+    stream_of(reader, LAST_RESORT).await
+}
+
+/// The stream of what a reader gives, after its first bytes.
+async fn stream_of(mut reader: Reader, patience: Duration) -> Result<Download, DownloadError> {
+    let first = timeout(patience, reader.next()).await.unwrap_or(Err(DownloadError::NoReplica))?;
     Ok(stream::unfold((first, Some(reader)), |(ready, reader)| async {
         if let Some(bytes) = ready {
             return Some((Ok(bytes), (None, reader)));
@@ -133,6 +160,8 @@ struct Reader {
     /// What the consumer does not have yet.
     left: Range<u64>,
     open: Option<Open>,
+    /// Before a source is tried for the second time.
+    second_try: Duration,
     report: Box<dyn Fn(SourceFailed) + Send + Sync>,
 }
 
@@ -176,7 +205,7 @@ impl Reader {
         let source = match (best(SourceState::Fresh), best(SourceState::Doubtful)) {
             (Some(fresh), _) => fresh,
             (None, Some(doubtful)) => {
-                sleep(SECOND_TRY).await;
+                sleep(self.second_try).await;
                 doubtful
             }
             (None, None) => return Err(self.verdict()),
