@@ -70,13 +70,30 @@ async fn two_changes_have_two_keys_and_a_given_key_is_used() {
 
 #[tokio::test]
 async fn a_refusal_is_final() {
-    for code in [Code::AlreadyExists, Code::Locked, Code::Forbidden, Code::TooManyRequests, Code::StorageFull] {
+    for code in [Code::AlreadyExists, Code::Locked, Code::Forbidden, Code::StorageFull] {
         let node = Node::start(move |_, _| Play::problem(code)).await;
         let error = directory(&[&node.url]).mkdir(&mkdir()).await.expect_err("refused");
         assert_eq!(error.code(), Some(code));
         assert_eq!(error.to_string(), format!("a scripted {}", code.as_str()));
         assert_eq!(node.seen().len(), 1);
     }
+}
+
+/// As the reference says: wait for Retry-After, send it again. Another node need not be as busy.
+#[tokio::test]
+async fn too_many_requests_are_sent_again() {
+    let busy = Node::start(|number, _| match number {
+        0 => Play::problem(Code::TooManyRequests),
+        _ => made(),
+    })
+    .await;
+    directory(&[&busy.url]).mkdir(&mkdir()).await.expect("made");
+    let seen = busy.seen();
+    assert_eq!((seen.len(), seen[0].key() == seen[1].key()), (2, true));
+    // Where it stays so, the last word is what was said.
+    let busy = Node::start(|_, _| Play::problem(Code::TooManyRequests)).await;
+    let error = impatient(&[&busy.url]).mkdir(&mkdir()).await.expect_err("refused");
+    assert_eq!(error.code(), Some(Code::TooManyRequests), "{error:?}");
 }
 
 #[tokio::test]

@@ -61,7 +61,8 @@ fn meaning(node: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
     let said = problem.as_ref().map_or_else(|| format!("answered {status}"), |problem| problem.detail.clone());
     let cause = format!("{}: {said}", node.origin().ascii_serialization());
     match status {
-        StatusCode::SERVICE_UNAVAILABLE => {
+        // Too many of something at this node, at the moment: another one may take it, and this one later.
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
             let code = problem.as_ref().and_then(|problem| Code::parse(&problem.code));
             Failure::NotNow { cause, code, retry_after: retry_after(headers) }
         }

@@ -82,8 +82,8 @@ impl Request {
     }
 
     fn with_key(mut self, key: String) -> Result<Self, ClientError> {
-        if key.is_empty() || key.len() > 255 {
-            return Err(ClientError::usage("an Idempotency-Key has 1 to 255 bytes"));
+        if key.is_empty() || key.len() > 250 {
+            return Err(ClientError::usage("an Idempotency-Key has 1 to 250 bytes"));
         }
         self.set(HeaderName::from_static(api::IDEMPOTENCY_KEY), &key)?;
         self.key = Some(key);

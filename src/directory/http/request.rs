@@ -224,8 +224,16 @@ pub(crate) fn file_ref(name: &FileName) -> ApiResult<FileRef> {
     }
 }
 
-/// `If-Match`, in the form that a command carries.
+/// `If-Match`, in the form that a command carries. A condition that no command can carry is refused, since a change that
+/// passed it by would be made against the client's will.
 pub(crate) fn precondition(headers: &HeaderMap) -> ApiResult<Option<Precondition>> {
+    for name in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
+        if headers.contains_key(&name) {
+            return Err(ApiError::invalid(format!(
+                "{name} is not looked at here: send If-Match with the ETag that the file has to have"
+            )));
+        }
+    }
     Ok(conditions(headers)?.precondition())
 }
 

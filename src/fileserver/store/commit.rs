@@ -46,9 +46,10 @@ impl Store {
             Err(error) => return Err(error),
         }
         let leaf = self.ensure_leaf(&mut shard, shard_number, leaf_number)?;
+        let names = disk::Names::of(&leaf)?;
         rename(&files.sidecar, &self.layout.sidecar(blob_id))?;
         rename(&files.data, &self.layout.data(blob_id))?;
-        disk::sync_dir(&leaf)?;
+        names.sync()?;
         if shard.counted[usize::from(leaf_number)] {
             self.used.fetch_add(record.size, Ordering::Relaxed);
             self.blobs.fetch_add(1, Ordering::Relaxed);
@@ -75,14 +76,15 @@ impl Store {
     /// The data goes first: from then on the copy is gone, whatever happens.
     fn take_away(&self, shard: &mut Shard, blob_id: BlobId) -> Result<(), StoreError> {
         let (shard_number, leaf_number) = position(blob_id);
-        let data = self.layout.data(blob_id);
+        let (leaf, data) = (self.layout.leaf(shard_number, leaf_number), self.layout.data(blob_id));
+        let names = disk::Names::of(&leaf)?;
         let bytes = self.data_bytes(blob_id);
         if disk::remove(&data)? && shard.counted[usize::from(leaf_number)] {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
             self.blobs.fetch_sub(1, Ordering::Relaxed);
         }
         disk::remove(&self.layout.sidecar(blob_id))?;
-        disk::sync_dir(&self.layout.leaf(shard_number, leaf_number))
+        names.sync()
     }
 
     /// Makes a blob's two directories where they are not there, with their names synced once in this process: that they
@@ -91,8 +93,8 @@ impl Store {
         let leaf = self.layout.leaf(shard_number, leaf_number);
         if !shard.durable[usize::from(leaf_number)] {
             std::fs::create_dir_all(&leaf).map_err(disk::failed("cannot make the directory", &leaf))?;
-            disk::sync_dir(&self.layout.shard(shard_number))?;
-            disk::sync_dir(&self.layout.blobs)?;
+            disk::Names::of(&self.layout.shard(shard_number))?.sync()?;
+            disk::Names::of(&self.layout.blobs)?.sync()?;
             shard.durable[usize::from(leaf_number)] = true;
         }
         Ok(leaf)

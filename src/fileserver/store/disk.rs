@@ -52,10 +52,22 @@ pub(super) fn sync_data(file: &File, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes the names in a directory durable.
-pub(super) fn sync_dir(path: &Path) -> Result<(), StoreError> {
-    let dir = File::open(path).map_err(failed("cannot open", path))?;
-    dir.sync_all().map_err(|error| die(path, &error))
+/// A directory whose names are about to change. It is opened before: with the change made and no descriptor left to sync it
+/// with, whoever asks again would find the change and take it for durable.
+pub(super) struct Names<'a> {
+    dir: File,
+    path: &'a Path,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn of(path: &'a Path) -> Result<Self, StoreError> {
+        Ok(Self { dir: File::open(path).map_err(failed("cannot open", path))?, path })
+    }
+
+    /// Makes the names durable.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.dir.sync_all().map_err(|error| die(self.path, &error))
+    }
 }
 
 /// Removes a file; one that is not there is no error.

@@ -119,7 +119,7 @@ impl Store {
         for dir in [&layout.blobs, &layout.tmp] {
             std::fs::create_dir_all(dir).map_err(disk::failed("cannot make the directory", dir))?;
         }
-        disk::sync_dir(root)?;
+        disk::Names::of(root)?.sync()?;
         let shards = (0..256).map(|_| Mutex::new(Shard { durable: [false; 256], counted: [false; 256] })).collect();
         let store = Self {
             layout,
