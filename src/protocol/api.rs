@@ -398,6 +398,9 @@ pub struct Replication {
     pub garbage: u64,
     /// Some of the files with the fewest copies that count.
     pub at_risk: Vec<FileAtRisk>,
+    /// Why what is owed cannot be done now, and what to do.
+    #[serde(default)]
+    pub held_up: Option<String>,
 }
 
 /// A walk over all files.

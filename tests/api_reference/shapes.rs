@@ -219,6 +219,7 @@ fn of_replication(shapes: &mut Shapes<'_>) {
         sweeps: vec![sweep(None)],
         garbage: 1,
         at_risk: vec![file(None)],
+        held_up: Some(text()),
     };
     shapes.answer("Replication", &replication, &api::Replication::default());
     shapes.words::<api::SweepName>("SweepName");

@@ -101,6 +101,14 @@ async fn a_dead_server_is_seen() {
     .await;
     let replication = cluster.get(node, "/replication").await.1;
     assert_eq!(replication["pending"], 1, "{replication}");
+    // An order that cannot be carried out is told so at once, and what holds up the rest stands in the status.
+    let refused = out(&cluster, &["ring", "rebalance"], 1);
+    assert!(refused.contains("file server 2 is down") && refused.contains("add a file server"), "{refused}");
+    assert!(replication["held_up"].as_str().is_some_and(|why| why.contains("file server 2 is down")), "{replication}");
+    for status in [["ring", "status"], ["replication", "status"]] {
+        let shown = out(&cluster, &status, 0);
+        assert!(shown.contains("held up") && shown.contains("file server 2 is down"), "{shown}");
+    }
     let risk = &replication["at_risk"];
     assert_eq!(*risk, json!([{"file_id": written["file_id"], "copies": 1, "owner": "admin", "path": "/a"}]));
     let bob = cluster.user("bob").await;

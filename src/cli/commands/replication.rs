@@ -45,6 +45,9 @@ fn describe(replication: &Replication) -> String {
         line(name, format!("{state}{place}"));
     }
     line("copies to delete", replication.garbage.to_string());
+    if let Some(why) = &replication.held_up {
+        line("held up", why.clone());
+    }
     table.render() + &at_risk(&replication.at_risk)
 }
 
@@ -74,7 +77,8 @@ pub(super) fn summary(replication: &Replication) -> String {
     if let Some(ms) = replication.oldest_age_ms {
         parts.push(format!("the oldest waits for {}", human_seconds(ms / 1000)));
     }
-    parts.join(", ") + "\n"
+    let held_up = replication.held_up.as_ref().map_or_else(String::new, |why| format!("held up: {why}\n"));
+    parts.join(", ") + "\n" + &held_up
 }
 
 /// The files that are nearest to being lost.

@@ -16,10 +16,10 @@ use super::request::{Headers, Json};
 use crate::client::blobs::{BlobError, ServerAddress};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
-use crate::domain::query;
 use crate::domain::rows::SweepKind;
 use crate::domain::terms::Policy;
 use crate::domain::{Asked, Command, Fault, PolicyAsked, Proposal, ReadStore, ServerId, UserId, command};
+use crate::domain::{plan, query};
 use crate::protocol::admin;
 use crate::protocol::api::ServerInfo;
 use crate::protocol::problem::Code;
@@ -184,7 +184,10 @@ pub(crate) async fn rebalance(
     headers: Headers,
     Json(asked): Json<admin::Rebalance>,
 ) -> ApiResult<StatusCode> {
-    let (admin, ()) = node.ask_as_admin(&token, |_| Ok(())).await?;
+    let (admin, hindrance) = node.ask_as_admin(&token, |store| plan::hindrance(store)).await?;
+    if let Some(why) = hindrance.filter(|_| !asked.stop) {
+        return Err(ApiError::new(Code::StorageFull, format!("nothing can be levelled out: {why}")));
+    }
     let kind = SweepKind::Balance;
     let command = if asked.stop {
         Command::StopSweep(command::StopSweep { kind })

@@ -9,6 +9,7 @@ use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::peers::{PeerCall, PeerReply, ask_leader};
 use crate::directory::progress::JobStatus;
+use crate::domain::plan;
 use crate::domain::query::{self, AtRisk, Upkeep, Viewer};
 use crate::domain::rows::{Sweep, SweepKind};
 use crate::domain::{ClusterTime, WallTime};
@@ -17,11 +18,13 @@ use crate::protocol::api::{FileAtRisk, Replication, SweepInfo, SweepName, SweepS
 pub(crate) async fn replication(State(node): State<App>, token: Token) -> ApiResult<Body<Replication>> {
     let reading = node.list_as(&token, |store, session| {
         let viewer = if session.admin { Viewer::Admin } else { Viewer::User(session.user) };
-        Ok((query::upkeep(store)?, query::at_risk(store, viewer)?))
+        Ok((query::upkeep(store)?, query::at_risk(store, viewer)?, plan::hindrance(store)?))
     });
-    let (upkeep, at_risk) = reading.await?;
+    let (upkeep, at_risk, hindrance) = reading.await?;
     let job = job_status(&node).await?;
-    Ok(Body(describe(&upkeep, &at_risk, &job, node.handle().cluster_time())))
+    let owed = upkeep.pending() > 0 || upkeep.to_move > 0 || !upkeep.sweeps.is_empty();
+    let told = describe(&upkeep, &at_risk, &job, node.handle().cluster_time());
+    Ok(Body(Replication { held_up: hindrance.filter(|_| owed), ..told }))
 }
 
 async fn job_status(node: &App) -> ApiResult<JobStatus> {
@@ -47,6 +50,7 @@ fn describe(upkeep: &Upkeep, at_risk: &[AtRisk], job: &JobStatus, now: ClusterTi
         sweeps: upkeep.sweeps.iter().map(|(kind, sweep)| sweep_info(*kind, sweep)).collect(),
         garbage: upkeep.garbage,
         at_risk: at_risk.iter().map(file_at_risk).collect(),
+        held_up: None,
     }
 }
 

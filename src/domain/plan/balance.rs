@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use super::scene::Scene;
 use crate::domain::ServerId;
-use crate::domain::rows::{Extent, Server};
+use crate::domain::rows::{Extent, Server, ServerState};
 
 /// Fewer files than this are not worth moving.
 const LEAST_GAP: u64 = 8;
+/// File servers that a reason names.
+const MAX_NAMED: usize = 10;
 
 /// The members of the ring that can take files.
 fn members(scene: &Scene) -> impl Iterator<Item = &Server> {
@@ -17,6 +19,32 @@ fn members(scene: &Scene) -> impl Iterator<Item = &Server> {
 
 fn total<'a>(counts: impl Iterator<Item = &'a u64>) -> u64 {
     counts.fold(0, |sum, count| sum.saturating_add(*count))
+}
+
+/// Why copies cannot be moved or made as they should be, in words with what to do; nothing where enough file servers take
+/// files.
+pub(super) fn hindrance(scene: &Scene) -> Option<String> {
+    let wanted = scene.copies.max(2);
+    let able = members(scene).count();
+    if able >= wanted {
+        return None;
+    }
+    let why = scene.servers.values().filter(|server| !server.is_eligible()).map(|server| {
+        let state = match server.state {
+            ServerState::Down => "is down",
+            ServerState::Draining => "is being emptied",
+            ServerState::Up => "is full",
+        };
+        format!("file server {} {state}", server.server_id)
+    });
+    let mut why: Vec<String> = why.take(MAX_NAMED).collect();
+    if why.is_empty() {
+        why.push("there are no more".to_owned());
+    }
+    Some(format!(
+        "{able} file servers take files and {wanted} are needed ({}): make room, bring them back, or add a file server",
+        why.join(", ")
+    ))
 }
 
 /// Whether the fullest server's count of primaries exceeds the emptiest's by more than `percent` of the mean.

@@ -156,6 +156,14 @@ pub fn plan(store: &dyn ReadStore, observed: &Observed) -> Result<Plan, Fault> {
     Ok(planner.plan)
 }
 
+/// What holds up repairs, drains and levelling out, in words with what to do; nothing where enough file servers take files.
+///
+/// # Errors
+/// When the storage fails.
+pub fn hindrance(store: &dyn ReadStore) -> Result<Option<String>, Fault> {
+    Ok(balance::hindrance(&Scene::read(store, BTreeSet::new())?))
+}
+
 struct Planner<'a> {
     store: &'a dyn ReadStore,
     observed: &'a Observed,
