@@ -61,6 +61,11 @@ pub(crate) enum Act {
         to: usize,
         token: Option<u64>,
     },
+    /// A new file with the content of another.
+    Copy {
+        from: usize,
+        to: usize,
+    },
     Lock {
         slot: usize,
         ttl: Moment,
@@ -131,7 +136,7 @@ impl Act {
             | Self::Lock { slot, .. }
             | Self::Read { slot }
             | Self::Stat { slot } => 1 << slot,
-            Self::Move { from, to, .. } => 1 << from | 1 << to,
+            Self::Move { from, to, .. } | Self::Copy { from, to } => 1 << from | 1 << to,
             Self::Renew { .. } | Self::Unlock { .. } | Self::List => (1 << SLOTS) - 1,
         }
     }

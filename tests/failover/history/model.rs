@@ -108,6 +108,11 @@ impl State {
                 (Some(_), Some(_)) => Verdict::not(Refusal::Exists),
                 (Some(file), None) => file.opens_to(*token),
             },
+            Act::Copy { from, to } => match (file(from), file(to)) {
+                (None, _) => Verdict::not(Refusal::NotFound),
+                (Some(_), Some(_)) => Verdict::not(Refusal::Exists),
+                (Some(_), None) => Verdict::may(),
+            },
             Act::Lock { slot, .. } => match file(slot).map(|file| &file.lock) {
                 None => Verdict::not(Refusal::NotFound),
                 Some(Some(_)) => Verdict::not(Refusal::Locked),
@@ -130,6 +135,12 @@ impl State {
                 self.slots[*slot] = Some(file);
                 fits
             }
+            Act::Copy { from, to } => self.slots[*from].as_ref().map(|file| file.tag).is_some_and(|tag| {
+                let mut file = File { id: None, version: 1, tag, lock: None, last_fence: 0 };
+                let fits = file.fits_told(told);
+                self.slots[*to] = Some(file);
+                fits
+            }),
             Act::Update { slot, tag, .. } => self.slots[*slot].as_mut().is_some_and(|file| {
                 (file.version, file.tag) = (file.version + 1, *tag);
                 file.fits_told(told)

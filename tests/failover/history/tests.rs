@@ -293,7 +293,8 @@ fn random_act(dice: &mut Dice, tag: Tag, world: &World) -> Act {
     // What a client may know from the past, some of it outdated.
     let token = (dice.below(3) == 0 && world.fences > 0).then(|| 1 + dice.below(world.fences));
     let if_match = (dice.below(3) == 0 && world.ids > 0).then(|| (1 + dice.below(world.ids), 1 + dice.below(4)));
-    match dice.below(20) {
+    match dice.below(21) {
+        20 => Act::Copy { from: slot, to: (slot + 1) % SLOTS },
         0..=3 => Act::Read { slot },
         4 | 5 => Act::Stat { slot },
         6 | 7 => Act::List,
@@ -367,6 +368,16 @@ impl World {
                 self.file(slot)?.open(token)?;
                 self.files[slot] = None;
                 Ok(Outcome::Done)
+            }
+            Act::Copy { from, to } => {
+                let tag = self.file(from)?.seen.tag;
+                if self.files[to].is_some() {
+                    return Err(Refusal::Exists);
+                }
+                self.ids += 1;
+                let seen = seen(self.ids, 1, tag);
+                self.files[to] = Some(Plain { seen, lock: None });
+                Ok(Outcome::File(seen))
             }
             Act::Move { from, to, token } => {
                 self.file(from)?;

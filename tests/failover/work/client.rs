@@ -9,6 +9,7 @@ use bytes::Bytes;
 use ringmaster::client::{
     ClientError, Directory, ErrorKind, Page, ReadOptions, Source, UpdateOptions, WriteOptions, etag,
 };
+use ringmaster::protocol::versions::Copy;
 use ringmaster::protocol::api::{Delete, FileName, Locked, Move, Stat};
 use ringmaster::protocol::problem::Code;
 
@@ -225,7 +226,8 @@ impl Client {
             (34..42, _) => Act::List,
             (42..80, _) => return self.store(slot, seen, held),
             (80..85, _) => Act::Delete { slot, token: held.as_ref().map(|token| token.fence) },
-            (85..89, _) => {
+            (85 | 86, _) => Act::Copy { from: slot, to: (slot + 1) % SLOTS },
+            (87..89, _) => {
                 let to = (slot + 1) % SLOTS;
                 Act::Move { from: slot, to, token: held.as_ref().map(|token| token.fence) }
             }
@@ -330,6 +332,10 @@ async fn perform(
             Outcome::File(seen(
                 &directory.rename(&Move { from, to, owner: None, lock_token: token, break_locks: false }).await?,
             ))
+        }
+        Act::Copy { from, to } => {
+            let copy = Copy { file: file(from), to: path(to), to_owner: None };
+            Outcome::File(seen(&directory.copy(&copy).await?))
         }
         Act::Lock { slot, ttl } => fence(directory.lock(&file(slot), milliseconds(ttl)).await?),
         Act::Renew { ttl, .. } => fence(directory.renew(&token.unwrap_or_default(), milliseconds(ttl)).await?),
