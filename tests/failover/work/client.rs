@@ -9,9 +9,9 @@ use bytes::Bytes;
 use ringmaster::client::{
     ClientError, Directory, ErrorKind, Page, ReadOptions, Source, UpdateOptions, WriteOptions, etag,
 };
-use ringmaster::protocol::versions::Copy;
 use ringmaster::protocol::api::{Delete, FileName, Locked, Move, Stat};
 use ringmaster::protocol::problem::Code;
+use ringmaster::protocol::versions::Copy;
 
 use crate::dice::Dice;
 use crate::history::{Act, Moment, NAMES, Op, Outcome, Refusal, SLOTS, Seen, Tag};
