@@ -36,6 +36,7 @@ codes! {
     Unauthenticated "unauthenticated" 401 "Not logged in";
     Forbidden "forbidden" 403 "Not allowed";
     NotFound "not_found" 404 "Not found";
+    MethodNotAllowed "method_not_allowed" 405 "The call takes another method";
     AlreadyExists "already_exists" 409 "Already exists";
     ChangeUnderWay "change_under_way" 409 "Another change is under way";
     NotEmpty "not_empty" 409 "The directory is not empty";
@@ -48,6 +49,7 @@ codes! {
     TooManyRequests "too_many_requests" 429 "Too many requests";
     DataCorrupt "data_corrupt" 500 "The stored data is damaged";
     Internal "internal" 500 "Something went wrong inside";
+    NotImplemented "not_implemented" 501 "This is not done here";
     NoLeader "no_leader" 503 "No leader at the moment";
     NoFileServer "no_file_server" 503 "No file server can take the file";
     Restoring "restoring" 503 "The cluster is being restored";

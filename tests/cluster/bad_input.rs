@@ -38,7 +38,7 @@ async fn requests() {
             ("/all?limit=100000", 400, "invalid_request"),
             ("/all?cursor=garbage", 400, "invalid_request"),
             ("/no-such-call", 404, "not_found"),
-            ("/write?path=/x", 400, "invalid_request"),
+            ("/write?path=/x", 405, "method_not_allowed"),
         ] {
             let (got, answer) = cluster.get(node, call).await;
             assert_eq!((got, answer["code"].as_str()), (status, Some(code)), "{call}: {answer}");

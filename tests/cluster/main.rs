@@ -19,6 +19,7 @@ mod islands;
 mod kills;
 mod locking;
 mod lost;
+mod manners;
 mod partition;
 mod placement;
 mod planted;

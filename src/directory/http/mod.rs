@@ -28,7 +28,7 @@ pub(crate) mod write;
 
 use axum::Router;
 use axum::handler::Handler;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post, put};
@@ -145,7 +145,7 @@ impl Route {
 
 pub(crate) fn router(node: App) -> Router {
     let add = |router: Router<App>, Route { path, allow, answer }| {
-        router.route(path, answer.fallback(move || refuse_method(allow)))
+        router.route(path, answer.fallback(move |method: Method| other_method(method, allow)))
     };
     routes()
         .into_iter()
@@ -155,9 +155,14 @@ pub(crate) fn router(node: App) -> Router {
         .with_state(node)
 }
 
-async fn refuse_method(allowed: &'static str) -> Response {
-    let mut response =
-        ApiError::invalid(format!("this call takes {allowed}: use one of these methods")).into_response();
+/// What a call answers to a method that it does not take. `OPTIONS` asks for just that.
+async fn other_method(method: Method, allowed: &'static str) -> Response {
+    let mut response = if method == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        let detail = format!("this call takes {allowed}: use one of these methods");
+        ApiError::new(Code::MethodNotAllowed, detail).into_response()
+    };
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }

@@ -232,7 +232,7 @@ fn head(status: StatusCode, found: &Found, range: &Range<u64>) -> ApiResult {
     // A user's file is shown by a browser as what it says it is and nothing more: it runs no script in this origin.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache, no-transform"));
     if status == StatusCode::PARTIAL_CONTENT {
         headers.insert(header::CONTENT_RANGE, value(content_range(range, content.size))?);
     }

@@ -193,11 +193,20 @@ fn read_intent(parts: &Parts, call: Call) -> ApiResult<Intent> {
     if parts.method != Method::PUT && parts.method != Method::POST {
         return Err(ApiError::invalid("this call takes PUT or POST"));
     }
-    if let Some(coding) = parts.headers.get(header::CONTENT_ENCODING)
-        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
+    let codings = parts.headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = codings.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
         return Err(ApiError::invalid(
             "the body is compressed for the way (Content-Encoding): send the file's own bytes",
+        ));
+    }
+    // What is below this takes the chunks apart and nothing else: the bytes would be stored as they were coded.
+    let codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = codings.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"chunked")) {
+        return Err(ApiError::new(
+            Code::NotImplemented,
+            "the body is coded for the way (Transfer-Encoding): send the file's own bytes, in chunks if need be",
         ));
     }
     if parts.headers.contains_key(header::CONTENT_RANGE) {

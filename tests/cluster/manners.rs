@@ -1,0 +1,97 @@
+//! HTTP as people expect it: other methods, and bodies that are coded for the way.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::Cluster;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_a_call_does_not_take_is_told_which_it_does() {
+    let cluster = Cluster::start(1, 1).await;
+    for (path, wrong, allowed) in [
+        ("/all", Method::DELETE, "GET, HEAD"),
+        ("/mkdir", Method::GET, "POST"),
+        ("/write?path=/a", Method::PATCH, "PUT, POST"),
+        ("/admin/policy", Method::PUT, "GET, HEAD, POST"),
+        ("/metrics", Method::POST, "GET, HEAD"),
+    ] {
+        let url = format!("{}{path}", cluster.url(0));
+        let answer = cluster.http.request(wrong.clone(), &url).send().await.expect("an answer");
+        assert_eq!((answer.status().as_u16(), &answer.headers()["allow"]), (405, &allowed.parse().expect("a value")));
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        let problem: Value = answer.json().await.expect("a problem");
+        assert_eq!(problem["code"], json!("method_not_allowed"), "{wrong} {path}");
+        let answer = cluster.http.request(Method::OPTIONS, &url).send().await.expect("an answer");
+        assert_eq!((answer.status().as_u16(), &answer.headers()["allow"]), (204, &allowed.parse().expect("a value")));
+    }
+    let answer = cluster.http.request(Method::OPTIONS, format!("{}/nowhere", cluster.url(0))).send().await;
+    assert_eq!(answer.expect("an answer").status().as_u16(), 404);
+}
+
+/// Sends a head and a body as they stand, and reads until the other end closes.
+async fn raw(cluster: &Cluster, head: &str, body: &[u8]) -> String {
+    let url: reqwest::Url = cluster.url(0).parse().expect("a url");
+    let address = (url.host_str().expect("a host"), url.port().expect("a port"));
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let head = format!(
+        "{head}\r\nHost: {}:{}\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+        address.0, address.1, cluster.admin.token
+    );
+    stream.write_all(&[head.as_bytes(), body].concat()).await.expect("it is sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("it answers");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_coded_for_the_way_is_never_stored_as_it_came() {
+    let cluster = Cluster::start(1, 1).await;
+    let chunked = b"5\r\nbytes\r\n0\r\n\r\n";
+    let spellings = [
+        "Transfer-Encoding: gzip, chunked",
+        "transfer-encoding: GZIP,chunked",
+        "Transfer-Encoding: x-gzip\r\nTransfer-Encoding: chunked",
+        "TRANSFER-ENCODING: deflate , Chunked",
+    ];
+    for (at, coding) in spellings.into_iter().enumerate() {
+        let answer = raw(&cluster, &format!("PUT /write?path=/{at} HTTP/1.1\r\n{coding}"), chunked).await;
+        assert!(answer.starts_with("HTTP/1.1 501 ") && answer.contains("\"not_implemented\""), "{coding}: {answer}");
+    }
+    for coding in [
+        "Content-Encoding: gzip",
+        "content-encoding: identity, GZip",
+        "Content-Encoding: identity\r\nContent-Encoding: br",
+    ] {
+        let head = format!("PUT /write?path=/coded HTTP/1.1\r\nContent-Length: 5\r\n{coding}");
+        let answer = raw(&cluster, &head, b"bytes").await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("Content-Encoding"), "{coding}: {answer}");
+    }
+    let answer = raw(&cluster, "PUT /write?path=/plain HTTP/1.1\r\nTransfer-Encoding: CHUNKED", chunked).await;
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert_eq!(cluster.get(0, "/all").await.1["files"].as_array().map(Vec::len), Some(1), "nothing else is there");
+    let (status, headers) = {
+        let url = format!("{}/read?path=/plain", cluster.url(0));
+        let answer = cluster.http.get(url).bearer_auth(&cluster.admin.token).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.headers().clone())
+    };
+    assert!(status == 200 && headers["cache-control"].to_str().is_ok_and(|value| value.contains("no-transform")));
+}
+
+/// A change that passed by a condition which it cannot carry would be made against the client's will.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_that_a_change_cannot_carry_is_refused() {
+    let cluster = Cluster::start(1, 1).await;
+    let (status, stat) = cluster.put(&cluster.admin, 0, "/write?path=/a", "one", &[]).await;
+    assert_eq!(status, 201, "{stat}");
+    for condition in
+        [("if-none-match", "*"), ("if-none-match", "\"4-1\""), ("if-unmodified-since", "Sat, 01 Jan 2022 00:00:00 GMT")]
+    {
+        let (status, answer) = cluster.put(&cluster.admin, 0, "/update?path=/a", "two", &[condition]).await;
+        assert!(status == 400 && answer["detail"].as_str().is_some_and(|told| told.contains("If-Match")), "{answer}");
+    }
+    let weak = format!("W/\"{}-1\"", stat["file_id"]);
+    let (status, answer) = cluster.put(&cluster.admin, 0, "/update?path=/a", "two", &[("if-match", &weak)]).await;
+    assert_eq!((status, &answer["code"]), (412, &json!("version_conflict")));
+}
