@@ -79,6 +79,13 @@ record! {
     }
 }
 
+impl Children {
+    /// Whether some name in it leads to no file.
+    pub(crate) fn any_bare(self) -> bool {
+        self.all > self.filled
+    }
+}
+
 impl Entry {
     pub fn file(&self) -> Option<&File> {
         match &self.kind {

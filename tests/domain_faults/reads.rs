@@ -13,8 +13,9 @@ const COPIES: usize = 2;
 /// The operation, the account, what its owner uses, that the content is new, and the parent or the file itself. What is held
 /// in memory (cluster time, the policy, the servers) is not counted.
 const FIXED: usize = 5;
-/// That the name is not a directory's without files either, and how many names its directory holds.
-const NEW_NAME: usize = 2;
+/// How many names its directory holds, and whether any is a directory's without files: there a new name would be looked for,
+/// too.
+const NEW_NAME: usize = 1;
 /// Whether a record names the blob there, and whether the copy is condemned.
 const A_COPY: usize = 2;
 

@@ -42,11 +42,11 @@ pub(crate) fn delete_entry(store: &mut dyn Store, entry: &Entry) -> Result<(), F
 
 pub(crate) fn child(store: &dyn ReadStore, parent: FileId, name: &str) -> Result<Option<FileId>, Fault> {
     let key = keys::name(parent, name);
-    // Most names lead to files.
-    let found = match read::<Number>(store, Table::Names, &key)? {
-        None => read::<Number>(store, Table::Bare, &key)?,
-        found => found,
-    };
+    // Most names lead to files. Who makes a new one reads the numbers in any case.
+    let mut found = read::<Number>(store, Table::Names, &key)?;
+    if found.is_none() && number_of_children(store, parent)?.any_bare() {
+        found = read(store, Table::Bare, &key)?;
+    }
     Ok(found.map(|id| FileId(id.0)))
 }
 
