@@ -385,7 +385,7 @@ async fn what_an_admin_asks_for_is_sent_as_it_is_written() {
     let policy = json!({
         "copies": 3, "garbage_linger_ms": 900_000, "garbage_grace_ms": 3_600_000, "operation_ttl_ms": 86_400_000,
         "session_ttl_ms": 2_592_000_000_u64, "receipt_ttl_ms": 600_000, "rebalance_percent": 20,
-        "versions_keep": 5, "versions_ms": 2_592_000_000_u64, "trash_ms": 604_800_000, "quota_bytes": 0, "quota_files": 0,
+        "versions_keep": 5, "versions_ms": 2_592_000_000_u64, "trash_ms": 604_800_000, "quota_bytes": 0, "quota_files": 0, "extent_bytes": 67_108_864,
     });
     let node = Node::start(move |_, seen| match seen.path() {
         "/admin/policy" => Play::json(200, &policy),

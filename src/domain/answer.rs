@@ -58,6 +58,12 @@ choice! {
         Rehomed {
             refused: Vec<u32> = 1,
         } = 10,
+        /// How far an upload has come: `offset` is the next byte to be sent.
+        Upload {
+            upload_id: ContentId = 1,
+            offset: u64 = 2,
+            expires_at: WallTime = 3,
+        } = 11,
     }
 }
 

@@ -43,6 +43,7 @@ record! {
         pub trash_ms: Option<u64> = 10,
         pub quota_bytes: Option<u64> = 11,
         pub quota_files: Option<u64> = 12,
+        pub extent_bytes: Option<u64> = 13,
     }
 }
 

@@ -4,12 +4,14 @@ mod contents;
 mod remembered;
 mod servers;
 mod upkeep;
+mod uploads;
 mod versions;
 
 pub use contents::*;
 pub use remembered::*;
 pub use servers::*;
 pub use upkeep::*;
+pub use uploads::*;
 pub use versions::*;
 
 use super::answer::Access;

@@ -81,7 +81,7 @@ tables! {
     Contents = "contents",
     /// content_id, offset → extent
     Extents = "extents",
-    /// since when, content_id → nothing: contents that nothing names, with extents left
+    /// due when, content_id → nothing: contents that nothing names, with extents left
     Dead = "dead",
     /// file_id, version (the newest first) → what the file was
     Versions = "versions",
@@ -89,6 +89,10 @@ tables! {
     Trash = "trash",
     /// user_id → sums and bounds
     Usage = "usage",
+    /// user_id, content_id → how far an upload has come, and what it becomes
+    Uploads = "uploads",
+    /// content_id, user_id → until when what is being read is kept
+    Pins = "pins",
     /// file_id → label
     #[cfg(feature = "next-schema")]
     Labels = "labels",
@@ -100,10 +104,10 @@ impl Table {
         Self::ALL.into_iter().find(|table| table.name() == name)
     }
 
-    /// Whether it has few rows whatever the cluster holds: as many as there are file servers, at most. They are held in
-    /// memory, so reading them costs a command next to nothing.
+    /// Whether it has few rows whatever the cluster holds: as many as there are file servers, or a few thousand. They are
+    /// held in memory, so reading them costs a command next to nothing.
     pub const fn is_small(self) -> bool {
-        matches!(self, Self::Servers | Self::Ring | Self::Sweeps | Self::Policy | Self::Meta)
+        matches!(self, Self::Servers | Self::Ring | Self::Sweeps | Self::Policy | Self::Meta | Self::Pins)
     }
 }
 

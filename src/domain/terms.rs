@@ -110,6 +110,42 @@ impl NewContent {
 }
 
 record! {
+    /// One run of bytes, already durable on the file servers that it names. The first is the primary.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct NewExtent as "new extent" {
+        pub blob_id: BlobId = 1,
+        pub size: u64 = 2,
+        pub sha256: Sha256 = 3,
+        pub receipts: Vec<Receipt> = 4,
+    }
+}
+
+choice! {
+    /// What bytes are to become.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum Purpose as "purpose of an upload" {
+        /// A new file, with its missing parents.
+        Write(PathRef) = 20,
+        /// A new version of a file that is there.
+        Update {
+            file: FileRef = 1,
+            precondition: Option<Precondition> = 2,
+            lock: Option<LockProof> = 3,
+        } = 21,
+        /// A content of a backup: the SHA-256 of the backup's index, and the content's row there.
+        Restore {
+            backup: Sha256 = 1,
+            row: Vec<u8> = 2,
+        } = 22,
+    }
+}
+
+/// The most extents in one `AddExtents`: each touches up to twenty rows.
+pub const MAX_EXTENTS_ADDED: usize = 40;
+/// Extents but the last of an upload are multiples of so many bytes, so that a hash can be gone on with.
+pub const EXTENT_UNIT: u64 = 64;
+
+record! {
     /// New copies for an extent, in the order of its replicas. It takes effect only if it still has this blob and this
     /// `placement_rev`, each copy made still stands, and no fewer copies count afterwards than before (or than the policy
     /// asks for).
@@ -181,6 +217,8 @@ record! {
         /// How many bytes and files a user may have who has no bounds of the user's own; 0 for any number.
         pub quota_bytes: u64 = 11,
         pub quota_files: u64 = 12,
+        /// The largest extent: what is larger is stored in several.
+        pub extent_bytes: u64 = 13,
     }
 }
 
@@ -199,6 +237,7 @@ impl Default for Policy {
             trash_ms: 7 * DAY_MS,
             quota_bytes: 0,
             quota_files: 0,
+            extent_bytes: 64 << 20,
         }
     }
 }

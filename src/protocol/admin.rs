@@ -36,6 +36,9 @@ pub struct Policy {
     /// How many files such a user may have; 0 for any number.
     #[serde(default)]
     pub quota_files: u64,
+    /// The largest extent, 4 MiB to 1 GiB: what is larger is stored in several.
+    #[serde(default)]
+    pub extent_bytes: u64,
 }
 
 /// `POST /admin/policy`: what is not given stays as it is.
@@ -66,6 +69,8 @@ pub struct PolicyChange {
     pub quota_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota_files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extent_bytes: Option<u64>,
 }
 
 /// `POST /admin/drain`: takes a server out of the ring to be emptied, or back into it. Answered by the server as

@@ -80,6 +80,7 @@ fn of_admins(shapes: &mut Shapes<'_>) {
             trash_ms: Some(1),
             quota_bytes: Some(1),
             quota_files: Some(1),
+            extent_bytes: Some(4_194_304),
         },
     );
     shapes.request("Drain", &admin::Drain { server_id: 1, cancel: true });

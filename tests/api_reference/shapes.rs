@@ -240,6 +240,7 @@ fn of_admins(shapes: &mut Shapes<'_>) {
         trash_ms: 1,
         quota_bytes: 1,
         quota_files: 1,
+        extent_bytes: 4_194_304,
     };
     shapes.answer("Policy", &policy, &policy);
     let failure = admin::ScrubFailure { server_id: 1, reason: text() };

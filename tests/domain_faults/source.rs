@@ -252,6 +252,7 @@ impl<'a> Source<'a> {
             trash_ms: self.number(),
             quota_bytes: if self.one_in(4) { self.number() } else { 0 },
             quota_files: if self.one_in(4) { self.number() } else { 0 },
+            extent_bytes: if self.one_in(4) { self.number() } else { 64 << 20 },
         }
     }
 

@@ -15,8 +15,8 @@ pub(in crate::cli) enum Command {
     /// Change it, for all nodes at once
     ///
     /// Names are those that `policy show` prints: copies, garbage_linger, garbage_grace, operation_ttl, session_ttl,
-    /// receipt_ttl, rebalance_percent, versions_keep, versions, trash, quota_bytes, quota_files. Times are written 15m, 1h
-    /// or 7days, or in milliseconds with _ms behind the name.
+    /// receipt_ttl, rebalance_percent, versions_keep, versions, trash, quota_bytes, quota_files, extent_bytes. Times are written
+    /// 15m, 1h or 7days, or in milliseconds with _ms behind the name.
     Set {
         #[arg(required = true, value_name = "NAME=VALUE")]
         values: Vec<Setting>,
@@ -52,6 +52,7 @@ pub(in crate::cli) enum Setting {
     Trash(u64),
     QuotaBytes(u64),
     QuotaFiles(u64),
+    ExtentBytes(u64),
 }
 
 impl FromStr for Setting {
@@ -71,6 +72,7 @@ impl FromStr for Setting {
             "versions_keep" => return number().map(Self::VersionsKeep),
             "quota_bytes" => return large().map(Self::QuotaBytes),
             "quota_files" => return large().map(Self::QuotaFiles),
+            "extent_bytes" => return large().map(Self::ExtentBytes),
             _ => {}
         }
         match name.strip_suffix("_ms").unwrap_or(name) {
@@ -107,6 +109,7 @@ impl Setting {
             Self::Trash(ms) => change.trash_ms = Some(ms),
             Self::QuotaBytes(value) => change.quota_bytes = Some(value),
             Self::QuotaFiles(value) => change.quota_files = Some(value),
+            Self::ExtentBytes(value) => change.extent_bytes = Some(value),
         }
     }
 }
@@ -129,6 +132,7 @@ fn describe(policy: &Policy) -> String {
     line("trash", time(policy.trash_ms), "what was deleted can be had back");
     line("quota_bytes", policy.quota_bytes.to_string(), "a user may have; 0 for any number");
     line("quota_files", policy.quota_files.to_string(), "a user may have; 0 for any number");
+    line("extent_bytes", policy.extent_bytes.to_string(), "what is larger is stored in several extents");
     table.render()
 }
 
@@ -151,6 +155,7 @@ mod tests {
             trash_ms: 7 * 86_400_000,
             quota_bytes: 1 << 40,
             quota_files: 0,
+            extent_bytes: 0,
         };
         let mut change = PolicyChange::default();
         for line in describe(&policy).lines() {
@@ -170,6 +175,7 @@ mod tests {
             trash_ms: Some(7 * 86_400_000),
             quota_bytes: Some(1 << 40),
             quota_files: Some(0),
+            extent_bytes: Some(0),
         };
         assert_eq!(change, again);
     }

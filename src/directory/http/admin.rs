@@ -109,6 +109,7 @@ fn shown(policy: &Policy) -> admin::Policy {
         trash_ms: policy.trash_ms,
         quota_bytes: policy.quota_bytes,
         quota_files: policy.quota_files,
+        extent_bytes: policy.extent_bytes,
     }
 }
 
@@ -126,6 +127,7 @@ fn asked(change: &admin::PolicyChange) -> PolicyAsked {
         trash_ms: change.trash_ms,
         quota_bytes: change.quota_bytes,
         quota_files: change.quota_files,
+        extent_bytes: change.extent_bytes,
     }
 }
 
@@ -143,6 +145,7 @@ fn changed(old: &Policy, change: &admin::PolicyChange) -> Policy {
         trash_ms: change.trash_ms.unwrap_or(old.trash_ms),
         quota_bytes: change.quota_bytes.unwrap_or(old.quota_bytes),
         quota_files: change.quota_files.unwrap_or(old.quota_files),
+        extent_bytes: change.extent_bytes.unwrap_or(old.extent_bytes),
     }
 }
 

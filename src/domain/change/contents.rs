@@ -3,11 +3,7 @@
 use super::Change;
 use crate::domain::rows::{Content, ContentState, Extent, Layout};
 use crate::domain::stop::{Stop, astray, require};
-use crate::domain::{ContentId, Fault, FileId, RejectionKind, tables};
-
-/// Extents that are released in the command that takes the last reference; the others wait for the reaper. Most contents
-/// have no more.
-const AT_ONCE: usize = 1;
+use crate::domain::{ClusterTime, ContentId, Fault, FileId, RejectionKind, tables};
 
 impl Change<'_> {
     /// Puts a content of one extent, named once.
@@ -30,34 +26,35 @@ impl Change<'_> {
         Ok(content)
     }
 
-    /// Takes back one name of a content. Without any it is dead, which nothing undoes, and its extents are released.
+    /// Takes back one name of a content. Without any it is dead, which nothing undoes. One of a single extent is released at
+    /// once: whoever reads it has found its copies, which linger. Of more extents those further on are still looked up by
+    /// who reads it, so that they go when the others' copies would.
     pub(crate) fn drop_content(&mut self, id: ContentId) -> Result<(), Fault> {
         let Some(mut content) = tables::content(self.store, id)?.filter(|content| !content.is_dead()) else {
             return Ok(());
         };
         content.refs = content.refs.saturating_sub(1);
         if content.refs == 0 {
-            content.state = ContentState::Dead;
-            if self.bury(id, &content, AT_ONCE)? {
-                return Ok(());
+            if let Layout::One(extent) = &content.layout {
+                self.release(id.start(), extent)?;
+                return tables::delete_content(self.store, id);
             }
-            tables::put_dead(self.store, self.now, id)?;
+            content.state = ContentState::Dead;
+            let due = self.now.plus_ms(self.policy.garbage_linger_ms);
+            tables::put_dead(self.store, due, id)?;
         }
         tables::put_content(self.store, id, &content)
     }
 
-    /// Releases at most `limit` extents of a dead content, and the content with the last of them. Whether it is gone.
-    pub(crate) fn bury(&mut self, id: ContentId, content: &Content, limit: usize) -> Result<bool, Fault> {
-        if let Layout::One(extent) = &content.layout {
-            self.release(id.start(), extent)?;
-            tables::delete_content(self.store, id)?;
-            return Ok(true);
-        }
+    /// Releases at most `limit` extents of a dead content, and the content with the last of them. Their copies have lingered
+    /// already. Whether it is gone.
+    pub(crate) fn bury(&mut self, id: ContentId, limit: usize) -> Result<bool, Fault> {
+        let since = ClusterTime(self.now.0.saturating_sub(self.policy.garbage_linger_ms));
         let mut extents = tables::extents_of(self.store, id, 0, limit + 1)?;
         let gone = extents.len() <= limit;
         extents.truncate(limit);
         for (at, extent) in &extents {
-            self.release(*at, extent)?;
+            self.release_of(*at, extent, since)?;
             tables::delete_extent(self.store, *at)?;
         }
         if gone {

@@ -5,19 +5,30 @@ use crate::domain::rows::{Extent, Garbage, Placement, Recount, Repair, RepairRea
 use crate::domain::stop::{Stop, reject};
 use crate::domain::tables::{self, MAX_COPIES};
 use crate::domain::terms::{NewContent, Receipt};
-use crate::domain::{BlobId, CopyId, ExtentAt, Fault, RejectionKind, Replica, ServerId};
+use crate::domain::{BlobId, ClusterTime, CopyId, ExtentAt, Fault, RejectionKind, Replica, ServerId, Sha256};
 
 impl Change<'_> {
+    /// An extent of the copies that a commit names.
+    pub(crate) fn admit(&mut self, new: &NewContent) -> Result<Extent, Stop> {
+        self.admit_copies(new.blob_id, new.size, new.sha256, &new.receipts)
+    }
+
     /// Judges the copies that a commit names, and makes an extent of them; the node heals what is refused here, so it comes
     /// after all that a user would have to hear. Copies that are more than the policy asks for by now become garbage at
     /// once: no job would look for them.
-    pub(crate) fn admit(&mut self, new: &NewContent) -> Result<Extent, Stop> {
+    pub(crate) fn admit_copies(
+        &mut self,
+        blob_id: BlobId,
+        size: u64,
+        sha256: Sha256,
+        receipts: &[Receipt],
+    ) -> Result<Extent, Stop> {
         let stale = RejectionKind::StaleReceipt;
-        let mut replicas = Vec::with_capacity(new.receipts.len());
-        for receipt in &new.receipts {
-            replicas.push(self.judge(new.blob_id, receipt)?);
+        let mut replicas = Vec::with_capacity(receipts.len());
+        for receipt in receipts {
+            replicas.push(self.judge(blob_id, receipt)?);
             let id = receipt.server_id;
-            if tables::placement(self.store, id, new.blob_id)?.is_some() {
+            if tables::placement(self.store, id, blob_id)?.is_some() {
                 return Err(reject(stale, format!("a record names the blob on file server {id}: use a fresh blob id")));
             }
         }
@@ -26,13 +37,13 @@ impl Change<'_> {
             return Err(reject(stale, "more copies can be made than were: copy the blob to another file server"));
         }
         for surplus in replicas.split_off(replicas.len().min(self.wanted_copies())) {
-            self.list_garbage(surplus.server_id, new.blob_id, surplus.copy_id)?;
+            self.list_garbage(surplus.server_id, blob_id, surplus.copy_id)?;
         }
         let too_few = replicas.len() < self.wanted_copies();
         Ok(Extent {
-            blob_id: new.blob_id,
-            size: new.size,
-            sha256: new.sha256,
+            blob_id,
+            size,
+            sha256,
             owed: too_few.then(|| u32::try_from(replicas.len()).unwrap_or(u32::MAX)),
             replicas,
             placement_rev: 1,
@@ -78,9 +89,15 @@ impl Change<'_> {
 
     /// The reverse: its copies become garbage, those of older epochs too, since their bytes may still be on a disk.
     pub(crate) fn release(&mut self, at: ExtentAt, extent: &Extent) -> Result<(), Fault> {
+        self.release_of(at, extent, self.now)
+    }
+
+    /// The same for an extent that nothing names since then.
+    pub(crate) fn release_of(&mut self, at: ExtentAt, extent: &Extent, since: ClusterTime) -> Result<(), Fault> {
         for (position, replica) in extent.replicas.iter().enumerate() {
-            tables::delete_placement(self.store, replica.server_id, extent.blob_id)?;
-            self.list_garbage(replica.server_id, extent.blob_id, replica.copy_id)?;
+            let (server, blob, copy) = (replica.server_id, extent.blob_id, replica.copy_id);
+            tables::delete_placement(self.store, server, blob)?;
+            tables::put_garbage(self.store, server, blob, copy, &Garbage { since, deleted_at: None })?;
             self.count(extent.blob_id, replica, position, extent.size, false)?;
         }
         match extent.owed {

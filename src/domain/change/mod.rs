@@ -9,9 +9,11 @@ mod repairs;
 mod restored;
 mod servers;
 mod sweeps;
+mod uploads;
 mod versions;
 
 pub(crate) use remove::MAX_VERSIONS_AT_ONCE;
+pub(crate) use uploads::upload_outcome;
 
 use super::terms::Policy;
 use super::{ClusterTime, Store, WallTime};

@@ -5,9 +5,13 @@ use crate::domain::restored::{self, GAP};
 use crate::domain::rows::{Entry, FileVersion, NO_PARENT, Restore};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::tables::{self, Counter};
-use crate::domain::{ClusterTime, ContentId, Fence, RejectionKind, Sha256, rules};
+use crate::domain::{ClusterTime, ContentId, Fault, Fence, RejectionKind, Sha256, rules};
 
 impl Change<'_> {
+    pub(crate) fn is_restoring(&self) -> Result<bool, Fault> {
+        Ok(tables::restore(self.store)?.is_some_and(|restore| !restore.done))
+    }
+
     /// Lets a backup into a cluster that nobody ever used, or the same one again.
     pub(crate) fn admit_backup(&mut self, backup: &Sha256) -> Result<Restore, Stop> {
         let refused = |detail: &str| Err(reject(RejectionKind::AlreadyExists, detail));

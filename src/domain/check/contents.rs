@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
 use crate::domain::record::Record;
-use crate::domain::rows::{Content, Extent, Layout, Placement, Tally};
+use crate::domain::rows::{Content, ContentState, Extent, Layout, Placement, Tally};
 use crate::domain::tables::{self, MAX_COPIES, keys};
 use crate::domain::{ContentId, ExtentAt, Fault, ReadStore, ServerId, Table};
 
@@ -50,6 +50,9 @@ pub(super) fn check(report: &mut Report<'_>, named: &Refs) -> Result<Held, Fault
         let content = Content::from_bytes(value)?;
         refs.add(id, content.refs);
         let dead = content.refs == 0;
+        let open = content.state == ContentState::Open;
+        let shaped = !open || (content.refs == 1 && matches!(content.layout, Layout::Many(_)));
+        report.expect("open_contents_have_one_upload", shaped, || format!("content {id}: {content:?}"));
         report.expect("what_nothing_names_is_dead", content.is_dead() == dead || restoring, || {
             format!("content {id} is named {} times and {:?}", content.refs, content.state)
         });
@@ -64,7 +67,7 @@ pub(super) fn check(report: &mut Report<'_>, named: &Refs) -> Result<Held, Fault
                 loop {
                     let page = tables::extents_of(store, id, size, 64)?;
                     for (at, extent) in &page {
-                        let follows = at.offset == size && extent.size > 0;
+                        let follows = at.offset == size && (extent.size > 0 || (open && size == 0));
                         let holds = follows || content.is_dead();
                         report.expect("offsets_are_without_gaps", holds, || format!("{at} follows byte {size}"));
                         copies(report, store, *at, extent, &mut held)?;

@@ -9,6 +9,7 @@ mod people;
 mod servers;
 mod time;
 mod tree;
+mod uploads;
 mod versions;
 
 use super::tables::keys;

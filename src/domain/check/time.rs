@@ -23,6 +23,10 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
             Ending::Trash(owner, deleted_at, file) => {
                 tables::trashed(store, *owner, *deleted_at, *file)?.is_some_and(|row| row.until == at)
             }
+            Ending::Upload(user, id) => {
+                tables::upload(store, *user, *id)?.is_some_and(|upload| upload.expires_at == at)
+            }
+            Ending::Pin(id, user) => tables::pin(store, *id, *user)?.is_some_and(|pin| pin.expires_at == at),
             Ending::Hold(id) => tables::hold(store, *id)?.is_some_and(|hold| hold.expires_at == at),
         };
         report.expect("expiries_end_something", holds, || format!("{ending:?} at {at}"));

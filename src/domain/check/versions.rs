@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::Report;
 use super::contents::Refs;
+use super::{Report, uploads};
 use crate::domain::record::Record;
 use crate::domain::rows::{BIN, Entry, FileVersion, OldVersion, Trashed, Usage};
 use crate::domain::tables::{self, Ending, keys};
 use crate::domain::{Fault, FileId, ReadStore, Table, UserId, Version};
 
-/// What a user's tree comes to: bytes and files.
-type Sums = BTreeMap<UserId, (u64, u64)>;
+/// What a user's tree and uploads come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) bytes: u64,
+    pub(super) files: u64,
+    pub(super) uploads: u64,
+}
+
+pub(super) type Sums = BTreeMap<UserId, Sum>;
 
 /// Answers with how often contents are named.
 pub(super) fn check(report: &mut Report<'_>) -> Result<Refs, Fault> {
@@ -21,7 +28,8 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<Refs, Fault> {
         version(report, store, entry.file_id, &file.current)?;
         refs.add(file.current.content_id, 1);
         let sum = sums.entry(entry.owner).or_default();
-        *sum = (sum.0.saturating_add(file.current.size), sum.1 + 1);
+        sum.bytes = sum.bytes.saturating_add(file.current.size);
+        sum.files += 1;
         let (mut kept, mut below) = (0, file.current.version);
         loop {
             let page = tables::versions_below(store, entry.file_id, below, 64)?;
@@ -47,18 +55,19 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<Refs, Fault> {
         });
         if let Some(entry) = entry {
             let sum = sums.entry(entry.owner).or_default();
-            sum.0 = sum.0.saturating_add(old.file.size);
+            sum.bytes = sum.bytes.saturating_add(old.file.size);
         }
         let ends = store.get(Table::Expiries, &keys::expiry(old.until, &Ending::Version(id, number)))?.is_some();
         report.expect("old_versions_end", ends, || format!("version {number} of file {id}"));
         Ok(())
     })?;
     trash(report)?;
+    uploads::check(report, &mut refs, &mut sums)?;
     report.each(Table::Usage, |report, _, key, value| {
         let user = UserId(keys::read_u64(key, Table::Usage)?);
         let usage = Usage::from_bytes(value)?;
         let sum = sums.remove(&user).unwrap_or_default();
-        let holds = (usage.bytes, usage.files) == sum;
+        let holds = Sum { bytes: usage.bytes, files: usage.files, uploads: usage.uploads } == sum;
         report.expect("usage_adds_up", holds, || format!("user {user} is said to have {usage:?}, and has {sum:?}"));
         Ok(())
     })?;

@@ -30,10 +30,10 @@ impl Act for Expire {
         let limit = self.limit.clamp(1, MAX_ENDINGS) as usize;
         let (mut ended, mut room) = (0, MAX_ROWS);
         let mut more = false;
-        let restoring = tables::restore(change.store)?.is_some_and(|restore| !restore.done);
+        let restoring = change.is_restoring()?;
         for class in Class::ALL {
             // What they are about may not have come yet.
-            if restoring && matches!(class, Class::Versions | Class::Trash) {
+            if restoring && matches!(class, Class::Versions | Class::Trash | Class::Uploads) {
                 continue;
             }
             let most = (limit - ended).min(room / rows_of(class));
@@ -61,10 +61,11 @@ impl Act for Expire {
 const fn rows_of(class: Class) -> usize {
     match class {
         Class::Locks => 3,
-        Class::Holds | Class::Sessions | Class::Operations | Class::Garbage => 2,
+        Class::Holds | Class::Sessions | Class::Operations | Class::Garbage | Class::Pins => 2,
         // Its content goes with it.
         Class::Versions => 24,
         Class::Trash => 8,
+        Class::Uploads => 5,
     }
 }
 
@@ -92,6 +93,14 @@ fn end(change: &mut Change<'_>, ending: &Ending) -> Result<(), Fault> {
         Ending::Version(file, version) => change.end_version(*file, *version)?,
         Ending::Trash(owner, deleted_at, file) => {
             change.unbin(*owner, *deleted_at, *file)?;
+        }
+        Ending::Upload(user, id) => {
+            change.end_upload(*user, *id)?;
+        }
+        Ending::Pin(id, user) => {
+            if let Some(pin) = tables::pin(change.store, *id, *user)? {
+                tables::delete_pin(change.store, *id, &pin)?;
+            }
         }
     }
     Ok(())

@@ -153,6 +153,11 @@ commands! {
     empty_trash: EmptyTrash = 55,
     set_quota: SetQuota = 56,
     break_lock: BreakLock = 57,
+    begin_upload: BeginUpload = 58,
+    add_extents: AddExtents = 59,
+    finish_upload: FinishUpload = 60,
+    end_upload: EndUpload = 61,
+    pin: PinContent = 62,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

@@ -125,22 +125,26 @@ fn leave(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32)
 
 /// Releases what extents of dead contents are left. Whether more are.
 fn bury(change: &mut Change<'_>, limit: u32, rows: &mut u32) -> Result<bool, Fault> {
-    for (since, id) in tables::dead(change.store, LOOK)? {
+    for (due, id) in tables::dead(change.store, change.now, LOOK)? {
         let left = limit.saturating_sub(*rows) / ROWS_OF_EXTENT;
         if left == 0 {
             return Ok(true);
         }
-        let gone = match tables::content(change.store, id)? {
-            Some(content) => change.bury(id, &content, left as usize)?,
-            None => true,
-        };
+        if let Some(until) = tables::pinned_until(change.store, id)? {
+            let later = until.max(change.now.plus_ms(1000));
+            tables::delete_dead(change.store, due, id)?;
+            tables::put_dead(change.store, later, id)?;
+            *rows = rows.saturating_add(2);
+            continue;
+        }
+        let gone = change.bury(id, left as usize)?;
         *rows = rows.saturating_add(if gone { ROWS_OF_EXTENT } else { left.saturating_mul(ROWS_OF_EXTENT) });
         if !gone {
             return Ok(true);
         }
-        tables::delete_dead(change.store, since, id)?;
+        tables::delete_dead(change.store, due, id)?;
     }
-    Ok(!tables::dead(change.store, 1)?.is_empty())
+    Ok(!tables::dead(change.store, change.now, 1)?.is_empty())
 }
 
 /// A grant has two rows.

@@ -59,7 +59,10 @@ impl Act for RegisterServer {
         }
         let was_eligible = known.as_ref().is_some_and(Server::is_eligible);
         let mut server = match known {
-            Some(server) if server.state == ServerState::Down || !self.continues(&server) => back(change, server)?,
+            Some(server) if server.state == ServerState::Down || !self.continues(&server) => {
+                tables::note_loss(change.store)?;
+                back(change, server)?
+            }
             Some(server) => server,
             None => {
                 require(

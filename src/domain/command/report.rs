@@ -26,6 +26,9 @@ impl Act for Report {
         for copy in &self.copies {
             rows += u32::from(mark_damaged(change, copy)?);
         }
+        if rows > 0 {
+            tables::note_loss(change.store)?;
+        }
         Ok(Outcome::Progress { rows, more: false })
     }
 }

@@ -3,7 +3,7 @@ use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::rows::ServerState;
 use crate::domain::stop::Stop;
-use crate::domain::{Epoch, Outcome, ServerId};
+use crate::domain::{Epoch, Outcome, ServerId, tables};
 
 /// A server that was up for so long is not flapping.
 const STEADY_MS: u64 = 10 * 60 * 1000;
@@ -34,6 +34,7 @@ impl Act for ServerDown {
         server.changed_at = change.now;
         change.put_server(was_eligible, &server)?;
         change.leave_ring(self.server_id)?;
+        tables::note_loss(change.store)?;
         Ok(Outcome::Done)
     }
 }

@@ -176,7 +176,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn housekeeping(&mut self) -> Result<(), Fault> {
-        if query::trash_pending(self.store)? && !query::is_restoring(self.store)? {
+        if query::trash_pending(self.store, self.observed.now)? && !query::is_restoring(self.store)? {
             self.plan.tasks.push(Task::Propose(Command::Reap(command::Reap { limit: BATCH_ROWS })));
         }
         for server in self.scene.servers.values().filter(|server| server.recount.is_some()) {

@@ -1,7 +1,7 @@
 //! What backup and restore ask.
 
 use crate::domain::path::MAX_COMPONENTS;
-use crate::domain::rows::{BIN, DOOMED, NO_PARENT, Restore, Server};
+use crate::domain::rows::{BIN, ContentState, DOOMED, NO_PARENT, Restore, Server};
 use crate::domain::{BlobId, ContentId, Fault, FileId, ReadStore, Schema, rules, tables};
 
 /// What everybody is told until a restore has ended.
@@ -37,7 +37,8 @@ pub fn is_unused(store: &dyn ReadStore) -> Result<bool, Fault> {
 pub fn missing_contents(store: &dyn ReadStore, contents: &[ContentId]) -> Result<Vec<ContentId>, Fault> {
     let mut missing = Vec::new();
     for id in contents {
-        if tables::content(store, *id)?.is_none() {
+        let there = tables::content(store, *id)?.is_some_and(|content| content.state == ContentState::Sealed);
+        if !there {
             missing.push(*id);
         }
     }

@@ -22,6 +22,8 @@ pub(super) enum Paged {
     Versions = 4,
     Trash = 5,
     Users = 6,
+    Uploads = 7,
+    Extents = 8,
 }
 
 record! {

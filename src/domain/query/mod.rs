@@ -12,6 +12,7 @@ mod listing;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod uploads;
 mod versions;
 mod walk;
 
@@ -27,6 +28,9 @@ pub use files::{access, extent, precheck_update, precheck_write, stat};
 pub use inventory::{BlobRange, Held, HeldCopy, Missing, Reporter, Surplus, missing, surplus};
 pub use listing::{list, locks};
 pub use upkeep::{AtRisk, Upkeep, Viewer, at_risk, upkeep};
+pub use uploads::{
+    ExtentPage, ExtentStat, UploadPage, UploadStat, extents, file_extents, losses, upload, uploads,
+};
 pub use versions::{TrashPage, TrashStat, UsageStat, VersionPage, VersionStat, stat_version, trash, usage, versions};
 
 use super::answer::Stat;

@@ -11,7 +11,7 @@ record! {
     pub struct Content as "content" {
         /// The file that it was stored for, which may be gone or name another by now: for people to see alone.
         pub made_for: FileId = 1,
-        /// How many versions name it.
+        /// How many versions and uploads name it.
         pub refs: u64 = 2,
         pub state: ContentState = 3,
         pub layout: Layout = choice,
@@ -22,6 +22,8 @@ numbered! {
     /// Dead is for good: nothing names it any more, and nothing will.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum ContentState as "state of a content" {
+        /// An upload adds to it.
+        Open = 1,
         Sealed = 2,
         Dead = 3,
     }

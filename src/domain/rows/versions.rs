@@ -75,5 +75,7 @@ record! {
         /// The user's own bounds; the policy's where there are none.
         pub max_bytes: Option<u64> = 3,
         pub max_files: Option<u64> = 4,
+        /// Uploads that the user has begun and that have not come to their end. Their bytes count in `bytes`.
+        pub uploads: u64 = 5,
     }
 }

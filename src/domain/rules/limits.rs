@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::stop::{Stop, require};
 use crate::domain::tables::MAX_COPIES;
-use crate::domain::terms::{MAX_COPIES_LISTED, NewContent, Policy};
+use crate::domain::terms::{EXTENT_UNIT, MAX_COPIES_LISTED, NewContent, NewExtent, Policy, Receipt};
 use crate::domain::{CopyAt, RejectionKind};
 
 const MAX_USERNAME_BYTES: usize = 64;
@@ -14,6 +14,8 @@ const MAX_VERSIONS: u32 = 100_000;
 const MAX_CONTENT_TYPE_BYTES: usize = 255;
 /// 256 TiB. Far above what a node admits; it keeps the sums in the servers' rows far from overflow.
 const MAX_FILE_BYTES: u64 = 1 << 48;
+const MIN_EXTENT_BYTES: u64 = 4 << 20;
+const MAX_EXTENT_BYTES: u64 = 1 << 30;
 /// The longest time that a policy may name: ten years. It keeps sums of times far from overflow.
 const MAX_POLICY_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
 
@@ -46,6 +48,9 @@ pub(crate) fn check_policy(policy: &Policy) -> Result<(), Stop> {
     require(policy.versions_keep <= MAX_VERSIONS, invalid, "versions.keep is 0, for none, to 100000")?;
     let bounded = [policy.versions_ms, policy.trash_ms].iter().all(|ms| *ms <= MAX_POLICY_MS);
     require(bounded, invalid, "versions.days and trash.days are at most ten years")?;
+    let sized = (MIN_EXTENT_BYTES..=MAX_EXTENT_BYTES).contains(&policy.extent_bytes);
+    let even = policy.extent_bytes.is_multiple_of(EXTENT_UNIT);
+    require(sized && even, invalid, "extent_bytes is 4 MiB to 1 GiB, and a multiple of 64")?;
     let lasting = [policy.operation_ttl_ms, policy.session_ttl_ms, policy.receipt_ttl_ms];
     let bounded = lasting.iter().all(|ms| (1000..=MAX_POLICY_MS).contains(ms));
     require(policy.rebalance_percent <= 1000, invalid, "rebalance_percent is 0, for never, to 1000")?;
@@ -54,14 +59,37 @@ pub(crate) fn check_policy(policy: &Policy) -> Result<(), Stop> {
 
 /// What no receipt can mend.
 pub(crate) fn check_content(new: &NewContent) -> Result<(), Stop> {
-    let invalid = RejectionKind::InvalidRequest;
     check_content_type(&new.content_type)?;
-    require(new.size <= MAX_FILE_BYTES, invalid, "the file is too large: store at most 256 TiB in one")?;
-    let servers: BTreeSet<_> = new.receipts.iter().map(|receipt| receipt.server_id).collect();
-    let counted = (1..=usize::from(MAX_COPIES)).contains(&new.receipts.len());
+    check_size(new.size)?;
+    check_receipts(&new.receipts)
+}
+
+pub(crate) fn check_size(size: u64) -> Result<(), Stop> {
     require(
-        counted && servers.len() == new.receipts.len(),
-        invalid,
+        size <= MAX_FILE_BYTES,
+        RejectionKind::InvalidRequest,
+        "the file is too large: store at most 256 TiB in one",
+    )
+}
+
+/// A state of SHA-256 has eight words, a count, and a block that is not full.
+pub(crate) fn check_hash_state(state: &[u8]) -> Result<(), Stop> {
+    require((1..=256).contains(&state.len()), RejectionKind::InvalidRequest, "the hash has no state to go on from")
+}
+
+/// The shape of an extent that an upload adds. An empty one is a file without bytes.
+pub(crate) fn check_extent(new: &NewExtent) -> Result<(), Stop> {
+    let invalid = RejectionKind::InvalidRequest;
+    require(new.size <= MAX_EXTENT_BYTES, invalid, "an extent has at most 1 GiB")?;
+    check_receipts(&new.receipts)
+}
+
+fn check_receipts(receipts: &[Receipt]) -> Result<(), Stop> {
+    let servers: BTreeSet<_> = receipts.iter().map(|receipt| receipt.server_id).collect();
+    let counted = (1..=usize::from(MAX_COPIES)).contains(&receipts.len());
+    require(
+        counted && servers.len() == receipts.len(),
+        RejectionKind::InvalidRequest,
         "a commit names 1 to 5 copies, each on another file server",
     )
 }

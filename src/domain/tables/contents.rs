@@ -50,6 +50,11 @@ pub(crate) fn put_extent(store: &mut dyn Store, at: ExtentAt, new: &Extent) -> R
     }
 }
 
+/// A new extent of a content that has rows for them.
+pub(crate) fn add_extent(store: &mut dyn Store, at: ExtentAt, new: &Extent) -> Result<(), Fault> {
+    write(store, Table::Extents, &keys::extent(at), new)
+}
+
 pub(crate) fn delete_extent(store: &mut dyn Store, at: ExtentAt) -> Result<(), Fault> {
     store.delete(Table::Extents, &keys::extent(at))
 }
@@ -64,6 +69,51 @@ pub(crate) fn extents_of(
     let from = keys::extent(ExtentAt { content_id: id, offset });
     let rows = stretch(store, Table::Extents, &keys::content(id), &from, limit)?;
     rows.iter().map(|(key, value)| Ok((keys::read_extent(key, Table::Extents)?, Extent::from_bytes(value)?))).collect()
+}
+
+/// The same from the extent with that byte on.
+pub(crate) fn extents_from(
+    store: &dyn ReadStore,
+    at: ExtentAt,
+    limit: usize,
+) -> Result<Vec<(ExtentAt, Extent)>, Fault> {
+    match start_of_extent(store, at)? {
+        Some(start) => extents_of(store, at.content_id, start, limit),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Where the extent with a byte begins. Rows can only be looked for upwards, so it looks a usual extent's size below the
+/// byte, further down where there is nothing, and halves what lies between: extents may be as small as 64 bytes.
+fn start_of_extent(store: &dyn ReadStore, at: ExtentAt) -> Result<Option<u64>, Fault> {
+    let offset = at.offset;
+    let first_from = |from| -> Result<Option<(u64, u64)>, Fault> {
+        let found = extents_of(store, at.content_id, from, 1)?;
+        Ok(found.first().map(|(at, extent)| (at.offset, extent.size)).filter(|(start, _)| *start <= offset))
+    };
+    let mut back: u64 = 64 << 20;
+    let (mut start, mut size) = loop {
+        let from = offset.saturating_add(1).saturating_sub(back);
+        match first_from(from)? {
+            Some(found) => break found,
+            None if from == 0 => return Ok(None),
+            None => back = back.saturating_mul(2),
+        }
+    };
+    let mut high = offset;
+    while start.saturating_add(size) <= offset {
+        let end = start.saturating_add(size.max(1));
+        if end > high {
+            return Ok(None);
+        }
+        let middle = end + (high - end) / 2;
+        match first_from(middle)? {
+            Some(found) => (start, size) = found,
+            None if middle == 0 => return Ok(None),
+            None => high = middle - 1,
+        }
+    }
+    Ok(Some(start))
 }
 
 /// At most `limit` extents of all contents after `after`, in the order of their places, and whether there are no more.
@@ -101,16 +151,21 @@ pub(crate) fn extents_after(
     Ok((found, false))
 }
 
-pub(crate) fn put_dead(store: &mut dyn Store, since: ClusterTime, id: ContentId) -> Result<(), Fault> {
-    write(store, Table::Dead, &keys::dead(since, id), &Nothing {})
+pub(crate) fn put_dead(store: &mut dyn Store, due: ClusterTime, id: ContentId) -> Result<(), Fault> {
+    write(store, Table::Dead, &keys::dead(due, id), &Nothing {})
 }
 
-pub(crate) fn delete_dead(store: &mut dyn Store, since: ClusterTime, id: ContentId) -> Result<(), Fault> {
-    store.delete(Table::Dead, &keys::dead(since, id))
+pub(crate) fn delete_dead(store: &mut dyn Store, due: ClusterTime, id: ContentId) -> Result<(), Fault> {
+    store.delete(Table::Dead, &keys::dead(due, id))
 }
 
-/// At most `limit` contents that nothing names, those of the longest time first.
-pub(crate) fn dead(store: &dyn ReadStore, limit: usize) -> Result<Vec<(ClusterTime, ContentId)>, Fault> {
-    let rows = store.scan(Table::Dead, &[], None, limit)?;
+/// At most `limit` contents that nothing names and that are due at `now`, those of the longest time first.
+pub(crate) fn dead(
+    store: &dyn ReadStore,
+    now: ClusterTime,
+    limit: usize,
+) -> Result<Vec<(ClusterTime, ContentId)>, Fault> {
+    let to = keys::after(&keys::dead(now, ContentId(u128::MAX)));
+    let rows = store.scan(Table::Dead, &[], Some(&to), limit)?;
     rows.iter().map(|(key, _)| keys::read_dead(key)).collect()
 }

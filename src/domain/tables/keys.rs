@@ -31,6 +31,10 @@ pub(crate) mod meta {
     pub(crate) const GARBAGE_EXPIRED_THROUGH: &[u8] = b"expired_through.garbage";
     pub(crate) const VERSIONS_EXPIRED_THROUGH: &[u8] = b"expired_through.versions";
     pub(crate) const TRASH_EXPIRED_THROUGH: &[u8] = b"expired_through.trash";
+    pub(crate) const UPLOADS_EXPIRED_THROUGH: &[u8] = b"expired_through.uploads";
+    pub(crate) const PINS_EXPIRED_THROUGH: &[u8] = b"expired_through.pins";
+    /// Raised whenever copies may have stopped counting.
+    pub(crate) const LOSSES: &[u8] = b"losses";
     /// The key of `Names` below which everything in the trash was worked off.
     pub(crate) const REAPED_THROUGH: &[u8] = b"reaped_through";
     /// Since when the newest repair that was ever owed has been.
@@ -85,14 +89,35 @@ pub(crate) fn read_extent(key: &[u8], table: Table) -> Result<ExtentAt, Fault> {
     Ok(ExtentAt { content_id: ContentId(u128::from_be_bytes(*id)), offset: read_u64(offset, table)? })
 }
 
-/// `Dead`: since (8), content (16).
-pub(crate) fn dead(since: ClusterTime, id: ContentId) -> Vec<u8> {
-    [&since.0.to_be_bytes()[..], &content(id)].concat()
+/// `Dead`: due when (8), content (16).
+pub(crate) fn dead(due: ClusterTime, id: ContentId) -> Vec<u8> {
+    [&due.0.to_be_bytes()[..], &content(id)].concat()
 }
 
 pub(crate) fn read_dead(key: &[u8]) -> Result<(ClusterTime, ContentId), Fault> {
-    let (since, id) = split_u64(key, Table::Dead)?;
-    Ok((ClusterTime(since), read_content(id)?))
+    let (due, id) = split_u64(key, Table::Dead)?;
+    Ok((ClusterTime(due), read_content(id)?))
+}
+
+/// `Uploads`: user (8), content (16): what one user is sending is one stretch.
+pub(crate) fn upload(user: UserId, id: ContentId) -> Vec<u8> {
+    [&user.0.to_be_bytes()[..], &content(id)].concat()
+}
+
+pub(crate) fn read_upload(key: &[u8], table: Table) -> Result<(UserId, ContentId), Fault> {
+    let (user, id) = split_u64(key, table)?;
+    let id = id.try_into().map(u128::from_be_bytes).map_err(|_| bad(table))?;
+    Ok((UserId(user), ContentId(id)))
+}
+
+/// `Pins`: content (16), user (8).
+pub(crate) fn pin(id: ContentId, user: UserId) -> Vec<u8> {
+    [&content(id)[..], &user.0.to_be_bytes()].concat()
+}
+
+pub(crate) fn read_pin(key: &[u8], table: Table) -> Result<(ContentId, UserId), Fault> {
+    let (id, user) = key.split_first_chunk::<16>().ok_or_else(|| bad(table))?;
+    Ok((ContentId(u128::from_be_bytes(*id)), UserId(read_u64(user, table)?)))
 }
 
 /// `Versions`: file (8), version (8) from the highest down, since the newest are asked for first.
@@ -221,6 +246,8 @@ pub(crate) enum Ending {
     Hold(HoldId),
     Version(FileId, Version),
     Trash(UserId, ClusterTime, FileId),
+    Upload(UserId, ContentId),
+    Pin(ContentId, UserId),
 }
 
 pub(crate) fn hold(id: HoldId) -> [u8; 16] {
@@ -238,12 +265,23 @@ pub(crate) enum Class {
     Garbage,
     Versions,
     Trash,
+    Uploads,
+    Pins,
 }
 
 impl Class {
     /// The most urgent first: somebody waits for a lock's end, and for a hold's.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Locks, Self::Holds, Self::Sessions, Self::Operations, Self::Garbage, Self::Versions, Self::Trash];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Locks,
+        Self::Holds,
+        Self::Pins,
+        Self::Sessions,
+        Self::Operations,
+        Self::Garbage,
+        Self::Versions,
+        Self::Trash,
+        Self::Uploads,
+    ];
 
     const fn tag(self) -> u8 {
         match self {
@@ -254,6 +292,8 @@ impl Class {
             Self::Garbage => 5,
             Self::Versions => 6,
             Self::Trash => 7,
+            Self::Uploads => 8,
+            Self::Pins => 9,
         }
     }
 
@@ -267,6 +307,8 @@ impl Class {
             Self::Garbage => meta::GARBAGE_EXPIRED_THROUGH,
             Self::Versions => meta::VERSIONS_EXPIRED_THROUGH,
             Self::Trash => meta::TRASH_EXPIRED_THROUGH,
+            Self::Uploads => meta::UPLOADS_EXPIRED_THROUGH,
+            Self::Pins => meta::PINS_EXPIRED_THROUGH,
         }
     }
 }
@@ -281,6 +323,8 @@ impl Ending {
             Self::Garbage(..) => Class::Garbage,
             Self::Version(..) => Class::Versions,
             Self::Trash(..) => Class::Trash,
+            Self::Upload(..) => Class::Uploads,
+            Self::Pin(..) => Class::Pins,
         }
     }
 }
@@ -296,6 +340,8 @@ pub(crate) fn expiry(at: ClusterTime, ending: &Ending) -> Vec<u8> {
         Ending::Hold(id) => hold(*id).to_vec(),
         Ending::Version(file, at) => version(*file, *at).to_vec(),
         Ending::Trash(owner, deleted_at, file) => trashed(*owner, *deleted_at, *file),
+        Ending::Upload(user, id) => upload(*user, *id),
+        Ending::Pin(id, user) => pin(*id, *user),
     };
     [&expiries(ending.class(), at)[..], &key].concat()
 }
@@ -336,6 +382,14 @@ pub(crate) fn read_expiry(key: &[u8]) -> Result<(ClusterTime, Ending), Fault> {
         Class::Trash => {
             let (owner, deleted_at, file) = read_trashed(rest)?;
             Ending::Trash(owner, deleted_at, file)
+        }
+        Class::Uploads => {
+            let (user, id) = read_upload(rest, Table::Expiries)?;
+            Ending::Upload(user, id)
+        }
+        Class::Pins => {
+            let (id, user) = read_pin(rest, Table::Expiries)?;
+            Ending::Pin(id, user)
         }
     };
     Ok((ClusterTime(at), ending))

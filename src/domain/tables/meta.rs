@@ -103,6 +103,17 @@ pub(crate) fn put_last_fence(store: &mut dyn Store, last: Fence) -> Result<(), F
     put_number(store, keys::meta::FENCE, last.0)
 }
 
+/// How often copies may have stopped counting.
+pub(crate) fn losses(store: &dyn ReadStore) -> Result<u64, Fault> {
+    Ok(number(store, keys::meta::LOSSES)?.unwrap_or_default())
+}
+
+/// Copies may have stopped counting.
+pub(crate) fn note_loss(store: &mut dyn Store) -> Result<(), Fault> {
+    let losses = losses(store)?;
+    put_number(store, keys::meta::LOSSES, losses.saturating_add(1))
+}
+
 pub(crate) fn restore(store: &dyn ReadStore) -> Result<Option<Restore>, Fault> {
     read(store, Table::Meta, keys::meta::RESTORE)
 }

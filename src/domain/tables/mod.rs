@@ -9,6 +9,7 @@ mod people;
 mod servers;
 mod tree;
 mod upkeep;
+mod uploads;
 mod versions;
 
 pub(crate) use children::{is_filled, number_of_children};
@@ -19,6 +20,7 @@ pub(crate) use people::*;
 pub(crate) use servers::*;
 pub(crate) use tree::*;
 pub(crate) use upkeep::*;
+pub(crate) use uploads::*;
 pub(crate) use versions::*;
 
 use super::record::Record;

@@ -1,0 +1,41 @@
+//! What is being sent, and what long reads keep.
+
+use super::Report;
+use super::contents::Refs;
+use super::versions::Sums;
+use crate::domain::record::Record;
+use crate::domain::rows::{ContentState, Pin, Upload};
+use crate::domain::tables::{self, Ending, keys};
+use crate::domain::terms::EXTENT_UNIT;
+use crate::domain::{Fault, Table};
+
+/// Adds what uploads name and take.
+pub(super) fn check(report: &mut Report<'_>, refs: &mut Refs, sums: &mut Sums) -> Result<(), Fault> {
+    report.each(Table::Uploads, |report, store, key, value| {
+        let (user, id) = keys::read_upload(key, Table::Uploads)?;
+        let upload = Upload::from_bytes(value)?;
+        refs.add(id, 1);
+        let content = tables::content(store, id)?;
+        let open = content.as_ref().is_some_and(|content| content.state == ContentState::Open);
+        report.expect("uploads_have_open_contents", open, || format!("upload {id} of user {user}: {content:?}"));
+        let size = content.map_or(0, |content| content.size());
+        let sum = sums.entry(user).or_default();
+        sum.bytes = sum.bytes.saturating_add(size);
+        sum.uploads += 1;
+        let left_over = (upload.tail.len() as u64) < EXTENT_UNIT;
+        let within = upload.length.is_none_or(|length| size.saturating_add(upload.tail.len() as u64) <= length);
+        report.expect("uploads_are_within_their_length", left_over && within, || format!("upload {id}: {size} bytes"));
+        let ends = store.get(Table::Expiries, &keys::expiry(upload.expires_at, &Ending::Upload(user, id)))?.is_some();
+        report.expect("uploads_end", ends, || format!("upload {id} of user {user}"));
+        Ok(())
+    })?;
+    report.each(Table::Pins, |report, store, key, value| {
+        let (id, user) = keys::read_pin(key, Table::Pins)?;
+        let pin = Pin::from_bytes(value)?;
+        let there = pin.user == user && tables::content(store, id)?.is_some();
+        report.expect("pins_keep_contents", there, || format!("content {id} for user {user}"));
+        let ends = store.get(Table::Expiries, &keys::expiry(pin.expires_at, &Ending::Pin(id, user)))?.is_some();
+        report.expect("pins_end", ends, || format!("content {id} for user {user}"));
+        Ok(())
+    })
+}
