@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
 use crate::domain::store::Row;
-use crate::domain::{Fault, ReadStore, Schema, Sha256, Table, restored};
+use crate::domain::restored::BackedUp;
+use crate::domain::{Fault, ReadStore, Schema, Sha256, Table};
 
 pub(super) const MAGIC: &[u8; 8] = b"RMindex1";
 pub(super) const HEAD: u8 = 1;
@@ -87,7 +88,7 @@ pub fn write_index(
     head: &Head,
     sink: &mut dyn FnMut(Vec<u8>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let mut writer = Writer { sink, hash: sha2::Sha256::new(), rows: 0, extents: 0 };
+    let mut writer = Writer { sink, hash: sha2::Sha256::new(), rows: 0, extents: 0, backed_up: BackedUp::default() };
     writer.put(MAGIC.to_vec())?;
     writer.frame(HEAD, &serde_json::to_vec(head).map_err(|error| Fault(error.to_string()))?)?;
     for table in Table::ALL {
@@ -103,6 +104,7 @@ struct Writer<'a> {
     hash: sha2::Sha256,
     rows: u64,
     extents: u64,
+    backed_up: BackedUp,
 }
 
 impl Writer<'_> {
@@ -132,7 +134,7 @@ impl Writer<'_> {
                     continue;
                 }
                 self.rows += 1;
-                if restored::extents(table, key, value)?.is_some() {
+                if self.backed_up.extent(store, table, key, value)?.is_some() {
                     self.extents += 1;
                 }
                 for part in [key, value] {

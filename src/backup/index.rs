@@ -16,7 +16,7 @@ use anyhow::Context;
 
 use super::damaged;
 use super::format::{BLOCK, Frame, Frames, Head, TRAILER, read_block, read_head, read_trailer};
-use crate::domain::restored::{self, Piece};
+use crate::domain::restored::{self, BackedUp, Piece};
 use crate::domain::rows::{Extent, FileVersion};
 use crate::domain::store::Row;
 use crate::domain::{ContentId, Fault, FileId, ReadStore, Sha256, Table};
@@ -101,8 +101,9 @@ impl Index {
     /// # Errors
     /// As [`Index::each`].
     pub fn each_extent(&self, mut visit: impl FnMut(ContentId, Extent) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut backed_up = BackedUp::default();
         for table in [Table::Contents, Table::Extents] {
-            self.each(table, |key, value| match restored::extents(table, key, value)? {
+            self.each(table, |key, value| match backed_up.extent(self, table, key, value)? {
                 Some((content_id, extent)) => visit(content_id, extent),
                 None => Ok(()),
             })?;

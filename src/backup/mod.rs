@@ -25,7 +25,7 @@ pub use folder::{Fetched, Folder, Swept};
 pub use format::{Head, write_index};
 pub use index::Index;
 pub use verify::{FileFault, MAX_NAMED, Named, Seen, Verified, file_sha256, name_faults, verify_index};
-pub use walk::{NamedExtent, extents};
+pub use walk::{NamedContent, NamedExtent, contents, extents};
 
 use anyhow::Context;
 

@@ -1,4 +1,4 @@
-//! The extents of an index, one after another, for work that waits for the network.
+//! The extents and contents of an index, one after another, for work that waits for the network.
 
 use std::sync::Arc;
 
@@ -6,35 +6,52 @@ use tokio::sync::mpsc;
 
 use super::index::Index;
 use crate::domain::rows::Extent;
-use crate::domain::{ContentId, Table, restored};
+use crate::domain::{BlobId, ContentId, Table, restored};
 
 /// An extent as an index has it.
 #[derive(Clone, Debug)]
 pub struct NamedExtent {
     pub content_id: ContentId,
     pub extent: Extent,
+}
+
+/// A content as an index has it.
+#[derive(Clone, Debug)]
+pub struct NamedContent {
+    pub content_id: ContentId,
     /// Its row.
     pub row: Vec<u8>,
+    pub size: u64,
+    /// In the order of its bytes.
+    pub blobs: Vec<BlobId>,
 }
 
 /// Reads the extents on a thread for blocking work, at most `ahead` before they are asked for. The last one may be an
 /// error. It ends early when the receiver is dropped.
 pub fn extents(index: Arc<Index>, ahead: usize) -> mpsc::Receiver<anyhow::Result<NamedExtent>> {
+    walk(ahead, move |give| index.each_extent(|content_id, extent| give(NamedExtent { content_id, extent })))
+}
+
+/// The same for the contents.
+pub fn contents(index: Arc<Index>, ahead: usize) -> mpsc::Receiver<anyhow::Result<NamedContent>> {
+    walk(ahead, move |give| {
+        index.each(Table::Contents, |key, value| match restored::blobs(&*index, key, value)? {
+            Some((content_id, size, blobs)) => give(NamedContent { content_id, row: value.to_vec(), size, blobs }),
+            None => Ok(()),
+        })
+    })
+}
+
+fn walk<T: Send + 'static>(
+    ahead: usize,
+    walk: impl FnOnce(&dyn Fn(T) -> anyhow::Result<()>) -> anyhow::Result<()> + Send + 'static,
+) -> mpsc::Receiver<anyhow::Result<T>> {
     let (sender, receiver) = mpsc::channel(ahead);
     tokio::task::spawn_blocking(move || {
-        let visit = |table, key: &[u8], value: &[u8]| {
-            if let Some((content_id, extent)) = restored::extents(table, key, value)? {
-                let named = NamedExtent { content_id, extent, row: value.to_vec() };
-                sender.blocking_send(Ok(named)).map_err(|_| anyhow::anyhow!("nobody asks for extents any more"))?;
-            }
-            Ok(())
-        };
-        for table in [Table::Contents, Table::Extents] {
-            if let Err(error) = index.each(table, |key, value| visit(table, key, value)) {
-                // Whoever has gone has no use for it.
-                let _ = sender.blocking_send(Err(error));
-                return;
-            }
+        let give = |found| sender.blocking_send(Ok(found)).map_err(|_| anyhow::anyhow!("nobody asks for more"));
+        if let Err(error) = walk(&give) {
+            // Whoever has gone has no use for it.
+            let _ = sender.blocking_send(Err(error));
         }
     });
     receiver

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryStreamExt};
 use futures_util::future::BoxFuture;
 use tokio::io::AsyncRead;
+use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::error::ClientError;
 
@@ -49,6 +50,18 @@ impl Source {
         let length = metadata.len();
         let open = move || open_file(path.clone(), seen).boxed();
         Ok(Self { name, length, open: Arc::new(open) })
+    }
+
+    /// Several files, one behind the other, of `length` bytes together.
+    pub fn files(name: impl Into<String>, length: u64, paths: Vec<PathBuf>) -> Self {
+        let paths = Arc::new(paths);
+        Self::reader(name, length, move || {
+            let paths = paths.clone();
+            let chain = futures_util::stream::iter((0..paths.len()).map(move |at| Ok(paths[at].clone())));
+            let opened = chain.and_then(|path| async move { tokio::fs::File::open(path).await.map(ReaderStream::new) });
+            let reader: SourceReader = Box::new(StreamReader::new(Box::pin(opened.try_flatten())));
+            std::future::ready(Ok(reader)).boxed()
+        })
     }
 
     /// Bytes in memory.

@@ -10,7 +10,7 @@
 use super::answer::{ContentStat, LockStat, ReplicaStat, Stat};
 use super::rows::{Done, Kept, KeptContent, KeptEntry, KeptLock, KeptPlace, ToldContent};
 use super::rules::Describer;
-use super::terms::{FileRef, NewContent, PathRef};
+use super::terms::{FileRef, NewContent, PathRef, Purpose};
 use super::{
     Answer, BlobId, ClusterTime, Command, CopyId, Epoch, Fault, Outcome, ReadStore, Rejection, RejectionKind, UserId,
     tables,
@@ -36,6 +36,11 @@ impl<'a> Said<'a> {
                     FileRef::Id(_) => None,
                 };
                 Self { at, content: Some(&update.content), lock: update.lock.is_some() }
+            }
+            // What it is named for may stand in the upload alone.
+            Command::FinishUpload(finish) => {
+                let lock = matches!(finish.purpose, Some(Purpose::Update { lock: Some(_), .. }));
+                Self { at: None, content: None, lock }
             }
             Command::CopyFile(copy) => Self { at: Some(&copy.to), content: None, lock: false },
             Command::RestoreVersion(restored) => {

@@ -12,13 +12,15 @@ use super::ids::MAX_ID;
 use super::path::{self, MAX_COMPONENTS, MAX_PATH_BYTES};
 use super::record::Record;
 use super::rows::{
-    BIN, Content, DOOMED, Entry, EntryKind, Extent, FIRST_FILE_ID, File, FileVersion, GrantRow, Layout, NO_PARENT,
+    BIN, Content, ContentState, DOOMED, Entry, EntryKind, Extent, FIRST_FILE_ID, File, FileVersion, GrantRow, Layout, NO_PARENT,
     Number, OldVersion, Span, Trashed, Usage, User,
 };
 use super::stop::{Stop, reject};
-use super::tables::keys;
+use super::tables::{self, keys};
 use super::terms::Policy;
-use super::{ClusterTime, ContentId, Fault, FileId, Permission, RejectionKind, Sha256, Table, UserId, rules};
+use super::{
+    BlobId, ClusterTime, ContentId, Fault, FileId, Permission, ReadStore, RejectionKind, Sha256, Table, UserId, rules,
+};
 
 /// Ids and fences go on this far above where the backup has them: the old cluster gave some after the backup, and one
 /// that comes again would make a late lock holder, or an etag, mean something else. Five days of a cluster that does
@@ -91,19 +93,77 @@ pub fn piece(table: Table, key: &[u8], value: &[u8]) -> Result<Piece, Fault> {
     })
 }
 
-/// The extents whose bytes a row of an index names, with their content's id.
+/// Says which extents belong to a backup: those of contents that something names. What is still being sent does not, nor
+/// what is dead and waits to be reaped.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BackedUp {
+    last: Option<(ContentId, bool)>,
+}
+
+impl BackedUp {
+    /// The extent that a row has, with its content's id.
+    ///
+    /// # Errors
+    /// When the row cannot be read.
+    pub fn extent(
+        &mut self,
+        store: &dyn ReadStore,
+        table: Table,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Option<(ContentId, Extent)>, Fault> {
+        match table {
+            Table::Contents => match Content::from_bytes(value)?.layout {
+                Layout::One(extent) => Ok(Some((keys::read_content(key)?, extent))),
+                Layout::Many(_) => Ok(None),
+            },
+            Table::Extents => {
+                let id = keys::read_extent(key, table)?.content_id;
+                let sealed = match self.last {
+                    Some((last, sealed)) if last == id => sealed,
+                    _ => tables::content(store, id)?.is_some_and(|content| content.state == ContentState::Sealed),
+                };
+                self.last = Some((id, sealed));
+                Ok(if sealed { Some((id, Extent::from_bytes(value)?)) } else { None })
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Whether a content belongs to a backup, by its row.
 ///
 /// # Errors
 /// When the row cannot be read.
-pub fn extents(table: Table, key: &[u8], value: &[u8]) -> Result<Option<(ContentId, Extent)>, Fault> {
-    Ok(match table {
-        Table::Contents => match Content::from_bytes(value)?.layout {
-            Layout::One(extent) => Some((keys::read_content(key)?, extent)),
-            Layout::Many(_) => None,
-        },
-        Table::Extents => Some((keys::read_extent(key, table)?.content_id, Extent::from_bytes(value)?)),
-        _ => None,
-    })
+pub fn is_backed_up(value: &[u8]) -> Result<bool, Fault> {
+    Ok(Content::from_bytes(value)?.state == ContentState::Sealed)
+}
+
+/// The blobs of a content, in the order of its bytes, by its row; nothing where it does not belong to a backup.
+///
+/// # Errors
+/// When a row cannot be read.
+pub fn blobs(store: &dyn ReadStore, key: &[u8], value: &[u8]) -> Result<Option<(ContentId, u64, Vec<BlobId>)>, Fault> {
+    let id = keys::read_content(key)?;
+    let content = Content::from_bytes(value)?;
+    if content.state != ContentState::Sealed {
+        return Ok(None);
+    }
+    let size = content.size();
+    let mut blobs = Vec::new();
+    match content.layout {
+        Layout::One(extent) => blobs.push(extent.blob_id),
+        Layout::Many(_) => {
+            let mut from = 0;
+            loop {
+                let page = tables::extents_of(store, id, from, 1000)?;
+                let Some((last, _)) = page.last() else { break };
+                from = last.offset.saturating_add(1);
+                blobs.extend(page.iter().map(|(_, extent)| extent.blob_id));
+            }
+        }
+    }
+    Ok(Some((id, size, blobs)))
 }
 
 /// The size and the digest of a content, by its row.
@@ -185,8 +245,7 @@ pub(crate) fn check_parent(entry: &Entry, parent: &Entry) -> Result<(), Stop> {
 
 /// What can be told of a content from its row alone.
 pub(crate) fn check_content(content: &Content) -> Result<(), Stop> {
-    fit(!content.is_dead(), "a content is dead")?;
-    fit(matches!(content.layout, Layout::One(_)), "a content has no extent in its row")
+    fit(content.state == ContentState::Sealed, "a content is dead, or was never whole")
 }
 
 /// Whether a version is what its content is.

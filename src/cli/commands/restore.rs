@@ -11,7 +11,7 @@ use url::Url;
 
 use self::rows::{Counts, LeftOut, read_rows};
 use super::backup::blocking;
-use crate::backup::{ADVICE, FileFault, Folder, Index, Named, NamedExtent, Seen, extents, name_faults, verify_index};
+use crate::backup::{ADVICE, FileFault, Folder, Index, Named, NamedContent, Seen, contents, name_faults, verify_index};
 use crate::cli::error::CliError;
 use crate::cli::lost;
 use crate::cli::output::Output;
@@ -19,7 +19,7 @@ use crate::cli::progress::Progress;
 use crate::cli::session::Session;
 use crate::client::{Directory, Source};
 use crate::config::{self, DirectoryConfig};
-use crate::domain::{ContentId, Sha256, query};
+use crate::domain::{ContentId, Sha256, Table, query, restored};
 use crate::protocol::problem::Code;
 use crate::protocol::restore::{Came, Done, Row, Rows, State, Status};
 use crate::protocol::secret::ClusterSecret;
@@ -154,10 +154,11 @@ async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Re
     }
     report.left_out_files = faults;
     let reading = index.clone();
-    let left = Arc::new(blocking(move || LeftOut::by(&reading, damaged)).await?);
+    let (all, left) =
+        blocking(move || Ok((count_contents(&reading)?, Arc::new(LeftOut::by(&reading, damaged)?)))).await?;
 
     // Bytes come first: a file that is there has them, however often this breaks off.
-    let seen = progress.begin("sending", index.extents - left.contents.len() as u64);
+    let seen = progress.begin("sending", all - left.contents.len() as u64);
     send_contents(args, &directory, &folder, &index, &left, &seen, &mut report).await?;
     progress.begin("sending users, files and grants", 0);
     let counts = send_rows(&directory, &index, &left).await?;
@@ -208,7 +209,8 @@ fn tell_before(mut report: Report, status: &Status, index: &Index) -> anyhow::Re
         bytes += extent.size;
         Ok(())
     })?;
-    report.contents = index.extents;
+    let all = count_contents(index)?;
+    report.contents = all;
     let of_backup = counts.entries + counts.versions;
     if let Some(came) = status.came {
         let Came { entries, users, grants, contents, versions, trash } = came;
@@ -217,7 +219,7 @@ fn tell_before(mut report: Report, status: &Status, index: &Index) -> anyhow::Re
     }
     report.count(&counts);
     report.left_out = of_backup.saturating_sub(counts.entries + counts.versions);
-    report.bytes = (report.contents == index.extents).then_some(bytes);
+    report.bytes = (report.contents == all).then_some(bytes);
     Ok(report)
 }
 
@@ -282,7 +284,7 @@ async fn send_contents(
     report: &mut Report,
 ) -> Result<(), CliError> {
     let (backup, parallel) = (index.sha256, args.parallel as usize);
-    let mut named = extents(index.clone(), ASKED_AT_ONCE);
+    let mut named = contents(index.clone(), ASKED_AT_ONCE);
     let mut bytes = 0;
     loop {
         let mut batch = Vec::new();
@@ -299,7 +301,7 @@ async fn send_contents(
             return Ok(());
         }
         report.contents += batch.len() as u64;
-        bytes += batch.iter().map(|named| named.extent.size).sum::<u64>();
+        bytes += batch.iter().map(|named| named.size).sum::<u64>();
         let missing = missing(directory, batch.iter().map(|named| named.content_id).collect()).await?;
         let (wanted, there): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|named| missing.contains(&named.content_id));
@@ -307,7 +309,7 @@ async fn send_contents(
             seen.files.fetch_add(1, Ordering::Relaxed);
             seen.bytes.fetch_add(size, Ordering::Relaxed);
         };
-        there.iter().for_each(|named| done(named.extent.size));
+        there.iter().for_each(|named| done(named.size));
         let mut sending = stream::iter(wanted)
             .map(|named| send_content(directory, folder, &backup, named))
             .buffer_unordered(parallel)
@@ -324,18 +326,28 @@ async fn send_content(
     directory: &Directory,
     folder: &Folder,
     backup: &Sha256,
-    named: NamedExtent,
+    named: NamedContent,
 ) -> Result<u64, CliError> {
-    let path = folder.blob_path(named.extent.blob_id);
-    let shown = path.display().to_string();
-    let source = Source::file(path).await?;
+    let paths: Vec<PathBuf> = named.blobs.iter().map(|blob| folder.blob_path(*blob)).collect();
+    let shown = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
+    let source = Source::files(&shown, named.size, paths);
     let sent = directory.restore_content(backup, named.content_id, &named.row, source).await;
     sent.map_err(|error| {
         let error = CliError::from(error).about(&shown);
         // It was right a moment ago.
         if error.is(Code::ChecksumMismatch) { error.hint(ADVICE) } else { error }
     })?;
-    Ok(named.extent.size)
+    Ok(named.size)
+}
+
+/// How many contents a backup has.
+fn count_contents(index: &Index) -> anyhow::Result<u64> {
+    let mut count = 0;
+    index.each(Table::Contents, |_, value| {
+        count += u64::from(restored::is_backed_up(value)?);
+        Ok(())
+    })?;
+    Ok(count)
 }
 
 fn describe(report: &Report) -> String {

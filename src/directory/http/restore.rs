@@ -15,10 +15,10 @@ use super::linger::linger;
 use super::request::{Json, parse_query};
 use super::routing::content_length;
 use crate::directory::error::{ApiError, ApiResult};
-use crate::directory::store_file::{Incoming, Purpose, StoreFile, too_large};
+use crate::directory::store_file::{Incoming, StoreFile, too_large};
 use crate::domain::query;
 use crate::domain::restored;
-use crate::domain::terms::{MAX_RESTORED, RestoredRow};
+use crate::domain::terms::{MAX_RESTORED, Purpose, RestoredRow};
 use crate::domain::{ClusterTime, Command, ContentId, Sha256, Table, UserId, command};
 use crate::protocol::restore::{Came, Content, Contents, Done, Rows, State as Stage, Status};
 
@@ -95,7 +95,7 @@ pub(crate) async fn done(State(node): State<App>, _: ClusterMember, Json(asked):
 
 pub(crate) async fn content(State(node): State<App>, _: ClusterMember, request: Request) -> ApiResult<StatusCode> {
     let (parts, body) = request.into_parts();
-    let (change, incoming) = match incoming(&node, &parts) {
+    let (purpose, content_id, incoming) = match incoming(&node, &parts) {
         Ok(read) => read,
         Err(error) => {
             linger(body, &parts.headers);
@@ -104,7 +104,8 @@ pub(crate) async fn content(State(node): State<App>, _: ClusterMember, request: 
     };
     let mut stream = body::patient(body.into_data_stream());
     // The command takes effect once by itself, so it needs no name. Nobody owns it.
-    let storing = StoreFile { node: &node, user: UserId(0), change };
+    let content_id = Some(content_id);
+    let storing = StoreFile { node: &node, user: UserId(0), purpose, content_id };
     let result = storing.run(incoming, &mut stream, |_, _| None).await;
     if result.is_err() {
         linger(Body::from_stream(stream), &parts.headers);
@@ -112,7 +113,7 @@ pub(crate) async fn content(State(node): State<App>, _: ClusterMember, request: 
     result.map(|_| StatusCode::NO_CONTENT)
 }
 
-fn incoming(node: &App, parts: &axum::http::request::Parts) -> ApiResult<(Purpose, Incoming)> {
+fn incoming(node: &App, parts: &axum::http::request::Parts) -> ApiResult<(Purpose, ContentId, Incoming)> {
     let asked: Content = parse_query(&parts.uri)?;
     let (backup, content_id) = (digest(&asked.backup)?, content_id(&asked.content_id)?);
     let row = BASE64_URL_SAFE_NO_PAD.decode(&asked.row).map_err(|_| ApiError::invalid("the row is no base64"))?;
@@ -127,7 +128,7 @@ fn incoming(node: &App, parts: &axum::http::request::Parts) -> ApiResult<(Purpos
     }
     // What names it says of what type it is.
     let incoming = Incoming { length: Some(size), max_bytes, content_type: String::new(), digest };
-    Ok((Purpose::Restore { backup, content_id, row }, incoming))
+    Ok((Purpose::Restore { backup, row }, content_id, incoming))
 }
 
 fn digest(text: &str) -> ApiResult<Sha256> {

@@ -23,13 +23,13 @@ use super::request::{Headers, OperationName, file_ref, fingerprint, lock_proof, 
 use super::routing::{self, Caller, Route, content_length};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
-use crate::directory::store_file::{Incoming, Purpose, StoreFile, too_large, upload_error};
+use crate::directory::store_file::{Incoming, StoreFile, change_command, too_large, upload_error};
 use crate::directory::transfer::condition::ETag;
 use crate::directory::transfer::repeat::{Summary, hash_only};
 use crate::domain::answer::Stat;
 use crate::domain::query;
 use crate::domain::rows::Done;
-use crate::domain::terms::{FileRef, LockProof, NewContent, PathRef, Precondition, Receipt};
+use crate::domain::terms::{FileRef, LockProof, NewContent, PathRef, Precondition, Purpose, Receipt};
 use crate::domain::{
     Asked, BlobId, ClusterTime, Command, CopyId, Epoch, Fault, Outcome, Proposal, ReadStore, Rejection, RejectionKind,
     ServerId, Sha256, UserId,
@@ -173,7 +173,7 @@ async fn refuse_for_good(node: &App, intent: &Intent, user: UserId) -> ApiResult
         receipts: vec![nowhere],
     };
     let operation = intent.headers.operation(node, user, &intent.refusal(user));
-    let proposal = Proposal { operation: Some(operation), command: intent.change().command(user, content) };
+    let proposal = Proposal { operation: Some(operation), command: change_command(intent.change(), user, None, content) };
     Ok(match node.handle().propose(proposal).await? {
         Err(rejection) if rejection.kind == RejectionKind::IdempotencyKeyReused => None,
         Err(rejection) => rejection.kind.is_final().then_some(rejection),
@@ -240,7 +240,7 @@ impl Intent {
 
     fn change(&self) -> Purpose {
         match &self.target {
-            Target::New(at) => Purpose::Write { at: at.clone() },
+            Target::New(at) => Purpose::Write(at.clone()),
             Target::Existing(file) => {
                 Purpose::Update { file: file.clone(), precondition: self.precondition.clone(), lock: self.proof() }
             }
@@ -250,7 +250,8 @@ impl Intent {
     /// The command for a body, without its copies.
     fn command(&self, user: UserId, whole: &Summary, content_type: &str) -> Command {
         let (size, sha256, content_type) = (whole.size, whole.sha256, content_type.to_owned());
-        self.change().command(user, NewContent { blob_id: BlobId(0), size, sha256, content_type, receipts: Vec::new() })
+        let content = NewContent { blob_id: BlobId(0), size, sha256, content_type, receipts: Vec::new() };
+        change_command(self.change(), user, None, content)
     }
 
     /// The request, once its bytes are known.
@@ -340,7 +341,8 @@ impl Job {
             let asked = intent.asked(user, &Summary { size, sha256: *sha256 }, &content_type);
             Some(name.operation(&node, user, &asked))
         };
-        let stored = StoreFile { node: &node, user, change: intent.change() }.run(incoming, body, named).await;
+        let stored = StoreFile { node: &node, user, purpose: intent.change(), content_id: None };
+        let stored = stored.run(incoming, body, named).await;
         match stored {
             // Another attempt of the same change was refused while the bytes came.
             Err(error) if error.code == Code::IdempotencyKeyReused => {

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Content, NoRoom, StoreFile, no_room, servers_changed};
+use super::blob::{Blob, BlobWriter, NoRoom};
+use super::errors::{self, servers_changed};
 use crate::client::blobs::{BlobError, ServerAddress, StoredCopy};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
@@ -14,7 +15,7 @@ use crate::protocol::problem::Code;
 /// How often is looked whether a missing server is back or was declared down.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-impl StoreFile<'_> {
+impl BlobWriter<'_> {
     /// The copies, with those that were lost on the way made anew, server to server, on the ring successors of the first
     /// that is left.
     pub(super) async fn whole(&self, uploaded: &Uploaded, wanted: usize, no_room: &mut NoRoom) -> Vec<StoredCopy> {
@@ -45,7 +46,7 @@ impl StoreFile<'_> {
     /// When no copy is left, when nobody has room for another, and when the wait was in vain.
     pub(super) async fn mended(
         &self,
-        content: &Content,
+        blob: &Blob,
         mut copies: Vec<StoredCopy>,
         no_room: &mut NoRoom,
         until: Instant,
@@ -54,10 +55,10 @@ impl StoreFile<'_> {
         let mut waited = false;
         loop {
             let seen_at = self.node.handle().cluster_time();
-            copies = self.renewed(content, copies, no_room, &ring).await?;
+            copies = self.renewed(blob, copies, no_room, &ring).await?;
             match Lack::of(&copies, &ring, no_room) {
                 None => return Ok((copies, seen_at)),
-                Some(Lack::Room) => return Err(self::no_room()),
+                Some(Lack::Room) => return Err(errors::no_room()),
                 Some(Lack::Verdict) if Instant::now() >= until => {
                     return Err(
                         servers_changed().because("a file server was neither reached nor declared down in time")
@@ -67,7 +68,7 @@ impl StoreFile<'_> {
             }
             if !waited {
                 waited = true;
-                tracing::info!(blob_id = %content.blob_id, copies = copies.len(), "a write waits until a file server is back or declared down");
+                tracing::info!(blob_id = %blob.blob_id, copies = copies.len(), "a write waits until a file server is back or declared down");
             }
             self.node.servers.wake();
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -80,7 +81,7 @@ impl StoreFile<'_> {
     /// As many as the state asks for by now: a server may have come since the write was placed.
     async fn renewed(
         &self,
-        content: &Content,
+        blob: &Blob,
         copies: Vec<StoredCopy>,
         no_room: &mut NoRoom,
         ring: &Ring,
@@ -93,8 +94,8 @@ impl StoreFile<'_> {
                 continue;
             }
             let at: ServerAddress = address(server);
-            match self.node.blobs.head(&at, content.blob_id).await {
-                Ok(found) if found.copy_id == copy.copy_id && found.sha256 == content.sha256 => {
+            match self.node.blobs.head(&at, blob.blob_id).await {
+                Ok(found) if found.copy_id == copy.copy_id && found.sha256 == blob.sha256 => {
                     held.push(found);
                     servers.push(at);
                 }
@@ -111,8 +112,8 @@ impl StoreFile<'_> {
         let is_held = |id: ServerId| held.iter().any(|copy| copy.server_id == id);
         let lost: Vec<ServerId> = copies.iter().map(|copy| copy.server_id).filter(|id| !is_held(*id)).collect();
         let wanted = usize::try_from(ring.copies).unwrap_or(usize::MAX);
-        let (blob_id, size, sha256) = (content.blob_id, content.size, content.sha256);
-        let uploaded = Uploaded { blob_id, size, sha256, copies: held, servers, lost, causes: Vec::new() };
+        let (blob_id, size, sha256) = (blob.blob_id, blob.size, blob.sha256);
+        let uploaded = Uploaded { blob_id, size, sha256, copies: held, servers, lost, causes: Vec::new(), whole: None };
         Ok(self.whole(&uploaded, wanted, no_room).await)
     }
 

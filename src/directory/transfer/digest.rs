@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use sha2::Digest as _;
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use tokio::task::JoinHandle;
 
 use crate::domain::Sha256;
@@ -30,9 +31,40 @@ pub(crate) struct Digest {
     waiting_bytes: usize,
 }
 
+/// The hash of a run of bytes, and of all that it is a part of.
+struct Hashes {
+    own: sha2::Sha256,
+    whole: Option<sha2::Sha256>,
+}
+
+/// How far the hash of a whole has come, so that any node can go on with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashState(pub Vec<u8>);
+
+impl HashState {
+    /// Of no bytes.
+    pub fn start() -> Self {
+        Self::of(&sha2::Sha256::default())
+    }
+
+    fn of(hash: &sha2::Sha256) -> Self {
+        Self(hash.serialize().to_vec())
+    }
+
+    fn hash(&self) -> Option<sha2::Sha256> {
+        let state = SerializedState::<sha2::Sha256>::try_from(&self.0[..]).ok()?;
+        sha2::Sha256::deserialize(&state).ok()
+    }
+
+    /// The digest of what was hashed; nothing where the state is none of ours.
+    pub fn digest(&self) -> Option<Sha256> {
+        self.hash().map(|hash| Sha256(hash.finalize().into()))
+    }
+}
+
 enum State {
-    Idle(sha2::Sha256),
-    Busy(JoinHandle<sha2::Sha256>),
+    Idle(Hashes),
+    Busy(JoinHandle<Hashes>),
     /// Only while the state is being exchanged, and after the runtime refused a job.
     Lost,
 }
@@ -43,7 +75,17 @@ pub(crate) struct Stopping;
 
 impl Digest {
     pub(crate) fn new() -> Self {
-        Self { state: State::Idle(sha2::Sha256::default()), waiting: Vec::new(), waiting_bytes: 0 }
+        Self::within(None).expect("there is no state to read")
+    }
+
+    /// Of a run of bytes that is the next one of a larger whole. Nothing where the whole's state is none of ours.
+    pub(crate) fn within(whole: Option<&HashState>) -> Option<Self> {
+        let whole = match whole {
+            Some(state) => Some(state.hash()?),
+            None => None,
+        };
+        let hashes = Hashes { own: sha2::Sha256::default(), whole };
+        Some(Self { state: State::Idle(hashes), waiting: Vec::new(), waiting_bytes: 0 })
     }
 
     /// Takes the next bytes. Waits only while too many others do.
@@ -63,12 +105,19 @@ impl Digest {
     }
 
     /// The digest of all that was taken.
-    pub(crate) async fn finish(mut self) -> Result<Sha256, Stopping> {
+    pub(crate) async fn finish(self) -> Result<Sha256, Stopping> {
+        Ok(self.finish_both().await?.0)
+    }
+
+    /// The same, and how far the whole has come.
+    pub(crate) async fn finish_both(mut self) -> Result<(Sha256, Option<HashState>), Stopping> {
         self.settle().await?;
         self.start();
         self.settle().await?;
         match self.state {
-            State::Idle(hash) => Ok(Sha256(hash.finalize().into())),
+            State::Idle(hashes) => {
+                Ok((Sha256(hashes.own.finalize().into()), hashes.whole.as_ref().map(HashState::of)))
+            }
             State::Busy(_) | State::Lost => Err(Stopping),
         }
     }
@@ -77,7 +126,7 @@ impl Digest {
     async fn settle(&mut self) -> Result<(), Stopping> {
         if let State::Busy(job) = &mut self.state {
             match job.await {
-                Ok(hash) => self.state = State::Idle(hash),
+                Ok(hashes) => self.state = State::Idle(hashes),
                 Err(_) => self.state = State::Lost,
             }
         }
@@ -89,18 +138,21 @@ impl Digest {
         let pieces = std::mem::take(&mut self.waiting);
         let bytes = std::mem::take(&mut self.waiting_bytes);
         self.state = match std::mem::replace(&mut self.state, State::Lost) {
-            State::Idle(hash) if bytes < INLINE => State::Idle(add(hash, &pieces)),
-            State::Idle(hash) => State::Busy(tokio::task::spawn_blocking(move || add(hash, &pieces))),
+            State::Idle(hashes) if bytes < INLINE => State::Idle(add(hashes, &pieces)),
+            State::Idle(hashes) => State::Busy(tokio::task::spawn_blocking(move || add(hashes, &pieces))),
             other => other,
         };
     }
 }
 
-fn add(mut hash: sha2::Sha256, pieces: &[Bytes]) -> sha2::Sha256 {
+fn add(mut hashes: Hashes, pieces: &[Bytes]) -> Hashes {
     for piece in pieces {
-        hash.update(piece);
+        hashes.own.update(piece);
+        if let Some(whole) = &mut hashes.whole {
+            whole.update(piece);
+        }
     }
-    hash
+    hashes
 }
 
 /// Cuts `frame` into pieces of at most [`PIECE`] bytes, by reference.

@@ -8,4 +8,5 @@ pub mod download;
 pub mod range;
 pub mod repeat;
 pub mod replay;
+pub mod stretch;
 pub mod upload;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use super::digest::{self, Digest, Stopping};
+use super::digest::{self, Digest, HashState, Stopping};
 use crate::client::blobs::{BlobError, Blobs, ServerAddress, StoredCopy};
 use crate::domain::{BlobId, CopyId, ServerId, Sha256};
 
@@ -44,6 +44,8 @@ pub struct Upload {
     pub max_bytes: u64,
     /// What the client says that the hash is.
     pub expected_sha256: Option<Sha256>,
+    /// How far the hash of the whole has come before this body, where it is only a part of one.
+    pub whole: Option<HashState>,
 }
 
 /// A body that is durable on one file server at least. Whoever holds this answers for the copies: commits them, or
@@ -61,6 +63,8 @@ pub struct Uploaded {
     pub lost: Vec<ServerId>,
     /// Why each of `lost` was, in the same order.
     pub causes: Vec<Arc<BlobError>>,
+    /// How far the hash of the whole has come with this body, where it is only a part of one.
+    pub whole: Option<HashState>,
 }
 
 /// Why nothing was stored.
@@ -112,11 +116,12 @@ pub async fn upload<E: Display>(
     if upload.length.is_some_and(|length| length > upload.max_bytes) {
         return Err(UploadError::TooLarge);
     }
-    let Upload { blob_id, targets, length, max_bytes, expected_sha256 } = upload;
+    let Upload { blob_id, targets, length, max_bytes, expected_sha256, whole } = upload;
     let mut lanes = Lanes::open(blobs, targets, blob_id, length, max_bytes)?;
 
     let mut body = pin!(body);
-    let mut digest = Digest::new();
+    let unreadable = || UploadError::Disagree("the state of the whole's hash cannot be read".to_owned());
+    let mut digest = Digest::within(whole.as_ref()).ok_or_else(unreadable)?;
     let mut size = 0_u64;
     let mut held = Bytes::new();
     while let Some(frame) = body.next().await {
@@ -139,10 +144,10 @@ pub async fn upload<E: Display>(
     if length.is_some_and(|length| size < length) {
         return Err(UploadError::ClientBroke("it is shorter than its Content-Length".to_owned()));
     }
-    let sha256 = digest.finish().await?;
+    let (sha256, whole) = digest.finish_both().await?;
     if expected_sha256.is_some_and(|expected| expected != sha256) {
         return Err(UploadError::ChecksumMismatch);
     }
     lanes.finish(held).await?;
-    lanes.receipts(size, sha256).await
+    Ok(Uploaded { whole, ..lanes.receipts(size, sha256).await? })
 }

@@ -121,6 +121,7 @@ impl Lanes {
             servers: self.open.into_iter().map(Lane::keep).collect(),
             lost,
             causes,
+            whole: None,
         })
     }
 }
