@@ -19,6 +19,7 @@ mod peers;
 mod placement;
 pub mod placer;
 mod progress;
+mod read_file;
 mod replication;
 mod store_file;
 mod switchboard;

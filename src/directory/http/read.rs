@@ -4,7 +4,6 @@
 //! the next copy where it fails, in the same response. A read that has sent nothing yet looks the file up once more
 //! before it gives up: a repair may just have moved it.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use axum::body::Body;
@@ -16,17 +15,15 @@ use base64::Engine as _;
 use super::App;
 use super::auth::Token;
 use super::request::{Query, conditions, file_ref};
-use crate::client::blobs::ServerAddress;
 use crate::directory::error::{ApiError, ApiResult};
-use crate::directory::lookout::address;
+use crate::directory::read_file::{Places, ReadFile};
 use crate::directory::transfer::condition::{ETag, Verdict, range_applies};
-use crate::directory::transfer::download::{Download, DownloadError, SourceFailed, download, download_from_the_dead};
+use crate::directory::transfer::download::DownloadError;
 use crate::directory::transfer::range::{Wanted, content_range, unsatisfied_range, wanted};
-use crate::domain::answer::{ContentStat, Stat};
+use crate::domain::answer::ContentStat;
 use crate::domain::query;
-use crate::domain::rows::{Server, ServerState};
 use crate::domain::terms::FileRef;
-use crate::domain::{CopyAt, CopyId, ReadStore, ServerId, UserId, Version};
+use crate::domain::{ReadStore, UserId, Version};
 use crate::protocol::api::FileName;
 use crate::protocol::problem::Code;
 use crate::protocol::versions::ReadName;
@@ -48,11 +45,13 @@ pub(crate) async fn read(
             Answered::Head(response) => return Ok(response),
             Answered::Bytes(head, range) => (head, range),
         };
-        match open(&node, &found, range).await {
+        let (content_id, extents) = (found.content.content_id, found.content.extents);
+        let reading = ReadFile { user: found.user, content_id, extents };
+        match reading.open(&node, &found.places, range).await {
             Ok(body) => return Ok(Response::from_parts(head.into_parts().0, Body::from_stream(body))),
             Err(error) => failed = Some(error),
         }
-        if found.is_lost_for_now() {
+        if extents == 1 && found.places.is_lost_for_now() {
             // That is what the look-up said, and another one would say no other.
             break;
         }
@@ -110,37 +109,26 @@ impl Asked {
     }
 }
 
-/// A file that may be read, and where its copies are.
+/// A file that may be read, and where its first extent is.
 struct Found {
     etag: ETag,
     content: ContentStat,
-    servers: BTreeMap<ServerId, Server>,
-}
-
-impl Found {
-    /// The directory knows that every file server with a copy is down.
-    fn is_lost_for_now(&self) -> bool {
-        let server = |id: &ServerId| self.servers.get(id).map(|server| server.state);
-        let down = |id: &ServerId| server(id).is_none_or(|state| state == ServerState::Down);
-        self.content.replicas.iter().all(|replica| down(&replica.server_id))
-    }
+    places: Places,
+    user: UserId,
 }
 
 async fn look_up(node: &App, token: &Token, file: FileRef, version: Option<Version>) -> ApiResult<Found> {
-    let (stat, servers) =
-        node.read_as(token, move |store, session| find(store, session.user, &file, version)).await??;
-    let Some(content) = stat.content else {
-        return Err(ApiError::invalid("this is a directory: list it with GET /list"));
-    };
-    Ok(Found { etag: ETag { file_id: stat.file_id, version: content.version }, content, servers })
+    let found = node.read_as(token, move |store, session| find(store, session.user, &file, version)).await??;
+    found.ok_or_else(|| ApiError::invalid("this is a directory: list it with GET /list"))
 }
 
+/// Nothing where it is a directory.
 fn find(
     store: &dyn ReadStore,
     user: UserId,
     file: &FileRef,
     version: Option<Version>,
-) -> query::Asked<(Stat, BTreeMap<ServerId, Server>)> {
+) -> query::Asked<Option<Found>> {
     let stat = match version {
         Some(version) => query::stat_version(store, user, file, version),
         None => query::stat(store, user, file),
@@ -149,57 +137,10 @@ fn find(
         Ok(stat) => stat,
         Err(rejection) => return Ok(Err(rejection)),
     };
-    let mut servers = BTreeMap::new();
-    for replica in stat.content.iter().flat_map(|content| &content.replicas) {
-        if let Some(server) = query::server(store, replica.server_id)? {
-            servers.insert(replica.server_id, server);
-        }
-    }
-    Ok(Ok((stat, servers)))
-}
-
-/// Copies that count come before those that do not, and servers that this node has no doubt about before those that it
-/// has. A copy that does not count (its server was away) holds the right bytes all the same, and is the last resort.
-fn sources(node: &App, found: &Found) -> Vec<ServerAddress> {
-    let mut ranked: Vec<(u8, ServerAddress)> = Vec::new();
-    for replica in &found.content.replicas {
-        let Some(server) = found.servers.get(&replica.server_id) else { continue };
-        let rank = match (replica.counts, node.servers.is_suspect(replica.server_id), server.state) {
-            (true, false, _) => 0,
-            (true, true, _) => 1,
-            (false, false, ServerState::Up | ServerState::Draining) => 2,
-            _ => 3,
-        };
-        ranked.push((rank, address(server)));
-    }
-    ranked.sort_by_key(|(rank, _)| *rank); // Stable: the record's order holds within a rank.
-    ranked.into_iter().map(|(_, address)| address).collect()
-}
-
-/// The copies that are held to be good: that one of them is not is news.
-fn counted_copies(found: &Found) -> Vec<(ServerAddress, CopyId)> {
-    let counted = found.content.replicas.iter().filter(|replica| replica.counts);
-    counted.filter_map(|replica| Some((address(found.servers.get(&replica.server_id)?), replica.copy_id))).collect()
-}
-
-async fn open(node: &App, found: &Found, range: Range<u64>) -> Result<Download, DownloadError> {
-    let reporter = node.clone();
-    let (blob_id, size) = (found.content.blob_id, found.content.size);
-    let counted = counted_copies(found);
-    let report = move |failed: SourceFailed| {
-        if let Some((at, copy_id)) = counted.iter().find(|(at, _)| at.server_id == failed.server_id) {
-            let copy = CopyAt { server_id: at.server_id, blob_id, copy_id: *copy_id };
-            reporter.doubt(at.clone(), copy, size, &failed.error);
-        }
-        reporter.note_blob_error(&failed.error);
-        reporter.counters.fallovers.inc();
-        tracing::warn!(server_id = %failed.server_id, error = %failed.error, "a copy could not be read: the next one is");
-    };
-    let (blobs, sources) = (node.blobs.clone(), sources(node, found));
-    if found.is_lost_for_now() {
-        return download_from_the_dead(blobs, blob_id, sources, range, report).await;
-    }
-    download(blobs, blob_id, sources, range, report).await
+    let Some(content) = stat.content else { return Ok(Ok(None)) };
+    let places = Places::find(store, content.blob_id, 0..content.size, content.replicas.clone())?;
+    let etag = ETag { file_id: stat.file_id, version: content.version };
+    Ok(Ok(Some(Found { etag, content, places, user })))
 }
 
 fn unavailable(error: DownloadError) -> ApiError {
