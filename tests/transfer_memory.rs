@@ -39,6 +39,7 @@ async fn a_large_body_takes_little_memory() {
         length: Some(size),
         max_bytes: size,
         expected_sha256: None,
+        whole: None,
     };
     // Whatever is allocated once should be there before it counts.
     let warm = Content { seed: 1, size: 8 << 20 };

@@ -207,7 +207,7 @@ fn a_cluster_is_made_from_another_ones_rows() {
     query::stat(&new.store, BOB, &docs).expect("no fault").expect("the grant is there");
 
     // The trash was restored with the rest, and is reaped now.
-    while query::trash_pending(&new.store).expect("no fault") {
+    while query::trash_pending(&new.store, new.time()).expect("no fault") {
         new.must(Command::Reap(command::Reap { limit: 250 }));
     }
     new.sound();

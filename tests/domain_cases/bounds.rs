@@ -33,7 +33,7 @@ fn a_large_directory_goes_in_one_step_and_is_worked_off_in_many() {
     }
     assert!(steps > 3, "{steps}");
     cluster.sound();
-    assert!(!query::trash_pending(&cluster.store).expect("no fault"));
+    assert!(!query::trash_pending(&cluster.store, cluster.time()).expect("no fault"));
     assert_eq!(cluster.store.scan(Table::Placements, &[], None, 1).expect("no fault"), []);
 }
 

@@ -71,6 +71,11 @@ impl Cluster {
         answer
     }
 
+    /// Cluster time.
+    pub(crate) fn time(&self) -> ClusterTime {
+        ClusterTime(self.now)
+    }
+
     pub(crate) fn must(&mut self, command: Command) -> Outcome {
         self.run(command).expect("the command is allowed")
     }

@@ -95,7 +95,7 @@ fn end_all(cluster: &mut Cluster) {
     while let Outcome::Progress { more: true, .. } = cluster.must(command::Expire { limit: 500 }.into()) {
         assert!(cluster.touched <= 2100, "{}", cluster.touched);
     }
-    while query::trash_pending(&cluster.store).expect("no fault") {
+    while query::trash_pending(&cluster.store, cluster.time()).expect("no fault") {
         cluster.must(command::Reap { limit: 250 }.into());
         assert!(cluster.touched <= 1100, "{}", cluster.touched);
     }

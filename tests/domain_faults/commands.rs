@@ -7,7 +7,7 @@ use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, Server
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 43;
+pub(crate) const COMMANDS: usize = 48;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -55,6 +55,11 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::EmptyTrash(_) => 40,
         Command::SetQuota(_) => 41,
         Command::BreakLock(_) => 42,
+        Command::BeginUpload(_) => 43,
+        Command::AddExtents(_) => 44,
+        Command::FinishUpload(_) => 45,
+        Command::EndUpload(_) => 46,
+        Command::PinContent(_) => 47,
     }
 }
 
@@ -168,6 +173,37 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             command::SetQuota { user: s.user(), max_bytes, max_files }.into()
         }
         42 => command::BreakLock { user: s.user(), file: s.file_ref() }.into(),
+        43 => command::BeginUpload {
+            user: s.user(),
+            upload_id: s.content_id(),
+            content_type: if s.one_in(8) { s.text() } else { String::new() },
+            length: s.one_in(4).then(|| s.number()),
+            idle_ms: ttl(s),
+            hash: s.hash_state(),
+            purpose: s.purpose(),
+        }
+        .into(),
+        44 => command::AddExtents {
+            user: s.user(),
+            upload_id: s.content_id(),
+            at: s.offset(),
+            had: if s.one_in(4) { s.pick(64) } else { 0 },
+            extents: s.many(Source::extent),
+            hash: s.hash_state(),
+            tail: if s.one_in(4) { bytes(s) } else { Vec::new() },
+        }
+        .into(),
+        45 => command::FinishUpload {
+            user: s.user(),
+            upload_id: s.content_id(),
+            size: s.offset(),
+            sha256: s.maybe(Source::sha256),
+            losses: if s.one_in(4) { s.number() } else { s.pick(3) },
+            purpose: s.one_in(4).then(|| s.purpose()),
+        }
+        .into(),
+        46 => command::EndUpload { user: s.user(), upload_id: s.content_id() }.into(),
+        47 => command::PinContent { user: s.user(), content_id: s.content_id(), ttl_ms: ttl(s) }.into(),
         // The one after it would stop this program in the log, by its frame.
         _ => command::RaiseSchema { to: command::Raised(Schema(s.number() % (Schema::NEWEST.0 + 2))) }.into(),
     }

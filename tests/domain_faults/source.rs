@@ -2,12 +2,15 @@
 
 use ringmaster::domain::restored::GAP;
 use ringmaster::domain::terms::{
-    Etag, FileRef, LockProof, NewContent, NewHome, Operation, PathRef, Policy, Precondition, Receipt, Slot,
+    Etag, FileRef, LockProof, NewContent, NewExtent, NewHome, Operation, PathRef, Policy, Precondition, Purpose, Receipt,
+    Slot,
 };
 use ringmaster::domain::{
     BlobId, ClusterTime, ContentId, CopyAt, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, Incarnation, Permission,
     ServerId, Sha256, UserId, Version,
 };
+
+use crate::restored::BACKUP;
 
 /// Where a JSON number ends, and with it what a backup may bring.
 const MAX_ID: u64 = (1 << 53) - 1;
@@ -221,6 +224,33 @@ impl<'a> Source<'a> {
             content_type: if self.one_in(8) { self.text() } else { String::new() },
             receipts,
         }
+    }
+
+    pub(crate) fn extent(&mut self) -> NewExtent {
+        let NewContent { blob_id, size, sha256, receipts, .. } = self.content();
+        // Most are such that another one may follow.
+        let size = if self.one_in(4) { size } else { 64 * (1 + self.pick(4)) };
+        NewExtent { blob_id, size, sha256, receipts }
+    }
+
+    /// Most go to the place where the last one has ended.
+    pub(crate) fn offset(&mut self) -> u64 {
+        if self.one_in(8) { self.number() } else { 64 * self.pick(4) }
+    }
+
+    pub(crate) fn purpose(&mut self) -> Purpose {
+        match self.pick(8) {
+            0 => Purpose::Restore { backup: BACKUP, row: vec![self.byte()] },
+            1..3 => {
+                let (precondition, lock) = (self.precondition(), self.lock_proof());
+                Purpose::Update { file: self.file_ref(), precondition, lock }
+            }
+            _ => Purpose::Write(self.at()),
+        }
+    }
+
+    pub(crate) fn hash_state(&mut self) -> Vec<u8> {
+        vec![0; if self.one_in(16) { self.pick(400) as usize } else { 105 }]
     }
 
     pub(crate) fn home(&mut self) -> NewHome {

@@ -23,6 +23,7 @@ async fn stored(servers: &Servers, content: Content, which: impl IntoIterator<It
         length: Some(content.size),
         max_bytes: content.size,
         expected_sha256: None,
+        whole: None,
     };
     upload(&servers.blobs, wanted, content.body(1 << 20)).await.expect("all servers are well")
 }

@@ -14,7 +14,7 @@ use crate::proxy::{Mode, Proxy};
 use crate::servers::{DEADLINE, Servers};
 
 fn order(blob_id: BlobId, targets: Vec<(ServerAddress, CopyId)>, length: Option<u64>) -> Upload {
-    Upload { blob_id, targets, length, max_bytes: 1 << 40, expected_sha256: None }
+    Upload { blob_id, targets, length, max_bytes: 1 << 40, expected_sha256: None, whole: None }
 }
 
 /// The copies are on the disks, whole, in the order of the targets, and say so themselves.

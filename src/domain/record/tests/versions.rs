@@ -61,8 +61,8 @@ pub(super) fn rows(golden: &mut Golden) {
         wall_until: WallTime(3),
     };
     golden.add("row.trash", &trashed);
-    golden.add("row.usage", &Usage { bytes: 7, files: 1, max_bytes: None, max_files: None });
-    golden.add("row.usage.quota", &Usage { bytes: 7, files: 1, max_bytes: Some(0), max_files: Some(5) });
+    golden.add("row.usage", &Usage { bytes: 7, files: 1, max_bytes: None, max_files: None, uploads: 0 });
+    golden.add("row.usage.quota", &Usage { bytes: 7, files: 1, max_bytes: Some(0), max_files: Some(5), uploads: 0 });
 }
 
 pub(super) fn commands(golden: &mut Golden) {
