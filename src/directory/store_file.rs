@@ -29,10 +29,12 @@ mod blob;
 mod copies;
 mod errors;
 mod extents;
+mod resumed;
 
 pub(crate) use blob::{BlobWriter, Order};
 pub(crate) use errors::{too_large, upload_error};
 pub(crate) use extents::{Begin, Sending};
+pub(crate) use resumed::{Received, finish_empty, receive};
 
 /// How long an upload that this node receives as one body waits for its next extent: no client that is still there is slower
 /// than a few kilobytes a second. What a node leaves behind when it dies goes after that.

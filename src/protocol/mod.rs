@@ -15,4 +15,5 @@ mod spelling;
 pub mod ticket;
 
 pub use spelling::parse_sha256;
+pub mod uploads;
 pub mod versions;

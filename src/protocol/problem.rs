@@ -39,6 +39,7 @@ codes! {
     MethodNotAllowed "method_not_allowed" 405 "The call takes another method";
     AlreadyExists "already_exists" 409 "Already exists";
     ChangeUnderWay "change_under_way" 409 "Another change is under way";
+    OffsetConflict "offset_conflict" 409 "The upload is at another byte";
     NotEmpty "not_empty" 409 "The directory is not empty";
     VersionConflict "version_conflict" 412 "Another version is there";
     TooLarge "too_large" 413 "Too large";

@@ -191,6 +191,7 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             extents: s.many(Source::extent),
             hash: s.hash_state(),
             tail: if s.one_in(4) { bytes(s) } else { Vec::new() },
+            length: s.one_in(16).then(|| s.number()),
         }
         .into(),
         45 => command::FinishUpload {

@@ -29,7 +29,7 @@ pub(crate) async fn finish(
     let moves_bytes = matches!(
         request.uri().path(),
         "/write" | "/update" | "/read" | "/admin/backup/index" | "/admin/backup/blob" | "/restore/content"
-    );
+    ) || request.uri().path().starts_with("/uploads");
     let route = request.uri().path().to_owned();
     let span =
         tracing::info_span!("request", request_id = %id, node_id = %node.node_id, method = %method, route = %route);

@@ -21,6 +21,7 @@ pub(crate) mod routing;
 pub(crate) mod servers;
 pub(crate) mod sharing;
 pub(crate) mod upkeep;
+pub(crate) mod uploads;
 pub(crate) mod usage;
 pub(crate) mod versions;
 pub(crate) mod view;
@@ -31,7 +32,7 @@ use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{MethodRouter, get, head, post, put};
 
 use super::error::ApiError;
 pub(crate) use super::node::{App, Node};
@@ -59,6 +60,10 @@ fn routes() -> Vec<Route> {
         Route::post("/move", entries::r#move),
         Route::post("/copy", entries::copy),
         Route::post("/delete", entries::delete),
+        Route::uploads(),
+        Route::upload(),
+        Route::post("/uploads/finish", uploads::finish),
+        Route::get("/extents", uploads::extents),
         Route::get("/versions", versions::versions),
         Route::post("/versions/restore", versions::restore_version),
         Route::get("/trash", versions::trash),
@@ -132,6 +137,18 @@ impl Route {
 
     fn put_or_post<T: 'static>(path: &'static str, answer: impl Handler<T, App>) -> Self {
         Self { path, allow: "PUT, POST", answer: put(answer.clone()).post(answer) }
+    }
+
+    /// What tus calls the creation.
+    fn uploads() -> Self {
+        let answer = get(uploads::list).post(uploads::create).options(uploads::options);
+        Self { path: "/uploads", allow: "GET, HEAD, POST", answer }
+    }
+
+    /// One upload.
+    fn upload() -> Self {
+        let answer = head(uploads::head).patch(uploads::patch).delete(uploads::delete);
+        Self { path: "/uploads/{upload_id}", allow: "HEAD, PATCH, DELETE", answer }
     }
 
     fn get_and_post<T: 'static, U: 'static>(

@@ -121,6 +121,10 @@ impl Headers {
         Ok(Self { idempotency_key, lock_token: text(headers, LOCK_TOKEN)? })
     }
 
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.idempotency_key.as_deref()
+    }
+
     /// Whether the client itself names the operation, so that it may have sent it before.
     pub(crate) fn names_operation(&self) -> bool {
         self.idempotency_key.is_some()

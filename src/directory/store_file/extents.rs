@@ -54,6 +54,8 @@ pub(crate) struct Sending {
     /// How many came behind them.
     tail: u64,
     hash: HashState,
+    /// The size of the whole, where the next entry has to say it.
+    length: Option<u64>,
     guard: Option<GiveUp>,
 }
 
@@ -64,7 +66,7 @@ impl Sending {
         let hash = HashState::start().0;
         let command = command::BeginUpload { user, upload_id, content_type, length, idle_ms, hash, purpose };
         node.propose(Proposal { operation: None, command: command.into() }).await?;
-        let found = node.handle().read_local(move |store| query::upload(store, user, upload_id)).await??;
+        let found = node.handle().read(move |store| query::upload(store, user, upload_id)).await??;
         Ok(Self::of(node, user, &found))
     }
 
@@ -77,8 +79,14 @@ impl Sending {
             size: found.size,
             tail: found.upload.tail.len() as u64,
             hash: HashState(found.upload.hash.clone()),
+            length: None,
             guard: None,
         }
+    }
+
+    /// The size of the whole is known now.
+    pub(crate) const fn tell_length(&mut self, length: u64) {
+        self.length = Some(length);
     }
 
     /// From now on it ends with its request, unless it was finished.
@@ -90,6 +98,11 @@ impl Sending {
     /// The next byte to be sent.
     pub(crate) const fn offset(&self) -> u64 {
         self.size + self.tail
+    }
+
+    /// How many bytes its extents have.
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
     }
 
     /// Over all extents.
@@ -106,14 +119,14 @@ impl Sending {
         let hash = brought.whole.clone().unwrap_or_else(|| self.hash.clone());
         let size = brought.blob.size;
         let writer = BlobWriter { node: &self.node };
-        let (user, upload_id, at, had) = (self.user, self.upload_id, self.size, self.tail);
+        let (user, upload_id, at, had, length) = (self.user, self.upload_id, self.size, self.tail, self.length);
         let left = tail.len() as u64;
         writer
             .commit(brought, |blob, receipts| {
                 let (blob_id, size, sha256) = (blob.blob_id, blob.size, blob.sha256);
                 let extents = vec![NewExtent { blob_id, size, sha256, receipts }];
                 let (hash, tail) = (hash.0.clone(), tail.clone());
-                let command = command::AddExtents { user, upload_id, at, had, extents, hash, tail };
+                let command = command::AddExtents { user, upload_id, at, had, extents, hash, tail, length };
                 Proposal { operation: None, command: command.into() }
             })
             .await?;
@@ -134,6 +147,7 @@ impl Sending {
             extents: Vec::new(),
             hash: self.hash.0.clone(),
             tail,
+            length: self.length,
         };
         self.node.propose(Proposal { operation: None, command: command.into() }).await?;
         self.tail = left;

@@ -5,6 +5,7 @@
 pub mod condition;
 pub mod digest;
 pub mod download;
+pub mod even;
 pub mod range;
 pub mod repeat;
 pub mod replay;

@@ -4,7 +4,8 @@ use crate::domain::record::declare::record;
 use crate::domain::rows::{Run, Upload};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::terms::{EXTENT_UNIT, MAX_EXTENTS_ADDED, NewExtent};
-use crate::domain::{ContentId, ExtentAt, Fault, Outcome, RejectionKind, UserId, rules, tables};
+use crate::domain::tables::{self, Ending};
+use crate::domain::{ContentId, ExtentAt, Fault, Outcome, RejectionKind, UserId, rules};
 
 /// The most extents of one content. With the default size of an extent that is 64 TiB.
 const MAX_EXTENTS: u64 = 1 << 20;
@@ -27,6 +28,8 @@ record! {
         pub hash: Vec<u8> = 6,
         /// What came behind them and is too little for an extent.
         pub tail: Vec<u8> = 7,
+        /// The size of the whole, where it is only known now.
+        pub length: Option<u64> = 8,
     }
 }
 
@@ -49,6 +52,7 @@ impl Act for AddExtents {
             return Err(reject(RejectionKind::VersionConflict, detail));
         }
         let bytes = self.extents.iter().fold(0, |sum: u64, new| sum.saturating_add(new.size));
+        self.set_length(&mut upload)?;
         self.check_size(&upload, run, bytes)?;
         change.use_room(user, bytes, 0)?;
         for new in &self.extents {
@@ -60,7 +64,7 @@ impl Act for AddExtents {
             run.extents = run.extents.saturating_add(1);
         }
         change.put_open_content(id, run)?;
-        tables::delete_upload(change.store, user, id, &upload)?;
+        tables::delete_expiry(change.store, upload.expires_at, &Ending::Upload(user, id))?;
         upload.hash.clone_from(&self.hash);
         upload.tail.clone_from(&self.tail);
         let end = upload.since.plus_ms(LONGEST_MS);
@@ -87,12 +91,21 @@ impl AddExtents {
 
     /// Whether these are the newest extents already.
     fn is_there(&self, change: &Change<'_>, upload: &Upload, run: Run) -> Result<bool, Fault> {
-        if (&self.hash, &self.tail) != (&upload.hash, &upload.tail) {
+        let told = self.length.is_none() || self.length == upload.length;
+        if !told || (&self.hash, &self.tail) != (&upload.hash, &upload.tail) {
             return Ok(false);
         }
         let there = tables::extents_of(change.store, self.upload_id, self.at, self.extents.len() + 1)?;
         let ours = there.iter().map(|(_, extent)| extent.blob_id).eq(self.extents.iter().map(|new| new.blob_id));
         Ok(ours && self.at <= run.size && (!self.extents.is_empty() || self.at == run.size))
+    }
+
+    fn set_length(&self, upload: &mut Upload) -> Result<(), Stop> {
+        let same = self.length.is_none() || upload.length.is_none() || self.length == upload.length;
+        let detail = "this upload has another length: begin a new one";
+        require(same, RejectionKind::InvalidRequest, detail)?;
+        upload.length = upload.length.or(self.length);
+        Ok(())
     }
 
     fn check_size(&self, upload: &Upload, run: Run, bytes: u64) -> Result<(), Stop> {

@@ -29,7 +29,7 @@ pub use inventory::{BlobRange, Held, HeldCopy, Missing, Reporter, Surplus, missi
 pub use listing::{list, locks};
 pub use upkeep::{AtRisk, Upkeep, Viewer, at_risk, upkeep};
 pub use uploads::{
-    ExtentPage, ExtentStat, UploadPage, UploadStat, extents, file_extents, losses, upload, uploads,
+    ExtentPage, ExtentStat, UploadPage, UploadStat, extents, file_extents, finished, losses, upload, uploads,
 };
 pub use versions::{TrashPage, TrashStat, UsageStat, VersionPage, VersionStat, stat_version, trash, usage, versions};
 

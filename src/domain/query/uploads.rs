@@ -2,8 +2,9 @@
 
 use super::cursor::{Cursor, Paged};
 use super::{Asked, MAX_PAGE};
-use crate::domain::rows::{Extent, Layout, Upload};
-use crate::domain::rules;
+use crate::domain::answer::Stat;
+use crate::domain::rows::{ContentState, Extent, Layout, Upload};
+use crate::domain::rules::{self, Describer};
 use crate::domain::stop::{Stop, reject, settle};
 use crate::domain::tables;
 use crate::domain::terms::FileRef;
@@ -44,6 +45,21 @@ fn find_upload(store: &dyn ReadStore, user: UserId, id: ContentId) -> Result<Upl
         reject(RejectionKind::NotFound, detail)
     })?;
     Ok(described(store, id, upload)?)
+}
+
+/// The file that an upload has become, as long as it is there and the user may see it.
+///
+/// # Errors
+/// When the storage fails.
+pub fn finished(store: &dyn ReadStore, user: UserId, id: ContentId) -> Result<Option<(Stat, u64)>, Fault> {
+    let content = tables::content(store, id)?.filter(|content| content.state == ContentState::Sealed);
+    let Some(content) = content else { return Ok(None) };
+    let reached = match settle(rules::reach_id(store, user, content.made_for))? {
+        Ok(reached) => reached,
+        Err(_) => return Ok(None),
+    };
+    let stat = Describer::new(store).stat(&reached.entry, reached.path, reached.access)?;
+    Ok(Some((stat, content.size())))
 }
 
 fn described(store: &dyn ReadStore, upload_id: ContentId, upload: Upload) -> Result<UploadStat, Fault> {
