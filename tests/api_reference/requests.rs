@@ -1,7 +1,7 @@
 //! What the program reads, each with all of its fields. They are written out, so that a new field does not compile
 //! before it is here, and is not accepted here before it is in the document.
 
-use ringmaster::protocol::{admin, api, restore, versions};
+use ringmaster::protocol::{admin, api, restore, uploads, versions};
 
 use super::schema::Shapes;
 
@@ -46,8 +46,17 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
         shapes.query(path, method, &file());
     }
     of_versions(shapes);
+    of_uploads(shapes);
     of_admins(shapes);
     of_restores(shapes);
+}
+
+fn of_uploads(shapes: &mut Shapes<'_>) {
+    let api::FileName { file_id, path, owner } = file();
+    let target = uploads::Target { file_id, path: path.clone(), owner: owner.clone(), update: true };
+    shapes.query("/uploads", "post", &target);
+    let (upload_id, lock_token) = ("00".repeat(16), some("1.00"));
+    shapes.request("Finish", &uploads::Finish { upload_id, file_id, path, owner, update: true, lock_token });
 }
 
 fn of_versions(shapes: &mut Shapes<'_>) {

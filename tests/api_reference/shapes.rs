@@ -1,7 +1,7 @@
 //! What the program answers, each with all of its fields and with as few as there can be: written out as in `requests`.
 
 use ringmaster::protocol::problem::{Code, Problem};
-use ringmaster::protocol::{admin, api, restore, versions};
+use ringmaster::protocol::{admin, api, restore, uploads, versions};
 
 use super::schema::Shapes;
 
@@ -20,6 +20,7 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
     shapes.answer("Problem", &problem, &problem);
     of_files(shapes);
     of_versions(shapes);
+    of_uploads(shapes);
     of_locks(shapes);
     of_nodes(shapes);
     of_servers(shapes);
@@ -70,6 +71,33 @@ fn of_files(shapes: &mut Shapes<'_>) {
     shapes.words::<api::Kind>("Kind");
     shapes.words::<api::PermissionName>("PermissionName");
     shapes.words::<api::ReplicaRole>("ReplicaRole");
+}
+
+fn of_uploads(shapes: &mut Shapes<'_>) {
+    let upload = uploads::UploadInfo {
+        upload_id: "00".repeat(16),
+        offset: 1,
+        length: Some(2),
+        stored: 0,
+        sha256: "00".repeat(32),
+        content_type: text(),
+        path: Some(text()),
+        owner: Some(text()),
+        file_id: Some(2),
+        update: true,
+        expires_at: time(),
+    };
+    let least = uploads::UploadInfo { length: None, path: None, owner: None, file_id: None, ..upload.clone() };
+    shapes.answer("UploadInfo", &upload, &least);
+    let page = uploads::Uploads { uploads: vec![upload], next_cursor: Some(text()) };
+    shapes.answer("Uploads", &page, &uploads::Uploads { uploads: Vec::new(), next_cursor: None });
+    let replica = api::ReplicaInfo { server_id: 1, role: api::ReplicaRole::Primary, counts: true };
+    let extent =
+        uploads::ExtentInfo { offset: 0, size: 1, sha256: "00".repeat(32), replicas: vec![replica] };
+    let bare = uploads::ExtentInfo { replicas: Vec::new(), ..extent.clone() };
+    shapes.answer("ExtentInfo", &extent, &bare);
+    let page = uploads::Extents { extents: vec![extent], next_cursor: Some(text()) };
+    shapes.answer("Extents", &page, &uploads::Extents { extents: Vec::new(), next_cursor: None });
 }
 
 fn of_versions(shapes: &mut Shapes<'_>) {

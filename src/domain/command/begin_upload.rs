@@ -44,6 +44,9 @@ impl Act for BeginUpload {
         require(lasting, invalid, "an upload waits for one second to a day for what is still to come")?;
         if tables::upload(change.store, user, id)?.is_some() {
             let (upload, _, run) = change.known_upload(user, id)?;
+            let same = (&upload.purpose, &upload.content_type) == (&self.purpose, &self.content_type);
+            let detail = "this Idempotency-Key was used for another upload: use a fresh one for each";
+            require(same, RejectionKind::IdempotencyKeyReused, detail)?;
             return Ok(upload_outcome(id, &upload, run));
         }
         let taken = tables::content(change.store, id)?.is_some();
