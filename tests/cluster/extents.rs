@@ -126,6 +126,33 @@ async fn a_large_file_goes_and_comes_in_extents() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_change_takes_effect_once() {
+    let cluster = set_up(3, 2).await;
+    let admin = &cluster.admin;
+    let bytes = noise(21, 2 * EXTENT + 5);
+    let key = [("Idempotency-Key", "large")];
+    let (status, first) = cluster.put(admin, 0, "/write?path=/once", streamed(&bytes), &key).await;
+    assert_eq!(status, 201, "{first}");
+    delete(&cluster, "/once").await;
+    for node in 0..3 {
+        let again = cluster.put(admin, node, "/write?path=/once", bytes.clone(), &key).await;
+        let same = |name: &str| assert_eq!(again.1[name], first[name], "{name}");
+        ["file_id", "version", "size", "sha256", "path", "created_at"].into_iter().for_each(same);
+        assert_eq!(again.0, 201);
+        let other = cluster.put(admin, node, "/write?path=/once", noise(22, 2 * EXTENT + 5), &key).await;
+        assert_eq!((other.0, &other.1["code"]), (422, &json!("idempotency_key_reused")), "{}", other.1);
+    }
+    assert_eq!(cluster.get(0, "/stat?path=/once").await.0, 404, "it was done once, and undone since");
+    // A refusal is for good, too.
+    let key = [("Idempotency-Key", "refused")];
+    assert_eq!(cluster.put(admin, 0, "/write?path=/taken", "small", &[]).await.0, 201);
+    assert_eq!(cluster.put(admin, 1, "/write?path=/taken", bytes.clone(), &key).await.0, 409);
+    delete(&cluster, "/taken").await;
+    assert_eq!(cluster.put(admin, 2, "/write?path=/taken", bytes, &key).await.0, 409);
+    nothing_is_left(&cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_breaks_off_leaves_nothing() {
     let cluster = set_up(3, 2).await;
     let bytes = noise(1, 3 * EXTENT);

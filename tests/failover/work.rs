@@ -27,6 +27,8 @@ const PATIENT_TO_IMPATIENT: usize = 4;
 /// takes longer with each.
 const REQUESTS_IN_A_PLACE: u32 = 400;
 const UNKNOWN_IN_A_PLACE: u32 = 5;
+/// The smallest that extents can be.
+const EXTENT: usize = 4 << 20;
 /// Places of one group are numbered up to this.
 const MOST_PLACES: u32 = 1_000_000;
 
@@ -80,6 +82,10 @@ impl Work {
         let fresh = u64::from(std::process::id()) << 8 | RUNS.fetch_add(1, Ordering::Relaxed);
         let seed = from_environment("RINGMASTER_TEST_SEED").unwrap_or(fresh);
         println!("RINGMASTER_TEST_SEED={seed}");
+        let policy = serde_json::json!({"extent_bytes": EXTENT});
+        let running = (0..cluster.nodes.len()).find(|node| cluster.nodes[*node].is_started()).expect("a node");
+        let (status, answer) = cluster.insist(&cluster.admin, running, "/admin/policy", &policy).await;
+        assert_eq!(status, 200, "{answer}");
         let impatient = clients.div_ceil(PATIENT_TO_IMPATIENT);
         let groups = clients.div_ceil(CLIENTS_IN_A_GROUP);
         // The name is fresh also where the seed is not.

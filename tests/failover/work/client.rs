@@ -17,7 +17,7 @@ use crate::dice::Dice;
 use crate::history::{Act, Moment, NAMES, Op, Outcome, Refusal, SLOTS, Seen, Tag};
 use crate::support::{noise, sha256};
 
-use super::{CLIENTS_IN_A_GROUP, MOST_PLACES, Shared, lock};
+use super::{CLIENTS_IN_A_GROUP, EXTENT, MOST_PLACES, Shared, lock};
 
 /// Times to live of locks, in milliseconds. Some run out by themselves.
 const TTLS: [u64; 4] = [1_000, 1_000, 1_500, 3_000];
@@ -32,6 +32,8 @@ const SMALL: usize = 3_000;
 const SMALL_TO_LARGE: u64 = 20;
 const LEAST_LARGE: usize = 200_000;
 const MOST_LARGE: usize = 400_000;
+/// And one in so many of these has several extents.
+const LARGE_TO_MANY: u64 = 10;
 
 pub(super) struct Client {
     number: usize,
@@ -262,6 +264,7 @@ impl Client {
     fn content(&mut self) -> (Bytes, Tag) {
         let mut bytes = format!("{} {} {}\n", self.shared.root, self.number, self.made).into_bytes();
         let length = match self.dice.below(SMALL_TO_LARGE) {
+            0 if self.dice.below(LARGE_TO_MANY) == 0 => EXTENT + self.dice.pick(EXTENT + EXTENT / 2),
             0 => LEAST_LARGE + self.dice.pick(MOST_LARGE - LEAST_LARGE),
             _ => self.dice.pick(SMALL),
         };
