@@ -26,8 +26,10 @@ use crate::domain::{
 const AHEAD: usize = 8;
 /// How often an extent is looked up anew that cannot be read on: a repair may just have moved it.
 const LOOKS: u32 = 2;
-/// A pin lasts so long, and is renewed in half of it.
-const PIN: Duration = Duration::from_secs(30 * 60);
+/// A pin lasts as long as garbage lingers, but no less and no more than this, and is renewed in a third of it. What nobody
+/// reads any more is kept for no longer.
+const SHORTEST_PIN: Duration = Duration::from_secs(15);
+const LONGEST_PIN: Duration = Duration::from_secs(60 * 60);
 /// Until a pin that could not be had is asked for again.
 const PIN_AGAIN: Duration = Duration::from_secs(5);
 
@@ -257,12 +259,13 @@ impl KeepPinned {
                 Ok(policy) => Duration::from_millis(policy.garbage_linger_ms),
                 Err(_) => Duration::ZERO,
             };
+            let ttl = linger.clamp(SHORTEST_PIN, LONGEST_PIN);
+            let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
             let mut wait = linger / 2;
             loop {
                 tokio::time::sleep(wait).await;
-                let ttl_ms = u64::try_from(PIN.as_millis()).unwrap_or(u64::MAX);
                 let command = command::PinContent { user, content_id, ttl_ms };
-                wait = PIN / 2;
+                wait = ttl / 3;
                 if let Err(error) = node.propose(Proposal { operation: None, command: command.into() }).await {
                     tracing::debug!(%content_id, cause = ?error, "a file that is being read for a long time was not pinned");
                     wait = PIN_AGAIN;

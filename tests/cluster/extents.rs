@@ -471,4 +471,5 @@ async fn a_slow_read_outlives_its_file() {
         read.extend_from_slice(&frame.expect("no break"));
     }
     assert!(read == bytes, "{} of {} bytes, and they are the file's", read.len(), bytes.len());
+    nothing_is_left(&cluster).await;
 }
