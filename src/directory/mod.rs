@@ -20,6 +20,7 @@ mod placement;
 pub mod placer;
 mod progress;
 mod replication;
+mod room;
 mod store_file;
 mod switchboard;
 mod timekeeping;

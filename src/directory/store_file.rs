@@ -126,7 +126,10 @@ impl StoreFile<'_> {
                     failed.extend(placed.targets.iter().map(|at| at.server_id));
                     let servers_fault = matches!(error, UploadError::NoServerLeft(_) | UploadError::Full);
                     if !(servers_fault && self.others_than(&failed).await && body.rewind()) {
-                        return Err(upload_error(error, incoming.max_bytes));
+                        return Err(match error {
+                            UploadError::Full => self.node.no_room().await,
+                            error => upload_error(error, incoming.max_bytes),
+                        });
                     }
                 }
             }
@@ -150,7 +153,7 @@ impl StoreFile<'_> {
         ring.is_ok_and(|ring| {
             ring.servers.iter().any(|server| {
                 let id = server.server_id;
-                server.is_eligible() && !failed.contains(&id) && !self.node.servers.is_suspect(id)
+                server.is_eligible() && !failed.contains(&id) && !self.node.servers.is_unfit(id)
             })
         })
     }
@@ -259,10 +262,6 @@ fn servers_changed() -> ApiError {
     )
 }
 
-fn no_room() -> ApiError {
-    ApiError::new(Code::StorageFull, "the file servers have no room for the file: free some, or add a file server")
-}
-
 impl Node {
     /// A fresh copy id for each target of one attempt.
     pub(crate) fn fresh_copies(&self, targets: &[ServerAddress]) -> Vec<(ServerAddress, CopyId)> {
@@ -288,10 +287,13 @@ impl Node {
         }
     }
 
-    /// What a failed call says about its server: one that cannot be reached is suspect at once.
+    /// What a failed call says about its server: one that cannot be reached is suspect at once, and one whose disk refuses
+    /// is passed by.
     pub(crate) fn note_blob_error(&self, error: &BlobError) {
-        if let BlobError::Unreachable { server_id, cause } = error {
-            self.servers.suspect(*server_id, cause);
+        match error {
+            BlobError::Unreachable { server_id, cause } => self.servers.suspect(*server_id, cause),
+            BlobError::Unwritable { server_id, cause } => self.servers.refused(*server_id, cause),
+            _ => {}
         }
     }
 }
@@ -316,12 +318,14 @@ pub(crate) fn upload_error(error: UploadError, max_bytes: u64) -> ApiError {
             Code::ChecksumMismatch,
             "the bytes that came do not have the digest that was announced, and nothing was stored: send them again",
         ),
-        UploadError::Full => no_room(),
+        UploadError::Full => ApiError::new(Code::StorageFull, "the file servers have no room for the file: free some"),
         UploadError::NoServerLeft(causes) => {
             let expired = CapabilityError::Expired.to_string();
             let clock = |cause: &BlobError| matches!(cause, BlobError::Refused { cause, .. } if *cause == expired);
             let detail = if causes.iter().any(clock) {
                 "the clocks of this node and of the file servers are too far apart, and nothing was stored: have them set (`ringmaster cluster status` and the logs name the wrong one), then send it again"
+            } else if causes.iter().any(|cause| matches!(cause, BlobError::Unwritable { .. })) {
+                "the disk of a file server that was to take the file takes no writes, and nothing was stored: send it again, and have the server looked at (`ringmaster ring status` says why)"
             } else {
                 "every file server that was to take the file went away, and nothing was stored: send it again"
             };

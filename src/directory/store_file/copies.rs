@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Content, NoRoom, StoreFile, no_room, servers_changed};
+use super::{Content, NoRoom, StoreFile, servers_changed};
 use crate::client::blobs::{BlobError, ServerAddress, StoredCopy};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
@@ -57,7 +57,7 @@ impl StoreFile<'_> {
             copies = self.renewed(content, copies, no_room, &ring).await?;
             match Lack::of(&copies, &ring, no_room) {
                 None => return Ok((copies, seen_at)),
-                Some(Lack::Room) => return Err(self::no_room()),
+                Some(Lack::Room) => return Err(self.node.no_room().await),
                 Some(Lack::Verdict) if Instant::now() >= until => {
                     return Err(
                         servers_changed().because("a file server was neither reached nor declared down in time")
