@@ -49,6 +49,9 @@ pub enum BlobError {
     /// Its disk is full, or the blob is larger than allowed.
     #[error("file server {server_id} has no room for the blob")]
     Full { server_id: ServerId },
+    /// Its disk takes no writes; what is on it can be read.
+    #[error("the disk of file server {server_id} takes no writes: {cause}")]
+    Unwritable { server_id: ServerId, cause: String },
     /// It refuses: another cluster, server or epoch than expected, or an expired capability.
     #[error("file server {server_id} refuses: {cause}")]
     Refused { server_id: ServerId, cause: String },

@@ -1,8 +1,10 @@
 //! What is owed, as monitoring sees it. Set when somebody scrapes, from what this node has applied.
 
+use std::collections::BTreeMap;
+
 use crate::consensus::{self, StepDownReason};
-use crate::domain::ClusterTime;
 use crate::domain::query::Upkeep;
+use crate::domain::{ClusterTime, ServerId};
 use crate::telemetry::{Counter, Family, Gauge, Metrics};
 
 type Labels = Vec<(String, String)>;
@@ -22,6 +24,26 @@ impl StepDowns {
         for (reason, count) in StepDownReason::ALL.into_iter().zip(raft.step_downs) {
             let counter = self.0.get_or_create(&vec![("reason".to_owned(), reason.label().to_owned())]).clone();
             counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
+}
+
+/// File servers whose disks take no writes, by why.
+pub(crate) struct RefusalGauges(Family<Labels, Gauge>);
+
+impl RefusalGauges {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self(metrics.gauges(
+            "ringmaster_fileserver_cannot_write",
+            "1 for each file server whose disk takes no writes, with the reason; no line for the others",
+        ))
+    }
+
+    pub(crate) fn set(&self, refusals: &BTreeMap<ServerId, String>) {
+        self.0.clear();
+        for (server_id, reason) in refusals {
+            let labels = vec![("server_id".to_owned(), server_id.to_string()), ("reason".to_owned(), reason.clone())];
+            self.0.get_or_create(&labels).set(1);
         }
     }
 }

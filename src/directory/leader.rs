@@ -80,7 +80,8 @@ async fn note_full_servers(node: &App) -> anyhow::Result<()> {
         if full != server.full {
             let command =
                 Command::ServerFull(command::ServerFull { server_id: server.server_id, epoch: server.epoch, full });
-            tracing::info!(server_id = %server.server_id, full, "file server crossed its limit of free space");
+            let refusal = node.servers.refusal(server.server_id);
+            tracing::info!(server_id = %server.server_id, full, refusal, "whether a file server takes new files has changed");
             if let Err(rejection) = node.handle().propose(Proposal { operation: None, command }).await? {
                 tracing::debug!(server_id = %server.server_id, reason = rejection.detail, "it has changed meanwhile");
             }
@@ -91,10 +92,13 @@ async fn note_full_servers(node: &App) -> anyhow::Result<()> {
 
 impl super::node::Node {
     /// Whether a server is full by its last heartbeat, with a margin, so that a server at the limit does not change its
-    /// state with every file.
+    /// state with every file. One whose disk takes no writes is as good as full.
     fn fullness(&self, server_id: ServerId, was_full: bool) -> Option<bool> {
         let heartbeat = self.servers.last(server_id)?;
         let limit = heartbeat.capacity / FULL_BELOW;
-        Some(if was_full { heartbeat.free < limit.saturating_mul(2) } else { heartbeat.free < limit })
+        Some(
+            heartbeat.refusal.is_some()
+                || if was_full { heartbeat.free < limit.saturating_mul(2) } else { heartbeat.free < limit },
+        )
     }
 }

@@ -21,6 +21,7 @@ pub mod placer;
 mod progress;
 mod read_file;
 mod replication;
+mod room;
 mod store_file;
 mod switchboard;
 mod timekeeping;

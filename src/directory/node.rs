@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::clocks::Clocks;
 use super::doubts::Doubts;
 use super::error::{ApiError, ApiResult};
-use super::gauges::{StepDowns, UpkeepGauges};
+use super::gauges::{RefusalGauges, StepDowns, UpkeepGauges};
 use super::lookout::ServerWatch;
 use super::progress::Progress;
 use crate::client::blobs::Blobs;
@@ -82,6 +82,7 @@ pub(crate) struct Counters {
     pub(crate) orphans: Counter,
     pub(crate) damaged_copies: Counter,
     pub(crate) upkeep: UpkeepGauges,
+    pub(crate) refusals: RefusalGauges,
     pub(crate) step_downs: StepDowns,
 }
 
@@ -98,6 +99,7 @@ impl Counters {
             damaged_copies: metrics
                 .counter("ringmaster_damaged_copies_total", "Copies that this node has reported as damaged or missing"),
             upkeep: UpkeepGauges::new(metrics),
+            refusals: RefusalGauges::new(metrics),
             step_downs: StepDowns::new(metrics),
         }
     }

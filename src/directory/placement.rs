@@ -68,12 +68,13 @@ impl PlacementDesk {
         }
     }
 
-    /// Suspect servers are taken only where there are too few others: they may be there after all.
+    /// Servers that are suspect, or whose disks refuse, are taken only where there are too few others: they may do after
+    /// all.
     fn excluded(&self, ring: &Ring, given: &BTreeSet<ServerId>) -> BTreeSet<ServerId> {
         let up =
             ring.servers.iter().filter(|server| server.state == ServerState::Up && !given.contains(&server.server_id));
         let (suspect, sound): (Vec<_>, Vec<_>) =
-            up.map(|server| server.server_id).partition(|id| self.servers.is_suspect(*id));
+            up.map(|server| server.server_id).partition(|id| self.servers.is_unfit(*id));
         let enough = sound.len() >= usize::try_from(ring.copies).unwrap_or(usize::MAX);
         given.iter().copied().chain(suspect.into_iter().filter(|_| enough)).collect()
     }
@@ -158,6 +159,7 @@ impl Node {
                     cluster_time: ClusterTime(placed_at),
                     _in_flight: InFlight::new(blob_id, self.handle().clone()),
                 }),
+                PlacementAnswer::Full => Err(self.no_room().await),
                 refused => Err(nowhere(&refused)),
             };
         }
@@ -170,7 +172,7 @@ impl Node {
         let ring = self.handle().read(|store| query::ring(store)).await?;
         let start = ring.order.iter().position(|id| Some(id) == holders.first()).unwrap_or(0);
         let order = ring.order.iter().cycle().skip(start).take(ring.order.len());
-        let fit = order.filter(|id| !holders.contains(id) && !lost.contains(id) && !self.servers.is_suspect(**id));
+        let fit = order.filter(|id| !holders.contains(id) && !lost.contains(id) && !self.servers.is_unfit(**id));
         let find = |id: &ServerId| ring.servers.iter().find(|server| server.server_id == *id && server.is_eligible());
         Ok(fit.filter_map(find).map(address).collect())
     }
@@ -178,10 +180,6 @@ impl Node {
 
 fn nowhere(answer: &PlacementAnswer) -> ApiError {
     match answer {
-        PlacementAnswer::Full => ApiError::new(
-            Code::StorageFull,
-            "the file servers have no room for the file: free some, or add a file server",
-        ),
         PlacementAnswer::Busy => {
             ApiError::new(Code::TooManyRequests, "too many files are being written: try again in a moment")
         }
@@ -189,7 +187,7 @@ fn nowhere(answer: &PlacementAnswer) -> ApiError {
             Code::NoFileServer,
             "no file server is up that could take the file: start one with `ringmaster fileserver`, or try again",
         ),
-        PlacementAnswer::Placed { .. } | PlacementAnswer::Failed => {
+        PlacementAnswer::Placed { .. } | PlacementAnswer::Full | PlacementAnswer::Failed => {
             ApiError::internal("the leader could not read the file servers' rows")
         }
     }

@@ -160,11 +160,14 @@ impl Membership {
         let mut ticks = tokio::time::interval(self.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut period = self.heartbeat;
+        let mut refusal = self.store.watch_refusal();
         loop {
             let due = self.register_at.filter(|_| self.registering < self.nodes.len() && !self.preparing);
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = ticks.tick() => self.measure(),
+                // Uploads that this server has just failed wait until the directory knows why.
+                Ok(()) = refusal.changed() => self.measure(),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.come(),
                 Some(event) = self.pending.next(), if !self.pending.is_empty() => self.apply(event)?,
             }
@@ -238,6 +241,7 @@ impl Membership {
             used: usage.used,
             blobs: usage.blobs,
             errors,
+            refusal: self.store.refusal().map(|why| why.as_ref().to_owned()),
         });
         self.about.capacity = usage.capacity;
         for node in self.nodes.iter_mut().filter(|node| !node.waiting) {

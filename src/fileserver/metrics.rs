@@ -28,6 +28,7 @@ pub(super) struct Metrics {
     /// Seconds since the Unix epoch; 0 before the first.
     pub(super) scrub_last_completed: Level,
     damaged: Level,
+    writable: Level,
     blobs: Level,
     used: Level,
     free: Level,
@@ -59,6 +60,7 @@ impl Metrics {
             self.scrub_last_completed.clone(),
         );
         registry.register("damaged", "Times a damaged copy was met since the start", self.damaged.clone());
+        registry.register("writable", "1 while the disk takes writes, 0 while it refuses them", self.writable.clone());
         registry.register("blobs", "Blobs held", self.blobs.clone());
         registry.register("used_bytes", "Bytes of the blobs held", self.used.clone());
         registry.register("free_bytes", "Bytes that can still be stored", self.free.clone());
@@ -67,8 +69,9 @@ impl Metrics {
         registry
     }
 
-    pub(super) fn set(&self, usage: &Usage, damaged: u64, epoch: u64) {
+    pub(super) fn set(&self, usage: &Usage, damaged: u64, writable: bool, epoch: u64) {
         self.damaged.set(damaged);
+        self.writable.set(u64::from(writable));
         self.blobs.set(usage.blobs);
         self.used.set(usage.used);
         self.free.set(usage.free);

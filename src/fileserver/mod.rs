@@ -6,6 +6,7 @@
 mod calls;
 mod check;
 mod damage;
+mod disk_watch;
 mod http;
 mod identity;
 mod inventory;
@@ -114,8 +115,9 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
         clock.clone(),
         Reporter::new("a report of damage", calls, view.clone()),
     );
+    let watching = disk_watch::run(Arc::clone(&store));
     let reporting = async move {
-        tokio::join!(inventory.run(), damage);
+        tokio::join!(inventory.run(), damage, watching);
     };
     let context = Arc::new(http::Context {
         store: Arc::clone(&store),

@@ -366,6 +366,12 @@ pub struct ServerInfo {
     /// Copies on it that have to be made elsewhere, since it is down or is to be emptied.
     #[serde(default)]
     pub moving: u64,
+    /// It takes no new files: too little of its room is left, or its disk takes no writes.
+    #[serde(default)]
+    pub full: bool,
+    /// Why its disk takes no writes, where it takes none.
+    #[serde(default)]
+    pub cannot_write: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -24,6 +24,8 @@ pub mod headers {
     pub const SHA256: &str = "ringmaster-sha256";
     /// The `code` of an error, for answers that have no body.
     pub const CODE: &str = "ringmaster-code";
+    /// Why the server's disk takes no writes, in an answer that failed because of it.
+    pub const REFUSAL: &str = "ringmaster-refusal";
 }
 
 /// The most items of one inventory page.

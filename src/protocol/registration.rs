@@ -86,6 +86,9 @@ pub struct HeartbeatRequest {
     pub blobs: u64,
     /// How many damaged copies it met since it started.
     pub errors: u64,
+    /// Why its disk takes no writes, where it takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
 }
 
 /// A server that is answered `known: false`, another epoch, or that it is down registers again.

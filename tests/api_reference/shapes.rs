@@ -220,8 +220,10 @@ fn of_servers(shapes: &mut Shapes<'_>) {
         leaving: false,
         drained: false,
         moving: 0,
+        full: true,
+        cannot_write: Some(text()),
     };
-    let alone = api::ServerInfo { successor: None, down_since: None, ..server.clone() };
+    let alone = api::ServerInfo { successor: None, down_since: None, cannot_write: None, ..server.clone() };
     shapes.answer("ServerInfo", &server, &alone);
     let ring = |servers| api::Ring { copies: 2, order: vec![1], servers };
     shapes.answer("Ring", &ring(vec![server]), &ring(Vec::new()));

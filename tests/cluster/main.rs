@@ -36,6 +36,7 @@ mod streaming;
 #[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod support;
 mod trash;
+mod unwritable;
 mod upheaval;
 mod verbs;
 mod versions;

@@ -122,6 +122,11 @@ impl Disks {
         run("python3", &arguments).expect("the power is cut");
     }
 
+    /// Makes a disk read-only under those that use it, as the kernel does by itself after an error.
+    pub(crate) fn make_read_only(&self, disk: usize) {
+        run("mount", &["-o", "remount,abort", text(&self.disks[disk].mount)]).expect("the file system is aborted");
+    }
+
     /// Brings a disk back: recovery of its journal, as after a cut. Nobody may have it in use.
     ///
     /// It is a copy of what is on it. The kernel would take up the old file system as it was, dead, wherever another

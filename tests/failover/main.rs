@@ -33,6 +33,7 @@ mod slow_disk;
 #[allow(dead_code, reason = "shared with tests/cluster, which uses the rest")]
 mod support;
 mod traces;
+mod unwritable;
 mod upgrade;
 mod went_back;
 mod work;

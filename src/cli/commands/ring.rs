@@ -116,6 +116,11 @@ fn notes(server: &ServerInfo) -> String {
     if server.stale > 0 && server.state != ServerState::Down {
         notes.push(format!("{} copies to verify", server.stale));
     }
+    if let Some(why) = &server.cannot_write {
+        notes.push(format!("takes no new files: its disk takes no writes ({why})"));
+    } else if server.full && server.state != ServerState::Down {
+        notes.push("takes no new files: full".to_owned());
+    }
     if server.leaving && server.state == ServerState::Down {
         notes.push("was being emptied".to_owned());
     }
@@ -173,7 +178,17 @@ mod tests {
             leaving: state == ServerState::Draining,
             drained: state == ServerState::Draining && moving == 0,
             moving,
+            full: false,
+            cannot_write: None,
         }
+    }
+
+    #[test]
+    fn a_server_that_takes_no_files_says_why() {
+        let full = ServerInfo { full: true, ..server(ServerState::Up, 0) };
+        assert_eq!(notes(&full), "takes no new files: full");
+        let broken = ServerInfo { cannot_write: Some("Read-only file system".to_owned()), ..full };
+        assert_eq!(notes(&broken), "takes no new files: its disk takes no writes (Read-only file system)");
     }
 
     #[test]

@@ -19,6 +19,8 @@ struct Seen {
     leaving: bool,
     full: bool,
     suspect: bool,
+    /// Its disk takes no writes.
+    refuses: bool,
 }
 
 /// Compares the file servers with what they were.
@@ -33,19 +35,26 @@ impl ServerJournal {
         let changes = metrics.counters(
             "ringmaster_fileserver_changes_total",
             "Changes of file servers that this node has seen: joined, returned, down, draining, kept, removed, full, room, \
-             suspect, heard_again",
+             suspect, heard_again, refuses, writes",
         );
         Self { seen: None, changes }
     }
 
-    /// Looks at all of them, `is_suspect` where this node does not hear of them.
-    pub(super) fn look(&mut self, servers: &[Server], is_suspect: impl Fn(&Server) -> bool) {
+    /// Looks at all of them, `is_suspect` where this node does not hear of them. `refusals` are those whose disks take no
+    /// writes, and why.
+    pub(super) fn look(
+        &mut self,
+        servers: &[Server],
+        refusals: &BTreeMap<ServerId, String>,
+        is_suspect: impl Fn(&Server) -> bool,
+    ) {
         let now: BTreeMap<ServerId, Seen> = servers
             .iter()
             .map(|server| {
                 let Server { state, epoch, leaving, full, .. } = *server;
                 let suspect = server.is_serving() && is_suspect(server);
-                (server.server_id, Seen { state, epoch, leaving, full, suspect })
+                let refuses = server.is_serving() && refusals.contains_key(&server.server_id);
+                (server.server_id, Seen { state, epoch, leaving, full, suspect, refuses })
             })
             .collect();
         let Some(before) = self.seen.replace(now.clone()) else { return };
@@ -56,7 +65,8 @@ impl ServerJournal {
                 self.count(change);
                 // What is suspected is told where it is.
                 if let Some(reason) = reason {
-                    tracing::info!(server_id = %id, epoch = %new.epoch, url, change, reason, "a file server has changed");
+                    let refusal = refusals.get(&id);
+                    tracing::info!(server_id = %id, epoch = %new.epoch, url, change, reason, refusal, "a file server has changed");
                 }
             }
         }
@@ -90,8 +100,16 @@ fn changes(before: Option<&Seen>, now: Seen) -> Vec<(&'static str, Option<&'stat
         _ => {}
     }
     match (before.full, now.full) {
+        (false, true) if now.refuses => {
+            found.push(("full", Some("its disk takes no writes: nothing new is sent there")))
+        }
         (false, true) => found.push(("full", Some("less than 2 % of its room is left: nothing new is sent there"))),
-        (true, false) => found.push(("room", Some("more than 4 % of its room is free again"))),
+        (true, false) => found.push(("room", Some("its disk takes writes, and more than 4 % of its room is free"))),
+        _ => {}
+    }
+    match (before.refuses, now.refuses) {
+        (false, true) => found.push(("refuses", Some("its disk takes no writes; what is on it is read"))),
+        (true, false) if now.state != ServerState::Down => found.push(("writes", Some("its disk takes writes again"))),
         _ => {}
     }
     match (before.suspect, now.suspect) {
@@ -108,7 +126,14 @@ mod tests {
 
     #[test]
     fn a_change_is_told_once_and_by_its_name() {
-        let up = Seen { state: ServerState::Up, epoch: Epoch(1), leaving: false, full: false, suspect: false };
+        let up = Seen {
+            state: ServerState::Up,
+            epoch: Epoch(1),
+            leaving: false,
+            full: false,
+            suspect: false,
+            refuses: false,
+        };
         let names = |before: Option<&Seen>, now: Seen| -> Vec<&str> {
             changes(before, now).into_iter().map(|(change, _)| change).collect()
         };
@@ -126,5 +151,8 @@ mod tests {
         assert_eq!(names(Some(&draining), up), ["kept"]);
         assert_eq!(names(Some(&up), Seen { full: true, ..up }), ["full"]);
         assert_eq!(names(Some(&Seen { full: true, ..up }), up), ["room"]);
+        let refuses = Seen { refuses: true, ..up };
+        assert_eq!(names(Some(&up), refuses), ["refuses"]);
+        assert_eq!(names(Some(&refuses), up), ["writes"]);
     }
 }

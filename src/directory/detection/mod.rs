@@ -142,7 +142,8 @@ impl Detection {
         self.probes.retain(|id, work| work.running || known(id));
         self.consultations.retain(|id, work| work.running || known(id));
 
-        self.journal.look(&servers, |server| self.node.servers.is_suspect(server.server_id));
+        let refusals = self.node.servers.refusals();
+        self.journal.look(&servers, &refusals, |server| self.node.servers.is_suspect(server.server_id));
         let status = self.node.handle().status();
         let leads = status.leader == Some(status.node_id);
         let mut suspects = 0;

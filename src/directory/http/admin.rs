@@ -187,7 +187,8 @@ pub(crate) async fn rebalance(
     headers: Headers,
     Json(asked): Json<admin::Rebalance>,
 ) -> ApiResult<StatusCode> {
-    let (admin, hindrance) = node.ask_as_admin(&token, |store| plan::hindrance(store)).await?;
+    let refusals = node.servers.refusals();
+    let (admin, hindrance) = node.ask_as_admin(&token, move |store| plan::hindrance(store, &refusals)).await?;
     if let Some(why) = hindrance.filter(|_| !asked.stop) {
         return Err(ApiError::new(Code::StorageFull, format!("nothing can be levelled out: {why}")));
     }

@@ -96,6 +96,8 @@ pub(super) fn server_info(node: &App, order: &[ServerId], server: &Server) -> Se
         leaving: server.leaving,
         drained: server.leaving && server.named() == 0,
         moving: if server.state == rows::ServerState::Up { 0 } else { server.named() },
+        full: server.full,
+        cannot_write: node.servers.refusal(server.server_id).filter(|_| server.is_serving()),
     }
 }
 
@@ -136,6 +138,7 @@ pub(crate) async fn metrics(State(node): State<App>) -> Response {
     if let Ok(upkeep) = node.handle().read_local_as(QueryKind::Listing, |store| query::upkeep(store)).await {
         node.counters.upkeep.set(&upkeep, node.handle().cluster_time());
     }
+    node.counters.refusals.set(&node.servers.refusals());
     node.counters.step_downs.set(&node.handle().metrics());
     ([(header::CONTENT_TYPE, METRICS_MEDIA_TYPE)], node.metrics.encode()).into_response()
 }

@@ -16,9 +16,10 @@ use crate::domain::{ClusterTime, WallTime};
 use crate::protocol::api::{FileAtRisk, Replication, SweepInfo, SweepName, SweepState};
 
 pub(crate) async fn replication(State(node): State<App>, token: Token) -> ApiResult<Body<Replication>> {
-    let reading = node.list_as(&token, |store, session| {
+    let refusals = node.servers.refusals();
+    let reading = node.list_as(&token, move |store, session| {
         let viewer = if session.admin { Viewer::Admin } else { Viewer::User(session.user) };
-        Ok((query::upkeep(store)?, query::at_risk(store, viewer)?, plan::hindrance(store)?))
+        Ok((query::upkeep(store)?, query::at_risk(store, viewer)?, plan::hindrance(store, &refusals)?))
     });
     let (upkeep, at_risk, hindrance) = reading.await?;
     let job = job_status(&node).await?;

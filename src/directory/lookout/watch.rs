@@ -40,6 +40,8 @@ struct Sight {
     /// the epoch, so that a server which has just been admitted has time to say so.
     heard: Instant,
     heartbeat: Option<(Instant, HeartbeatRequest)>,
+    /// Why its disk refused a call after that.
+    refusal: Option<String>,
     /// Why the last call failed, where no sign of life came after it.
     failed: Option<String>,
     /// The suspicion is in the log.
@@ -133,6 +135,32 @@ impl ServerWatch {
         (at.elapsed() <= self.patience()).then(|| heartbeat.clone())
     }
 
+    /// A server's disk did not take a write. It says so itself with its next heartbeat, or takes writes again by then.
+    pub(crate) fn refused(&self, server_id: ServerId, cause: &str) {
+        let mut seen = self.seen();
+        let sight = self.sight(&mut seen, server_id, self.since);
+        sight.refusal.get_or_insert_with(|| cause.to_owned());
+    }
+
+    /// Why a server's disk takes no writes, where it is known to take none.
+    pub(crate) fn refusal(&self, server_id: ServerId) -> Option<String> {
+        let seen = self.seen();
+        let sight = seen.get(&server_id)?;
+        let told = sight.heartbeat.as_ref().and_then(|(_, heartbeat)| heartbeat.refusal.clone());
+        told.or_else(|| sight.refusal.clone())
+    }
+
+    /// All servers whose disks are known to take no writes, with the reason.
+    pub(crate) fn refusals(&self) -> BTreeMap<ServerId, String> {
+        let known: Vec<ServerId> = self.seen().keys().copied().collect();
+        known.into_iter().filter_map(|id| Some((id, self.refusal(id)?))).collect()
+    }
+
+    /// Whether nothing new is to be sent there.
+    pub(crate) fn is_unfit(&self, server_id: ServerId) -> bool {
+        self.is_suspect(server_id) || self.refusal(server_id).is_some()
+    }
+
     /// Whether a heartbeat of this epoch came within the last two periods.
     pub(super) fn heard_lately(&self, server_id: ServerId, epoch: Epoch) -> bool {
         let seen = self.seen();
@@ -184,7 +212,7 @@ impl ServerWatch {
 
 impl Sight {
     fn new(epoch: Epoch, heard: Instant) -> Self {
-        Self { epoch, heard, heartbeat: None, failed: None, told: false, confirmed: false }
+        Self { epoch, heard, heartbeat: None, refusal: None, failed: None, told: false, confirmed: false }
     }
 
     fn alive(&mut self, server_id: ServerId, epoch: Epoch, now: Instant, sign: &str) {

@@ -297,6 +297,7 @@ fn blamed(error: &BlobError) -> ServerId {
         | BlobError::Missing { server_id }
         | BlobError::Corrupt { server_id }
         | BlobError::Full { server_id }
+        | BlobError::Unwritable { server_id, .. }
         | BlobError::Refused { server_id, .. } => *server_id,
         BlobError::BodyBroken(_) => ServerId(0),
     }

@@ -95,7 +95,10 @@ impl BlobWriter<'_> {
                     failed.extend(placed.targets.iter().map(|at| at.server_id));
                     let servers_fault = matches!(error, UploadError::NoServerLeft(_) | UploadError::Full);
                     if !(servers_fault && self.others_than(&failed).await && body.rewind()) {
-                        return Err(upload_error(error, order.limit));
+                        return Err(match error {
+                            UploadError::Full => self.node.no_room().await,
+                            error => upload_error(error, order.limit),
+                        });
                     }
                 }
             }
@@ -113,7 +116,7 @@ impl BlobWriter<'_> {
         ring.is_ok_and(|ring| {
             ring.servers.iter().any(|server| {
                 let id = server.server_id;
-                server.is_eligible() && !failed.contains(&id) && !self.node.servers.is_suspect(id)
+                server.is_eligible() && !failed.contains(&id) && !self.node.servers.is_unfit(id)
             })
         })
     }
@@ -220,10 +223,13 @@ impl Node {
         }
     }
 
-    /// What a failed call says about its server: one that cannot be reached is suspect at once.
+    /// What a failed call says about its server: one that cannot be reached is suspect at once, and one whose disk refuses
+    /// is passed by.
     pub(crate) fn note_blob_error(&self, error: &BlobError) {
-        if let BlobError::Unreachable { server_id, cause } = error {
-            self.servers.suspect(*server_id, cause);
+        match error {
+            BlobError::Unreachable { server_id, cause } => self.servers.suspect(*server_id, cause),
+            BlobError::Unwritable { server_id, cause } => self.servers.refused(*server_id, cause),
+            _ => {}
         }
     }
 }

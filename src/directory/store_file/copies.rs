@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::blob::{Blob, BlobWriter, NoRoom};
-use super::errors::{self, servers_changed};
+use super::errors::servers_changed;
 use crate::client::blobs::{BlobError, ServerAddress, StoredCopy};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
@@ -58,7 +58,7 @@ impl BlobWriter<'_> {
             copies = self.renewed(blob, copies, no_room, &ring).await?;
             match Lack::of(&copies, &ring, no_room) {
                 None => return Ok((copies, seen_at)),
-                Some(Lack::Room) => return Err(errors::no_room()),
+                Some(Lack::Room) => return Err(self.node.no_room().await),
                 Some(Lack::Verdict) if Instant::now() >= until => {
                     return Err(
                         servers_changed().because("a file server was neither reached nor declared down in time")

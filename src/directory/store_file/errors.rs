@@ -13,10 +13,6 @@ pub(super) fn servers_changed() -> ApiError {
     )
 }
 
-pub(super) fn no_room() -> ApiError {
-    ApiError::new(Code::StorageFull, "the file servers have no room for the file: free some, or add a file server")
-}
-
 pub(crate) fn too_large(max_bytes: u64) -> ApiError {
     ApiError::new(
         Code::TooLarge,
@@ -37,12 +33,14 @@ pub(crate) fn upload_error(error: UploadError, max_bytes: u64) -> ApiError {
             Code::ChecksumMismatch,
             "the bytes that came do not have the digest that was announced, and nothing was stored: send them again",
         ),
-        UploadError::Full => no_room(),
+        UploadError::Full => ApiError::new(Code::StorageFull, "the file servers have no room for the file: free some"),
         UploadError::NoServerLeft(causes) => {
             let expired = CapabilityError::Expired.to_string();
             let clock = |cause: &BlobError| matches!(cause, BlobError::Refused { cause, .. } if *cause == expired);
             let detail = if causes.iter().any(clock) {
                 "the clocks of this node and of the file servers are too far apart, and nothing was stored: have them set (`ringmaster cluster status` and the logs name the wrong one), then send it again"
+            } else if causes.iter().any(|cause| matches!(cause, BlobError::Unwritable { .. })) {
+                "the disk of a file server that was to take the file takes no writes, and nothing was stored: send it again, and have the server looked at (`ringmaster ring status` says why)"
             } else {
                 "every file server that was to take the file went away, and nothing was stored: send it again"
             };

@@ -129,7 +129,7 @@ impl SourceState {
         match error {
             BlobError::Corrupt { .. } => Self::Damaged,
             BlobError::Missing { .. } => Self::Missing,
-            BlobError::Refused { .. } | BlobError::Full { .. } => Self::Refusing,
+            BlobError::Refused { .. } | BlobError::Full { .. } | BlobError::Unwritable { .. } => Self::Refusing,
             BlobError::Unreachable { .. } | BlobError::BodyBroken(_) => match self {
                 Self::Fresh => Self::Doubtful,
                 _ => Self::Unreachable,

@@ -23,21 +23,13 @@ fn total<'a>(counts: impl Iterator<Item = &'a u64>) -> u64 {
 
 /// Why copies cannot be moved or made as they should be, in words with what to do; nothing where enough file servers take
 /// files.
-pub(super) fn hindrance(scene: &Scene) -> Option<String> {
+pub(super) fn hindrance(scene: &Scene, refusals: &BTreeMap<ServerId, String>) -> Option<String> {
     let wanted = scene.copies.max(2);
     let able = members(scene).count();
     if able >= wanted {
         return None;
     }
-    let why = scene.servers.values().filter(|server| !server.is_eligible()).map(|server| {
-        let state = match server.state {
-            ServerState::Down => "is down",
-            ServerState::Draining => "is being emptied",
-            ServerState::Up => "is full",
-        };
-        format!("file server {} {state}", server.server_id)
-    });
-    let mut why: Vec<String> = why.take(MAX_NAMED).collect();
+    let mut why = unable(scene.servers.values(), refusals);
     if why.is_empty() {
         why.push("there are no more".to_owned());
     }
@@ -45,6 +37,21 @@ pub(super) fn hindrance(scene: &Scene) -> Option<String> {
         "{able} file servers take files and {wanted} are needed ({}): make room, bring them back, or add a file server",
         why.join(", ")
     ))
+}
+
+/// Which servers take no new files, and why, in words; the first ten. `refusals` are those whose disks take no writes.
+pub fn unable<'a>(servers: impl Iterator<Item = &'a Server>, refusals: &BTreeMap<ServerId, String>) -> Vec<String> {
+    let told = |server: &Server| {
+        let id = server.server_id;
+        let refusal = refusals.get(&id).map(|why| format!("file server {id} cannot write ({why})"));
+        match server.state {
+            ServerState::Down => Some(format!("file server {id} is down")),
+            ServerState::Draining => Some(format!("file server {id} is being emptied")),
+            ServerState::Up if refusal.is_some() => refusal,
+            ServerState::Up => server.full.then(|| format!("file server {id} is full")),
+        }
+    };
+    servers.filter_map(told).take(MAX_NAMED).collect()
 }
 
 /// Whether the fullest server's count of primaries exceeds the emptiest's by more than `percent` of the mean.

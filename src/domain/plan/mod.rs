@@ -18,6 +18,7 @@ mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use balance::unable;
 pub use endings::{Endings, endings};
 pub use mend::{Mend, mend};
 pub use scene::Scene;
@@ -157,11 +158,12 @@ pub fn plan(store: &dyn ReadStore, observed: &Observed) -> Result<Plan, Fault> {
 }
 
 /// What holds up repairs, drains and levelling out, in words with what to do; nothing where enough file servers take files.
+/// `refusals` are the servers whose disks take no writes, with the reason, which no table has.
 ///
 /// # Errors
 /// When the storage fails.
-pub fn hindrance(store: &dyn ReadStore) -> Result<Option<String>, Fault> {
-    Ok(balance::hindrance(&Scene::read(store, BTreeSet::new())?))
+pub fn hindrance(store: &dyn ReadStore, refusals: &BTreeMap<ServerId, String>) -> Result<Option<String>, Fault> {
+    Ok(balance::hindrance(&Scene::read(store, BTreeSet::new())?, refusals))
 }
 
 struct Planner<'a> {

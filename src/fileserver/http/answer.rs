@@ -22,11 +22,13 @@ pub(super) struct Failure {
     detail: String,
     /// Whether the connection is of no use any more, because a part of the request is still under way on it.
     closes: bool,
+    /// Why the disk takes no writes, where that is the cause.
+    refusal: Option<Arc<str>>,
 }
 
 impl Failure {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), closes: false }
+        Self { code, detail: detail.into(), closes: false, refusal: None }
     }
 
     #[must_use]
@@ -51,6 +53,10 @@ impl From<StoreError> for Failure {
             StoreError::Damaged { .. } => Code::DataCorrupt,
             StoreError::Conflict(_) => Code::AlreadyExists,
             StoreError::Full => Code::StorageFull,
+            StoreError::Refused(why) => {
+                let refusal = Some(Arc::clone(why));
+                return Self { refusal, ..Self::new(Code::NoFileServer, error.to_string()) };
+            }
             StoreError::Io { .. } | StoreError::Newer(_) => Code::Internal,
         };
         Self::new(code, error.to_string())
@@ -82,7 +88,7 @@ pub(super) async fn finish(State(context): State<Arc<Context>>, request: Request
     let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-        let Failure { code, detail, closes } = failure;
+        let Failure { code, detail, closes, refusal } = failure;
         let code_text = code.as_str();
         match code.status() {
             500 => tracing::error!(request_id, %method, path, code = code_text, detail, "a call failed"),
@@ -96,6 +102,10 @@ pub(super) async fn finish(State(context): State<Arc<Context>>, request: Request
         }));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         response.headers_mut().insert(headers::CODE, HeaderValue::from_static(code.as_str()));
+        if let Some(refusal) = refusal {
+            let text = HeaderValue::from_str(&refusal).unwrap_or(HeaderValue::from_static("it refuses"));
+            response.headers_mut().insert(headers::REFUSAL, text);
+        }
         if closes {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

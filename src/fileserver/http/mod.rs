@@ -94,7 +94,7 @@ async fn metrics(State(context): State<Arc<Context>>) -> Result<Response, Failur
     let store = Arc::clone(&context.store);
     let usage = blocking(move || store.usage()).await?.map_err(Failure::from)?;
     let epoch = context.view.borrow().epoch.map_or(0, |epoch| epoch.0);
-    context.metrics.set(&usage, context.store.damaged(), epoch);
+    context.metrics.set(&usage, context.store.damaged(), context.store.refusal().is_none(), epoch);
     let text = render(&context.registry).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
 }

@@ -61,14 +61,16 @@ impl Store {
     /// from the one named; it serves nobody and goes as well. [`NO_COPY`] names no copy: with it, only such a one goes.
     ///
     /// # Errors
-    /// `Io`.
+    /// `Io` or `Refused`.
     pub(crate) fn delete(&self, blob_id: BlobId, copy_id: CopyId) -> Result<bool, StoreError> {
         let mut shard = self.shard(position(blob_id).0);
         match self.head(blob_id) {
             Err(StoreError::Missing) => Ok(false),
             Ok(_) if copy_id == NO_COPY => Ok(false),
             Ok(there) if there.copy_id != copy_id && !planted(Plant::DeleteWithoutCopyId) => Ok(false),
-            Ok(_) | Err(StoreError::Damaged { .. }) => self.take_away(&mut shard, blob_id).map(|()| true),
+            Ok(_) | Err(StoreError::Damaged { .. }) => {
+                self.writing(|| self.take_away(&mut shard, blob_id)).map(|()| true)
+            }
             Err(error) => Err(error),
         }
     }

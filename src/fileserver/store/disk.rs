@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::num::NonZeroU64;
 use std::path::Path;
 
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs};
+use rustix::fs::{Advice, FallocateFlags, StatVfsMountFlags, fadvise, fallocate, statvfs};
 use rustix::io::Errno;
 
 use super::StoreError;
@@ -15,11 +15,23 @@ use super::StoreError;
 pub(super) struct Space {
     pub(super) total: u64,
     pub(super) free: u64,
+    /// It is mounted so that nothing can be written.
+    pub(super) read_only: bool,
 }
+
+/// A copy takes two inodes. Where fewer than this are free, the file system is as good as full: so many writers may be
+/// at work.
+const LEAST_INODES: u64 = 256;
 
 pub(super) fn space(dir: &Path) -> Result<Space, StoreError> {
     let stat = statvfs(dir).map_err(|errno| failed("cannot measure the free space of", dir)(errno.into()))?;
-    Ok(Space { total: stat.f_blocks.saturating_mul(stat.f_frsize), free: stat.f_bavail.saturating_mul(stat.f_frsize) })
+    // File systems that make inodes as they need them count none.
+    let out_of_inodes = stat.f_files > 0 && stat.f_favail < LEAST_INODES.min(stat.f_files / 100);
+    Ok(Space {
+        total: stat.f_blocks.saturating_mul(stat.f_frsize),
+        free: if out_of_inodes { 0 } else { stat.f_bavail.saturating_mul(stat.f_frsize) },
+        read_only: stat.f_flag.contains(StatVfsMountFlags::RDONLY),
+    })
 }
 
 /// Reserves the bytes of a file that is about to be written, so that a full disk shows before the body has come.
@@ -34,11 +46,13 @@ pub(super) fn preallocate(file: &File, path: &Path, bytes: u64) -> Result<(), St
 /// Makes what was written durable.
 ///
 /// A failed sync leaves it unknown which pages reached the disk, and the kernel forgets the failure: a second try would
-/// report success for lost data. So the process ends. A full disk is another matter: the file is thrown away.
+/// report success for lost data. So the process ends. A disk that is full, or was made read-only, is another matter: the
+/// file is thrown away, and nobody was told of it.
 pub(super) fn sync_file(file: &File, path: &Path) -> Result<(), StoreError> {
     match file.sync_all() {
         Ok(()) => Ok(()),
         Err(error) if is_full(&error) => Err(StoreError::Full),
+        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => Err(failed("cannot sync", path)(error)),
         Err(error) => die(path, &error),
     }
 }
@@ -48,6 +62,7 @@ pub(super) fn sync_data(file: &File, path: &Path) -> Result<(), StoreError> {
     match file.sync_data() {
         Ok(()) => Ok(()),
         Err(error) if is_full(&error) => Err(StoreError::Full),
+        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => Err(failed("cannot sync", path)(error)),
         Err(error) => die(path, &error),
     }
 }
@@ -105,7 +120,7 @@ pub(super) fn forget_cached(file: &File, start: u64, bytes: u64) {
     let _ = fadvise(file, start, NonZeroU64::new(bytes), Advice::DontNeed);
 }
 
-fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 

@@ -25,6 +25,7 @@ mod inventory;
 mod layout;
 mod reader;
 mod recovery;
+mod refusal;
 mod sidecar;
 mod writer;
 
@@ -40,6 +41,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::damage::DamageQueue;
 use self::layout::Layout;
+use self::refusal::Refusals;
 use self::sidecar::{SidecarError, SidecarReader};
 use crate::clock::SharedClock;
 use crate::domain::{BlobId, CopyId};
@@ -65,6 +67,9 @@ pub(super) enum StoreError {
     Conflict(CopyId),
     #[error("the disk is full")]
     Full,
+    /// It takes no writes; what is on it may be read.
+    #[error("the disk takes no writes: {0}")]
+    Refused(Arc<str>),
     #[error("{doing}: {error}")]
     Io { doing: String, error: io::Error },
     #[error("a newer release wrote the copy (sidecar version {0}): start that release again")]
@@ -107,6 +112,7 @@ pub(super) struct Store {
     damaged: AtomicU64,
     /// What is to be told of the damage that was met.
     damage: DamageQueue,
+    refusals: Refusals,
 }
 
 impl Store {
@@ -121,10 +127,12 @@ impl Store {
         }
         disk::Names::of(root)?.sync()?;
         let shards = (0..256).map(|_| Mutex::new(Shard { durable: [false; 256], counted: [false; 256] })).collect();
+        let refusals = Refusals::new(clock.clone());
         let store = Self {
             layout,
             shards,
             clock,
+            refusals,
             limit,
             used: AtomicU64::new(0),
             blobs: AtomicU64::new(0),
@@ -150,6 +158,9 @@ impl Store {
     /// When the file system cannot be measured.
     pub(super) fn usage(&self) -> Result<Usage, StoreError> {
         let space = disk::space(&self.layout.blobs)?;
+        if space.read_only {
+            self.is_read_only();
+        }
         let used = self.used.load(Ordering::Relaxed);
         let reserve = (space.total / 100).min(MAX_RESERVE_BYTES);
         let capacity = self.limit.map_or(space.total, |limit| limit.min(space.total));

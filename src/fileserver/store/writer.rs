@@ -77,8 +77,12 @@ impl Store {
     /// Begins a new copy.
     ///
     /// # Errors
-    /// `Full` where the announced length does not fit, or `Io`.
+    /// `Full` where the announced length does not fit, `Refused`, or `Io`.
     pub(crate) fn begin(self: &Arc<Self>, new: NewCopy) -> Result<Writer, StoreError> {
+        self.writing_anew(|| self.begin_copy(new))
+    }
+
+    fn begin_copy(self: &Arc<Self>, new: NewCopy) -> Result<Writer, StoreError> {
         let length = new.length.unwrap_or(0);
         if self.usage()?.free < length.max(1) {
             return Err(StoreError::Full);
@@ -113,8 +117,13 @@ impl Writer {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// `Full` or `Io`. The copy then can only be dropped.
+    /// `Full`, `Refused` or `Io`. The copy then can only be dropped.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let store = Arc::clone(&self.store);
+        store.writing(|| self.take(bytes))
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let size = self.size + bytes.len() as u64;
         if size > self.files.reserved {
             // Not announced, so not looked at by `begin`.
@@ -144,8 +153,13 @@ impl Writer {
     /// good as this one.
     ///
     /// # Errors
-    /// `Conflict` where another copy of the blob is there, `Full` or `Io`.
-    pub(crate) fn commit(mut self) -> Result<Stored, StoreError> {
+    /// `Conflict` where another copy of the blob is there, `Full`, `Refused` or `Io`.
+    pub(crate) fn commit(self) -> Result<Stored, StoreError> {
+        let store = Arc::clone(&self.store);
+        store.writing(|| self.finish())
+    }
+
+    fn finish(mut self) -> Result<Stored, StoreError> {
         if self.chunk_bytes > 0 {
             self.push_chunk()?;
         }

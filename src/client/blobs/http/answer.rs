@@ -100,6 +100,9 @@ impl Receiver {
 /// What an error answer means. `blamed` is the server whose data the call was about: the source of a copy.
 pub(super) async fn failure(server_id: ServerId, blamed: ServerId, response: Response) -> BlobError {
     let status = response.status();
+    if let Some(cause) = header(&response, headers::REFUSAL) {
+        return BlobError::Unwritable { server_id, cause: cause.to_owned() };
+    }
     let in_header = header(&response, headers::CODE).and_then(Code::parse);
     let code = match read_json::<Problem>(server_id, response).await {
         Ok(problem) => Code::parse(&problem.code).map(|code| (code, problem.detail)),
