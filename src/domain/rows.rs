@@ -2,12 +2,14 @@
 
 mod contents;
 mod remembered;
+mod retention;
 mod servers;
 mod upkeep;
 mod versions;
 
 pub use contents::*;
 pub use remembered::*;
+pub use retention::*;
 pub use servers::*;
 pub use upkeep::*;
 pub use versions::*;
@@ -164,6 +166,8 @@ record! {
         pub unnamed: u64 = 7,
         pub versions: u64 = 8,
         pub trash: u64 = 9,
+        /// Directories with values of their own.
+        pub retentions: u64 = 20,
     }
 }
 

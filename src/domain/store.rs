@@ -89,6 +89,8 @@ tables! {
     Trash = "trash",
     /// user_id → sums and bounds
     Usage = "usage",
+    /// file_id of a directory → its own values
+    Retention = "retention",
     /// file_id → label
     #[cfg(feature = "next-schema")]
     Labels = "labels",
@@ -100,10 +102,10 @@ impl Table {
         Self::ALL.into_iter().find(|table| table.name() == name)
     }
 
-    /// Whether it has few rows whatever the cluster holds: as many as there are file servers, at most. They are held in
-    /// memory, so reading them costs a command next to nothing.
+    /// Whether it has few rows whatever the cluster holds: about a thousand, as many as there may be file servers, at most.
+    /// They are held in memory, so reading them costs a command next to nothing.
     pub const fn is_small(self) -> bool {
-        matches!(self, Self::Servers | Self::Ring | Self::Sweeps | Self::Policy | Self::Meta)
+        matches!(self, Self::Servers | Self::Ring | Self::Sweeps | Self::Policy | Self::Meta | Self::Retention)
     }
 }
 

@@ -7,7 +7,7 @@ use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, Server
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 43;
+pub(crate) const COMMANDS: usize = 44;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -55,6 +55,7 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::EmptyTrash(_) => 40,
         Command::SetQuota(_) => 41,
         Command::BreakLock(_) => 42,
+        Command::SetRetention(_) => 43,
     }
 }
 
@@ -142,8 +143,9 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
         }
         34 => {
             let (entries, users, grants) = (s.number(), s.number(), s.number());
-            let (contents, versions, trash) = (s.number(), s.number(), s.number());
-            command::RestoreDone { backup: s.sha256(), entries, users, grants, contents, versions, trash }.into()
+            let (contents, versions, trash, retentions) = (s.number(), s.number(), s.number(), s.number());
+            let backup = s.sha256();
+            command::RestoreDone { backup, entries, users, grants, contents, versions, trash, retentions }.into()
         }
         35 => command::Recount { server_id: s.server() }.into(),
         37 => command::CopyFile { user: s.user(), from: s.file_ref(), to: s.at() }.into(),
@@ -168,6 +170,14 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             command::SetQuota { user: s.user(), max_bytes, max_files }.into()
         }
         42 => command::BreakLock { user: s.user(), file: s.file_ref() }.into(),
+        43 => command::SetRetention {
+            user: s.user(),
+            directory: s.file_ref(),
+            versions_keep: s.maybe(Source::small),
+            versions_ms: s.maybe(Source::number),
+            trash_ms: s.maybe(Source::number),
+        }
+        .into(),
         // The one after it would stop this program in the log, by its frame.
         _ => command::RaiseSchema { to: command::Raised(Schema(s.number() % (Schema::NEWEST.0 + 2))) }.into(),
     }

@@ -192,6 +192,8 @@ proptest! {
         assert_sound(&stage.store);
         let rows = |table| stage.store.scan(table, &[], None, 1000).expect("no fault in memory").len();
         prop_assert_eq!(rows(Table::Entries), USERS);
+        // Roots keep theirs.
+        prop_assert!(rows(Table::Retention) <= USERS);
         for table in [Table::Names, Table::Placements, Table::Grants, Table::GrantsByFile, Table::Locks, Table::Repairs, Table::Contents, Table::Extents, Table::Dead, Table::Versions, Table::Trash, Table::Usage] {
             prop_assert_eq!(rows(table), 0, "{:?}", table);
         }

@@ -153,6 +153,7 @@ commands! {
     empty_trash: EmptyTrash = 55,
     set_quota: SetQuota = 56,
     break_lock: BreakLock = 57,
+    set_retention: SetRetention = 67,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }
