@@ -69,7 +69,13 @@ fn assert_seen_as_modelled(stage: &Stage) {
             .filter_map(|(place, node)| {
                 let access = stage.model.access(user, place)?;
                 let path = path(&place.1);
-                Some((username(place.0), path, access, node.version, node.lock.as_ref().map(|lock| lock.fence)))
+                Some((
+                    username(place.0),
+                    path,
+                    access,
+                    node.version,
+                    stage.model.standing(place).map(|lock| lock.fence),
+                ))
             })
             .collect();
         for limit in [1, 2, 1000] {
@@ -99,7 +105,7 @@ fn assert_seen_as_modelled(stage: &Stage) {
             .nodes
             .iter()
             .filter(|(place, _)| stage.model.access(user, place).is_some())
-            .filter_map(|(_, node)| node.lock.as_ref().filter(|lock| lock.user == user))
+            .filter_map(|(place, _)| stage.model.standing(place).filter(|lock| lock.user == user))
             .map(|lock| lock.fence);
         assert_eq!(held, expected.collect());
     }
