@@ -17,8 +17,8 @@ use std::io::{ErrorKind, Read};
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
-use crate::domain::store::Row;
 use crate::domain::restored::BackedUp;
+use crate::domain::store::Row;
 use crate::domain::{Fault, ReadStore, Schema, Sha256, Table};
 
 pub(super) const MAGIC: &[u8; 8] = b"RMindex1";

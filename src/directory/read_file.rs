@@ -18,9 +18,7 @@ use crate::client::blobs::ServerAddress;
 use crate::domain::answer::ReplicaStat;
 use crate::domain::query::{self, ExtentStat};
 use crate::domain::rows::{Server, ServerState};
-use crate::domain::{
-    BlobId, ContentId, CopyAt, CopyId, Fault, Proposal, ReadStore, ServerId, UserId, command,
-};
+use crate::domain::{BlobId, ContentId, CopyAt, CopyId, Fault, Proposal, ReadStore, ServerId, UserId, command};
 
 /// Extents that are looked up at once.
 const AHEAD: usize = 8;
@@ -139,12 +137,7 @@ impl ReadFile {
     ///
     /// # Errors
     /// When the first bytes cannot be had.
-    pub(crate) async fn open(
-        &self,
-        node: &App,
-        first: &Places,
-        range: Range<u64>,
-    ) -> Result<Download, DownloadError> {
+    pub(crate) async fn open(&self, node: &App, first: &Places, range: Range<u64>) -> Result<Download, DownloadError> {
         if self.extents <= 1 {
             return first.open(node, &range).await;
         }

@@ -12,8 +12,8 @@ use super::ids::MAX_ID;
 use super::path::{self, MAX_COMPONENTS, MAX_PATH_BYTES};
 use super::record::Record;
 use super::rows::{
-    BIN, Content, ContentState, DOOMED, Entry, EntryKind, Extent, FIRST_FILE_ID, File, FileVersion, GrantRow, Layout, NO_PARENT,
-    Number, OldVersion, Span, Trashed, Usage, User,
+    BIN, Content, ContentState, DOOMED, Entry, EntryKind, Extent, FIRST_FILE_ID, File, FileVersion, GrantRow, Layout,
+    NO_PARENT, Number, OldVersion, Retention, Span, Trashed, Usage, User,
 };
 use super::stop::{Stop, reject};
 use super::tables::{self, keys};
@@ -41,6 +41,8 @@ pub enum Piece {
     Trash((UserId, ClusterTime, FileId), Box<Trashed>),
     /// The bounds alone: the sums follow.
     Usage(UserId, Usage),
+    /// After its directory.
+    Retention(FileId, Retention),
     User(User),
     Grant(UserId, FileId, Permission),
     Policy(Policy),
@@ -74,6 +76,7 @@ pub fn piece(table: Table, key: &[u8], value: &[u8]) -> Result<Piece, Fault> {
         }
         Table::Trash => Piece::Trash(keys::read_trashed(key)?, Box::new(Trashed::from_bytes(value)?)),
         Table::Usage => Piece::Usage(UserId(keys::read_u64(key, table)?), Usage::from_bytes(value)?),
+        Table::Retention => Piece::Retention(FileId(keys::read_u64(key, table)?), Retention::from_bytes(value)?),
         Table::Users => {
             let user = User::from_bytes(value)?;
             if key != keys::user(user.user_id) {
@@ -258,6 +261,13 @@ pub(crate) fn check_version(old: &OldVersion, file: &File) -> Result<(), Stop> {
     let older = (1..file.current.version.0).contains(&old.file.version.0);
     fit(older, "an old version is no older than its file")?;
     rules::check_content_type(&old.file.content_type)
+}
+
+/// Whether a row may be the directory's own.
+pub(crate) fn check_retention(row: &Retention, entry: Option<&Entry>) -> Result<(), Stop> {
+    let directory = entry.is_some_and(|entry| entry.is_directory() && entry.owner == row.owner);
+    fit(directory && !row.is_empty(), "a retention is of no directory of its owner, or says nothing")?;
+    rules::check_retention(row)
 }
 
 fn is_file_id(id: FileId) -> bool {

@@ -2,6 +2,7 @@
 
 mod contents;
 mod remembered;
+mod retention;
 mod servers;
 mod upkeep;
 mod uploads;
@@ -9,6 +10,7 @@ mod versions;
 
 pub use contents::*;
 pub use remembered::*;
+pub use retention::*;
 pub use servers::*;
 pub use upkeep::*;
 pub use uploads::*;
@@ -166,6 +168,8 @@ record! {
         pub unnamed: u64 = 7,
         pub versions: u64 = 8,
         pub trash: u64 = 9,
+        /// Directories with values of their own.
+        pub retentions: u64 = 20,
     }
 }
 

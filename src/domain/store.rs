@@ -93,6 +93,8 @@ tables! {
     Uploads = "uploads",
     /// content_id, user_id → until when what is being read is kept
     Pins = "pins",
+    /// file_id of a directory → its own values
+    Retention = "retention",
     /// file_id → label
     #[cfg(feature = "next-schema")]
     Labels = "labels",
@@ -107,7 +109,8 @@ impl Table {
     /// Whether it has few rows whatever the cluster holds: as many as there are file servers, or a few thousand. They are
     /// held in memory, so reading them costs a command next to nothing.
     pub const fn is_small(self) -> bool {
-        matches!(self, Self::Servers | Self::Ring | Self::Sweeps | Self::Policy | Self::Meta | Self::Pins)
+        use Table::*;
+        matches!(self, Servers | Ring | Sweeps | Policy | Meta | Pins | Retention)
     }
 }
 

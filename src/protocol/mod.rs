@@ -10,6 +10,7 @@ pub mod inventory;
 pub mod problem;
 pub mod registration;
 pub mod restore;
+pub mod retention;
 pub mod secret;
 mod spelling;
 pub mod ticket;

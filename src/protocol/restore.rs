@@ -26,6 +26,7 @@ pub struct Came {
     pub contents: u64,
     pub versions: u64,
     pub trash: u64,
+    pub retentions: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,4 +86,6 @@ pub struct Done {
     pub contents: u64,
     pub versions: u64,
     pub trash: u64,
+    /// Directories with a retention of their own.
+    pub retentions: u64,
 }

@@ -1,7 +1,7 @@
 //! What the program reads, each with all of its fields. They are written out, so that a new field does not compile
 //! before it is here, and is not accepted here before it is in the document.
 
-use ringmaster::protocol::{admin, api, restore, uploads, versions};
+use ringmaster::protocol::{admin, api, restore, retention, uploads, versions};
 
 use super::schema::Shapes;
 
@@ -42,7 +42,7 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
     shapes.request("AccessRequest", &api::AccessRequest { user_id: 1, file_id: 2, mode, lock_token: some("1.00") });
     shapes.words::<api::SharePermission>("SharePermission");
     shapes.words::<api::AccessMode>("AccessMode");
-    for (path, method) in [("/stat", "get"), ("/update", "put"), ("/update", "post")] {
+    for (path, method) in [("/stat", "get"), ("/retention", "get"), ("/update", "put"), ("/update", "post")] {
         shapes.query(path, method, &file());
     }
     of_versions(shapes);
@@ -69,6 +69,10 @@ fn of_versions(shapes: &mut Shapes<'_>) {
     shapes.request("RestoreTrashed", &versions::RestoreTrashed { file_id: 2, to: some("/b") });
     shapes.request("EmptyTrash", &versions::EmptyTrash { file_id: Some(2) });
     shapes.request("Copy", &versions::Copy { file: file(), to: "/b".to_owned(), to_owner: some("bob") });
+    let api::FileName { file_id, path, owner } = file();
+    let (versions_keep, versions_ms, trash_ms) = (Some(1), Some(1), Some(0));
+    let set = retention::SetRetention { file_id, path, owner, versions_keep, versions_ms, trash_ms };
+    shapes.request("SetRetention", &set);
     let quota = versions::Quota { username: "ann".to_owned(), max_bytes: Some(1), max_files: Some(0) };
     shapes.request("Quota", &quota);
 }
@@ -120,7 +124,16 @@ fn of_restores(shapes: &mut Shapes<'_>) {
     shapes.request("RestoreContents", &restore::Contents { content_ids: vec!["0".repeat(32)] });
     shapes.request(
         "RestoreDone",
-        &restore::Done { backup: backup.clone(), entries: 1, users: 1, grants: 1, contents: 1, versions: 1, trash: 1 },
+        &restore::Done {
+            backup: backup.clone(),
+            entries: 1,
+            users: 1,
+            grants: 1,
+            contents: 1,
+            versions: 1,
+            trash: 1,
+            retentions: 1,
+        },
     );
     shapes.query(
         "/restore/content",

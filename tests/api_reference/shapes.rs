@@ -1,7 +1,7 @@
 //! What the program answers, each with all of its fields and with as few as there can be: written out as in `requests`.
 
 use ringmaster::protocol::problem::{Code, Problem};
-use ringmaster::protocol::{admin, api, restore, uploads, versions};
+use ringmaster::protocol::{admin, api, restore, retention, uploads, versions};
 
 use super::schema::Shapes;
 
@@ -92,8 +92,7 @@ fn of_uploads(shapes: &mut Shapes<'_>) {
     let page = uploads::Uploads { uploads: vec![upload], next_cursor: Some(text()) };
     shapes.answer("Uploads", &page, &uploads::Uploads { uploads: Vec::new(), next_cursor: None });
     let replica = api::ReplicaInfo { server_id: 1, role: api::ReplicaRole::Primary, counts: true };
-    let extent =
-        uploads::ExtentInfo { offset: 0, size: 1, sha256: "00".repeat(32), replicas: vec![replica] };
+    let extent = uploads::ExtentInfo { offset: 0, size: 1, sha256: "00".repeat(32), replicas: vec![replica] };
     let bare = uploads::ExtentInfo { replicas: Vec::new(), ..extent.clone() };
     shapes.answer("ExtentInfo", &extent, &bare);
     let page = uploads::Extents { extents: vec![extent], next_cursor: Some(text()) };
@@ -142,6 +141,14 @@ fn of_versions(shapes: &mut Shapes<'_>) {
     };
     shapes.answer("UserInfo", &user(Some(1)), &user(None));
     let page = |users, next_cursor| versions::Users { users, next_cursor };
+    let own = retention::OwnRetention { versions_keep: Some(1), versions_ms: Some(1), trash_ms: Some(0) };
+    shapes.answer("OwnRetention", &own, &retention::OwnRetention::default());
+    let effective = retention::Retained { versions_keep: 1, versions_ms: 1, trash_ms: 1 };
+    shapes.answer("Retained", &effective, &effective);
+    let one = retention::Retention { file_id: 2, path: text(), own, effective };
+    shapes.answer("Retention", &one, &one);
+    let all = |directories| retention::Retentions { directories };
+    shapes.answer("Retentions", &all(vec![one]), &all(Vec::new()));
     shapes.answer("Users", &page(vec![user(None)], Some(text())), &page(Vec::new(), None));
 }
 
@@ -287,7 +294,7 @@ fn of_admins(shapes: &mut Shapes<'_>) {
     };
     shapes.answer("MemberProgress", &progress(Some(1)), &progress(None));
     shapes.words::<admin::MemberStage>("MemberStage");
-    let came = restore::Came { entries: 1, users: 1, grants: 1, contents: 1, versions: 1, trash: 1 };
+    let came = restore::Came { entries: 1, users: 1, grants: 1, contents: 1, versions: 1, trash: 1, retentions: 1 };
     let status = |backup: Option<String>| restore::Status {
         came: backup.as_ref().map(|_| came),
         state: restore::State::New,

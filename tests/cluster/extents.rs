@@ -61,7 +61,9 @@ async fn extents(cluster: &Cluster, node: usize, path: &str) -> Vec<(u64, u64)> 
     loop {
         let page = cluster.get(node, &format!("/extents?path={path}&limit=2{cursor}")).await.1;
         let rows = page["extents"].as_array().unwrap_or_else(|| panic!("extents: {page}"));
-        found.extend(rows.iter().map(|row| (row["offset"].as_u64().expect("where"), row["size"].as_u64().expect("size"))));
+        found.extend(
+            rows.iter().map(|row| (row["offset"].as_u64().expect("where"), row["size"].as_u64().expect("size"))),
+        );
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => return found,
@@ -93,10 +95,8 @@ async fn a_large_file_goes_and_comes_in_extents() {
             let (status, stat) = cluster.put(admin, node, &format!("/write?path={path}"), body, &[]).await;
             assert_eq!((status, &stat["size"], &stat["sha256"]), (201, &json!(size), &json!(sha256(&bytes))), "{stat}");
             let other = (node + 1) % 3;
-            let wanted: Vec<(u64, u64)> = (0..size.max(1))
-                .step_by(EXTENT)
-                .map(|at| (at as u64, (size - at).min(EXTENT) as u64))
-                .collect();
+            let wanted: Vec<(u64, u64)> =
+                (0..size.max(1)).step_by(EXTENT).map(|at| (at as u64, (size - at).min(EXTENT) as u64)).collect();
             assert_eq!(extents(&cluster, other, &path).await, wanted);
             assert_eq!(cluster.read(admin, other, &path).await.expect("it is there"), bytes);
             for border in (EXTENT..size).step_by(EXTENT) {
@@ -117,7 +117,10 @@ async fn a_large_file_goes_and_comes_in_extents() {
     assert_eq!(copied.0, 201, "{copied:?}");
     assert_eq!(cluster.put(admin, 2, &format!("/update?path={large}"), "short", &[]).await.0, 200);
     delete(&cluster, &large).await;
-    assert_eq!(cluster.read(admin, 0, "/copy").await.expect("it is there"), noise(5 * EXTENT as u64 + 13, 5 * EXTENT + 13));
+    assert_eq!(
+        cluster.read(admin, 0, "/copy").await.expect("it is there"),
+        noise(5 * EXTENT as u64 + 13, 5 * EXTENT + 13)
+    );
     assert!(cluster.blobs_on_disks().len() <= stored + 2, "no byte was moved");
     for file in cluster.get(0, "/list").await.1["files"].as_array().expect("files") {
         delete(&cluster, file["path"].as_str().expect("a path")).await;
@@ -163,8 +166,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     assert_eq!(cluster.get(0, "/uploads").await.1["uploads"], json!([]));
     // Nor does what is not what was announced.
     let wrong = format!("sha-256=:{}:", "A".repeat(43) + "=");
-    let (status, answer) =
-        cluster.put(&cluster.admin, 0, "/write?path=/gone", bytes, &[("Repr-Digest", &wrong)]).await;
+    let (status, answer) = cluster.put(&cluster.admin, 0, "/write?path=/gone", bytes, &[("Repr-Digest", &wrong)]).await;
     assert_eq!((status, &answer["code"]), (422, &json!("checksum_mismatch")), "{answer}");
     nothing_is_left(&cluster).await;
 }
@@ -372,7 +374,8 @@ async fn a_file_server_that_dies_in_the_middle_costs_nothing() {
     let size = 6 * EXTENT;
     let bytes = noise(9, size);
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(1);
-    let receiving = futures_util::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
+    let receiving =
+        futures_util::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
     let call = format!("{}/write?path=/through", cluster.url(1));
     let request = cluster.http.put(call).bearer_auth(&cluster.admin.token);
     let request = request.header("Content-Length", size).body(reqwest::Body::wrap_stream(Box::pin(receiving)));
@@ -392,7 +395,8 @@ async fn a_file_server_that_dies_in_the_middle_costs_nothing() {
     until("each extent has two copies that count", async || {
         let page = cluster.get(0, "/extents?path=/through").await.1;
         page["extents"].as_array().expect("extents").iter().all(|extent| {
-            let counted = extent["replicas"].as_array().expect("replicas").iter().filter(|row| row["counts"] == json!(true));
+            let counted =
+                extent["replicas"].as_array().expect("replicas").iter().filter(|row| row["counts"] == json!(true));
             counted.count() == 2
         })
     })

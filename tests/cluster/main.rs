@@ -29,6 +29,7 @@ mod proxies;
 mod reference;
 mod repair;
 mod reports;
+mod retention;
 mod send_once;
 #[path = "../skip/mod.rs"]
 mod skip;

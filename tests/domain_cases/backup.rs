@@ -82,7 +82,7 @@ fn rows_of(store: &MemoryStore) -> (Vec<RestoredRow>, Vec<(ContentId, Vec<u8>)>)
     // In the order in which the command line sends them.
     let order =
         [Table::Meta, Table::Policy, Table::Contents, Table::Entries, Table::Users, Table::Versions, Table::Trash];
-    for table in order.into_iter().chain([Table::Usage, Table::Grants]) {
+    for table in order.into_iter().chain([Table::Usage, Table::Retention, Table::Grants]) {
         for (key, value) in store.scan(table, &[], None, usize::MAX).expect("no fault in memory") {
             match piece(table, &key, &value).expect("it can be read") {
                 Piece::Content(id, _) => contents.push((id, value)),
@@ -123,6 +123,7 @@ fn seal(backup: Sha256, old: &Cluster) -> Command {
         contents: count(Table::Contents),
         versions: count(Table::Versions),
         trash: count(Table::Trash),
+        retentions: count(Table::Retention),
     })
 }
 
@@ -147,6 +148,11 @@ fn old_cluster() -> Cluster {
         mac_hash: Sha256([9; 32]),
     }));
     old.share("/docs", "bob");
+    for (path, keep) in [("/docs", 3), ("/gone", 7)] {
+        let directory = file(path);
+        let (versions_keep, versions_ms) = (Some(keep), Some(HOUR));
+        old.must(command::SetRetention { user: ADA, directory, versions_keep, versions_ms, trash_ms: None }.into());
+    }
     old.delete("/gone").expect("it goes to the trash");
     old.sound();
     old
@@ -203,6 +209,9 @@ fn a_cluster_is_made_from_another_ones_rows() {
     }
     let stat = query::stat(&new.store, ADA, &file("/docs/b")).expect("no fault").expect("it is there");
     assert_eq!(stat.lock, None, "locks are dropped");
+    let retention = |cluster: &Cluster| query::retention(&cluster.store, ADA, &file("/docs/a"));
+    assert_eq!(retention(&new), retention(&old));
+    assert_eq!(rows_in(&new.store, Table::Retention), 2);
     let docs = ringmaster::domain::terms::FileRef::Id(stat.file_id);
     query::stat(&new.store, BOB, &docs).expect("no fault").expect("the grant is there");
 

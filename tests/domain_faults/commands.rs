@@ -7,7 +7,7 @@ use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, Server
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 48;
+pub(crate) const COMMANDS: usize = 49;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -60,6 +60,7 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::FinishUpload(_) => 45,
         Command::EndUpload(_) => 46,
         Command::PinContent(_) => 47,
+        Command::SetRetention(_) => 48,
     }
 }
 
@@ -147,8 +148,9 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
         }
         34 => {
             let (entries, users, grants) = (s.number(), s.number(), s.number());
-            let (contents, versions, trash) = (s.number(), s.number(), s.number());
-            command::RestoreDone { backup: s.sha256(), entries, users, grants, contents, versions, trash }.into()
+            let (contents, versions, trash, retentions) = (s.number(), s.number(), s.number(), s.number());
+            let backup = s.sha256();
+            command::RestoreDone { backup, entries, users, grants, contents, versions, trash, retentions }.into()
         }
         35 => command::Recount { server_id: s.server() }.into(),
         37 => command::CopyFile { user: s.user(), from: s.file_ref(), to: s.at() }.into(),
@@ -205,6 +207,14 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
         .into(),
         46 => command::EndUpload { user: s.user(), upload_id: s.content_id() }.into(),
         47 => command::PinContent { user: s.user(), content_id: s.content_id(), ttl_ms: ttl(s) }.into(),
+        48 => command::SetRetention {
+            user: s.user(),
+            directory: s.file_ref(),
+            versions_keep: s.maybe(Source::small),
+            versions_ms: s.maybe(Source::number),
+            trash_ms: s.maybe(Source::number),
+        }
+        .into(),
         // The one after it would stop this program in the log, by its frame.
         _ => command::RaiseSchema { to: command::Raised(Schema(s.number() % (Schema::NEWEST.0 + 2))) }.into(),
     }

@@ -78,6 +78,13 @@ fn reads(servers: u64, files: u64) -> [Work; 4] {
         permission: ringmaster::domain::Permission::Write,
     };
     stage.run(share.into()).expect("the command is allowed");
+    // What directories say of how long they keep is looked up in memory.
+    for path in ["/", "/x", "/x/y"] {
+        let directory = FileRef::Path(at(None, path));
+        let (versions_keep, versions_ms) = (Some(5), None);
+        let set = command::SetRetention { user: ada, directory, versions_keep, versions_ms, trash_ms: Some(1) };
+        stage.run(set.into()).expect("the command is allowed");
+    }
     // Spans rise when a path reaches further than any before, and only then.
     let longest = command::Write { user: ada, at: at(None, "/x/y/the longest"), content: content(90, [1, 2]) };
     stage.run(longest.into()).expect("the command is allowed");

@@ -122,7 +122,7 @@ fn policy(s: &mut Source<'_>) -> RestoredRow {
 }
 
 fn rows(s: &mut Source<'_>) -> Vec<RestoredRow> {
-    match s.pick(48) {
+    match s.pick(52) {
         0 => vec![number(s, "next_file_id")],
         1 => vec![number(s, "next_user_id")],
         2 => vec![number(s, "fence")],
@@ -149,6 +149,7 @@ fn rows(s: &mut Source<'_>) -> Vec<RestoredRow> {
         31..=33 => vec![old_version(s)],
         34 | 35 => vec![trashed(s)],
         36 => vec![usage(s)],
+        37..=39 => vec![retention(s)],
         _ => {
             let (id, root) = (s.file(), s.one_in(6));
             vec![directory(s, id, root)]
@@ -239,4 +240,19 @@ fn trashed(s: &mut Source<'_>) -> RestoredRow {
 fn usage(s: &mut Source<'_>) -> RestoredRow {
     let value = Wire::new().number(1, s.number()).number(2, s.number()).number(3, s.number()).number(4, s.number()).0;
     RestoredRow { table: Table::Usage, key: key(s.user().0), value }
+}
+
+/// Most directories of a restored tree are of the user two below their number.
+fn retention(s: &mut Source<'_>) -> RestoredRow {
+    let id = s.file().0;
+    let owner = if s.flag() { id.saturating_sub(2) } else { s.user().0 };
+    let mut row = Wire::new().number(1, owner);
+    for tag in 2..=4 {
+        if s.flag() {
+            let value = if tag == 2 { s.small().into() } else { s.number() };
+            row.varint(tag << 3);
+            row.varint(value);
+        }
+    }
+    RestoredRow { table: Table::Retention, key: key(id), value: row.0 }
 }

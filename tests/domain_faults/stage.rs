@@ -129,6 +129,7 @@ impl Stage {
             contents: restore.contents,
             versions: restore.versions,
             trash: restore.trash,
+            retentions: restore.retentions,
         };
         if restore.backup == BACKUP {
             self.run(done.into()).expect("all that came is there");
@@ -230,6 +231,7 @@ impl Stage {
                 let file = s.file_ref();
                 query::stat(store, user, &file).expect("no fault").ok();
                 query::list(store, user, &file, None, 20).expect("no fault").ok();
+                query::retention(store, user, &file).expect("no fault").ok();
                 query::precheck_write(store, user, &s.at(), 1).expect("no fault").ok();
                 let (precondition, lock) = (s.precondition(), s.lock_proof());
                 query::precheck_update(store, user, &file, precondition.as_ref(), lock.as_ref(), 1)
@@ -241,6 +243,7 @@ impl Stage {
                 query::holders(store, s.blob()).expect("no fault");
             }
             query::locks(store, user, None, 20).expect("no fault").ok();
+            query::retentions(store, user).expect("no fault").ok();
             query::at_risk(store, Viewer::User(user)).expect("no fault");
         }
         query::at_risk(store, Viewer::Admin).expect("no fault");

@@ -49,6 +49,9 @@ pub(crate) enum Copies {
     UsedBlob,
 }
 
+/// What a directory says: how many older versions are kept, for how long, and for how long what was deleted is.
+pub(crate) type Values = (Option<u32>, Option<u64>, Option<u64>);
+
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     Mkdir {
@@ -99,6 +102,10 @@ pub(crate) enum Act {
     /// One, or all.
     Empty {
         seen: Option<usize>,
+    },
+    Retain {
+        target: Target,
+        values: Values,
     },
     Share {
         target: Target,
@@ -195,6 +202,11 @@ fn copies() -> impl Strategy<Value = Copies> {
     ]
 }
 
+fn values() -> impl Strategy<Value = Values> {
+    let time = || proptest::option::of(prop_oneof![Just(0), Just(5000), Just(30_000)]);
+    (proptest::option::of(0..4_u32), time(), time())
+}
+
 fn permission() -> impl Strategy<Value = Permission> {
     prop_oneof![Just(Permission::Read), Just(Permission::Write)]
 }
@@ -219,6 +231,7 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (0..1000_usize, proptest::option::weighted(0.3, names(1)))
             .prop_map(|(seen, names)| Act::Untrash { seen, names }),
         1 => proptest::option::weighted(0.8, 0..1000_usize).prop_map(|seen| Act::Empty { seen }),
+        2 => (target(), values()).prop_map(|(target, values)| Act::Retain { target, values }),
         4 => (target(), 0..USERS, permission())
             .prop_map(|(target, with, permission)| Act::Share { target, with, permission }),
         1 => (target(), 0..USERS).prop_map(|(target, with)| Act::Unshare { target, with }),

@@ -69,7 +69,13 @@ fn assert_seen_as_modelled(stage: &Stage) {
             .filter_map(|(place, node)| {
                 let access = stage.model.access(user, place)?;
                 let path = path(&place.1);
-                Some((username(place.0), path, access, node.version, node.lock.as_ref().map(|lock| lock.fence)))
+                Some((
+                    username(place.0),
+                    path,
+                    access,
+                    node.version,
+                    stage.model.standing(place).map(|lock| lock.fence),
+                ))
             })
             .collect();
         for limit in [1, 2, 1000] {
@@ -99,7 +105,7 @@ fn assert_seen_as_modelled(stage: &Stage) {
             .nodes
             .iter()
             .filter(|(place, _)| stage.model.access(user, place).is_some())
-            .filter_map(|(_, node)| node.lock.as_ref().filter(|lock| lock.user == user))
+            .filter_map(|(place, _)| stage.model.standing(place).filter(|lock| lock.user == user))
             .map(|lock| lock.fence);
         assert_eq!(held, expected.collect());
     }
@@ -192,6 +198,8 @@ proptest! {
         assert_sound(&stage.store);
         let rows = |table| stage.store.scan(table, &[], None, 1000).expect("no fault in memory").len();
         prop_assert_eq!(rows(Table::Entries), USERS);
+        // Roots keep theirs.
+        prop_assert!(rows(Table::Retention) <= USERS);
         for table in [Table::Names, Table::Placements, Table::Grants, Table::GrantsByFile, Table::Locks, Table::Repairs, Table::Contents, Table::Extents, Table::Dead, Table::Versions, Table::Trash, Table::Usage] {
             prop_assert_eq!(rows(table), 0, "{:?}", table);
         }

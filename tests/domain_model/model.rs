@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ringmaster::domain::answer::Access;
 use ringmaster::domain::{Permission, RejectionKind};
 
-use crate::acts::Names;
+use crate::acts::{Names, Values};
 
 /// A place: whose tree, and the names from its root.
 pub(crate) type Place = (usize, Names);
@@ -30,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) content: u64,
     /// What was in it by version, and until when that is kept.
     pub(crate) old: BTreeMap<u64, (u64, u64)>,
+    /// Of a directory: what it says of how long it keeps.
+    pub(crate) retention: Values,
 }
 
 /// What was deleted, with all that was below it.
@@ -41,7 +43,7 @@ pub(crate) struct Trashed {
     pub(crate) ends: u64,
 }
 
-/// How many older versions are kept, and for how long; and for how long what was deleted.
+/// How many older versions are kept, and for how long; and for how long what was deleted: where no directory says otherwise.
 pub(crate) const KEEP: u32 = 2;
 pub(crate) const VERSIONS_MS: u64 = 20_000;
 pub(crate) const TRASH_MS: u64 = 15_000;
@@ -133,14 +135,39 @@ impl Model {
         Ok(place.clone())
     }
 
+    /// What counts for a file, or for a directory and what is in it.
+    fn retained(&self, place: &Place) -> (u32, u64, u64) {
+        let (mut keep, mut versions_ms, mut trash_ms) = (KEEP, VERSIONS_MS, TRASH_MS);
+        for length in 0..=place.1.len() {
+            let own = self.nodes[&(place.0, place.1[..length].to_vec())].retention;
+            keep = own.0.unwrap_or(keep);
+            versions_ms = own.1.unwrap_or(versions_ms);
+            trash_ms = own.2.unwrap_or(trash_ms);
+        }
+        (keep, versions_ms, trash_ms)
+    }
+
+    pub(crate) fn retain(&mut self, user: usize, place: Option<&Place>, values: Values) -> Result<(), Refused> {
+        let place = self.owned(user, place)?;
+        let node = self.nodes.get_mut(&place).expect("it was reached");
+        if node.version.is_some() {
+            return Err(Refused::InvalidRequest);
+        }
+        node.retention = values;
+        Ok(())
+    }
+
     /// Gives a file a new version.
     pub(crate) fn supersede(&mut self, place: &Place, content: u64) {
-        let ends = self.now + VERSIONS_MS;
+        let (keep, versions_ms, _) = self.retained(place);
+        let ends = self.now + versions_ms;
         self.end_void_lock(place);
         let node = self.nodes.get_mut(place).expect("it may be updated");
         let version = node.version.expect("it is a file");
-        node.old.insert(version, (node.content, ends));
-        while node.old.len() > KEEP as usize {
+        if versions_ms > 0 {
+            node.old.insert(version, (node.content, ends));
+        }
+        while node.old.len() > keep as usize {
             node.old.pop_first();
         }
         (node.version, node.content) = (Some(version + 1), content);
@@ -312,12 +339,13 @@ impl Model {
         if condition == Some(false) {
             return Err(Refused::VersionConflict);
         }
+        let (_, _, trash_ms) = self.retained(&place);
         let mut nodes = self.take(&place);
         let empty = nodes.len() == 1 && nodes[0].1.version.is_none();
-        if !permanently && !empty {
+        if !permanently && !empty && trash_ms > 0 {
             // Those below go on, out of reach, and may be held again.
             nodes[0].1.lock = None;
-            self.trash.push(Trashed { place, nodes, ends: self.now + TRASH_MS });
+            self.trash.push(Trashed { place, nodes, ends: self.now + trash_ms });
         }
         Ok(())
     }

@@ -363,6 +363,13 @@ impl Stage {
                 });
                 (command, verdict.map(|()| (None, None)))
             }
+            Act::Retain { target, values } => {
+                let (directory, place) = self.target(target);
+                let verdict = self.model.retain(step.user, place.as_ref(), *values).map(|()| (None, None));
+                let (versions_keep, versions_ms, trash_ms) = *values;
+                let command = command::SetRetention { user, directory, versions_keep, versions_ms, trash_ms };
+                (command.into(), verdict)
+            }
             Act::Share { target, with, permission } => {
                 let (file, place) = self.target(target);
                 let verdict = self.model.share(step.user, place.as_ref(), *with, *permission);

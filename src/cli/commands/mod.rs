@@ -19,6 +19,7 @@ mod put;
 mod quota;
 mod replication;
 mod restore;
+mod retention;
 mod ring;
 mod rm;
 mod serve;
@@ -53,6 +54,7 @@ pub(super) enum Command {
     Rm(rm::Args),
     Trash(trash::Args),
     History(history::Args),
+    Retention(retention::Args),
     Du(du::Args),
     Share(share::Args),
     Unshare(unshare::Args),
@@ -104,6 +106,7 @@ impl Command {
             Self::Rm(args) => rm::run(args, session).await,
             Self::Trash(args) => trash::run(args, session).await,
             Self::History(args) => history::run(args, session).await,
+            Self::Retention(args) => retention::run(args, session).await,
             Self::Du(args) => du::run(args, session).await,
             Self::Share(args) => share::run(args, session).await,
             Self::Unshare(args) => unshare::run(args, session).await,

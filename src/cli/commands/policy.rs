@@ -88,7 +88,7 @@ impl FromStr for Setting {
     }
 }
 
-fn parse_time(text: &str) -> Result<u64, String> {
+pub(super) fn parse_time(text: &str) -> Result<u64, String> {
     let time =
         humantime::parse_duration(text).map_err(|error| format!("{error}; write for example 500ms, 15m or 1h"))?;
     u64::try_from(time.as_millis()).map_err(|_| "that is too long".to_owned())
@@ -114,9 +114,18 @@ impl Setting {
     }
 }
 
+/// As it is written. Many days stay days: 90 of them would be 2months29days2h52m48s.
+pub(super) fn shown_time(ms: u64) -> String {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    if ms > DAY_MS && ms.is_multiple_of(DAY_MS) {
+        return format!("{}days", ms / DAY_MS);
+    }
+    humantime::format_duration(Duration::from_millis(ms)).to_string().replace(' ', "")
+}
+
 /// In the form that `set` takes.
 fn describe(policy: &Policy) -> String {
-    let time = |ms| humantime::format_duration(Duration::from_millis(ms)).to_string().replace(' ', "");
+    let time = shown_time;
     let mut table = Table::new(&[]);
     let mut line = |name: &str, value: String, is: &str| table.row(vec![format!("{name}={value}"), is.to_owned()]);
     line("copies", policy.copies.to_string(), "copies of each file");

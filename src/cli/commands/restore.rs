@@ -70,6 +70,8 @@ struct Report {
     versions: u64,
     /// Entries in the trash.
     trash: u64,
+    /// Directories with a retention of their own.
+    retentions: u64,
     /// Runs of bytes that files and versions consist of.
     contents: u64,
     /// Of the contents, those that were sent by this run.
@@ -163,16 +165,17 @@ async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Re
     progress.begin("sending users, files and grants", 0);
     let counts = send_rows(&directory, &index, &left).await?;
     report.count(&counts);
-    let Counts { entries, users, grants, versions, trash } = counts;
+    let Counts { entries, users, grants, versions, trash, retentions } = counts;
     let contents = report.contents;
-    directory.restore_done(&Done { backup, entries, users, grants, contents, versions, trash }).await?;
+    let done = Done { backup, entries, users, grants, contents, versions, trash, retentions };
+    directory.restore_done(&done).await?;
     Ok(report)
 }
 
 impl Report {
     fn count(&mut self, counts: &Counts) {
         (self.entries, self.users, self.grants) = (counts.entries, counts.users, counts.grants);
-        (self.versions, self.trash) = (counts.versions, counts.trash);
+        (self.versions, self.trash, self.retentions) = (counts.versions, counts.trash, counts.retentions);
     }
 }
 
@@ -213,8 +216,8 @@ fn tell_before(mut report: Report, status: &Status, index: &Index) -> anyhow::Re
     report.contents = all;
     let of_backup = counts.entries + counts.versions;
     if let Some(came) = status.came {
-        let Came { entries, users, grants, contents, versions, trash } = came;
-        counts = Counts { entries, users, grants, versions, trash };
+        let Came { entries, users, grants, contents, versions, trash, retentions } = came;
+        counts = Counts { entries, users, grants, versions, trash, retentions };
         report.contents = contents;
     }
     report.count(&counts);
@@ -364,8 +367,8 @@ fn describe(report: &Report) -> String {
         text.push_str(&format!("left out:  {} damaged files{named}\n", report.left_out));
     }
     text.push_str(&format!(
-        "entries:   {}\nusers:     {}\ngrants:    {}\nversions:  {} old ones\ntrash:     {} entries\n",
-        report.entries, report.users, report.grants, report.versions, report.trash
+        "entries:   {}\nusers:     {}\ngrants:    {}\nversions:  {} old ones\ntrash:     {} entries\nretention: of {} directories\n",
+        report.entries, report.users, report.grants, report.versions, report.trash, report.retentions
     ));
     text
 }

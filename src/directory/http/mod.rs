@@ -17,6 +17,7 @@ pub(crate) mod members;
 pub(crate) mod read;
 pub(crate) mod request;
 pub(crate) mod restore;
+pub(crate) mod retention;
 pub(crate) mod routing;
 pub(crate) mod servers;
 pub(crate) mod sharing;
@@ -69,6 +70,8 @@ fn routes() -> Vec<Route> {
         Route::get("/trash", versions::trash),
         Route::post("/trash/restore", versions::restore_trashed),
         Route::post("/trash/empty", versions::empty_trash),
+        Route::get_and_post("/retention", retention::show, retention::set),
+        Route::get("/retention/all", retention::all),
         Route::get("/usage", usage::usage),
         Route::post("/lock", locks::lock),
         Route::post("/renew", locks::renew),

@@ -123,12 +123,7 @@ async fn look_up(node: &App, token: &Token, file: FileRef, version: Option<Versi
 }
 
 /// Nothing where it is a directory.
-fn find(
-    store: &dyn ReadStore,
-    user: UserId,
-    file: &FileRef,
-    version: Option<Version>,
-) -> query::Asked<Option<Found>> {
+fn find(store: &dyn ReadStore, user: UserId, file: &FileRef, version: Option<Version>) -> query::Asked<Option<Found>> {
     let stat = match version {
         Some(version) => query::stat_version(store, user, file, version),
         None => query::stat(store, user, file),

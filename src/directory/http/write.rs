@@ -173,7 +173,8 @@ async fn refuse_for_good(node: &App, intent: &Intent, user: UserId) -> ApiResult
         receipts: vec![nowhere],
     };
     let operation = intent.headers.operation(node, user, &intent.refusal(user));
-    let proposal = Proposal { operation: Some(operation), command: change_command(intent.change(), user, None, content) };
+    let proposal =
+        Proposal { operation: Some(operation), command: change_command(intent.change(), user, None, content) };
     Ok(match node.handle().propose(proposal).await? {
         Err(rejection) if rejection.kind == RejectionKind::IdempotencyKeyReused => None,
         Err(rejection) => rejection.kind.is_final().then_some(rejection),

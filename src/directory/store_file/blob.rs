@@ -209,9 +209,7 @@ impl Node {
         let (blobs, handle) = (self.blobs.clone(), self.handle().clone());
         tokio::spawn(async move {
             let Ok(servers) = handle.read_local(|store| query::servers(store)).await else { return };
-            let at = |copy: &StoredCopy| {
-                servers.iter().find(|server| server.server_id == copy.server_id).map(address)
-            };
+            let at = |copy: &StoredCopy| servers.iter().find(|server| server.server_id == copy.server_id).map(address);
             let found = copies.iter().filter_map(|copy| Some((at(copy)?, copy.copy_id))).collect();
             discard(&blobs, blob_id, found).await;
         });

@@ -19,9 +19,7 @@ use crate::directory::node::App;
 use crate::directory::transfer::digest::HashState;
 use crate::domain::query::{self, UploadStat};
 use crate::domain::terms::{NewExtent, Operation, Purpose};
-use crate::domain::{
-    Command, ContentId, Fault, Outcome, Proposal, ReadStore, RejectionKind, Sha256, UserId, command,
-};
+use crate::domain::{Command, ContentId, Fault, Outcome, Proposal, ReadStore, RejectionKind, Sha256, UserId, command};
 use crate::protocol::problem::Code;
 
 /// How often extents are looked at anew, because file servers changed between the look and the entry.
@@ -91,8 +89,7 @@ impl Sending {
 
     /// From now on it ends with its request, unless it was finished.
     pub(crate) fn give_up_when_dropped(&mut self) {
-        self.guard =
-            Some(GiveUp { handle: self.node.handle().clone(), user: self.user, upload_id: self.upload_id });
+        self.guard = Some(GiveUp { handle: self.node.handle().clone(), user: self.user, upload_id: self.upload_id });
     }
 
     /// The next byte to be sent.

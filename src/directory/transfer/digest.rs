@@ -115,9 +115,7 @@ impl Digest {
         self.start();
         self.settle().await?;
         match self.state {
-            State::Idle(hashes) => {
-                Ok((Sha256(hashes.own.finalize().into()), hashes.whole.as_ref().map(HashState::of)))
-            }
+            State::Idle(hashes) => Ok((Sha256(hashes.own.finalize().into()), hashes.whole.as_ref().map(HashState::of))),
             State::Busy(_) | State::Lost => Err(Stopping),
         }
     }

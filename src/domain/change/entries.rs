@@ -88,9 +88,8 @@ impl Change<'_> {
     }
 
     /// Puts an entry into its owner's trash. It is out of reach like what is doomed, but for its owner, who may have it
-    /// back until its time has come.
-    pub(crate) fn bin(&mut self, mut entry: Entry, path: FilePath, deleted_by: UserId) -> Result<(), Fault> {
-        let ms = self.policy.trash_ms;
+    /// back until its time has come, after `ms` milliseconds: what directories below it say counts no more.
+    pub(crate) fn bin(&mut self, mut entry: Entry, path: FilePath, deleted_by: UserId, ms: u64) -> Result<(), Fault> {
         tables::unlink(self.store, &entry)?;
         entry.parent = BIN;
         entry.name = keys::binned_name(self.now, entry.file_id);

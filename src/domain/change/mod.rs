@@ -15,8 +15,9 @@ mod versions;
 pub(crate) use remove::MAX_VERSIONS_AT_ONCE;
 pub(crate) use uploads::upload_outcome;
 
+use super::rules::{self, Reached, Retained};
 use super::terms::Policy;
-use super::{ClusterTime, Store, WallTime};
+use super::{ClusterTime, Fault, Store, WallTime};
 
 /// What every command knows.
 pub(crate) struct Change<'a> {
@@ -31,5 +32,10 @@ impl Change<'_> {
     /// The wall clock's reading `ms` milliseconds after this entry, for people to see.
     pub(crate) fn wall_in(&self, ms: u64) -> WallTime {
         WallTime(self.wall.0.saturating_add(ms))
+    }
+
+    /// For how long an entry, and what it was, is kept.
+    pub(crate) fn retained(&self, reached: &Reached) -> Result<Retained, Fault> {
+        rules::retained(self.store, &self.policy, reached.directories())
     }
 }

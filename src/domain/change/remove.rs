@@ -50,7 +50,8 @@ impl Change<'_> {
             self.free_room(entry.owner, file.current.size, 1)?;
             rows += MAX_ROWS + MAX_ROWS_OF_VERSION;
         } else {
-            rows += 3;
+            tables::delete_retention(self.store, id)?;
+            rows += 4;
         }
         tables::delete_entry(self.store, entry)?;
         Ok(Removal { rows, complete: true })

@@ -39,6 +39,7 @@ impl Change<'_> {
                     unnamed: 0,
                     versions: 0,
                     trash: 0,
+                    retentions: 0,
                 })
             }
         }

@@ -2,23 +2,30 @@
 
 use super::Change;
 use crate::domain::rows::{Entry, EntryKind, File, FileVersion, OldVersion};
+use crate::domain::rules::Retained;
 use crate::domain::stop::Stop;
 use crate::domain::{Fault, FileId, UserId, Version, rules, tables};
 
-/// Old versions that one update drops: more than one only after the policy was lowered.
+/// Old versions that one update drops: more than one only after fewer were to be kept than before.
 const MAX_DROPPED: usize = 8;
 /// Versions that one update looks for, since some may have ended.
 const MAX_LOOKS: usize = 32;
 
 impl Change<'_> {
-    /// Gives a file a new version; the one before is kept as long as the policy allows. The entry's row is written, the
-    /// content's is the caller's.
-    pub(crate) fn supersede(&mut self, entry: &mut Entry, file: &mut File, next: FileVersion) -> Result<(), Stop> {
+    /// Gives a file a new version; the one before is kept as long as what counts for the file allows. The entry's row is
+    /// written, the content's is the caller's.
+    pub(crate) fn supersede(
+        &mut self,
+        entry: &mut Entry,
+        file: &mut File,
+        next: FileVersion,
+        retained: &Retained,
+    ) -> Result<(), Stop> {
         let (id, owner, size) = (entry.file_id, entry.owner, next.size);
         self.end_void_lock(entry)?;
         let before = std::mem::replace(&mut file.current, next);
-        let (keep, until_ms) = (u64::from(self.policy.versions_keep), self.policy.versions_ms);
-        if keep > 0 && until_ms > 0 {
+        let (keep, until_ms) = (u64::from(retained.versions_keep), retained.versions_ms);
+        if retained.keeps_versions() {
             if file.kept == 0 {
                 file.oldest = before.version;
             }

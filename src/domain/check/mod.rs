@@ -6,6 +6,7 @@
 
 mod contents;
 mod people;
+mod retention;
 mod servers;
 mod time;
 mod tree;
@@ -39,6 +40,7 @@ pub fn check(store: &dyn ReadStore) -> Result<Vec<Violation>, Fault> {
     let held = contents::check(&mut report, &named)?;
     servers::check(&mut report, &held)?;
     people::check(&mut report)?;
+    retention::check(&mut report)?;
     time::check(&mut report)?;
     Ok(report.violations)
 }

@@ -66,12 +66,13 @@ impl Act for Delete {
         let kept = entry.file().map_or(0, |file| file.kept);
         let much = filled || grants > MAX_GRANTS_AT_ONCE || kept > MAX_VERSIONS_AT_ONCE as u64;
         // There is nothing in an empty directory to be had back.
-        let binned = !self.permanently && change.policy.trash_ms > 0 && (filled || !entry.is_directory());
+        let trash_ms = change.retained(&reached)?.trash_ms;
+        let binned = !self.permanently && trash_ms > 0 && (filled || !entry.is_directory());
         if binned {
             if let Some(lock) = tables::lock(change.store, entry.file_id)? {
                 tables::delete_lock(change.store, entry.file_id, &lock)?;
             }
-            change.bin(reached.entry, reached.path, self.user)?;
+            change.bin(reached.entry, reached.path, self.user, trash_ms)?;
         } else if much {
             change.doom(reached.entry)?;
         } else {

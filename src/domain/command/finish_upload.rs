@@ -127,13 +127,14 @@ impl Taken<'_> {
         lock: Option<&LockProof>,
     ) -> Result<Outcome, Stop> {
         let reached = rules::allow_update(change.store, self.user, file, precondition, lock)?;
+        let retained = change.retained(&reached)?;
         let mut entry = reached.entry;
         let file_id = entry.file_id;
         let Some(mut file) = entry.file().cloned() else {
             return Err(astray(format!("entry {file_id} is no file")));
         };
         let next = self.version(file.current.version.next());
-        change.supersede(&mut entry, &mut file, next)?;
+        change.supersede(&mut entry, &mut file, next, &retained)?;
         self.put(change, file_id)?;
         change.stat(&entry, reached.path, reached.access)
     }

@@ -158,6 +158,7 @@ commands! {
     finish_upload: FinishUpload = 60,
     end_upload: EndUpload = 61,
     pin: PinContent = 62,
+    set_retention: SetRetention = 67,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

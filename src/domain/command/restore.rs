@@ -7,9 +7,9 @@ use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::restored::{self, Piece};
-use crate::domain::rows::{self, Entry, EntryKind, Grant, OldVersion, Trashed, Usage, User};
+use crate::domain::rows::{self, Entry, EntryKind, Grant, OldVersion, Retention, Trashed, Usage, User};
 use crate::domain::stop::{Stop, reject, require};
-use crate::domain::tables::{self, Counter};
+use crate::domain::tables::{self, Counter, MAX_RETENTIONS};
 use crate::domain::terms::{MAX_RESTORED, RestoredRow};
 use crate::domain::{ClusterTime, Fence, FileId, Outcome, RejectionKind, Sha256, UserId, Version, rules};
 
@@ -55,6 +55,7 @@ fn put(change: &mut Change<'_>, piece: Piece, taken_at: ClusterTime, restore: &m
             let usage = Usage { max_bytes: bounds.max_bytes, max_files: bounds.max_files, ..usage };
             Ok(tables::put_usage(change.store, user, &usage)?)
         }
+        Piece::Retention(directory, row) => put_retention(change, directory, &row, restore),
         Piece::User(user) => put_user(change, &user, restore),
         Piece::Grant(user, file_id, permission) => {
             restored::check_grant(user, file_id)?;
@@ -136,6 +137,23 @@ fn put_trashed(
     row.until = change.restored_until(row.until, taken_at);
     tables::put_trashed(change.store, owner, deleted_at, id, &row)?;
     restore.trash = restore.trash.saturating_add(1);
+    Ok(())
+}
+
+fn put_retention(
+    change: &mut Change<'_>,
+    directory: FileId,
+    row: &Retention,
+    restore: &mut rows::Restore,
+) -> Result<(), Stop> {
+    restored::check_retention(row, tables::entry(change.store, directory)?.as_ref())?;
+    if tables::retention(change.store, directory)?.is_some() {
+        return Ok(());
+    }
+    let few = restore.retentions < MAX_RETENTIONS as u64;
+    require(few, RejectionKind::InvalidRequest, "the backup has too many directories with a retention: verify it")?;
+    tables::put_retention(change.store, directory, row)?;
+    restore.retentions = restore.retentions.saturating_add(1);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ record! {
         pub contents: u64 = 5,
         pub versions: u64 = 6,
         pub trash: u64 = 7,
+        pub retentions: u64 = 18,
     }
 }
 
@@ -29,12 +30,17 @@ impl Act for RestoreDone {
             return Ok(Outcome::Done);
         }
         let mut restore = change.admit_backup(&self.backup)?;
-        let came = [restore.entries, restore.users, restore.grants, restore.contents, restore.versions, restore.trash];
-        let counts = [self.entries, self.users, self.grants, self.contents, self.versions, self.trash];
-        if came != counts {
-            let detail = format!(
-                "the backup has {counts:?} entries, users, grants, contents, versions and deleted entries, and {came:?} came: run the same restore again"
-            );
+        let counted = [
+            ("entries", self.entries, restore.entries),
+            ("users", self.users, restore.users),
+            ("grants", self.grants, restore.grants),
+            ("contents", self.contents, restore.contents),
+            ("old versions", self.versions, restore.versions),
+            ("deleted entries", self.trash, restore.trash),
+            ("directories with a retention", self.retentions, restore.retentions),
+        ];
+        if let Some((what, has, came)) = counted.into_iter().find(|(_, has, came)| has != came) {
+            let detail = format!("the backup has {has} {what}, and {came} came: run the same restore again");
             return Err(reject(RejectionKind::InvalidRequest, detail));
         }
         let named = restore.unnamed == 0;

@@ -27,6 +27,7 @@ impl Act for RestoreVersion {
     fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
         let (precondition, lock) = (self.precondition.as_ref(), self.lock.as_ref());
         let reached = rules::allow_update(change.store, self.user, &self.file, precondition, lock)?;
+        let retained = change.retained(&reached)?;
         let mut entry = reached.entry;
         let Some(mut file) = entry.file().cloned() else {
             return Err(astray(format!("entry {} is no file", entry.file_id)));
@@ -41,7 +42,7 @@ impl Act for RestoreVersion {
         })?;
         change.name_content(old.file.content_id)?;
         let next = FileVersion { version: file.current.version.next(), made_by: self.user, ..old.file };
-        change.supersede(&mut entry, &mut file, next)?;
+        change.supersede(&mut entry, &mut file, next, &retained)?;
         change.stat(&entry, reached.path, reached.access)
     }
 }

@@ -28,6 +28,7 @@ impl Act for Update {
         let reached = rules::allow_update(change.store, self.user, &self.file, precondition, lock)?;
         let new = &self.content;
         rules::check_content(new)?;
+        let retained = change.retained(&reached)?;
         let extent = change.admit(new)?;
         let mut entry = reached.entry;
         let file_id = entry.file_id;
@@ -36,7 +37,7 @@ impl Act for Update {
         };
         let next = new.version(file.current.version.next(), self.user);
         let content_id = next.content_id;
-        change.supersede(&mut entry, &mut file, next)?;
+        change.supersede(&mut entry, &mut file, next, &retained)?;
         change.put_content(content_id, file_id, extent)?;
         change.stat(&entry, reached.path, reached.access)
     }

@@ -3,6 +3,7 @@
 
 mod operations;
 mod reading;
+mod retention;
 mod versions;
 
 use self::versions::{extent, place};
@@ -127,6 +128,7 @@ fn stat(content: bool) -> Stat {
 fn rows(golden: &mut Golden) {
     golden.add("row.directory", &entry(EntryKind::Directory(Span { components: 2, bytes: 30 })));
     versions::rows(golden);
+    retention::rows(golden);
     golden.add("row.number", &Number(300));
     golden.add("row.number.zero", &Number(0));
     golden.add("row.nothing", &Nothing {});
@@ -221,6 +223,7 @@ fn rows(golden: &mut Golden) {
             unnamed: 5,
             versions: 6,
             trash: 7,
+            retentions: 0,
         },
     );
     operations::add(golden);
@@ -303,6 +306,7 @@ fn commands(golden: &mut Golden) {
         }),
     );
     versions::commands(golden);
+    retention::commands(golden);
     golden.command(
         "share",
         Command::Share(command::Share { user, file: by_id(), with: "bob".to_owned(), permission: Permission::Write }),
@@ -402,6 +406,7 @@ fn backup(golden: &mut Golden) {
             contents: 4,
             versions: 5,
             trash: 6,
+            retentions: 0,
         }),
     );
 }

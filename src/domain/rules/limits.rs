@@ -45,16 +45,22 @@ pub(crate) fn check_policy(policy: &Policy) -> Result<(), Stop> {
     require((1..=u32::from(MAX_COPIES)).contains(&policy.copies), invalid, "copies is 1 to 5")?;
     let bounded = [policy.garbage_linger_ms, policy.garbage_grace_ms].iter().all(|ms| *ms <= MAX_POLICY_MS);
     require(bounded, invalid, "garbage linger and grace are at most ten years")?;
-    require(policy.versions_keep <= MAX_VERSIONS, invalid, "versions.keep is 0, for none, to 100000")?;
-    let bounded = [policy.versions_ms, policy.trash_ms].iter().all(|ms| *ms <= MAX_POLICY_MS);
-    require(bounded, invalid, "versions.days and trash.days are at most ten years")?;
     let sized = (MIN_EXTENT_BYTES..=MAX_EXTENT_BYTES).contains(&policy.extent_bytes);
     let even = policy.extent_bytes.is_multiple_of(EXTENT_UNIT);
     require(sized && even, invalid, "extent_bytes is 4 MiB to 1 GiB, and a multiple of 64")?;
+    check_kept(policy.versions_keep, policy.versions_ms, policy.trash_ms)?;
     let lasting = [policy.operation_ttl_ms, policy.session_ttl_ms, policy.receipt_ttl_ms];
     let bounded = lasting.iter().all(|ms| (1000..=MAX_POLICY_MS).contains(ms));
     require(policy.rebalance_percent <= 1000, invalid, "rebalance_percent is 0, for never, to 1000")?;
     require(bounded, invalid, "operations, sessions and receipts hold from one second to ten years")
+}
+
+/// How much may be kept, and for how long.
+pub(super) fn check_kept(versions: u32, versions_ms: u64, trash_ms: u64) -> Result<(), Stop> {
+    let invalid = RejectionKind::InvalidRequest;
+    require(versions <= MAX_VERSIONS, invalid, "versions_keep is 0, for none, to 100000: choose a number between")?;
+    let bounded = [versions_ms, trash_ms].iter().all(|ms| *ms <= MAX_POLICY_MS);
+    require(bounded, invalid, "versions_ms and trash_ms are 0, for not at all, to ten years: choose a time between")
 }
 
 /// What no receipt can mend.

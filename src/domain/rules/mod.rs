@@ -5,6 +5,7 @@ mod describe;
 mod hold;
 mod limits;
 mod reach;
+mod retention;
 mod room;
 mod share;
 mod spot;
@@ -18,6 +19,7 @@ pub(crate) use limits::{
     check_size, check_username,
 };
 pub(crate) use reach::{Reached, access_through, account, find, reach, reach_id};
+pub(crate) use retention::{Retained, check_more_retention, check_retention, retained, retaining};
 pub(crate) use room::{check_room, room};
 pub(crate) use share::shareable;
 pub(crate) use spot::{Spot, check_depth, spot};

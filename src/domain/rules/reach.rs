@@ -16,6 +16,8 @@ pub(crate) struct Reached {
     pub(crate) access: Access,
     /// By a grant on what is above it alone: it is what counts where the entry is taken out of its directory.
     pub(crate) inherited: Option<Access>,
+    /// The directories that it is in, the nearest first.
+    pub(crate) above: Vec<FileId>,
 }
 
 impl Reached {
@@ -25,6 +27,12 @@ impl Reached {
 
     pub(crate) fn may_write(&self) -> bool {
         self.access >= Access::Write
+    }
+
+    /// The directories that it is in, the nearest first; of a directory, first that itself.
+    pub(crate) fn directories(&self) -> impl Iterator<Item = FileId> {
+        let own = self.entry.is_directory().then_some(self.entry.file_id);
+        own.into_iter().chain(self.above.iter().copied())
     }
 
     /// Whether the user may change the directory that the entry is in.
@@ -119,7 +127,9 @@ fn reach_path(store: &dyn ReadStore, user: UserId, at: &PathRef) -> Result<Reach
         id = tables::child(store, id, name)?.ok_or_else(not_found)?;
     }
     let entry = tables::known_entry(store, id)?;
-    judge(store, user, entry, at.path.clone(), &above)
+    let mut reached = judge(store, user, entry, at.path.clone(), above)?;
+    reached.above.reverse();
+    Ok(reached)
 }
 
 /// A file reached by its id is still reached through its ancestors: what they give counts, and in the
@@ -144,12 +154,18 @@ pub(crate) fn reach_id(store: &dyn ReadStore, user: UserId, id: FileId) -> Resul
     }
     names.reverse();
     let path = FilePath::from_components(names).ok_or_else(|| astray(format!("the path of entry {id} is too long")))?;
-    judge(store, user, entry, path, &above)
+    judge(store, user, entry, path, above)
 }
 
-fn judge(store: &dyn ReadStore, user: UserId, entry: Entry, path: FilePath, above: &[FileId]) -> Result<Reached, Stop> {
-    let inherited = access_through(store, user, entry.owner, above)?;
+fn judge(
+    store: &dyn ReadStore,
+    user: UserId,
+    entry: Entry,
+    path: FilePath,
+    above: Vec<FileId>,
+) -> Result<Reached, Stop> {
+    let inherited = access_through(store, user, entry.owner, &above)?;
     let own = access_through(store, user, entry.owner, &[entry.file_id])?;
     let access = inherited.max(own).ok_or_else(not_found)?;
-    Ok(Reached { entry, path, access, inherited })
+    Ok(Reached { entry, path, access, inherited, above })
 }

@@ -15,7 +15,7 @@ const BYTES_AT_ONCE: usize = 512 * 1024;
 
 /// In this order: accounts after the directories, since one whose root is not there is refused; and after its entry all
 /// that is about it.
-const TABLES: [Table; 8] = [
+const TABLES: [Table; 9] = [
     Table::Meta,
     Table::Policy,
     Table::Entries,
@@ -23,6 +23,7 @@ const TABLES: [Table; 8] = [
     Table::Versions,
     Table::Trash,
     Table::Usage,
+    Table::Retention,
     Table::Grants,
 ];
 
@@ -85,6 +86,7 @@ pub(super) struct Counts {
     pub(super) grants: u64,
     pub(super) versions: u64,
     pub(super) trash: u64,
+    pub(super) retentions: u64,
 }
 
 /// Gives the rows to `send` in bounded batches, and counts them.
@@ -111,6 +113,7 @@ pub(super) fn read_rows(
                 Piece::Grant(..) => counts.grants += 1,
                 Piece::Version(..) => counts.versions += 1,
                 Piece::Trash(..) => counts.trash += 1,
+                Piece::Retention(..) => counts.retentions += 1,
                 _ => {}
             }
             let row = restored_row(table.name(), key, value);
