@@ -61,7 +61,7 @@ fn rows(cluster: &Cluster) -> usize {
 }
 
 fn reap(cluster: &mut Cluster) {
-    while query::trash_pending(&cluster.store).expect("no fault") {
+    while query::trash_pending(&cluster.store, cluster.time()).expect("no fault") {
         cluster.must(command::Reap { limit: 250 }.into());
     }
 }
