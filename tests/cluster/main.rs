@@ -11,6 +11,7 @@ mod crash;
 mod detection;
 #[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod dice;
+mod floods;
 mod group_commit;
 mod idempotency;
 mod integrity;

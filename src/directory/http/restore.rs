@@ -102,7 +102,7 @@ pub(crate) async fn content(State(node): State<App>, _: ClusterMember, request: 
             return Err(error);
         }
     };
-    let mut stream = body::patient(body.into_data_stream());
+    let mut stream = body::told(body.into_data_stream());
     // The command takes effect once by itself, so it needs no name. Nobody owns it.
     let storing = StoreFile { node: &node, user: UserId(0), change };
     let result = storing.run(incoming, &mut stream, |_, _| None).await;
