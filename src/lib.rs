@@ -1,7 +1,7 @@
 //! Ringmaster: a distributed file system whose directory has no single point of failure.
 //!
 //! The modules are the architecture. Each stands on a floor and uses only what is below it:
-//! `cli` (4); `directory`, `fileserver` (3); `consensus`, `client`, `backup` (2);
+//! `cli` (5); `directory`, `fileserver` (4); `consensus`, `client`, `backup` (3); `listener` (2);
 //! `protocol`, `config`, `telemetry`, `clock` (1); `domain` (0). `tests/floors.rs` holds that.
 
 pub mod backup;
@@ -13,5 +13,6 @@ pub mod consensus;
 pub mod directory;
 pub mod domain;
 pub mod fileserver;
+pub mod listener;
 pub mod protocol;
 pub mod telemetry;

@@ -117,9 +117,17 @@ impl Metrics {
         L: EncodeLabelSet + Clone + Eq + std::hash::Hash + fmt::Debug + Send + Sync + 'static,
     {
         let family = Family::<L, Counter>::default();
+        self.keep_counters(name, help, &family);
+        family
+    }
+
+    /// The same, made by somebody else.
+    pub fn keep_counters<L>(&self, name: &str, help: &str, family: &Family<L, Counter>)
+    where
+        L: EncodeLabelSet + Clone + Eq + std::hash::Hash + fmt::Debug + Send + Sync + 'static,
+    {
         let mut registered = self.claim(name);
         registered.registry.register(without_total(name), help_text(help), family.clone());
-        family
     }
 
     pub fn gauge(&self, name: &str, help: &str) -> Gauge {
@@ -135,9 +143,17 @@ impl Metrics {
         L: EncodeLabelSet + Clone + Eq + std::hash::Hash + fmt::Debug + Send + Sync + 'static,
     {
         let family = Family::<L, Gauge>::default();
+        self.keep_gauges(name, help, &family);
+        family
+    }
+
+    /// The same, made by somebody else.
+    pub fn keep_gauges<L>(&self, name: &str, help: &str, family: &Family<L, Gauge>)
+    where
+        L: EncodeLabelSet + Clone + Eq + std::hash::Hash + fmt::Debug + Send + Sync + 'static,
+    {
         let mut registered = self.claim(name);
         registered.registry.register(name, help_text(help), family.clone());
-        family
     }
 
     /// A histogram with the upper bounds `buckets`, in the unit that the name ends in.
@@ -225,6 +241,33 @@ impl Collector for Observed {
     }
 }
 
+/// What costs something to make, made for many at once: who asks while one is being made waits for the next, and
+/// shares it with all others who do. So nobody gets one from before he asked, and a flood of callers costs what one does.
+#[derive(Debug)]
+pub(crate) struct Shared<T>(tokio::sync::Mutex<Option<(Instant, T)>>);
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self(tokio::sync::Mutex::new(None))
+    }
+}
+
+impl<T: Clone> Shared<T> {
+    pub(crate) async fn get(&self, make: impl Future<Output = T>) -> T {
+        let asked = Instant::now();
+        let mut last = self.0.lock().await;
+        if let Some((begun, text)) = &*last
+            && *begun >= asked
+        {
+            return text.clone();
+        }
+        let begun = Instant::now();
+        let text = make.await;
+        *last = Some((begun, text.clone()));
+        text
+    }
+}
+
 /// A line of `/proc/self/status` that gives kibibytes; 0 where there is none.
 fn status_bytes(field: &str) -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -268,6 +311,20 @@ mod tests {
         }
         let memory = text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
         assert!(memory.is_some_and(|bytes| bytes.parse::<u64>().is_ok_and(|bytes| bytes > 0)), "{text}");
+    }
+
+    #[tokio::test]
+    async fn who_asks_meanwhile_shares_the_next_one() {
+        let (shared, made) = (Shared::default(), std::sync::atomic::AtomicU8::new(0));
+        let make = || async {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            made.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        };
+        let ask = || shared.get(make());
+        let got = futures_util::future::join_all((0..50).map(|_| ask())).await;
+        // The first began before the others had asked.
+        assert!(got[0] == 0 && got[1..].iter().all(|text| *text == 1), "{got:?}");
+        assert_eq!(ask().await, 2);
     }
 
     #[test]

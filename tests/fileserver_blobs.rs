@@ -384,7 +384,7 @@ async fn bad_requests_are_told_what_is_wrong() {
         (http.get(format!("{url}/blobs/..%2F..%2Fetc%2Fpasswd")), 400),
         (http.get(format!("{url}/blobs/ABCD")), 400),
         (http.get(format!("{url}/nothing")), 404),
-        (http.patch(format!("{url}/blobs/{BLOB}")), 404),
+        (http.patch(format!("{url}/blobs/{BLOB}")), 405),
         (http.put(format!("{url}/blobs/{BLOB}")).bearer_auth(&put_capability).body("x"), 400),
         (http.put(format!("{url}/blobs/{BLOB}?copy_id=zz")).bearer_auth(&put_capability).body("x"), 400),
         (http.post(format!("{url}/blobs/{BLOB}/copy")).bearer_auth(&copy_capability).body("{"), 400),

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{BaseUrl, ConfigError, DirectoryConfig, FileServerConfig, Log};
+use super::{BaseUrl, ConfigError, Connections, DirectoryConfig, FileServerConfig, Log};
 
-/// The longest duration that makes sense for anything here; longer ones are mistakes such as "30d" for "30s".
 /// The least log between two snapshots, in bytes.
 const SMALLEST_LOG: u64 = 1 << 20;
+/// The longest duration that makes sense for anything here; longer ones are mistakes such as "30d" for "30s".
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Less than this, and what one read needs drives out what the next one needs.
 const SMALLEST_CACHE: u64 = 8 << 20;
@@ -20,6 +20,9 @@ const MAX_NAME_BYTES: usize = 64;
 const MIN_CAPACITY: u64 = 1 << 20;
 /// In bytes per second. The scrubber reads no slower while there is anything to read.
 const MIN_SCRUB_RATE: u64 = 1 << 20;
+
+/// With less the parts that strangers, users and members have are of a few connections each.
+const MIN_CONNECTIONS: u64 = 16;
 
 #[derive(Default)]
 struct Problems(Vec<String>);
@@ -63,6 +66,23 @@ impl Problems {
                 "`log.level` is \"{level}\" ({error}): use error, warn, info, debug or trace, or a filter such as info,ringmaster=debug"
             ));
         }
+    }
+
+    fn connections(&mut self, connections: &Connections) {
+        let seconds = Duration::from_secs;
+        self.require(connections.max.is_none_or(|max| max >= MIN_CONNECTIONS), || {
+            format!(
+                "`connections.max` is {}: use {MIN_CONNECTIONS} or more, or leave it out",
+                connections.max.unwrap_or_default()
+            )
+        });
+        self.at_least("connections.head", connections.head, seconds(1));
+        self.at_least("connections.idle", connections.idle, seconds(1));
+        self.at_least("connections.stall", connections.stall, seconds(1));
+        self.at_least("connections.pause", connections.pause, seconds(1));
+        self.require(connections.slowest > 0, || {
+            "`connections.slowest` is 0, which any body keeps up: the default is \"1KiB\"".into()
+        });
     }
 
     fn at_least(&mut self, key: &str, value: Duration, least: Duration) {
@@ -121,6 +141,7 @@ pub(super) fn directory(config: &DirectoryConfig) -> Result<(), ConfigError> {
     problems.require(config.storage.cache >= SMALLEST_CACHE, || {
         format!("`storage.cache` is {} bytes: use 8MiB or more; the default is \"160MiB\"", config.storage.cache)
     });
+    problems.connections(&config.connections);
     problems.log(&config.log);
 
     let raft = &config.raft;
@@ -226,6 +247,7 @@ pub(super) fn file_server(config: &FileServerConfig) -> Result<(), ConfigError> 
         });
         problems.advertise("cluster.directory", url);
     }
+    problems.connections(&config.connections);
     problems.log(&config.log);
     problems.finish()
 }

@@ -168,6 +168,27 @@ const SECRET_FILE: Key = key(
     "file with the 64 hexadecimal digits that all nodes and file servers of a cluster share",
 );
 
+const CONNECTIONS_HEAD: Key = key(
+    "connections.head",
+    Duration,
+    Value("10s"),
+    "how long the line and the headers of a request may take; a new connection has as long for its first one",
+);
+const CONNECTIONS_IDLE: Key =
+    key("connections.idle", Duration, Value("60s"), "how long a connection is kept between two requests");
+const CONNECTIONS_SLOWEST: Key = key(
+    "connections.slowest",
+    Size,
+    Value("1KiB"),
+    "bytes per second at which the body of a caller who has not authenticated must come",
+);
+const CONNECTIONS_STALL: Key = key(
+    "connections.stall",
+    Duration,
+    Value("30s"),
+    "how long a caller who has not authenticated may leave an answer unread",
+);
+
 const TEST_PLANT: Key = Key {
     hidden: true,
     ..key("test.plant", Text, Value(""), "for tests: a bug that this process has, see domain::plant")
@@ -249,6 +270,17 @@ const DIRECTORY: &[Key] = &[
         Value("redirect"),
         "what a follower does with an upload that says `Expect: 100-continue`: send the client to the leader, or take the bytes itself, as it does with all others",
     ),
+    key(
+        "connections.max",
+        Integer,
+        Absent("an eighth of the limit of open files, from 64 to 16384"),
+        "the most connections at `node.listen`; a half at most of callers who have not authenticated, a quarter of these from one address, a half of one user",
+    ),
+    CONNECTIONS_HEAD,
+    CONNECTIONS_IDLE,
+    CONNECTIONS_SLOWEST,
+    CONNECTIONS_STALL,
+    key("connections.pause", Duration, Value("10m"), "how long a user may pause in sending a file, and in reading one"),
     key("limits.max_file_bytes", Size, Value("5TiB"), "the largest file that is taken"),
     key(
         "storage.cache",
@@ -311,6 +343,22 @@ const FILE_SERVER: &[Key] = &[
         "in what time everything stored is read once and checked, so that damage is found in what nobody reads; `0s` for never",
     ),
     key("scrub.max_rate", Size, Value("32MiB"), "the most bytes per second that are read for it"),
+    key(
+        "connections.max",
+        Integer,
+        Absent("a quarter of the limit of open files, from 64 to 8192"),
+        "the most connections; a half at most of callers who have not authenticated",
+    ),
+    CONNECTIONS_HEAD,
+    CONNECTIONS_IDLE,
+    CONNECTIONS_SLOWEST,
+    CONNECTIONS_STALL,
+    key(
+        "connections.pause",
+        Duration,
+        Value("15m"),
+        "how long a directory node or a file server may pause in sending a blob, and in reading one; longer than `connections.pause` of the directory nodes",
+    ),
     LOG_FORMAT,
     LOG_LEVEL,
     TEST_PLANT,

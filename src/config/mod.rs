@@ -50,6 +50,7 @@ pub struct DirectoryConfig {
     pub garbage: Garbage,
     pub detection: Detection,
     pub http: Http,
+    pub connections: Connections,
     pub limits: Limits,
     pub storage: Storage,
     pub log: Log,
@@ -159,6 +160,30 @@ pub enum WriteRouting {
     Forward,
 }
 
+/// What connections may cost.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connections {
+    /// In all; a part of the descriptors where it is `None`.
+    #[serde(default)]
+    pub max: Option<u64>,
+    /// For the head of a request.
+    #[serde(with = "humantime_serde")]
+    pub head: Duration,
+    /// Between two requests.
+    #[serde(with = "humantime_serde")]
+    pub idle: Duration,
+    /// Bytes per second of the body of a caller who has not authenticated.
+    #[serde(deserialize_with = "values::size")]
+    pub slowest: u64,
+    /// For which such a caller may leave an answer unread.
+    #[serde(with = "humantime_serde")]
+    pub stall: Duration,
+    /// For which who has authenticated may pause.
+    #[serde(with = "humantime_serde")]
+    pub pause: Duration,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -261,6 +286,7 @@ pub struct FileServerConfig {
     pub server: Server,
     pub cluster: FileServerCluster,
     pub scrub: Scrub,
+    pub connections: Connections,
     pub log: Log,
     pub test: Test,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::SharedClock;
 use crate::domain::NodeId;
 use crate::domain::terms::Policy;
+use crate::listener::{Counts, Gate, Limits};
 use crate::protocol::secret::ClusterSecret;
 
 /// What a directory node's consensus is started with.
@@ -82,6 +83,8 @@ pub struct Tuning {
     pub disk_reserve: Option<u64>,
     /// Bytes of the block cache that the log and the state share.
     pub cache_bytes: u64,
+    /// Who is let in at the peer listener.
+    pub gate: Gate,
     /// A test switch: every sync of the log takes this much longer.
     pub sync_delay: Option<Duration>,
 }
@@ -104,6 +107,7 @@ impl Default for Tuning {
             slow_sync: Duration::from_millis(200),
             disk_reserve: None,
             cache_bytes: super::rocks::DEFAULT_CACHE_BYTES as u64,
+            gate: Gate::new("peers", Limits::default(), Counts::default()),
             sync_delay: None,
         }
     }

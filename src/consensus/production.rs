@@ -33,7 +33,8 @@ pub(crate) fn ground(options: Options, media: Arc<dyn Media>) -> anyhow::Result<
     let cluster = KnownCluster::default();
     let peers = HttpPeers::new(node_id, &secret, cluster.clone())?;
     let environment = Environment { clock, tasks: Tasks::new(Threads::start()?), peers: Arc::new(peers), cluster };
-    let listen: Listen = Box::new(move |inbound| server::start(peer_listener, node_id, secret, inbound));
+    let gate = options.tuning.gate.clone();
+    let listen: Listen = Box::new(move |inbound| server::start(peer_listener, gate, node_id, secret, inbound));
     let open: Open = Box::new(move |opening| storage::open(&data_dir, &*media, opening));
     let settings = Settings {
         node_id,

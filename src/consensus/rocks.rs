@@ -4,6 +4,8 @@ use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options, WriteOptions, properties,
 };
 
+use crate::listener::descriptors;
+
 /// Where nobody names another size. The cache holds blocks of both stores, their indexes and filters included. Sized so
 /// that a node with a million files stays far below 500 MiB while its hot rows are in memory; what does not fit is in the
 /// kernel's page cache.
@@ -66,7 +68,7 @@ impl Shared {
     /// Options of the state's database, which may have many files.
     pub(crate) fn state(&self, write_buffers: usize) -> Options {
         let mut options = self.database(write_buffers);
-        options.set_max_open_files(state_open_files(files_allowed()));
+        options.set_max_open_files(state_open_files(descriptors::allowed()));
         options
     }
 
@@ -108,18 +110,6 @@ fn state_open_files(allowed: u64) -> i32 {
     i32::try_from((allowed / 2).clamp(256, STATE_OPEN_FILES)).unwrap_or(i32::MAX)
 }
 
-/// How many files and connections this process may have open.
-fn files_allowed() -> u64 {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|rest| rest.split_whitespace().next());
-    match soft {
-        Some("unlimited") => u64::MAX,
-        // What a login shell has.
-        soft => soft.and_then(|text| text.parse().ok()).unwrap_or(1024),
-    }
-}
-
 /// A torn last record is what a power failure leaves, and drops only what was never acknowledged; any other damage in a
 /// write-ahead log is an error. The default mode would quietly cut the log short at the first damaged record.
 pub(crate) fn refuse_damaged_wal(options: &mut Options) {
@@ -151,7 +141,7 @@ mod tests {
         assert_eq!(state_open_files(1024), 512);
         assert_eq!(state_open_files(64), 256);
         assert_eq!(state_open_files(1 << 20), 4096);
-        assert!(files_allowed() >= 256, "{}", files_allowed());
+        assert!(descriptors::allowed() >= 256, "{}", descriptors::allowed());
     }
 
     /// Bytes that a get reads where nothing that it needs is in the cache, on the average.

@@ -32,16 +32,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
+use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::client::blobs::http::HttpBlobs;
 use crate::clock::SharedClock;
 use crate::config::DirectoryConfig;
 use crate::consensus::{self, Handle, Tuning};
+use crate::listener::{self, Counts, Gate, Limits, Purpose};
 use crate::protocol::secret::ClusterSecret;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Shared};
 use clocks::Clocks;
 use doubts::Doubts;
 use lookout::{Lookout, Prober, ServerWatch};
@@ -76,8 +78,8 @@ pub struct Directory {
     handle: Handle,
     node: App,
     address: SocketAddr,
-    close: watch::Sender<bool>,
-    server: JoinHandle<std::io::Result<()>>,
+    close: CancellationToken,
+    server: JoinHandle<()>,
     leader: JoinHandle<()>,
     endings: JoinHandle<()>,
     detection: JoinHandle<()>,
@@ -97,7 +99,10 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let metrics = Metrics::new();
     let progress = Arc::new(Progress::new(&metrics));
     let switchboard = Arc::new(Switchboard::new(desk, lookout.clone(), progress.clone(), clock.clone()));
-    let consensus = consensus_options(&config, &secret, &clock, peer_listener);
+    let connections = connection_counts(&metrics);
+    let peers = Gate::new("peers", Limits::new(Purpose::Peers, &config.connections), connections.clone());
+    let gate = Gate::new("users", Limits::new(Purpose::Users, &config.connections), connections);
+    let consensus = consensus_options(&config, &secret, &clock, peer_listener, peers);
     let handle = Handle::start(consensus, Arc::new(PeerCalls(switchboard.clone()))).await?;
     switchboard.open(handle.clone());
 
@@ -130,6 +135,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         doubts: Doubts::new(),
         clocks: Clocks::default(),
         metrics,
+        metrics_page: Shared::default(),
         handle: OnceLock::from(handle.clone()),
         passwords: Node::password_slots(),
         index_streams: Arc::new(tokio::sync::Semaphore::new(2)),
@@ -140,17 +146,9 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     timekeeping::first(&node).await;
     let listener = socket.listen(BACKLOG).context("cannot listen")?;
     let address = listener.local_addr()?;
-    let (close, mut closed) = watch::channel(false);
-    let quick = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
-        }
-    });
-    let serve = axum::serve(quick, http::router(node.clone()));
-    let graceful = serve.with_graceful_shutdown(async move {
-        let _ = closed.wait_for(|closed| *closed).await;
-    });
-    let server = tokio::spawn(graceful.into_future());
+    let close = CancellationToken::new();
+    let service = TowerToHyperService::new(http::router(node.clone()));
+    let server = tokio::spawn(listener::serve(listener, gate, service, close.clone(), DRAIN_DEADLINE));
     let leader = tokio::spawn(vital("the leader's loop", node.clone(), leader::run(node.clone())));
     let endings = tokio::spawn(vital("the end of what has run out", node.clone(), endings::run(node.clone())));
     let detection =
@@ -203,9 +201,9 @@ impl Directory {
         if let Err(error) = self.handle.transfer_leadership().await {
             tracing::warn!(%error, "leadership was not handed over: the others will elect a leader");
         }
-        let _ = self.close.send(true);
-        if tokio::time::timeout(DRAIN_DEADLINE, self.server).await.is_err() {
-            tracing::warn!("requests were still running at the deadline and are broken off");
+        self.close.cancel();
+        if let Err(error) = self.server.await {
+            tracing::error!(%error, "the serving of requests ended by itself: this is a bug");
         }
         self.leader.abort();
         self.endings.abort();
@@ -248,6 +246,7 @@ fn consensus_options(
     secret: &ClusterSecret,
     clock: &SharedClock,
     peer_listener: std::net::TcpListener,
+    gate: Gate,
 ) -> consensus::Options {
     let member = |member: &crate::config::Member| consensus::Member {
         id: crate::domain::NodeId(member.id),
@@ -276,10 +275,22 @@ fn consensus_options(
             snapshot_chunk_bytes: usize::try_from(config.raft.snapshot_piece).unwrap_or(usize::MAX),
             cache_bytes: config.storage.cache,
             disk_reserve: config.storage.reserve,
+            gate,
             sync_delay: Some(config.raft.sync_delay).filter(|delay| !delay.is_zero()),
             ..Tuning::default()
         },
     }
+}
+
+/// Registers what the listeners count.
+fn connection_counts(metrics: &Metrics) -> Counts {
+    let counts = Counts::default();
+    metrics.keep_gauges(Counts::OPEN.0, Counts::OPEN.1, &counts.open());
+    metrics.keep_counters(Counts::CUT.0, Counts::CUT.1, &counts.cut());
+    metrics.keep_counters(Counts::REFUSED.0, Counts::REFUSED.1, &counts.refused());
+    let allowed = i64::try_from(listener::descriptors::allowed()).unwrap_or(i64::MAX);
+    metrics.observe_gauge("process_max_fds", "Files and connections that may be open", move || allowed);
+    counts
 }
 
 /// Registers what consensus counts.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::clocks::Clocks;
@@ -21,7 +22,7 @@ use crate::domain::rows::Server;
 use crate::domain::{NodeId, Outcome, Proposal, ServerId};
 use crate::protocol::problem::Code;
 use crate::protocol::secret::ClusterSecret;
-use crate::telemetry::{Counter, Metrics};
+use crate::telemetry::{Counter, Metrics, Shared};
 
 /// Passwords that are hashed at once: each takes a core for tens of milliseconds, and 19 MiB.
 const PASSWORDS_AT_ONCE: usize = 2;
@@ -41,6 +42,7 @@ pub(crate) struct Node {
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) http: reqwest::Client,
     pub(crate) metrics: Metrics,
+    pub(crate) metrics_page: Shared<Bytes>,
     pub(crate) counters: Counters,
     pub(crate) progress: Arc<Progress>,
     pub(crate) doubts: Doubts,

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::store::Usage;
+use crate::listener::Counts;
 
 type Level = Gauge<u64, AtomicU64>;
 
@@ -37,8 +38,15 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn registry(&self) -> Registry {
-        let mut registry = Registry::with_prefix("ringmaster_fileserver");
+    pub(super) fn registry(&self, connections: &Counts) -> Registry {
+        let mut all = Registry::default();
+        let (open, cut, refused) = (Counts::OPEN, Counts::CUT, Counts::REFUSED);
+        // The encoder adds the ending of a counter's name by itself, and the full stop of what it says.
+        let plain = |name: &'static str| name.trim_end_matches("_total");
+        all.register(open.0, open.1, connections.open());
+        all.register(plain(cut.0), cut.1, connections.cut());
+        all.register(plain(refused.0), refused.1, connections.refused());
+        let registry = all.sub_registry_with_prefix("ringmaster_fileserver");
         registry.register("stored", "Copies stored", self.stored.clone());
         registry.register("stored_bytes", "Bytes of copies stored", self.stored_bytes.clone());
         registry.register("served_bytes", "Bytes of copies read", self.served_bytes.clone());
@@ -66,7 +74,7 @@ impl Metrics {
         registry.register("free_bytes", "Bytes that can still be stored", self.free.clone());
         registry.register("capacity_bytes", "Bytes that can be held in all", self.capacity.clone());
         registry.register("epoch", "Current epoch, 0 before admission", self.epoch.clone());
-        registry
+        all
     }
 
     pub(super) fn set(&self, usage: &Usage, damaged: u64, writable: bool, epoch: u64) {

@@ -21,9 +21,11 @@ mod view;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use futures_util::future::BoxFuture;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -42,7 +44,12 @@ use self::view::View;
 use crate::client::blobs::http::HttpBlobs;
 use crate::clock::SharedClock;
 use crate::domain::{Epoch, ServerId};
+use crate::listener::{self, Counts, Gate, Limits};
 use crate::protocol::secret::ClusterSecret;
+use crate::telemetry::Shared;
+
+/// What is under way at a shutdown may take that long to finish.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// What a file server is started with.
 pub struct Options {
@@ -59,6 +66,8 @@ pub struct Options {
     /// The most bytes that it is to hold; the size of the file system where it is not given.
     pub capacity: Option<u64>,
     pub scrub: Scrubbing,
+    /// How many connections it holds, and for how long.
+    pub limits: Limits,
 }
 
 /// A running file server. Dropping it stops it, without waiting for the end.
@@ -75,7 +84,7 @@ pub struct FileServer {
 /// When the data directory is in use, belongs to somebody else, or cannot be read or written; when the options name
 /// no directory node.
 pub async fn start(options: Options) -> anyhow::Result<FileServer> {
-    let Options { listener, data_dir, advertise, zone, directory, secret, clock, capacity, scrub } = options;
+    let Options { listener, data_dir, advertise, zone, directory, secret, clock, capacity, scrub, limits } = options;
     if directory.is_empty() {
         bail!("no directory node is named: set `cluster.directory` to the URLs of at least one");
     }
@@ -119,6 +128,7 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
     let reporting = async move {
         tokio::join!(inventory.run(), damage, watching);
     };
+    let connections = Counts::default();
     let context = Arc::new(http::Context {
         store: Arc::clone(&store),
         view: view.clone(),
@@ -129,13 +139,16 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
         checks: Semaphore::new(http::MAX_CHECKS),
         uuid,
         advertise,
-        registry: metrics.registry(),
+        pause: limits.pause,
+        metrics_page: Shared::default(),
+        registry: metrics.registry(&connections),
         metrics,
     });
+    let gate = Gate::new("blobs", limits, connections);
     let stop = CancellationToken::new();
     let (report, outcome) = watch::channel(None);
     let background = Background { membership, scrubber, reporting: Box::pin(reporting) };
-    tokio::spawn(supervise(listener, context, background, store, stop.clone(), report));
+    tokio::spawn(supervise((listener, gate), context, background, store, stop.clone(), report));
     Ok(FileServer { view, stop, outcome })
 }
 
@@ -149,7 +162,7 @@ struct Background {
 
 /// Runs the parts until one fails or all are stopped. The data directory stays locked until the last request is done.
 async fn supervise(
-    listener: TcpListener,
+    (listener, gate): (TcpListener, Gate),
     context: Arc<http::Context>,
     background: Background,
     store: Arc<Store>,
@@ -170,7 +183,8 @@ async fn supervise(
             Err(error) => tracing::error!(%error, "the blobs could not be counted: the totals stay too low"),
         }
     };
-    let serving = http::serve::serve(listener, http::router(context), stop.clone());
+    let service = TowerToHyperService::new(http::router(context));
+    let serving = listener::serve(listener, gate, service, stop.clone(), GRACE);
     let joining = async {
         let joined = membership.run(stop.clone()).await;
         stop.cancel();

@@ -48,6 +48,7 @@ codes! {
     ChecksumMismatch "checksum_mismatch" 422 "The checksum does not match";
     Locked "locked" 423 "The file is locked";
     TooManyRequests "too_many_requests" 429 "Too many requests";
+    HeadTooLarge "head_too_large" 431 "The request's head is too large";
     DataCorrupt "data_corrupt" 500 "The stored data is damaged";
     Internal "internal" 500 "Something went wrong inside";
     NotImplemented "not_implemented" 501 "This is not done here";

@@ -12,6 +12,7 @@ mod detection;
 #[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod dice;
 mod extents;
+mod floods;
 mod group_commit;
 mod idempotency;
 mod integrity;

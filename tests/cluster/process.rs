@@ -27,6 +27,8 @@ pub(crate) struct Process {
     pub(crate) ports: Vec<Port>,
     /// The network namespace that it runs in, where it is not this one.
     pub(crate) namespace: Option<String>,
+    /// How many files and connections it may have open, where that is not what this process may.
+    pub(crate) descriptors: Option<u32>,
     /// The release that it runs: this one's, where nobody puts another.
     pub(crate) binary: PathBuf,
 }
@@ -55,6 +57,7 @@ impl Process {
             child: None,
             ports,
             namespace: None,
+            descriptors: None,
             binary: this_release(),
         }
     }
@@ -63,7 +66,15 @@ impl Process {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
         let binary = self.binary.as_path();
-        let mut command = Command::new(if self.namespace.is_some() { Path::new("ip") } else { binary });
+        let mut command = match (self.descriptors, &self.namespace) {
+            (Some(most), _) => {
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={most}:{most}")).arg(binary);
+                command
+            }
+            (None, Some(_)) => Command::new("ip"),
+            (None, None) => Command::new(binary),
+        };
         if let Some(namespace) = &self.namespace {
             // It becomes the binary, under the same process id.
             command.args(["netns", "exec", namespace]).arg(binary);

@@ -23,6 +23,7 @@ use ringmaster::client::blobs::{BlobError, Blobs, Body, PutCopy, ServerAddress, 
 use ringmaster::clock::SharedClock;
 use ringmaster::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, ServerUuid, Sha256};
 use ringmaster::fileserver::{FileServer, Options, Scrubbing, start};
+use ringmaster::listener::Limits;
 use ringmaster::protocol::api::ServerState;
 use ringmaster::protocol::capability::{Capability, Method};
 use ringmaster::protocol::inventory::{InventoryAnswer, InventoryReport};
@@ -253,6 +254,7 @@ pub async fn try_start_scrubbing(
         clock: SharedClock::system(),
         capacity: None,
         scrub,
+        limits: Limits::default(),
     };
     Ok((start(options).await?, url))
 }

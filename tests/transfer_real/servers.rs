@@ -17,6 +17,7 @@ use ringmaster::client::blobs::{Blobs, ServerAddress};
 use ringmaster::clock::SharedClock;
 use ringmaster::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, ServerUuid};
 use ringmaster::fileserver::{self, FileServer};
+use ringmaster::listener::Limits;
 use ringmaster::protocol::api::ServerState;
 use ringmaster::protocol::registration::{
     HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry,
@@ -125,6 +126,7 @@ impl Servers {
                 clock,
                 capacity: None,
                 scrub: fileserver::Scrubbing::default(),
+                limits: Limits::default(),
             };
             let server = fileserver::start(options).await.expect("it starts");
             let (server_id, epoch) = server.admitted().await.expect("it is admitted");

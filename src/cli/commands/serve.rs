@@ -12,6 +12,7 @@ use crate::cli::error::CliError;
 use crate::clock::SharedClock;
 use crate::config::{self, ConfigError, DirectoryConfig, FileServerConfig, Log, LogFormat, Test};
 use crate::domain::plant;
+use crate::listener::{Limits, descriptors};
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::{LogLines, start_logging};
 use crate::{directory, fileserver};
@@ -39,6 +40,7 @@ pub(super) async fn directory(args: Args) -> Result<(), CliError> {
         .map_err(|error| wrong(&args.config, &error))?;
     logging(&config.log)?;
     plant(&config.test);
+    descriptors::raise();
     end_on_panic_in_consensus();
     serve(start_directory(config).await).await
 }
@@ -48,6 +50,7 @@ pub(super) async fn file_server(args: Args) -> Result<(), CliError> {
         .map_err(|error| wrong(&args.config, &error))?;
     logging(&config.log)?;
     plant(&config.test);
+    descriptors::raise();
     serve(start_file_server(config).await).await
 }
 
@@ -81,6 +84,7 @@ async fn start_file_server(config: FileServerConfig) -> anyhow::Result<Running> 
         secret,
         clock: SharedClock::system(),
         capacity: config.server.capacity,
+        limits: Limits::of_file_server(&config),
         scrub: fileserver::Scrubbing { interval: config.scrub.interval, max_rate: config.scrub.max_rate },
     };
     let server = std::sync::Arc::new(fileserver::start(options).await?);

@@ -9,23 +9,16 @@ use anyhow::Context;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::client::{CLUSTER, FROM, SPOKEN, TO};
 use super::{Arrived, Call, Inbound, MAX_BODY_BYTES, check_protocol};
 use crate::domain::{ClusterId, NodeId};
+use crate::listener::{self, Arriving, Gate, Lease, Who};
 use crate::protocol::secret::ClusterSecret;
 
-/// More than the nodes of any cluster keep open; a limit against a flood.
-const MAX_CONNECTIONS: usize = 1024;
-/// Longer than the other side keeps a connection idle. It also ends connections whose other side is gone without a
-/// word.
-const IDLE: Duration = Duration::from_secs(90);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 struct Server {
@@ -40,6 +33,7 @@ struct Server {
 /// When the listener cannot be used.
 pub(crate) fn start(
     listener: StdListener,
+    gate: Gate,
     node: NodeId,
     secret: ClusterSecret,
     inbound: Arc<dyn Inbound>,
@@ -47,51 +41,18 @@ pub(crate) fn start(
     listener.set_nonblocking(true).context("cannot use the peer listener")?;
     let listener = TcpListener::from_std(listener).context("cannot use the peer listener")?;
     let server = Arc::new(Server { node, secret, inbound });
-    tokio::spawn(accept(listener, server));
-    Ok(())
-}
-
-async fn accept(listener: TcpListener, server: Arc<Server>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let server = Arc::clone(&server);
-                tokio::spawn(async move {
-                    serve_connection(stream, server).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                // Out of file descriptors, mostly: others may be given back soon.
-                tracing::warn!(%error, "cannot accept a peer's connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-async fn serve_connection(stream: TcpStream, server: Arc<Server>) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a peer's connection is gone already");
-        return;
-    }
     let service = service_fn(move |request| {
         let server = Arc::clone(&server);
         async move { Ok::<_, Infallible>(server.answer(request).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "a peer's connection ended");
-    }
+    // It ends with the runtime, and nothing in hand is waited for.
+    let never = CancellationToken::new();
+    tokio::spawn(listener::serve(listener, gate, service, never, Duration::ZERO));
+    Ok(())
 }
 
 impl Server {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Arriving>) -> Response<Full<Bytes>> {
         match self.try_answer(request).await {
             Ok(body) => Response::new(Full::new(body)),
             Err((status, text)) => {
@@ -102,13 +63,16 @@ impl Server {
         }
     }
 
-    async fn try_answer(&self, request: Request<Incoming>) -> Result<Bytes, (StatusCode, String)> {
+    async fn try_answer(&self, request: Request<Arriving>) -> Result<Bytes, (StatusCode, String)> {
         let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_owned());
         let headers = request.headers();
         let bearer = header(headers, "authorization").and_then(|value| value.strip_prefix("Bearer "));
         if !bearer.is_some_and(|token| self.secret.is_bearer(token)) {
             let text = format!("node {} has another cluster secret: give all nodes the same secret_file", self.node);
             return Err((StatusCode::UNAUTHORIZED, text));
+        }
+        if let Some(lease) = request.extensions().get::<Lease>() {
+            lease.is_of(Who::Member).map_err(|_| bad("this node has no place for another connection"))?;
         }
         let spoken = number(headers, SPOKEN).ok_or_else(|| bad("the call names no version of the protocol"))?;
         check_protocol(spoken).map_err(|text| (StatusCode::HTTP_VERSION_NOT_SUPPORTED, text))?;

@@ -10,6 +10,7 @@ use crate::consensus::QueryKind;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query::{self, Session};
 use crate::domain::{ClusterTime, Fault, ReadStore, Sha256, UserId};
+use crate::listener::{Crowded, Lease, Who};
 use crate::protocol::capability::CLOCK_TOLERANCE_MS;
 use crate::protocol::problem::Code;
 
@@ -18,19 +19,27 @@ use crate::protocol::problem::Code;
 #[derive(Clone)]
 pub(crate) struct Token {
     hash: Sha256,
+    /// The connection that it came by, which is its user's once it is checked.
+    lease: Option<Lease>,
 }
 
 impl FromRequestParts<App> for Token {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
-        bearer(&parts.headers).map(Self::of).ok_or_else(no_token)
+        Self::sent(parts).ok_or_else(no_token)
     }
 }
 
 impl Token {
     pub(crate) fn of(text: &str) -> Self {
-        Self { hash: Sha256(sha2::Sha256::digest(text.as_bytes()).into()) }
+        Self { hash: Sha256(sha2::Sha256::digest(text.as_bytes()).into()), lease: None }
+    }
+
+    /// The one that a request has, if it has one.
+    pub(crate) fn sent(parts: &Parts) -> Option<Self> {
+        let token = Self::of(bearer(&parts.headers)?);
+        Some(Self { lease: parts.extensions.get().cloned(), ..token })
     }
 
     pub(crate) fn hash(&self) -> Sha256 {
@@ -40,10 +49,27 @@ impl Token {
     /// The session behind the token. Checked against cluster time and against the wall time that the nodes agree on,
     /// so that neither a stopped cluster nor a set-back clock keeps an old token alive. The wall time may be a few minutes
     /// off, because the clocks of a minority may have been all that the nodes could ask.
-    pub(crate) fn session(&self, store: &dyn ReadStore, now: Now) -> Result<Option<Session>, Fault> {
+    fn session(&self, store: &dyn ReadStore, now: Now) -> Result<Option<Session>, Fault> {
         let session = query::session(store, &self.hash, now.cluster)?;
         Ok(session.filter(|session| now.wall_ms < session.wall_expires_at.0.saturating_add(CLOCK_TOLERANCE_MS)))
     }
+
+    fn has_place(&self, session: &Session) -> ApiResult<()> {
+        has_place(self.lease.as_ref(), session.user)
+    }
+}
+
+/// The connection is this user's from now on, if there is a place for it.
+pub(crate) fn has_place(lease: Option<&Lease>, user: UserId) -> ApiResult<()> {
+    lease.map_or(Ok(()), |lease| lease.is_of(Who::User(user))).map_err(|crowded| match crowded {
+        Crowded::User => ApiError::new(
+            Code::TooManyRequests,
+            "you have as many requests in hand at this node as one user may have: let some of them end, then try again",
+        ),
+        Crowded::Users => {
+            ApiError::new(Code::TooManyRequests, "all places at this node are in use: try again, or use another node")
+        }
+    })
 }
 
 /// The times that a login token is checked against.
@@ -85,7 +111,10 @@ impl super::Node {
         let (token, now) = (token.clone(), self.now());
         self.handle()
             .read_as(kind, move |store| match token.session(store, now)? {
-                Some(session) => ask(store, &session).map(Ok),
+                Some(session) => match token.has_place(&session) {
+                    Ok(()) => ask(store, &session).map(Ok),
+                    Err(crowded) => Ok(Err(crowded)),
+                },
                 None if query::is_restoring(store)? => Ok(Err(restoring())),
                 None => Ok(Err(not_logged_in())),
             })
@@ -94,9 +123,9 @@ impl super::Node {
 
     /// Checks a token by what this node has applied, whether or not there is a leader.
     pub(crate) async fn known_here(&self, token: &Token) -> ApiResult<()> {
-        let (token, now) = (token.clone(), self.now());
-        let session = self.handle().read_local(move |store| token.session(store, now)).await?;
-        session.map(drop).ok_or_else(not_logged_in)
+        let (asked, now) = (token.clone(), self.now());
+        let session = self.handle().read_local(move |store| asked.session(store, now)).await?;
+        token.has_place(&session.ok_or_else(not_logged_in)?)
     }
 
     /// The user behind a token.
@@ -132,7 +161,12 @@ impl FromRequestParts<App> for ClusterMember {
 
     async fn from_request_parts(parts: &mut Parts, node: &App) -> Result<Self, ApiError> {
         match bearer(&parts.headers) {
-            Some(token) if node.secret.is_bearer(token) => Ok(Self),
+            Some(token) if node.secret.is_bearer(token) => {
+                if let Some(Err(crowded)) = parts.extensions.get::<Lease>().map(|lease| lease.is_of(Who::Member)) {
+                    tracing::warn!(?crowded, "a member of the cluster has no place: this is a bug");
+                }
+                Ok(Self)
+            }
             _ => Err(ApiError::new(
                 Code::Unauthenticated,
                 "this call is for members of the cluster: send the cluster secret as `Authorization: Bearer <secret>`",

@@ -4,7 +4,6 @@
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
@@ -26,8 +25,6 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// The most bytes of a form around its file, as far as the parser has been fed: what is read before the parser has
 /// found the field counts.
 const MOST_AROUND: usize = 4 << 20;
-/// A body of which nothing comes for so long is given up.
-const BODY_IDLE: Duration = Duration::from_secs(60);
 
 /// The content type under which a raw body is stored.
 pub(crate) fn content_type(headers: &HeaderMap) -> ApiResult<String> {
@@ -65,7 +62,7 @@ pub(crate) type ReceiverStream = BoxStream<'static, Result<Bytes, String>>;
 pub(crate) async fn multipart_file(parts: Parts, body: Body) -> ApiResult<MultipartFile> {
     let in_file = Arc::new(AtomicBool::new(false));
     let mut request =
-        Request::from_parts(parts, Body::from_stream(bounded_head(patient(body.into_data_stream()), in_file.clone())));
+        Request::from_parts(parts, Body::from_stream(bounded_head(told(body.into_data_stream()), in_file.clone())));
     DefaultBodyLimit::disable().apply(&mut request);
     let form = Multipart::from_request(request, &()).await.map_err(|error| form_error(error.body_text()))?;
     let (head, found) = tokio::sync::oneshot::channel();
@@ -163,19 +160,9 @@ pub(crate) fn announced_digest(headers: &HeaderMap) -> ApiResult<Option<Sha256>>
         .ok_or_else(|| ApiError::invalid("the digest is not valid: send `Repr-Digest: sha-256=:<base64 of 32 bytes>:`"))
 }
 
-/// The same body, broken off where its client sends nothing for a long time.
-pub(crate) fn patient<E: Display + Send + 'static>(
+/// The same body, with its errors as text. It was broken off by the listener where nothing came for long.
+pub(crate) fn told<E: Display + Send + 'static>(
     body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
 ) -> BoxStream<'static, Result<Bytes, String>> {
-    futures_util::stream::unfold(Some(Box::pin(body)), |body| async {
-        let mut body = body?;
-        match tokio::time::timeout(BODY_IDLE, body.next()).await {
-            Ok(None) => None,
-            Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(body))),
-            Ok(Some(Err(error))) => Some((Err(error.to_string()), None)),
-            Err(_) => Some((Err(format!("nothing came for {} s", BODY_IDLE.as_secs())), None)),
-        }
-    })
-    .fuse()
-    .boxed()
+    body.map(|item| item.map_err(|error| error.to_string())).fuse().boxed()
 }

@@ -135,12 +135,15 @@ pub(crate) async fn readyz(State(node): State<App>) -> ApiResult<&'static str> {
 }
 
 pub(crate) async fn metrics(State(node): State<App>) -> Response {
-    if let Ok(upkeep) = node.handle().read_local_as(QueryKind::Listing, |store| query::upkeep(store)).await {
-        node.counters.upkeep.set(&upkeep, node.handle().cluster_time());
-    }
-    node.counters.refusals.set(&node.servers.refusals());
-    node.counters.step_downs.set(&node.handle().metrics());
-    ([(header::CONTENT_TYPE, METRICS_MEDIA_TYPE)], node.metrics.encode()).into_response()
+    let make = async {
+        if let Ok(upkeep) = node.handle().read_local_as(QueryKind::Listing, |store| query::upkeep(store)).await {
+            node.counters.upkeep.set(&upkeep, node.handle().cluster_time());
+        }
+        node.counters.refusals.set(&node.servers.refusals());
+        node.counters.step_downs.set(&node.handle().metrics());
+        node.metrics.encode().into()
+    };
+    ([(header::CONTENT_TYPE, METRICS_MEDIA_TYPE)], node.metrics_page.get(make).await).into_response()
 }
 
 pub(crate) async fn root() -> Response {

@@ -103,7 +103,7 @@ pub(crate) async fn content(State(node): State<App>, _: ClusterMember, request: 
             return Err(error);
         }
     };
-    let mut stream = body::patient(body.into_data_stream());
+    let mut stream = body::told(body.into_data_stream());
     // The command takes effect once by itself, so it needs no name. Nobody owns it.
     let content_id = Some(content_id);
     let storing = StoreFile { node: &node, user: UserId(0), purpose, content_id };

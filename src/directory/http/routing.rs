@@ -14,9 +14,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::auth::{Token, no_token};
+use super::auth::{Token, has_place, no_token};
 use super::linger::{expects_continue, linger};
-use super::request::bearer;
 use crate::config::WriteRouting;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::UserId;
@@ -72,10 +71,10 @@ async fn decide(node: &App, parts: &Parts) -> ApiResult<Decision> {
     if let Some(ticket) = Ticket::find_in(query) {
         let user = Ticket::verify(&node.secret, ticket, &scope(parts), node.clock.agreed_ms())
             .map_err(|error| ApiError::new(Code::Unauthenticated, error.to_string()))?;
+        has_place(parts.extensions.get(), user)?;
         return Ok(Decision::Here(Caller::Ticket(user)));
     }
-    let Some(text) = bearer(&parts.headers) else { return Err(no_token()) };
-    let token = Token::of(text);
+    let token = Token::sent(parts).ok_or_else(no_token)?;
     let asked = asked_routing(&parts.headers)?;
     let offered = asked.is_none()
         && node.settings.write_routing == WriteRouting::Redirect

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::App;
 use super::auth::Token;
-use super::body::{checked_content_type, patient};
+use super::body::{checked_content_type, told};
 use super::entries::page_size;
 use super::linger::linger;
 use super::request::{Headers, Json, Query, lock_proof, parse_query, precondition};
@@ -207,7 +207,7 @@ async fn take(node: &App, user: UserId, found: &UploadStat, length: Option<u64>,
         let outcome = finish_empty(node, user, found).await?;
         return Ok(Received { offset: found.size, finished: Some(outcome) });
     }
-    let mut stream = patient(body.into_data_stream());
+    let mut stream = told(body.into_data_stream());
     match receive(node, user, found, length, &mut stream).await {
         // Another request has added to it meanwhile.
         Err(error) if error.code == Code::VersionConflict => match known(node, user, found.upload_id).await {

@@ -292,7 +292,7 @@ impl Job {
             Ok(content_type) => content_type,
             Err(error) => return refuse(error, body, &parts.headers),
         };
-        let mut stream = body::patient(body.into_data_stream());
+        let mut stream = body::told(body.into_data_stream());
         let result = self.run(&mut stream, content_length(&parts.headers), content_type).await;
         if result.is_err() {
             linger(Body::from_stream(stream), &parts.headers);
@@ -302,7 +302,7 @@ impl Job {
 
     async fn take_multipart(self, parts: Parts, body: Body) -> ApiResult {
         let file = body::multipart_file(parts, body).await?;
-        self.run(&mut body::patient(file.bytes), None, file.content_type).await
+        self.run(&mut body::told(file.bytes), None, file.content_type).await
     }
 
     /// Brings the bytes in and makes them the content.

@@ -1,7 +1,10 @@
 //! Whether a call may be made here.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 
 use super::Context;
@@ -9,12 +12,36 @@ use super::answer::Failure;
 use crate::domain::plant::{Plant, planted};
 use crate::domain::{BlobId, ClusterId, Epoch, ServerId};
 use crate::fileserver::view::View;
+use crate::listener::{Lease, Who};
 use crate::protocol::capability::{Capability, Demand, Method};
 use crate::protocol::problem::Code;
 
 /// How long a call waits for the answer to a registration. The directory counts a server as up from its own commit on:
 /// the server learns of that later by a message and a sync of its record.
 const ADMISSION: Duration = Duration::from_secs(2);
+
+/// The head of a call, and the connection that it came by.
+pub(super) struct Caller {
+    pub(super) headers: HeaderMap,
+    lease: Option<Lease>,
+}
+
+impl Caller {
+    /// It knows the cluster's secret, or was told so by who does.
+    pub(super) fn is_member(&self) {
+        if let Some(Err(crowded)) = self.lease.as_ref().map(|lease| lease.is_of(Who::Member)) {
+            tracing::warn!(?crowded, "a member of the cluster has no place: this is a bug");
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self { headers: parts.headers.clone(), lease: parts.extensions.get().cloned() })
+    }
+}
 
 /// A call that may be made, and who this server is for it.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +69,11 @@ impl Granted {
 /// this server has not heard yet waits for that, for [`ADMISSION`] at most.
 pub(super) async fn authorize(
     context: &Context,
-    headers: &HeaderMap,
+    caller: &Caller,
     method: Method,
     blob_id: Option<BlobId>,
 ) -> Result<Granted, Failure> {
-    let text = bearer(headers).ok_or_else(|| {
+    let text = bearer(&caller.headers).ok_or_else(|| {
         Failure::new(Code::Unauthenticated, "Every call of a blob needs a capability: send it to a directory node.")
     })?;
     let refused = |error: crate::protocol::capability::CapabilityError| {
@@ -54,6 +81,7 @@ pub(super) async fn authorize(
         Failure::new(code, error.to_string())
     };
     let capability = Capability::verify(&context.secret, text, context.clock.agreed_ms()).map_err(refused)?;
+    caller.is_member();
     let mut views = context.view.clone();
     // Whether it came in time or not, what is known then decides.
     let _ = tokio::time::timeout(ADMISSION, views.wait_for(|view| !is_behind(view, &capability))).await;

@@ -8,14 +8,14 @@ use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::response::Builder;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 
+use super::Context;
 use super::answer::Failure;
-use super::authorize::{Granted, authorize};
+use super::authorize::{Caller, Granted, authorize};
 use super::range::{Outside, Wanted};
-use super::{Context, STALL};
 use crate::domain::BlobId;
 use crate::fileserver::inventory::item;
 use crate::fileserver::store::{CopyRecord, NewCopy, Stored};
@@ -35,17 +35,17 @@ pub(super) async fn put(
     State(context): Ctx,
     Path(blob_id): Path<String>,
     query: Result<Query<CopyQuery>, QueryRejection>,
-    headers: HeaderMap,
+    caller: Caller,
     body: Body,
 ) -> Result<Response, Failure> {
     let length = body.size_hint().exact();
     let mut body = body.into_data_stream();
     let stored = async {
         let blob_id = parse_blob_id(&blob_id)?;
-        let granted = authorize(&context, &headers, Method::Put, Some(blob_id)).await?;
+        let granted = authorize(&context, &caller, Method::Put, Some(blob_id)).await?;
         let Query(CopyQuery { copy_id }) = query.map_err(invalid_query)?;
         let new = NewCopy { blob_id, copy_id, length, replaces: None };
-        let terms = Terms { max_bytes: granted.max_bytes, sha256: None, stall: STALL };
+        let terms = Terms { max_bytes: granted.max_bytes, sha256: None, stall: context.pause };
         let stored = take_in(Arc::clone(&context.store), new, terms, &mut body).await?;
         stored_answer(&context, &granted, &stored)
     };
@@ -95,11 +95,11 @@ async fn discard(body: &mut BodyDataStream) {
 pub(super) async fn read(
     State(context): Ctx,
     Path(blob_id): Path<String>,
-    request: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Failure> {
     let blob_id = parse_blob_id(&blob_id)?;
-    let granted = authorize(&context, &request, Method::Get, Some(blob_id)).await?;
-    let wanted = Wanted::parse(&request);
+    let granted = authorize(&context, &caller, Method::Get, Some(blob_id)).await?;
+    let wanted = Wanted::parse(&caller.headers);
     let whole = wanted == Wanted::Whole;
     let opened = open(Arc::clone(&context.store), blob_id, move |size| wanted.within(size)).await?;
     let opened = match opened {
@@ -131,10 +131,10 @@ pub(super) async fn read(
 pub(super) async fn head(
     State(context): Ctx,
     Path(blob_id): Path<String>,
-    request: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Failure> {
     let blob_id = parse_blob_id(&blob_id)?;
-    let granted = authorize(&context, &request, Method::Head, Some(blob_id)).await?;
+    let granted = authorize(&context, &caller, Method::Head, Some(blob_id)).await?;
     // Without an epoch there is no receipt.
     granted.epoch()?;
     let store = Arc::clone(&context.store);
@@ -162,10 +162,10 @@ pub(super) async fn delete(
     State(context): Ctx,
     Path(blob_id): Path<String>,
     query: Result<Query<CopyQuery>, QueryRejection>,
-    request: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Failure> {
     let blob_id = parse_blob_id(&blob_id)?;
-    authorize(&context, &request, Method::Delete, Some(blob_id)).await?;
+    authorize(&context, &caller, Method::Delete, Some(blob_id)).await?;
     let Query(CopyQuery { copy_id }) = query.map_err(invalid_query)?;
     let store = Arc::clone(&context.store);
     if blocking(move || store.delete(blob_id, copy_id)).await?? {
@@ -177,9 +177,9 @@ pub(super) async fn delete(
 pub(super) async fn inventory(
     State(context): Ctx,
     query: Result<Query<InventoryQuery>, QueryRejection>,
-    request: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Failure> {
-    let granted = authorize(&context, &request, Method::Inventory, None).await?;
+    let granted = authorize(&context, &caller, Method::Inventory, None).await?;
     let Query(InventoryQuery { after, limit }) = query.map_err(invalid_query)?;
     let limit = limit.unwrap_or(MAX_INVENTORY_ITEMS).clamp(1, MAX_INVENTORY_ITEMS);
     let store = Arc::clone(&context.store);

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::answer::Failure;
-use super::authorize::authorize;
+use super::authorize::{Caller, authorize};
 use super::blobs::{parse_blob_id, stored_answer};
-use super::{Context, STALL, read_json};
+use super::{Context, MAX_JSON_BYTES, STALL, read_json};
 use crate::client::blobs::http::HttpBlobs;
 use crate::client::blobs::{BlobError, Body as BlobBody, ServerAddress};
 use crate::domain::{BlobId, CopyId};
@@ -32,12 +31,12 @@ const SLOWEST_PACE: u64 = 64 * 1024;
 pub(super) async fn copy(
     State(context): State<Arc<Context>>,
     Path(blob_id): Path<String>,
-    headers: HeaderMap,
+    caller: Caller,
     body: Body,
 ) -> Result<Response, Failure> {
     let blob_id = parse_blob_id(&blob_id)?;
-    let granted = authorize(&context, &headers, Method::Copy, Some(blob_id)).await?;
-    let request: CopyRequest = read_json(body).await?;
+    let granted = authorize(&context, &caller, Method::Copy, Some(blob_id)).await?;
+    let request: CopyRequest = read_json(body, MAX_JSON_BYTES).await?;
     if request.size > granted.max_bytes {
         let detail = format!("The capability allows {} bytes: ask for a larger one.", granted.max_bytes);
         return Err(Failure::new(Code::TooLarge, detail));

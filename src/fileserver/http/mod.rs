@@ -6,8 +6,6 @@ mod authorize;
 mod blobs;
 mod copy;
 mod range;
-pub(super) mod serve;
-mod stall;
 mod verify;
 
 use std::sync::Arc;
@@ -17,15 +15,17 @@ use axum::Json;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{Method as AskedMethod, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 
 use self::answer::Failure;
+use self::authorize::Caller;
 use super::metrics::{Metrics, render};
 use super::scrub::Demand;
 use super::store::Store;
@@ -38,11 +38,15 @@ use crate::protocol::health::Health;
 use crate::protocol::problem::Code;
 use crate::protocol::registration::ChallengeRequest;
 use crate::protocol::secret::ClusterSecret;
+use crate::telemetry::{METRICS_MEDIA_TYPE, Shared};
 
-/// The longest that a client may leave a transfer without a byte.
-pub(super) const STALL: Duration = Duration::from_secs(150);
-/// The requests with a JSON body are small.
+/// The longest that another file server may leave a copying without a byte.
+const STALL: Duration = Duration::from_secs(150);
+/// The requests with a JSON body are small, and that of a caller who is still to prove who it is is tiny.
 const MAX_JSON_BYTES: usize = 64 * 1024;
+const MAX_CHALLENGE_BYTES: usize = 4 * 1024;
+/// For such a body.
+const JSON_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How many copies are verified at a time; more would only take the disk from those who read.
 pub(super) const MAX_CHECKS: usize = 4;
@@ -60,7 +64,10 @@ pub(super) struct Context {
     pub(super) scrub: Demand,
     /// See [`MAX_CHECKS`].
     pub(super) checks: Semaphore,
+    /// How long a member may pause in a transfer.
+    pub(super) pause: Duration,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) metrics_page: Shared<Result<Bytes, String>>,
     pub(super) registry: Registry,
 }
 
@@ -75,13 +82,22 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
         .fallback(unknown)
-        .method_not_allowed_fallback(unknown)
+        .method_not_allowed_fallback(other_method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&context), answer::finish))
         .with_state(context)
 }
 
 async fn unknown() -> Failure {
     Failure::new(Code::NotFound, "There is no such call here: file servers answer to directory nodes, send it to one.")
+}
+
+/// The framework adds the methods that the call does take, as `Allow`.
+async fn other_method(method: AskedMethod) -> Response {
+    if method == AskedMethod::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let detail = "This call takes the methods in Allow: use one of them.";
+    Failure::new(Code::MethodNotAllowed, detail).into_response()
 }
 
 async fn healthz(State(context): State<Arc<Context>>) -> Response {
@@ -91,40 +107,48 @@ async fn healthz(State(context): State<Arc<Context>>) -> Response {
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Result<Response, Failure> {
-    let store = Arc::clone(&context.store);
-    let usage = blocking(move || store.usage()).await?.map_err(Failure::from)?;
-    let epoch = context.view.borrow().epoch.map_or(0, |epoch| epoch.0);
-    context.metrics.set(&usage, context.store.damaged(), context.store.refusal().is_none(), epoch);
-    let text = render(&context.registry).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+    let text = context.metrics_page.get(metrics_page(&context)).await;
+    let text = text.map_err(|error| Failure::new(Code::Internal, error))?;
+    Ok(([(header::CONTENT_TYPE, METRICS_MEDIA_TYPE)], text).into_response())
 }
 
-async fn challenge(State(context): State<Arc<Context>>, headers: HeaderMap, body: Body) -> Result<Response, Failure> {
-    let request: ChallengeRequest = read_json(body).await?;
-    let bearer = authorize::bearer(&headers).unwrap_or_default();
+async fn metrics_page(context: &Context) -> Result<Bytes, String> {
+    let store = Arc::clone(&context.store);
+    let usage = blocking(move || store.usage()).await.map_err(|error| error.to_string())?;
+    let usage = usage.map_err(|error| error.to_string())?;
+    let epoch = context.view.borrow().epoch.map_or(0, |epoch| epoch.0);
+    context.metrics.set(&usage, context.store.damaged(), context.store.refusal().is_none(), epoch);
+    let text = render(&context.registry).map_err(|error| error.to_string())?;
+    Ok(text.into())
+}
+
+async fn challenge(State(context): State<Arc<Context>>, caller: Caller, body: Body) -> Result<Response, Failure> {
+    let request: ChallengeRequest = read_json(body, MAX_CHALLENGE_BYTES).await?;
+    let bearer = authorize::bearer(&caller.headers).unwrap_or_default();
     let answer = request.answer(&context.secret, bearer, context.uuid, &context.advertise).ok_or_else(|| {
         Failure::new(Code::Unauthenticated, "The caller does not know this cluster's secret: compare the secret files.")
     })?;
+    caller.is_member();
     Ok(Json(answer).into_response())
 }
 
 /// A small JSON body, whatever its content type says.
-async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
+async fn read_json<T: DeserializeOwned>(body: Body, most: usize) -> Result<T, Failure> {
     let invalid = |detail: String| Failure::new(Code::InvalidRequest, detail);
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
     let reading = async {
         while let Some(piece) = stream.next().await {
             let piece = piece.map_err(|error| invalid(format!("The body broke off: {error}.")))?;
-            if bytes.len() + piece.len() > MAX_JSON_BYTES {
-                return Err(Failure::new(Code::TooLarge, format!("Send at most {MAX_JSON_BYTES} bytes.")));
+            if bytes.len() + piece.len() > most {
+                return Err(Failure::new(Code::TooLarge, format!("Send at most {most} bytes.")));
             }
             bytes.extend_from_slice(&piece);
         }
         Ok(())
     };
-    tokio::time::timeout(STALL, reading)
+    tokio::time::timeout(JSON_DEADLINE, reading)
         .await
-        .map_err(|_| invalid(format!("Send the body within {} s.", STALL.as_secs())))??;
+        .map_err(|_| invalid(format!("Send the body within {} s.", JSON_DEADLINE.as_secs())))??;
     serde_json::from_slice(&bytes).map_err(|error| invalid(format!("Send the JSON that the call asks for: {error}.")))
 }

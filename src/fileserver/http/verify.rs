@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::Context;
 use super::answer::Failure;
-use super::authorize::authorize;
+use super::authorize::{Caller, authorize};
 use super::blobs::{invalid_query, parse_blob_id, receipt};
 use crate::fileserver::check::check;
 use crate::protocol::blob::CopyQuery;
@@ -21,10 +21,10 @@ pub(super) async fn verify(
     State(context): State<Arc<Context>>,
     Path(blob_id): Path<String>,
     query: Result<Query<CopyQuery>, QueryRejection>,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Failure> {
     let blob_id = parse_blob_id(&blob_id)?;
-    let granted = authorize(&context, &headers, Method::Verify, Some(blob_id)).await?;
+    let granted = authorize(&context, &caller, Method::Verify, Some(blob_id)).await?;
     // Without an epoch there is no receipt.
     granted.epoch()?;
     let Query(CopyQuery { copy_id }) = query.map_err(invalid_query)?;
@@ -34,8 +34,8 @@ pub(super) async fn verify(
 }
 
 /// Everything is to be read and checked, as fast as is allowed.
-pub(super) async fn scrub(State(context): State<Arc<Context>>, headers: HeaderMap) -> Result<Response, Failure> {
-    authorize(&context, &headers, Method::Scrub, None).await?;
+pub(super) async fn scrub(State(context): State<Arc<Context>>, caller: Caller) -> Result<Response, Failure> {
+    authorize(&context, &caller, Method::Scrub, None).await?;
     context.scrub.make();
     Ok(StatusCode::ACCEPTED.into_response())
 }

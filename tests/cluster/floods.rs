@@ -1,0 +1,198 @@
+//! Strangers with sockets: they hold connections open at every port and say nothing, or half of something, or read
+//! nothing. Nobody notices.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::support::{Cluster, Setup, noise, until};
+
+/// What a login shell has, and fewer than a flood of one port has connections.
+const DESCRIPTORS: u32 = 1024;
+const STRANGERS: usize = 1_100;
+/// How many connections a flood of one port makes in half a second, first and where they were closed. What is shown here
+/// is what held connections do; a machine is also made busy by who opens enough of them.
+const AGAIN: usize = 100;
+/// A request of a user who is alone takes milliseconds; this one waits for nothing that a flood could hold.
+const NORMAL: Duration = Duration::from_secs(10);
+
+/// What a stranger does with a connection.
+#[derive(Clone, Copy, Debug)]
+enum Manner {
+    Idle,
+    HalfHead,
+    HalfBody,
+    /// Asks for much and reads nothing of it.
+    Unread,
+}
+
+impl Manner {
+    const ALL: [Self; 4] = [Self::Idle, Self::HalfHead, Self::HalfBody, Self::Unread];
+
+    fn says(self) -> Vec<u8> {
+        match self {
+            Self::Idle => Vec::new(),
+            Self::HalfHead => b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-half:".to_vec(),
+            Self::HalfBody => {
+                // At each port somebody reads the body of one of these.
+                b"POST /login HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\n{\"username\": \"".to_vec()
+            }
+            Self::Unread => b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(12),
+        }
+    }
+}
+
+/// Connections that are held at a port, and made again where they are closed.
+struct Flood {
+    tasks: Vec<JoinHandle<()>>,
+    made: Vec<Arc<AtomicU64>>,
+}
+
+impl Flood {
+    fn start(addresses: &[SocketAddr], manner: Manner) -> Self {
+        let mut flood = Self { tasks: Vec::new(), made: Vec::new() };
+        for address in addresses {
+            let made = Arc::<AtomicU64>::default();
+            flood.tasks.push(tokio::spawn(hold(*address, manner.says(), made.clone())));
+            flood.made.push(made);
+        }
+        flood
+    }
+
+    /// Until it has tried to open as many as it is to hold, everywhere.
+    async fn stands(&self) {
+        until("the flood stands", async || {
+            self.made.iter().all(|made| made.load(Ordering::Relaxed) >= STRANGERS as u64)
+        })
+        .await;
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn hold(address: SocketAddr, says: Vec<u8>, made: Arc<AtomicU64>) {
+    let mut streams: Vec<Option<TcpStream>> = (0..STRANGERS).map(|_| None).collect();
+    loop {
+        let mut again = 0;
+        for stream in &mut streams {
+            let open = stream.as_ref().is_some_and(|stream| match stream.try_write(b"") {
+                Ok(_) => stream.take_error().is_ok_and(|error| error.is_none()) && !is_closed(stream),
+                Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+            });
+            if open || again >= AGAIN {
+                continue;
+            }
+            again += 1;
+            *stream =
+                tokio::time::timeout(Duration::from_millis(100), connect(address)).await.ok().and_then(Result::ok);
+            if let Some(stream) = stream {
+                let _ = stream.try_write(&says);
+            }
+            made.fetch_add(1, Ordering::Relaxed);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// With little room for what comes, so that what is not read soon waits at its sender.
+async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(4096)?;
+    socket.connect(address).await
+}
+
+/// Nothing is taken from it, so that who reads nothing goes on doing so.
+fn is_closed(stream: &TcpStream) -> bool {
+    use futures_util::FutureExt as _;
+    let mut byte = [0];
+    matches!(stream.peek(&mut byte).now_or_never(), Some(Ok(0) | Err(_)))
+}
+
+async fn cluster_of_few_descriptors() -> Cluster {
+    let mut cluster = Cluster::prepare(&Setup::new(3, 3));
+    for process in cluster.nodes.iter_mut().chain(&mut cluster.servers) {
+        process.descriptors = Some(DESCRIPTORS);
+    }
+    cluster.start_all();
+    cluster.wait_ready().await;
+    cluster.admin = cluster.user("admin").await;
+    cluster.wait_for_servers(3).await;
+    cluster
+}
+
+fn addresses(cluster: &Cluster) -> Vec<SocketAddr> {
+    let processes = cluster.nodes.iter().chain(&cluster.servers);
+    processes.flat_map(|process| &process.ports).map(|port| port.address().parse().expect("an address")).collect()
+}
+
+/// Files that come and go through each node, on connections of their own. Each request succeeds at once.
+async fn a_user_works(cluster: &Cluster, name: &str) {
+    for at in (0..cluster.nodes.len()).filter(|at| cluster.nodes[*at].is_started()) {
+        for file in 0..5 {
+            let (path, bytes) = (format!("/{name}-{at}-{file}"), noise(file, 40_000));
+            let begun = Instant::now();
+            let (status, said) =
+                cluster.put(&cluster.admin, at, &format!("/write?path={path}"), bytes.clone(), &[]).await;
+            assert_eq!(status, 201, "{name}: {said}");
+            assert!(cluster.read(&cluster.admin, at, &path).await == Ok(bytes), "{name}: {path}");
+            assert!(begun.elapsed() < NORMAL, "{name}: {:?}", begun.elapsed());
+        }
+    }
+}
+
+async fn all_are_up(cluster: &Cluster) {
+    for at in (0..cluster.nodes.len()).filter(|at| cluster.nodes[*at].is_started()) {
+        let (status, ring) = cluster.get(at, "/ring").await;
+        let servers = ring["servers"].as_array().cloned().unwrap_or_default();
+        let up = servers.iter().filter(|server| server["state"] == "up").count();
+        assert!(status == 200 && up == cluster.servers.len(), "seen by node {}: {ring}", at + 1);
+    }
+}
+
+async fn term(cluster: &Cluster, at: usize) -> u64 {
+    cluster.get(at, "/cluster").await.1["term"].as_u64().expect("a term")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_at_every_port_are_not_noticed() {
+    let cluster = cluster_of_few_descriptors().await;
+    let leader = cluster.leader().await;
+    let before = term(&cluster, leader).await;
+    for manner in Manner::ALL {
+        let flood = Flood::start(&addresses(&cluster), manner);
+        flood.stands().await;
+        a_user_works(&cluster, &format!("{manner:?}")).await;
+        all_are_up(&cluster).await;
+        assert_eq!((cluster.leader().await, term(&cluster, leader).await), (leader, before), "{manner:?}: no election");
+    }
+    // Each listener holds what it may and no more.
+    for at in 0..3 {
+        assert!(cluster.metric(at, "process_max_fds").await == u64::from(DESCRIPTORS));
+        let cut = r#"ringmaster_connections_cut_total{listener="users",what="address"}"#;
+        assert!(cluster.metric(at, cut).await > 0, "node {} has cut strangers", at + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_dies_among_strangers_is_replaced() {
+    let mut cluster = cluster_of_few_descriptors().await;
+    let floods: Vec<Flood> =
+        [Manner::Idle, Manner::HalfHead].map(|manner| Flood::start(&addresses(&cluster), manner)).into();
+    for flood in &floods {
+        flood.stands().await;
+    }
+    let leader = cluster.leader().await;
+    cluster.nodes[leader].kill();
+    let next = cluster.leader().await;
+    assert_ne!(next, leader);
+    a_user_works(&cluster, "after").await;
+    all_are_up(&cluster).await;
+}
