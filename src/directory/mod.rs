@@ -19,6 +19,7 @@ mod peers;
 mod placement;
 pub mod placer;
 mod progress;
+mod reads;
 mod replication;
 mod room;
 mod store_file;
@@ -47,6 +48,7 @@ use lookout::{Lookout, Prober, ServerWatch};
 use node::{App, Counters, Node, ReplicationSettings, Settings};
 use placement::PlacementDesk;
 use progress::Progress;
+use reads::Reads;
 use switchboard::{PeerCalls, Switchboard};
 
 /// How long a stopping node waits for the bodies in hand.
@@ -95,7 +97,9 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let desk = PlacementDesk::new(servers.clone(), clock.clone());
     let metrics = Metrics::new();
     let progress = Arc::new(Progress::new(&metrics));
-    let switchboard = Arc::new(Switchboard::new(desk, lookout.clone(), progress.clone(), clock.clone()));
+    let reads = Reads::default();
+    let switchboard =
+        Arc::new(Switchboard::new(desk, lookout.clone(), (progress.clone(), reads.clone()), clock.clone()));
     let consensus = consensus_options(&config, &secret, &clock, peer_listener);
     let handle = Handle::start(consensus, Arc::new(PeerCalls(switchboard.clone()))).await?;
     switchboard.open(handle.clone());
@@ -126,6 +130,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         http: reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?,
         counters: Counters::new(&metrics),
         progress,
+        reads,
         doubts: Doubts::new(),
         clocks: Clocks::default(),
         metrics,

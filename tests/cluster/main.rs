@@ -28,6 +28,7 @@ mod proxies;
 mod reference;
 mod repair;
 mod reports;
+mod room;
 mod send_once;
 #[path = "../skip/mod.rs"]
 mod skip;

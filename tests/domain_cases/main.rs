@@ -7,6 +7,7 @@ mod damage;
 mod locks;
 mod paging;
 mod placement;
+mod room;
 mod store;
 mod sweeps;
 mod tree;

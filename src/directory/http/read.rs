@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
+use futures_util::StreamExt;
 
 use super::App;
 use super::auth::Token;
@@ -26,7 +27,7 @@ use crate::domain::answer::{ContentStat, Stat};
 use crate::domain::query;
 use crate::domain::rows::{Server, ServerState};
 use crate::domain::terms::FileRef;
-use crate::domain::{CopyAt, CopyId, ReadStore, ServerId, UserId, Version};
+use crate::domain::{ClusterTime, CopyAt, CopyId, ReadStore, ServerId, UserId, Version};
 use crate::protocol::api::FileName;
 use crate::protocol::problem::Code;
 use crate::protocol::versions::ReadName;
@@ -49,7 +50,11 @@ pub(crate) async fn read(
             Answered::Bytes(head, range) => (head, range),
         };
         match open(&node, &found, range).await {
-            Ok(body) => return Ok(Response::from_parts(head.into_parts().0, Body::from_stream(body))),
+            Ok(body) => {
+                let running = node.reads.begin(found.seen_at);
+                let body = body.inspect(move |_| _ = &running);
+                return Ok(Response::from_parts(head.into_parts().0, Body::from_stream(body)));
+            }
             Err(error) => failed = Some(error),
         }
         if found.is_lost_for_now() {
@@ -115,6 +120,8 @@ struct Found {
     etag: ETag,
     content: ContentStat,
     servers: BTreeMap<ServerId, Server>,
+    /// The cluster time of the state in which it was found.
+    seen_at: ClusterTime,
 }
 
 impl Found {
@@ -127,12 +134,15 @@ impl Found {
 }
 
 async fn look_up(node: &App, token: &Token, file: FileRef, version: Option<Version>) -> ApiResult<Found> {
-    let (stat, servers) =
-        node.read_as(token, move |store, session| find(store, session.user, &file, version)).await??;
+    let reading = node.read_as(token, move |store, session| {
+        let seen_at = query::cluster_time(store)?;
+        Ok(find(store, session.user, &file, version)?.map(|found| (found, seen_at)))
+    });
+    let ((stat, servers), seen_at) = reading.await??;
     let Some(content) = stat.content else {
         return Err(ApiError::invalid("this is a directory: list it with GET /list"));
     };
-    Ok(Found { etag: ETag { file_id: stat.file_id, version: content.version }, content, servers })
+    Ok(Found { etag: ETag { file_id: stat.file_id, version: content.version }, content, servers, seen_at })
 }
 
 fn find(

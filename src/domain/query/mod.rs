@@ -26,7 +26,7 @@ pub use files::label;
 pub use files::{access, extent, precheck_update, precheck_write, stat};
 pub use inventory::{BlobRange, Held, HeldCopy, Missing, Reporter, Surplus, missing, surplus};
 pub use listing::{list, locks};
-pub use upkeep::{AtRisk, Upkeep, Viewer, at_risk, upkeep};
+pub use upkeep::{AtRisk, ToDelete, Upkeep, Viewer, at_risk, upkeep};
 pub use versions::{TrashPage, TrashStat, UsageStat, VersionPage, VersionStat, stat_version, trash, usage, versions};
 
 use super::answer::Stat;
