@@ -20,6 +20,7 @@ mod placement;
 pub mod placer;
 mod progress;
 mod read_file;
+mod reads;
 mod replication;
 mod room;
 mod store_file;
@@ -50,6 +51,7 @@ use lookout::{Lookout, Prober, ServerWatch};
 use node::{App, Counters, Node, ReplicationSettings, Settings};
 use placement::PlacementDesk;
 use progress::Progress;
+use reads::Reads;
 use switchboard::{PeerCalls, Switchboard};
 
 /// How long a stopping node waits for the bodies in hand.
@@ -98,7 +100,9 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let desk = PlacementDesk::new(servers.clone(), clock.clone());
     let metrics = Metrics::new();
     let progress = Arc::new(Progress::new(&metrics));
-    let switchboard = Arc::new(Switchboard::new(desk, lookout.clone(), progress.clone(), clock.clone()));
+    let reads = Reads::default();
+    let switchboard =
+        Arc::new(Switchboard::new(desk, lookout.clone(), (progress.clone(), reads.clone()), clock.clone()));
     let connections = connection_counts(&metrics);
     let peers = Gate::new("peers", Limits::new(Purpose::Peers, &config.connections), connections.clone());
     let gate = Gate::new("users", Limits::new(Purpose::Users, &config.connections), connections);
@@ -132,6 +136,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         http: reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?,
         counters: Counters::new(&metrics),
         progress,
+        reads,
         doubts: Doubts::new(),
         clocks: Clocks::default(),
         metrics,

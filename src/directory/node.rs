@@ -14,6 +14,7 @@ use super::error::{ApiError, ApiResult};
 use super::gauges::{RefusalGauges, StepDowns, UpkeepGauges};
 use super::lookout::ServerWatch;
 use super::progress::Progress;
+use super::reads::Reads;
 use crate::client::blobs::Blobs;
 use crate::clock::SharedClock;
 use crate::config::WriteRouting;
@@ -45,6 +46,7 @@ pub(crate) struct Node {
     pub(crate) metrics_page: Shared<Bytes>,
     pub(crate) counters: Counters,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) reads: Reads,
     pub(crate) doubts: Doubts,
     pub(crate) clocks: Clocks,
     pub(crate) handle: OnceLock<Handle>,

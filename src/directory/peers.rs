@@ -28,6 +28,10 @@ pub(crate) enum PeerCall {
     JobStatus,
     /// What its wall clock says.
     Time,
+    /// From which state of the directory the oldest of its running reads is.
+    OldestRead,
+    /// To the leader: a file was refused for want of room.
+    RoomWanted,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +39,14 @@ pub(crate) enum PeerReply {
     Placer(PlacerReply),
     Reach(ReachReply),
     JobStatus(JobStatus),
-    Time { wall_ms: u64 },
+    Time {
+        wall_ms: u64,
+    },
+    OldestRead {
+        /// Cluster time; nothing where none runs.
+        seen_at: Option<u64>,
+    },
+    Noted,
 }
 
 /// The bytes are no such message.
@@ -103,6 +114,8 @@ mod tests {
             PeerCall::Placer(PlacerCall::Release(Release { blob_id: BlobId(2) })),
             PeerCall::Reach(ReachCall { server_id: ServerId(1), epoch: Epoch(2) }),
             PeerCall::Time,
+            PeerCall::OldestRead,
+            PeerCall::RoomWanted,
         ] {
             assert_eq!(decode::<PeerCall>(&encode(&call)).expect("a call"), call);
         }
@@ -119,6 +132,9 @@ mod tests {
             PeerReply::Reach(ReachReply::NotReached { cause: "refused".to_owned() }),
             PeerReply::Reach(ReachReply::CannotTell),
             PeerReply::Time { wall_ms: u64::MAX },
+            PeerReply::OldestRead { seen_at: None },
+            PeerReply::OldestRead { seen_at: Some(7) },
+            PeerReply::Noted,
         ] {
             assert_eq!(decode::<PeerReply>(&encode(&reply)).expect("a reply"), reply);
         }

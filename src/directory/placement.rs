@@ -63,7 +63,10 @@ impl PlacementDesk {
                 PlacementAnswer::placed(&targets, handle.cluster_time())
             }
             Err(NoPlace::NoFileServer) => PlacementAnswer::NoFileServer,
-            Err(NoPlace::Full) => PlacementAnswer::Full,
+            Err(NoPlace::Full) => {
+                self.servers.room_is_wanted();
+                PlacementAnswer::Full
+            }
             Err(NoPlace::Busy) => PlacementAnswer::Busy,
         }
     }

@@ -9,6 +9,7 @@ use super::lookout::Lookout;
 use super::peers::{PeerCall, PeerReply, decode, encode};
 use super::placement::PlacementDesk;
 use super::progress::Progress;
+use super::reads::Reads;
 use super::timekeeping;
 use crate::clock::SharedClock;
 use crate::consensus::{Handle, PeerService};
@@ -19,13 +20,19 @@ pub(crate) struct Switchboard {
     desk: PlacementDesk,
     lookout: Arc<Lookout>,
     progress: Arc<Progress>,
+    reads: Reads,
     clock: SharedClock,
     handle: Mutex<Option<Handle>>,
 }
 
 impl Switchboard {
-    pub(crate) fn new(desk: PlacementDesk, lookout: Arc<Lookout>, progress: Arc<Progress>, clock: SharedClock) -> Self {
-        Self { desk, lookout, progress, clock, handle: Mutex::new(None) }
+    pub(crate) fn new(
+        desk: PlacementDesk,
+        lookout: Arc<Lookout>,
+        (progress, reads): (Arc<Progress>, Reads),
+        clock: SharedClock,
+    ) -> Self {
+        Self { desk, lookout, progress, reads, clock, handle: Mutex::new(None) }
     }
 
     /// Calls are answered from here on. Consensus needs this before it exists itself.
@@ -51,6 +58,11 @@ impl Switchboard {
             PeerCall::Placer(call) => PeerReply::Placer(self.desk.answer(&handle, call).await),
             PeerCall::JobStatus => PeerReply::JobStatus(self.progress.status()),
             PeerCall::Time => timekeeping::told(&self.clock),
+            PeerCall::OldestRead => PeerReply::OldestRead { seen_at: self.reads.oldest().map(|seen_at| seen_at.0) },
+            PeerCall::RoomWanted => {
+                self.lookout.servers.room_is_wanted();
+                PeerReply::Noted
+            }
             PeerCall::Reach(call) => PeerReply::Reach(self.lookout.answer(&handle, call).await),
         })
     }

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::WallTime;
+
 /// The request header that names an operation.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The request header that carries a lock token.
@@ -328,6 +330,13 @@ pub struct Cluster {
     pub nodes: Vec<NodeInfo>,
 }
 
+/// A time as answers show it: RFC 3339 in UTC, to the millisecond.
+pub fn time(at: WallTime) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    let stamp = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    format!("{stamp:.3}")
+}
+
 const fn first_schema() -> u64 {
     1
 }
@@ -402,11 +411,27 @@ pub struct Replication {
     pub sweeps: Vec<SweepInfo>,
     /// Copies that are to be deleted, or were lately; 10,000 stands for that many or more.
     pub garbage: u64,
+    /// Copies of deleted files that are still on the disks, by server.
+    pub to_delete: Vec<ToDelete>,
     /// Some of the files with the fewest copies that count.
     pub at_risk: Vec<FileAtRisk>,
     /// Why what is owed cannot be done now, and what to do.
     #[serde(default)]
     pub held_up: Option<String>,
+}
+
+/// Copies of deleted files whose bytes are still on a file server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToDelete {
+    pub server_id: u64,
+    pub copies: u64,
+    /// About how many bytes they take; null where the server has not told how many it holds.
+    pub bytes: Option<u64>,
+    /// When the first and the last of them may go, at the earliest.
+    pub first_at: String,
+    pub last_at: String,
+    /// A backup keeps them: until it is done, or this time at the latest.
+    pub held_until: Option<String>,
 }
 
 /// A walk over all files.

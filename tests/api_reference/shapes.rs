@@ -242,6 +242,15 @@ fn of_replication(shapes: &mut Shapes<'_>) {
     shapes.answer("SweepInfo", &sweep(Some(text())), &sweep(None));
     let file = |name: Option<String>| api::FileAtRisk { file_id: 2, copies: 1, owner: name.clone(), path: name };
     shapes.answer("FileAtRisk", &file(Some(text())), &file(None));
+    let listed = |until: Option<String>| api::ToDelete {
+        server_id: 1,
+        copies: 1,
+        bytes: until.as_ref().map(|_| 1),
+        first_at: time(),
+        last_at: time(),
+        held_until: until,
+    };
+    shapes.answer("ToDelete", &listed(Some(time())), &listed(None));
     let replication = api::Replication {
         pending: 1,
         in_flight: 1,
@@ -255,6 +264,7 @@ fn of_replication(shapes: &mut Shapes<'_>) {
         to_move: 1,
         sweeps: vec![sweep(None)],
         garbage: 1,
+        to_delete: vec![listed(None)],
         at_risk: vec![file(None)],
         held_up: Some(text()),
     };

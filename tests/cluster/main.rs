@@ -31,6 +31,7 @@ mod reference;
 mod repair;
 mod reports;
 mod retention;
+mod room;
 mod send_once;
 #[path = "../skip/mod.rs"]
 mod skip;

@@ -8,6 +8,7 @@ mod locks;
 mod paging;
 mod placement;
 mod retention;
+mod room;
 mod store;
 mod sweeps;
 mod tree;

@@ -144,6 +144,8 @@ impl Stage {
             let observed = Observed {
                 now: ClusterTime(self.now),
                 suspect,
+                pressed: s.many(Source::server).into_iter().take(2).collect(),
+                unread_before: ClusterTime(s.number()),
                 round: round.clone(),
                 room: 1 + s.pick(100) as usize,
                 walking: BTreeSet::new(),

@@ -8,7 +8,7 @@ use ringmaster::domain::rows::SweepKind;
 use ringmaster::domain::terms::{MAX_COPIES_LISTED, NewHome, Receipt};
 use ringmaster::domain::{
     BlobId, ClusterTime, Command, CopyAt, CopyId, ExtentAt, MemoryStore, Proposal, ServerId, Stamped, WallTime, apply,
-    command,
+    command, query,
 };
 
 use crate::machines::Dice;
@@ -55,9 +55,14 @@ impl Sim {
 
     /// Takes on what is due. Whether the round has come to its end with that; the next one starts at the front.
     pub(crate) fn plan(&mut self, room: usize, dice: &mut Dice) -> bool {
+        let servers = query::servers(&self.store).expect("no fault in memory");
+        let full = servers.iter().filter(|server| server.full);
         let observed = Observed {
             now: ClusterTime(self.now),
             suspect: self.suspects(dice),
+            // Nobody reads here, so full servers lose what they can at once.
+            pressed: full.map(|server| server.server_id).collect(),
+            unread_before: ClusterTime(self.now),
             round: self.round.clone(),
             room,
             walking: self.walking.clone(),

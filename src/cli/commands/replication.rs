@@ -1,7 +1,7 @@
 use crate::cli::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::table::{Table, human_seconds, human_size, or_dash};
-use crate::protocol::api::{FileAtRisk, Replication, SweepName, SweepState};
+use crate::protocol::api::{FileAtRisk, Replication, SweepName, SweepState, ToDelete};
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
@@ -45,6 +45,9 @@ fn describe(replication: &Replication) -> String {
         line(name, format!("{state}{place}"));
     }
     line("copies to delete", replication.garbage.to_string());
+    for listed in &replication.to_delete {
+        line(&format!("on file server {}", listed.server_id), waiting(listed));
+    }
     if let Some(why) = &replication.held_up {
         line("held up", why.clone());
     }
@@ -57,8 +60,29 @@ fn by_copies(counts: &[u64]) -> String {
     if parts.is_empty() { "-".to_owned() } else { parts.join(", ") }
 }
 
-/// One line on how far everything is from having its copies.
+/// What waits to be deleted on a server, and until when.
+fn waiting(listed: &ToDelete) -> String {
+    let ToDelete { copies, bytes, first_at, last_at, held_until, .. } = listed;
+    let size = bytes.map_or_else(String::new, |bytes| format!(" (about {})", human_size(bytes)));
+    let when = match held_until {
+        Some(until) => format!("kept by a backup, until {until} at the latest"),
+        None if first_at == last_at => format!("from {first_at} on"),
+        None => format!("from {first_at} to {last_at}"),
+    };
+    format!("{copies} copies wait to be deleted{size}, {when}")
+}
+
+/// How far everything is from having its copies, and what waits to be deleted.
 pub(super) fn summary(replication: &Replication) -> String {
+    let mut text = lacking(replication);
+    for listed in &replication.to_delete {
+        text += &format!("file server {}: {}\n", listed.server_id, waiting(listed));
+    }
+    text
+}
+
+/// One line on what lacks copies.
+fn lacking(replication: &Replication) -> String {
     let Replication { pending, to_move, in_flight, bytes_per_second, .. } = replication;
     if *pending == 0 && *to_move == 0 {
         return "every file has its copies\n".to_owned();

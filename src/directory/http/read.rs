@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
+use futures_util::StreamExt;
 
 use super::App;
 use super::auth::Token;
@@ -23,7 +24,7 @@ use crate::directory::transfer::range::{Wanted, content_range, unsatisfied_range
 use crate::domain::answer::ContentStat;
 use crate::domain::query;
 use crate::domain::terms::FileRef;
-use crate::domain::{ReadStore, UserId, Version};
+use crate::domain::{ClusterTime, ReadStore, UserId, Version};
 use crate::protocol::api::FileName;
 use crate::protocol::problem::Code;
 use crate::protocol::versions::ReadName;
@@ -48,7 +49,11 @@ pub(crate) async fn read(
         let (content_id, extents) = (found.content.content_id, found.content.extents);
         let reading = ReadFile { user: found.user, content_id, extents };
         match reading.open(&node, &found.places, range).await {
-            Ok(body) => return Ok(Response::from_parts(head.into_parts().0, Body::from_stream(body))),
+            Ok(body) => {
+                let running = node.reads.begin(found.seen_at);
+                let body = body.inspect(move |_| _ = &running);
+                return Ok(Response::from_parts(head.into_parts().0, Body::from_stream(body)));
+            }
             Err(error) => failed = Some(error),
         }
         if extents == 1 && found.places.is_lost_for_now() {
@@ -115,6 +120,8 @@ struct Found {
     content: ContentStat,
     places: Places,
     user: UserId,
+    /// The cluster time of the state in which it was found.
+    seen_at: ClusterTime,
 }
 
 async fn look_up(node: &App, token: &Token, file: FileRef, version: Option<Version>) -> ApiResult<Found> {
@@ -135,7 +142,8 @@ fn find(store: &dyn ReadStore, user: UserId, file: &FileRef, version: Option<Ver
     let Some(content) = stat.content else { return Ok(Ok(None)) };
     let places = Places::find(store, content.blob_id, 0..content.size, content.replicas.clone())?;
     let etag = ETag { file_id: stat.file_id, version: content.version };
-    Ok(Ok(Some(Found { etag, content, places, user })))
+    let seen_at = query::cluster_time(store)?;
+    Ok(Ok(Some(Found { etag, content, places, user, seen_at })))
 }
 
 fn unavailable(error: DownloadError) -> ApiError {

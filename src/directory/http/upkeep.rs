@@ -19,13 +19,15 @@ pub(crate) async fn replication(State(node): State<App>, token: Token) -> ApiRes
     let refusals = node.servers.refusals();
     let reading = node.list_as(&token, move |store, session| {
         let viewer = if session.admin { Viewer::Admin } else { Viewer::User(session.user) };
-        Ok((query::upkeep(store)?, query::at_risk(store, viewer)?, plan::hindrance(store, &refusals)?))
+        let (upkeep, at_risk) = (query::upkeep(store)?, query::at_risk(store, viewer)?);
+        Ok((upkeep, at_risk, plan::hindrance(store, &refusals)?, query::servers(store)?))
     });
-    let (upkeep, at_risk, hindrance) = reading.await?;
+    let (upkeep, at_risk, hindrance, servers) = reading.await?;
     let job = job_status(&node).await?;
     let owed = upkeep.pending() > 0 || upkeep.to_move > 0 || !upkeep.sweeps.is_empty();
     let told = describe(&upkeep, &at_risk, &job, node.handle().cluster_time());
-    Ok(Body(Replication { held_up: hindrance.filter(|_| owed), ..told }))
+    let to_delete = node.to_delete(&upkeep, &servers);
+    Ok(Body(Replication { to_delete, held_up: hindrance.filter(|_| owed), ..told }))
 }
 
 async fn job_status(node: &App) -> ApiResult<JobStatus> {
@@ -50,6 +52,7 @@ fn describe(upkeep: &Upkeep, at_risk: &[AtRisk], job: &JobStatus, now: ClusterTi
         to_move: upkeep.to_move,
         sweeps: upkeep.sweeps.iter().map(|(kind, sweep)| sweep_info(*kind, sweep)).collect(),
         garbage: upkeep.garbage,
+        to_delete: Vec::new(),
         at_risk: at_risk.iter().map(file_at_risk).collect(),
         held_up: None,
     }

@@ -7,9 +7,7 @@ use crate::protocol::api;
 
 /// RFC 3339 in UTC, to the millisecond.
 pub(crate) fn time(at: WallTime) -> String {
-    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    let stamp = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
-    format!("{stamp:.3}")
+    api::time(at)
 }
 
 /// An entry with its replicas.

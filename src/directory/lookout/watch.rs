@@ -16,6 +16,8 @@ use crate::protocol::registration::HeartbeatRequest;
 
 /// How many heartbeats in a row may be missed before the server is suspect.
 const MISSED_HEARTBEATS: u32 = 3;
+/// For how long a file that was refused for want of room is remembered.
+const ROOM_WANTED: Duration = Duration::from_secs(120);
 /// A heartbeat this many periods old still shows that the server is there.
 const RECENT_HEARTBEATS: u32 = 2;
 
@@ -31,6 +33,8 @@ pub(crate) struct ServerWatch {
     since: Instant,
     seen: Mutex<BTreeMap<ServerId, Sight>>,
     wake: Notify,
+    /// When a file was last refused for want of room.
+    room_wanted: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +66,13 @@ pub(crate) struct Sighting {
 
 impl ServerWatch {
     pub(crate) fn new(heartbeat: Duration) -> Self {
-        Self { heartbeat, since: Instant::now(), seen: Mutex::default(), wake: Notify::new() }
+        Self {
+            heartbeat,
+            since: Instant::now(),
+            seen: Mutex::default(),
+            wake: Notify::new(),
+            room_wanted: Mutex::default(),
+        }
     }
 
     /// A heartbeat has come from a server that the replicated state knows in just that epoch.
@@ -189,6 +199,17 @@ impl ServerWatch {
     /// Forgets the servers that are no more.
     pub(crate) fn keep_only(&self, known: impl Fn(ServerId) -> bool) {
         self.seen().retain(|server_id, _| known(*server_id));
+    }
+
+    /// A file was refused for want of room.
+    pub(crate) fn room_is_wanted(&self) {
+        *self.room_wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether some file was refused for want of room lately. Whoever it was will try again.
+    pub(crate) fn is_room_wanted(&self) -> bool {
+        let at = *self.room_wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        at.is_some_and(|at| at.elapsed() < ROOM_WANTED)
     }
 
     /// How long the silence of a server may last before it is suspect.

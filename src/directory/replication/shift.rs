@@ -15,7 +15,7 @@ use crate::directory::node::App;
 use crate::domain::plan::{Observed, OwedExtent, Plan, RoundPosition, Task, plan};
 use crate::domain::query::{self, Signal};
 use crate::domain::rows::{ServerState, SweepKind};
-use crate::domain::{Command, ExtentAt, Outcome, Proposal, ServerId};
+use crate::domain::{ClusterTime, Command, CopyAt, ExtentAt, Outcome, Proposal, ServerId};
 
 /// Files that are looked after at once. Most wait for a stream at their servers.
 const WORKERS: usize = 32;
@@ -27,6 +27,10 @@ const BATCHES_AT_ONCE: usize = 8;
 const PLANS_AT_ONCE: usize = 16;
 /// Rounds that events call for are this far apart at least.
 const EARLIEST: Duration = Duration::from_millis(500);
+/// Rounds while the room of some file server is wanted are this far apart at most.
+const WHILE_PRESSED: Duration = Duration::from_secs(4);
+/// How many windows of garbage wait for the one that is being deleted; others are met again in the next round.
+const ERASURES: usize = 40;
 /// How often the state is looked at for such events.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -55,6 +59,10 @@ pub(crate) struct Shift {
     /// A part of the job has failed in a way that nobody foresaw.
     broken: bool,
     erasing: bool,
+    to_erase: VecDeque<Vec<CopyAt>>,
+    /// Servers whose room is wanted, and what no running read needs. As of the beginning of the round.
+    pressed: BTreeSet<ServerId>,
+    unread_before: ClusterTime,
     signal: Signal,
     /// Something has happened that the running round may have passed by.
     again: bool,
@@ -86,6 +94,9 @@ impl Shift {
             passed: true,
             broken: false,
             erasing: false,
+            to_erase: VecDeque::new(),
+            pressed: BTreeSet::new(),
+            unread_before: ClusterTime(0),
             signal: Signal::default(),
             again: false,
             looked: None,
@@ -144,7 +155,9 @@ impl Shift {
             self.looked = Some(Instant::now());
             self.look().await?;
         }
-        self.begin_round_if_due();
+        if self.begin_round_if_due() {
+            self.unread_before = if self.pressed.is_empty() { ClusterTime(0) } else { self.node.unread_before().await };
+        }
         // The trash is looked at with each tick; files only while there is room for them.
         for _ in 0..PLANS_AT_ONCE {
             let hungry = !self.over && self.queue.len() < QUEUE / 2;
@@ -153,6 +166,7 @@ impl Shift {
             }
         }
         self.assign();
+        self.begin_erasure();
         self.node.progress.busy(self.known.len() - self.queue.len().min(self.known.len()), self.queue.len());
         Ok(())
     }
@@ -161,6 +175,7 @@ impl Shift {
     async fn look(&mut self) -> anyhow::Result<()> {
         let signal = self.node.handle().read_local_as(QueryKind::Job, |store| query::signal(store)).await?;
         self.note_recoveries(&signal);
+        self.note_pressure(&signal);
         if signal != self.signal {
             self.signal = signal;
             self.again = true;
@@ -184,14 +199,27 @@ impl Shift {
         }
     }
 
-    fn begin_round_if_due(&mut self) {
+    /// A full server wants room, and all do while a file was refused for want of it. What a disk refuses to delete is
+    /// no room.
+    fn note_pressure(&mut self, signal: &Signal) {
+        let wanted = self.node.servers.is_room_wanted();
+        let serving = signal.servers.iter().filter(|server| server.state != ServerState::Down);
+        let pressed = serving.filter(|server| wanted || server.full).map(|server| server.server_id);
+        self.pressed = pressed.filter(|id| self.node.servers.refusal(*id).is_none()).collect();
+    }
+
+    /// Whether one was begun.
+    fn begin_round_if_due(&mut self) -> bool {
         let elapsed = self.began.map(|at| at.elapsed());
-        let interval = self.node.settings.replication.interval;
+        let mut interval = self.node.settings.replication.interval;
+        if !self.pressed.is_empty() {
+            interval = interval.min(WHILE_PRESSED);
+        }
         // Files that take long, and walks, do not hold up the next look at everything else.
         let due = elapsed.is_none_or(|elapsed| elapsed >= interval && (self.over || self.passed));
         let early = self.again && elapsed.is_none_or(|elapsed| elapsed >= EARLIEST);
         if !due && !early {
-            return;
+            return false;
         }
         if let Some(began) = self.began.filter(|_| !self.over) {
             tracing::debug!(ms = began.elapsed().as_millis(), "a round begins anew: something has changed");
@@ -201,7 +229,9 @@ impl Shift {
         self.over = false;
         self.passed = false;
         self.again = false;
+        self.to_erase.clear();
         self.node.progress.round_began(self.node.clock.wall_ms());
+        true
     }
 
     /// Whether the next call may find more: this one found nothing in its windows, and there are others.
@@ -211,6 +241,8 @@ impl Shift {
             round: self.round.clone(),
             room: if self.over { 0 } else { QUEUE - self.queue.len().min(QUEUE) },
             walking: self.walks.kinds(),
+            pressed: self.pressed.clone(),
+            unread_before: self.unread_before,
             ..Observed::default()
         };
         let node = self.node.clone();
@@ -255,15 +287,22 @@ impl Shift {
                 self.walks.open(window);
                 extents.into_iter().for_each(|candidate| self.enqueue(candidate));
             }
-            Task::Erase(copies) if !self.erasing => {
-                self.erasing = true;
-                let node = self.node.clone();
-                self.tasks.spawn(async move { Ended::Erasure(erase(node, copies).await) });
-            }
+            Task::Erase(copies) if self.to_erase.len() < ERASURES => self.to_erase.push_back(copies),
             // The next round lists them again.
             Task::Erase(_) => {}
         }
         Ok(())
+    }
+
+    /// One after the other: each deletes as many copies at once as file servers bear beside their readers.
+    fn begin_erasure(&mut self) {
+        if !self.erasing
+            && let Some(copies) = self.to_erase.pop_front()
+        {
+            self.erasing = true;
+            let node = self.node.clone();
+            self.tasks.spawn(async move { Ended::Erasure(erase(node, copies).await) });
+        }
     }
 
     fn enqueue(&mut self, candidate: OwedExtent) {

@@ -43,6 +43,11 @@ pub struct Observed {
     pub now: ClusterTime,
     /// Servers that do not answer the leader. Nothing is planned onto them.
     pub suspect: BTreeSet<ServerId>,
+    /// Servers whose room is wanted: of what is listed for deletion there, they lose at once what was listed before
+    /// `unread_before`.
+    pub pressed: BTreeSet<ServerId>,
+    /// No read that runs needs what was listed before.
+    pub unread_before: ClusterTime,
     /// How far this round has come.
     pub round: RoundPosition,
     /// How many more files can be taken on.
@@ -348,7 +353,9 @@ impl Planner<'_> {
         let rows = tables::garbage_from(self.store, &from, WINDOW)?;
         let (mut erase, mut gone) = (Vec::new(), Vec::new());
         for (_, copy, row) in &rows {
-            if row.deleted_at.is_some() || row.since.plus_ms(linger_ms) > self.observed.now {
+            let is_over = row.since.plus_ms(linger_ms) <= self.observed.now;
+            let gives_way = row.since < self.observed.unread_before && self.observed.pressed.contains(&copy.server_id);
+            if row.deleted_at.is_some() || !(is_over || gives_way) {
                 continue;
             }
             match self.scene.servers.get(&copy.server_id) {

@@ -29,7 +29,7 @@ pub use files::{access, extent, precheck_update, precheck_write, stat};
 pub use inventory::{BlobRange, Held, HeldCopy, Missing, Reporter, Surplus, missing, surplus};
 pub use listing::{list, locks};
 pub use retention::{RetentionStat, retention, retentions};
-pub use upkeep::{AtRisk, Upkeep, Viewer, at_risk, upkeep};
+pub use upkeep::{AtRisk, ToDelete, Upkeep, Viewer, at_risk, upkeep};
 pub use uploads::{
     ExtentPage, ExtentStat, UploadPage, UploadStat, extents, file_extents, finished, losses, upload, uploads,
 };

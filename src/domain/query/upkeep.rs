@@ -38,8 +38,23 @@ pub struct Upkeep {
     pub sweeps: Vec<(SweepKind, Sweep)>,
     /// Rows of garbage, deleted or not.
     pub garbage: u64,
+    /// Those of them whose bytes are still there.
+    pub to_delete: BTreeMap<ServerId, ToDelete>,
+    /// Until when the last hold keeps them from going, where there is one and it is not released before.
+    pub held_until: Option<ClusterTime>,
+    /// How long they stay where nothing else is wanted.
+    pub linger_ms: u64,
     /// Since when the oldest of all that is owed has been.
     pub oldest: Option<ClusterTime>,
+}
+
+/// Copies on one server whose bytes are to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToDelete {
+    pub copies: u64,
+    /// Since when the first and the last have been listed.
+    pub first: ClusterTime,
+    pub last: ClusterTime,
 }
 
 impl Upkeep {
@@ -110,7 +125,18 @@ pub fn upkeep(store: &dyn ReadStore) -> Result<Upkeep, Fault> {
     for kind in SweepKind::ALL {
         upkeep.sweeps.extend(tables::sweep(store, kind)?.map(|sweep| (kind, sweep)));
     }
-    upkeep.garbage = store.scan(Table::Garbage, &[], None, COUNTED_ROWS)?.len() as u64;
+    for (_, copy, row) in tables::garbage_from(store, &[], COUNTED_ROWS)? {
+        upkeep.garbage += 1;
+        if row.deleted_at.is_none() {
+            let (copies, first, last) = (0, row.since, row.since);
+            let listed = upkeep.to_delete.entry(copy.server_id).or_insert(ToDelete { copies, first, last });
+            listed.copies += 1;
+            listed.first = listed.first.min(row.since);
+            listed.last = listed.last.max(row.since);
+        }
+    }
+    upkeep.held_until = tables::last_hold_ends(store)?;
+    upkeep.linger_ms = tables::policy(store)?.garbage_linger_ms;
     Ok(upkeep)
 }
 

@@ -6,7 +6,7 @@ use super::meta::note_repair;
 use super::{delete_expiry, put_expiry, read, stretch, write};
 use crate::domain::record::Record;
 use crate::domain::rows::{Garbage, Hold, Repair, Sweep, SweepKind};
-use crate::domain::{BlobId, CopyAt, CopyId, ExtentAt, Fault, HoldId, ReadStore, ServerId, Store, Table};
+use crate::domain::{BlobId, ClusterTime, CopyAt, CopyId, ExtentAt, Fault, HoldId, ReadStore, ServerId, Store, Table};
 
 pub(crate) fn garbage(
     store: &dyn ReadStore,
@@ -66,6 +66,15 @@ pub(crate) fn holds(store: &dyn ReadStore, limit: usize) -> Result<usize, Fault>
     Ok(store.scan(Table::Holds, &[], None, limit)?.len())
 }
 
+/// When the last of them ends. There are few: each stands for a backup that runs.
+pub(crate) fn last_hold_ends(store: &dyn ReadStore) -> Result<Option<ClusterTime>, Fault> {
+    let mut last = None;
+    for (_, value) in store.scan(Table::Holds, &[], None, MAX_HOLDS_READ)? {
+        last = last.max(Some(Hold::from_bytes(&value)?.expires_at));
+    }
+    Ok(last)
+}
+
 pub(crate) fn put_hold(store: &mut dyn Store, id: HoldId, hold: &Hold) -> Result<(), Fault> {
     write(store, Table::Holds, &keys::hold(id), hold)?;
     put_expiry(store, hold.expires_at, &Ending::Hold(id))
@@ -75,6 +84,8 @@ pub(crate) fn delete_hold(store: &mut dyn Store, id: HoldId, hold: &Hold) -> Res
     store.delete(Table::Holds, &keys::hold(id))?;
     delete_expiry(store, hold.expires_at, &Ending::Hold(id))
 }
+
+const MAX_HOLDS_READ: usize = 1_000;
 
 /// The most copies that a record can name, and so the lowest urgency of a repair.
 pub(crate) const MAX_COPIES: u8 = 5;

@@ -24,10 +24,9 @@ use crate::protocol::blob::{CopyQuery, InventoryPage, InventoryQuery, MAX_INVENT
 use crate::protocol::capability::Method;
 use crate::protocol::problem::Code;
 
-/// How much of a refused body is read, so that the sender gets to see the refusal: it is lost when a connection is
-/// closed on unread bytes.
-const DISCARD_BYTES: usize = 4 * 1024 * 1024;
-const DISCARD_TIME: Duration = Duration::from_secs(2);
+/// For how long the rest of a refused body is read and thrown away, so that the sender gets to see the refusal: it is lost
+/// when a connection is closed on unread bytes. The sender ends it as soon as it has the answer.
+const DISCARD_TIME: Duration = Duration::from_secs(10);
 
 type Ctx = State<Arc<Context>>;
 
@@ -52,7 +51,9 @@ pub(super) async fn put(
     match stored.await {
         Ok(response) => Ok(response),
         Err(failure) => {
-            discard(&mut body).await;
+            // Beside the answer: a sender that first had to be rid of its bytes would learn too late that it is to send them
+            // elsewhere, or never, where its connection breaks before that.
+            tokio::spawn(discard(body));
             Err(failure.closing())
         }
     }
@@ -80,14 +81,8 @@ pub(super) fn receipt(granted: &Granted, record: &CopyRecord) -> Result<Receipt,
     })
 }
 
-async fn discard(body: &mut BodyDataStream) {
-    let reading = async {
-        let mut left = DISCARD_BYTES;
-        while let Some(Ok(piece)) = body.next().await {
-            let Some(rest) = left.checked_sub(piece.len()) else { return };
-            left = rest;
-        }
-    };
+async fn discard(mut body: BodyDataStream) {
+    let reading = async { while let Some(Ok(_)) = body.next().await {} };
     // Where it takes longer the sender may miss the refusal, and sees a broken connection instead.
     let _ = tokio::time::timeout(DISCARD_TIME, reading).await;
 }
