@@ -216,8 +216,8 @@ fn a_cluster_is_made_from_another_ones_rows() {
     query::stat(&new.store, BOB, &docs).expect("no fault").expect("the grant is there");
 
     // The trash was restored with the rest, and is reaped now.
-    while query::trash_pending(&new.store, new.time()).expect("no fault") {
-        new.must(Command::Reap(command::Reap { limit: 250 }));
+    while query::trash_pending(&new.store, new.time(), ClusterTime(0)).expect("no fault") {
+        new.must(Command::Reap(command::Reap { limit: 250, ..Default::default() }));
     }
     new.sound();
     let proof = LockProof { fence: ringmaster::domain::Fence(1), mac_hash: Sha256([9; 32]) };

@@ -21,7 +21,9 @@ fn a_large_directory_goes_in_one_step_and_is_worked_off_in_many() {
     assert!(cluster.touched < 10, "{}", cluster.touched);
     let mut steps = 0;
     loop {
-        let Outcome::Progress { more, .. } = cluster.must(Command::Reap(command::Reap { limit: u32::MAX })) else {
+        let Outcome::Progress { more, .. } =
+            cluster.must(Command::Reap(command::Reap { limit: u32::MAX, ..Default::default() }))
+        else {
             panic!("no progress")
         };
         assert!(cluster.touched <= MAX_ROWS, "{}", cluster.touched);
@@ -33,7 +35,7 @@ fn a_large_directory_goes_in_one_step_and_is_worked_off_in_many() {
     }
     assert!(steps > 3, "{steps}");
     cluster.sound();
-    assert!(!query::trash_pending(&cluster.store, cluster.time()).expect("no fault"));
+    assert!(!query::trash_pending(&cluster.store, cluster.time(), ClusterTime(0)).expect("no fault"));
     assert_eq!(cluster.store.scan(Table::Placements, &[], None, 1).expect("no fault"), []);
 }
 
@@ -49,7 +51,9 @@ fn what_was_shared_with_very_many_goes_by_the_trash() {
     cluster.delete("/popular").expect("ada may delete");
     assert!(cluster.touched < 10, "{}", cluster.touched);
     assert!(query::stat(&cluster.store, ADA, &file("/popular")).expect("no fault").is_err());
-    while let Outcome::Progress { more: true, .. } = cluster.must(Command::Reap(command::Reap { limit: u32::MAX })) {
+    while let Outcome::Progress { more: true, .. } =
+        cluster.must(Command::Reap(command::Reap { limit: u32::MAX, ..Default::default() }))
+    {
         assert!(cluster.touched <= MAX_ROWS, "{}", cluster.touched);
         cluster.sound();
     }

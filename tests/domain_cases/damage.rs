@@ -28,7 +28,7 @@ fn rich() -> Cluster {
     }));
     cluster.must(Command::OpenSession(command::OpenSession { user: ADA, token_hash: Sha256([2; 32]) }));
     cluster.delete("/old").expect("ada may delete");
-    cluster.must(Command::Reap(command::Reap { limit: 1 }));
+    cluster.must(Command::Reap(command::Reap { limit: 1, ..Default::default() }));
     cluster.sound();
     cluster
 }

@@ -4,7 +4,7 @@ use ringmaster::domain::query::RetentionStat;
 use ringmaster::domain::rows::Retention;
 use ringmaster::domain::terms::{FileRef, Policy};
 use ringmaster::domain::{
-    Command, FileId, Outcome, Permission, ReadStore, RejectionKind, Table, UserId, Version, command, query,
+    ClusterTime, Command, FileId, Outcome, Permission, ReadStore, RejectionKind, Table, UserId, Version, command, query,
 };
 
 use crate::cluster::{ADA, BOB, Cluster, at, file};
@@ -61,8 +61,8 @@ fn rows(cluster: &Cluster) -> usize {
 }
 
 fn reap(cluster: &mut Cluster) {
-    while query::trash_pending(&cluster.store, cluster.time()).expect("no fault") {
-        cluster.must(command::Reap { limit: 250 }.into());
+    while query::trash_pending(&cluster.store, cluster.time(), ClusterTime(0)).expect("no fault") {
+        cluster.must(command::Reap { limit: 250, ..Default::default() }.into());
     }
 }
 

@@ -18,7 +18,7 @@ fn a_write_makes_all_parents_that_a_path_can_have() {
     assert!(FilePath::parse(&deep("d", 129)).is_err());
     cluster.sound();
     cluster.delete("/d").expect("ada may delete");
-    cluster.run(Command::Reap(command::Reap { limit: 1000 })).expect("reaping is never refused");
+    cluster.run(Command::Reap(command::Reap { limit: 1000, ..Default::default() })).expect("reaping is never refused");
     cluster.sound();
 }
 

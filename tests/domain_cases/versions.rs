@@ -4,8 +4,8 @@ use ringmaster::domain::answer::Stat;
 use ringmaster::domain::rows::Usage;
 use ringmaster::domain::terms::{FileRef, PathRef, Policy};
 use ringmaster::domain::{
-    Command, Fence, FileId, FilePath, Outcome, Permission, ReadStore, RejectionKind, Sha256, Table, UserId, Version,
-    command, query,
+    ClusterTime, Command, Fence, FileId, FilePath, Outcome, Permission, ReadStore, RejectionKind, Sha256, Table,
+    UserId, Version, command, query,
 };
 
 use crate::cluster::{ADA, BOB, Cluster, at, file};
@@ -95,8 +95,8 @@ fn end_all(cluster: &mut Cluster) {
     while let Outcome::Progress { more: true, .. } = cluster.must(command::Expire { limit: 500 }.into()) {
         assert!(cluster.touched <= 2100, "{}", cluster.touched);
     }
-    while query::trash_pending(&cluster.store, cluster.time()).expect("no fault") {
-        cluster.must(command::Reap { limit: 250 }.into());
+    while query::trash_pending(&cluster.store, cluster.time(), ClusterTime(0)).expect("no fault") {
+        cluster.must(command::Reap { limit: 250, ..Default::default() }.into());
         assert!(cluster.touched <= 1100, "{}", cluster.touched);
     }
     cluster.sound();

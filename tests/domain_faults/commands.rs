@@ -109,7 +109,8 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
         13 => command::Renew { user: s.user(), lock: s.proof(), ttl_ms: ttl(s) }.into(),
         14 => command::Unlock { user: s.user(), lock: s.proof() }.into(),
         15 => command::Expire { limit: s.small() }.into(),
-        16 => command::Reap { limit: s.small() }.into(),
+        16 => command::Reap { limit: s.small(), unread_before: if s.one_in(4) { s.time() } else { ClusterTime(0) } }
+            .into(),
         17 => command::RegisterServer {
             uuid: ServerUuid(s.pick(8).into()),
             url: s.text(),

@@ -194,7 +194,7 @@ proptest! {
                 stage.run(command::EmptyTrash { user: user_id(user), file_id: None }.into())
             {}
         }
-        while let Ok(Outcome::Progress { more: true, .. }) = stage.run(Command::Reap(command::Reap { limit: 1 })) {}
+        while let Ok(Outcome::Progress { more: true, .. }) = stage.run(Command::Reap(command::Reap { limit: 1, ..Default::default() })) {}
         assert_sound(&stage.store);
         let rows = |table| stage.store.scan(table, &[], None, 1000).expect("no fault in memory").len();
         prop_assert_eq!(rows(Table::Entries), USERS);

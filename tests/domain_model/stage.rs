@@ -429,7 +429,7 @@ impl Stage {
                 let now = self.model.now;
                 self.operations.retain(|_, (_, _, ends, _)| *ends > now);
             }
-            Act::Reap { limit } => _ = self.run(Command::Reap(command::Reap { limit: *limit })),
+            Act::Reap { limit } => _ = self.run(Command::Reap(command::Reap { limit: *limit, ..Default::default() })),
             Act::Server { name } => _ = self.server(*name),
             Act::Down { name } => {
                 if let Some((server_id, epoch)) = self.find(*name) {

@@ -196,7 +196,7 @@ impl World {
             "renew" => Command::Renew(command::Renew { user: user(self), lock: held(), ttl_ms }),
             "unlock" => Command::Unlock(command::Unlock { user: user(self), lock: held() }),
             "expire" => Command::Expire(command::Expire { limit }),
-            "reap" => Command::Reap(command::Reap { limit }),
+            "reap" => Command::Reap(command::Reap { limit, ..Default::default() }),
             verb => panic!("{verb} is no verb"),
         }
     }

@@ -1,7 +1,7 @@
 //! Contents: how they come, are named, and go.
 
 use super::Change;
-use crate::domain::rows::{Content, ContentState, Extent, Layout};
+use crate::domain::rows::{Content, ContentState, Dead, Extent, Layout};
 use crate::domain::stop::{Stop, astray, require};
 use crate::domain::{ClusterTime, ContentId, Fault, FileId, RejectionKind, tables};
 
@@ -41,15 +41,14 @@ impl Change<'_> {
             }
             content.state = ContentState::Dead;
             let due = self.now.plus_ms(self.policy.garbage_linger_ms);
-            tables::put_dead(self.store, due, id)?;
+            tables::put_dead(self.store, due, id, &Dead { since: self.now })?;
         }
         tables::put_content(self.store, id, &content)
     }
 
-    /// Releases at most `limit` extents of a dead content, and the content with the last of them. Their copies have lingered
-    /// already. Whether it is gone.
-    pub(crate) fn bury(&mut self, id: ContentId, limit: usize) -> Result<bool, Fault> {
-        let since = ClusterTime(self.now.0.saturating_sub(self.policy.garbage_linger_ms));
+    /// Releases at most `limit` extents of a content that is dead since then, and the content with the last of them: their
+    /// copies have lingered meanwhile. Whether it is gone.
+    pub(crate) fn bury(&mut self, id: ContentId, since: ClusterTime, limit: usize) -> Result<bool, Fault> {
         let mut extents = tables::extents_of(self.store, id, 0, limit + 1)?;
         let gone = extents.len() <= limit;
         extents.truncate(limit);

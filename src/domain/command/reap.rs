@@ -9,10 +9,10 @@
 use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
-use crate::domain::rows::DOOMED;
+use crate::domain::rows::{DOOMED, Dead};
 use crate::domain::stop::Stop;
 use crate::domain::tables::{self, keys};
-use crate::domain::{Fault, FileId, Outcome, Table};
+use crate::domain::{ClusterTime, Fault, FileId, Outcome, Table};
 
 /// A command touches about a thousand rows.
 const MAX_ROWS: u32 = 1000;
@@ -37,11 +37,13 @@ impl Place {
 
 record! {
     /// Works off what is doomed and dead.
-    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct Reap as "reaping" {
         /// It stops at the first entry after so many rows, which an entry's own rows can exceed by about twenty; no more
         /// than 1,000 in any case.
         pub limit: u32 = 1,
+        /// Room is wanted: what nothing named before this goes though it is not due, since no running read needs it.
+        pub unread_before: ClusterTime = 2,
     }
 }
 
@@ -63,7 +65,7 @@ impl Act for Reap {
             looks += 1;
             if !reap_from(change, &mut place, limit, &mut rows)? {
                 tables::put_reaped_through(change.store, None)?;
-                let more = bury(change, limit, &mut rows)?;
+                let more = bury(change, limit, self.unread_before, &mut rows)?;
                 return Ok(Outcome::Progress { rows, more });
             }
         }
@@ -124,8 +126,13 @@ fn leave(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32)
 }
 
 /// Releases what extents of dead contents are left. Whether more are.
-fn bury(change: &mut Change<'_>, limit: u32, rows: &mut u32) -> Result<bool, Fault> {
-    for (due, id) in tables::dead(change.store, change.now, LOOK)? {
+fn bury(
+    change: &mut Change<'_>,
+    limit: u32,
+    unread_before: ClusterTime,
+    rows: &mut u32,
+) -> Result<bool, Fault> {
+    for (due, id, row) in tables::dead(change.store, change.now, unread_before, LOOK)? {
         let left = limit.saturating_sub(*rows) / ROWS_OF_EXTENT;
         if left == 0 {
             return Ok(true);
@@ -133,18 +140,18 @@ fn bury(change: &mut Change<'_>, limit: u32, rows: &mut u32) -> Result<bool, Fau
         if let Some(until) = tables::pinned_until(change.store, id)? {
             let later = until.max(change.now.plus_ms(1000));
             tables::delete_dead(change.store, due, id)?;
-            tables::put_dead(change.store, later, id)?;
+            tables::put_dead(change.store, later, id, &Dead { since: change.now })?;
             *rows = rows.saturating_add(2);
             continue;
         }
-        let gone = change.bury(id, left as usize)?;
+        let gone = change.bury(id, row.since, left as usize)?;
         *rows = rows.saturating_add(if gone { ROWS_OF_EXTENT } else { left.saturating_mul(ROWS_OF_EXTENT) });
         if !gone {
             return Ok(true);
         }
         tables::delete_dead(change.store, due, id)?;
     }
-    Ok(!tables::dead(change.store, change.now, 1)?.is_empty())
+    Ok(!tables::dead(change.store, change.now, unread_before, 1)?.is_empty())
 }
 
 /// A grant has two rows.

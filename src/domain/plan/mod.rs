@@ -183,8 +183,11 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn housekeeping(&mut self) -> Result<(), Fault> {
-        if query::trash_pending(self.store, self.observed.now)? && !query::is_restoring(self.store)? {
-            self.plan.tasks.push(Task::Propose(Command::Reap(command::Reap { limit: BATCH_ROWS })));
+        let pressed = !self.observed.pressed.is_empty();
+        let unread_before = if pressed { self.observed.unread_before } else { ClusterTime(0) };
+        let pending = query::trash_pending(self.store, self.observed.now, unread_before)?;
+        if pending && !query::is_restoring(self.store)? {
+            self.plan.tasks.push(Task::Propose(Command::Reap(command::Reap { limit: BATCH_ROWS, unread_before })));
         }
         for server in self.scene.servers.values().filter(|server| server.recount.is_some()) {
             let server_id = server.server_id;

@@ -63,12 +63,12 @@ pub fn due(store: &dyn ReadStore, now: ClusterTime) -> Result<bool, Fault> {
     Ok(false)
 }
 
-/// Whether a `Reap` at `now` would find something.
+/// Whether a `Reap` at `now` would find something. `unread_before` is as in [`command::Reap`](crate::domain::command::Reap).
 ///
 /// # Errors
 /// When the storage fails.
-pub fn trash_pending(store: &dyn ReadStore, now: ClusterTime) -> Result<bool, Fault> {
-    Ok(tables::has_children(store, DOOMED)? || !tables::dead(store, now, 1)?.is_empty())
+pub fn trash_pending(store: &dyn ReadStore, now: ClusterTime, unread_before: ClusterTime) -> Result<bool, Fault> {
+    Ok(tables::has_children(store, DOOMED)? || !tables::dead(store, now, unread_before, 1)?.is_empty())
 }
 
 /// What tells the replication job that something has happened. Cheap to read often, and no count of what goes on by itself

@@ -316,7 +316,7 @@ fn commands(golden: &mut Golden) {
     golden.command("renew", Command::Renew(command::Renew { user, lock: proof(), ttl_ms: 60_000 }));
     golden.command("unlock", Command::Unlock(command::Unlock { user, lock: proof() }));
     golden.command("expire", Command::Expire(command::Expire { limit: 250 }));
-    golden.command("reap", Command::Reap(command::Reap { limit: 250 }));
+    golden.command("reap", Command::Reap(command::Reap { limit: 250, ..Default::default() }));
     golden.command(
         "register_server",
         Command::RegisterServer(command::RegisterServer {

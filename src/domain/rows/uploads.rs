@@ -27,6 +27,15 @@ record! {
 }
 
 record! {
+    /// A content that nothing names any more. Its key says when it is due.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Dead as "dead content" {
+        /// Since when.
+        pub(crate) since: ClusterTime = 1,
+    }
+}
+
+record! {
     /// A user reads a content for longer than the garbage lingers: it is not reaped before the pin ends.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Pin as "pin" {

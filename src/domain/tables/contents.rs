@@ -2,7 +2,7 @@
 
 use super::{keys, read, stretch, write};
 use crate::domain::record::Record;
-use crate::domain::rows::{Content, Extent, Layout, Nothing};
+use crate::domain::rows::{Content, Dead, Extent, Layout};
 use crate::domain::stop::{Stop, astray};
 use crate::domain::{ClusterTime, ContentId, ExtentAt, Fault, ReadStore, Store, Table};
 
@@ -151,21 +151,31 @@ pub(crate) fn extents_after(
     Ok((found, false))
 }
 
-pub(crate) fn put_dead(store: &mut dyn Store, due: ClusterTime, id: ContentId) -> Result<(), Fault> {
-    write(store, Table::Dead, &keys::dead(due, id), &Nothing {})
+/// Lists a content that nothing names any more, to be reaped when it is due.
+pub(crate) fn put_dead(store: &mut dyn Store, due: ClusterTime, id: ContentId, row: &Dead) -> Result<(), Fault> {
+    write(store, Table::Dead, &keys::dead(due, id), row)
 }
 
 pub(crate) fn delete_dead(store: &mut dyn Store, due: ClusterTime, id: ContentId) -> Result<(), Fault> {
     store.delete(Table::Dead, &keys::dead(due, id))
 }
 
-/// At most `limit` contents that nothing names and that are due at `now`, those of the longest time first.
+/// At most `limit` contents that nothing names and that are due at `now`, or that nothing named before `unread_before`:
+/// those of the longest time first.
 pub(crate) fn dead(
     store: &dyn ReadStore,
     now: ClusterTime,
+    unread_before: ClusterTime,
     limit: usize,
-) -> Result<Vec<(ClusterTime, ContentId)>, Fault> {
-    let to = keys::after(&keys::dead(now, ContentId(u128::MAX)));
-    let rows = store.scan(Table::Dead, &[], Some(&to), limit)?;
-    rows.iter().map(|(key, _)| keys::read_dead(key)).collect()
+) -> Result<Vec<(ClusterTime, ContentId, Dead)>, Fault> {
+    let mut found = Vec::new();
+    for (key, value) in store.scan(Table::Dead, &[], None, limit)? {
+        let (due, id) = keys::read_dead(&key)?;
+        let row = Dead::from_bytes(&value)?;
+        if due > now && row.since >= unread_before {
+            break;
+        }
+        found.push((due, id, row));
+    }
+    Ok(found)
 }

@@ -11,7 +11,8 @@ fn what_is_not_known_is_a_fault() {
     let fault = Proposal::decode(&unknown).expect_err("no such command");
     assert!(fault.0.contains("does not know"), "{fault}");
 
-    let known = Proposal { operation: None, command: Command::Reap(command::Reap { limit: 1 }) }.encode();
+    let known =
+        Proposal { operation: None, command: Command::Reap(command::Reap { limit: 1, ..Default::default() }) }.encode();
     assert!(Proposal::decode(&known).is_ok());
     let mut newer = known.clone();
     newer[0] = ENVELOPE + 1;
@@ -88,7 +89,8 @@ fn another_reader_of_protobuf_reads_what_is_written() {
 
 #[test]
 fn an_entry_of_a_newer_schema_is_known_by_its_frame() {
-    let proposal = Proposal { operation: None, command: Command::Reap(command::Reap { limit: 1 }) };
+    let proposal =
+        Proposal { operation: None, command: Command::Reap(command::Reap { limit: 1, ..Default::default() }) };
     let stamped = Stamped { at: ClusterTime(1), wall: WallTime(2), proposal: proposal.clone() };
     let entry = stamp(stamped.at, stamped.wall, &proposal.encode(), Schema::FIRST).expect("a proposal");
     assert_eq!(entry, stamped.encode(Schema::FIRST), "the leader takes the bytes as they came");
