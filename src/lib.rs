@@ -2,7 +2,7 @@
 //!
 //! The modules are the architecture. Each stands on a floor and uses only what is below it:
 //! `cli` (4); `directory`, `fileserver` (3); `consensus`, `client`, `backup` (2);
-//! `protocol`, `config`, `telemetry`, `clock` (1); `domain` (0). `tests/floors.rs` holds that.
+//! `protocol`, `config`, `telemetry`, `clock`, `local` (1); `domain` (0). `tests/floors.rs` holds that.
 
 pub mod backup;
 pub mod cli;
@@ -13,5 +13,6 @@ pub mod consensus;
 pub mod directory;
 pub mod domain;
 pub mod fileserver;
+pub mod local;
 pub mod protocol;
 pub mod telemetry;

@@ -18,6 +18,7 @@ mod nodes;
 mod request;
 mod retry;
 mod source;
+mod spool;
 mod upload;
 mod versions;
 mod vigil;
