@@ -328,7 +328,7 @@ async fn send_content(
 ) -> Result<u64, CliError> {
     let path = folder.blob_path(named.extent.blob_id);
     let shown = path.display().to_string();
-    let source = Source::file(path).await?;
+    let source = Source::known(path, named.extent.sha256).await?;
     let sent = directory.restore_content(backup, named.content_id, &named.row, source).await;
     sent.map_err(|error| {
         let error = CliError::from(error).about(&shown);
