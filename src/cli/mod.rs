@@ -9,6 +9,7 @@ mod lost;
 mod output;
 mod password;
 mod progress;
+mod range;
 mod remote;
 mod replacement;
 mod session;

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+use serde::Serialize;
 
 use super::Tally;
 use crate::cli::destination::{Destination, Named, in_the_way};
@@ -39,6 +40,16 @@ pub(in crate::cli) struct Args {
     version: Option<u64>,
 }
 
+/// What was fetched, for --json.
+#[derive(Serialize)]
+struct Fetched {
+    local: PathBuf,
+    bytes: u64,
+    /// `FILE_ID-VERSION` in quotes.
+    etag: Option<String>,
+    sha256: Option<String>,
+}
+
 /// A file of a tree, and where it goes.
 struct Item {
     file: FileName,
@@ -57,9 +68,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     }
     if !args.recursive && !args.local.is_dir() {
         // The one question that need not be asked: what the name of the file is.
-        return fetch(&directory, &args.remote.name(), &args.local, Named::ByUser, args.force, args.version)
-            .await
-            .map_err(|error| error.about(&args.remote));
+        return one(&args, session, &directory, &args.local).await;
     }
     let stat = directory.stat(&args.remote.name()).await.map_err(about)?;
     let place = Place::of(&stat)?;
@@ -68,9 +77,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
         _ => args.local.clone(),
     };
     if stat.kind == Kind::File {
-        return fetch(&directory, &args.remote.name(), &local, Named::ByUser, args.force, args.version)
-            .await
-            .map_err(|error| error.about(&args.remote));
+        return one(&args, session, &directory, &local).await;
     }
     if !args.recursive {
         return Err(
@@ -78,6 +85,14 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
         );
     }
     tree(&args, session, &directory, &place, local).await
+}
+
+async fn one(args: &Args, session: &Session, directory: &Directory, local: &Path) -> Result<(), CliError> {
+    let fetched = fetch(directory, &args.remote.name(), local, Named::ByUser, args.force, args.version).await;
+    let fetched = fetched.map_err(|error| error.about(&args.remote))?;
+    // The one name is known to whoever gave it.
+    session.out.answer(&fetched, |_| String::new());
+    Ok(())
 }
 
 async fn tree(
@@ -93,15 +108,13 @@ async fn tree(
         .map(|item| async move {
             let Item { file, shown, local } = item?;
             let fetched = fetch(directory, &file, &local, Named::ByCluster, args.force, None).await;
-            fetched.map_err(|error| error.about(&shown))?;
-            Ok::<_, CliError>(local)
+            fetched.map_err(|error| error.about(&shown))
         })
         .buffer_unordered(PARALLEL)
         .boxed();
     while let Some(result) = fetching.next().await {
         match result {
-            Ok(local) if !session.out.json => session.out.line(local.display()),
-            Ok(_) => {}
+            Ok(fetched) => session.out.answer(&fetched, |fetched| format!("{}\n", fetched.local.display())),
             Err(error) if tally.goes_on_after(&error) => {}
             Err(_) => break,
         }
@@ -174,8 +187,10 @@ async fn fetch(
     named: Named,
     replace: bool,
     version: Option<u64>,
-) -> Result<(), CliError> {
+) -> Result<Fetched, CliError> {
     let (destination, mut output) = Destination::open(local, replace, named).await?;
-    directory.read(file, &ReadOptions { version, ..ReadOptions::default() }, &mut output).await?;
-    destination.finish(output).await
+    let came = directory.read(file, &ReadOptions { version, ..ReadOptions::default() }, &mut output).await?;
+    destination.finish(output).await?;
+    let sha256 = came.head.sha256.map(|digest| digest.to_string());
+    Ok(Fetched { local: local.to_owned(), bytes: came.bytes, etag: came.head.etag, sha256 })
 }
