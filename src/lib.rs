@@ -2,7 +2,7 @@
 //!
 //! The modules are the architecture. Each stands on a floor and uses only what is below it:
 //! `cli` (5); `directory`, `fileserver` (4); `consensus`, `client`, `backup` (3); `listener` (2);
-//! `protocol`, `config`, `telemetry`, `clock` (1); `domain` (0). `tests/floors.rs` holds that.
+//! `protocol`, `config`, `telemetry`, `clock`, `local` (1); `domain` (0). `tests/floors.rs` holds that.
 
 pub mod backup;
 pub mod cli;
@@ -14,5 +14,6 @@ pub mod directory;
 pub mod domain;
 pub mod fileserver;
 pub mod listener;
+pub mod local;
 pub mod protocol;
 pub mod telemetry;

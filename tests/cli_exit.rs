@@ -288,6 +288,25 @@ async fn a_download_is_whole_or_not_there() {
 }
 
 #[tokio::test]
+async fn a_download_that_is_ended_leaves_nothing() {
+    let node =
+        Node::start(|_, _| Play::stalled_body(200, &[("content-length", "100".into())], b"the first of it")).await;
+    let user = User::of(&node.url);
+    for (signal, expected) in [("-TERM", 143), ("-INT", 130)] {
+        let mut command = user.command(&["get", "/a", "x"]);
+        let mut child = command.env("RINGMASTER_TOKEN", TOKEN).spawn().expect("it starts");
+        let begun = std::time::Instant::now();
+        while !user.files().iter().any(|name| name.ends_with(".part")) {
+            assert!(begun.elapsed().as_secs() < 60, "it begins");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill").success());
+        let status = tokio::task::spawn_blocking(move || child.wait().expect("it ends")).await.expect("no panic");
+        assert_eq!((status.code(), user.files()), (Some(expected), Vec::new()));
+    }
+}
+
+#[tokio::test]
 async fn a_tree_is_fetched_and_no_name_leads_out_of_it() {
     let directory = |path: &str| {
         let mut stat = stat(path, 1, b"");

@@ -146,6 +146,52 @@ async fn a_file_that_is_cut_short_is_an_error_and_not_half_a_file() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_changed_while_it_is_sent_is_not_stored() {
+    // One that is read before it is sent, and one that is too large for that.
+    for length in [1_u64 << 20, (64 << 20) + 1] {
+        let node = Node::start(|_, seen| stored(seen)).await;
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(length).expect("set");
+        let progress: Progress = {
+            let changed = file.reopen().expect("open");
+            Arc::new(move |_| changed.set_len(length + 1).expect("set"))
+        };
+        let source = Source::file(file.path()).await.expect("readable");
+        let options = WriteOptions { progress: Some(progress), ..WriteOptions::default() };
+        let error = directory(&[&node.url]).write(&path("/a"), source, options).await.expect_err("changed");
+        assert!(error.to_string().contains("it was changed while it was sent"), "{error}");
+        assert!(node.seen().iter().all(|seen| (seen.body.len() as u64) < length), "no node has the whole of it");
+    }
+}
+
+#[tokio::test]
+async fn the_digest_is_announced_and_the_answer_compared() {
+    let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let node = Node::start(move |_, seen| {
+        let mut stat = stat("/a", 7, &seen.body);
+        stat["sha256"] =
+            if seen.uri.to_string().contains("good") { digest.into() } else { digest.replace('2', "3").into() };
+        Play::json(201, &stat)
+    })
+    .await;
+    let directory = directory(&[&node.url]);
+    let hello = || Source::bytes(&b"hello"[..]);
+    directory.write(&path("/good"), hello(), WriteOptions::default()).await.expect("stored");
+    assert_eq!(node.seen()[0].header("repr-digest"), Some("sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:"));
+    let unknown = || {
+        let reader =
+            || Box::pin(std::future::ready(Ok(Box::new(&b"hello"[..]) as ringmaster::client::SourceReader))) as _;
+        Source::reader("a reader", 5, reader)
+    };
+    directory.write(&path("/good"), unknown(), WriteOptions::default()).await.expect("stored");
+    assert_eq!(node.seen()[1].header("repr-digest"), None, "it was not read before");
+    for source in [hello(), unknown()] {
+        let error = directory.update(&path("/bad"), source, UpdateOptions::default()).await.expect_err("other bytes");
+        assert!(error.to_string().contains("other bytes are stored than were sent"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn an_upload_that_nobody_takes_ends() {
     // The body is more than what the sockets between the two hold.
     let deaf = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

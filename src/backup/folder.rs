@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -13,6 +13,7 @@ use super::format::Head;
 use super::index::Index;
 use super::{damaged, sync_dir};
 use crate::domain::BlobId;
+use crate::local;
 
 /// Names in `tmp/`; the others there are of blobs.
 const INDEX: &str = "index";
@@ -73,7 +74,7 @@ impl Folder {
         if !folder.label_path().is_file() || !folder.indexes().is_dir() {
             bail!("{} is no backup: it has no backup.json and indexes/ in it", root.display());
         }
-        let lock = File::open(root.join(READERS)).ok();
+        let lock = local::open_file(&root.join(READERS)).ok();
         if let Some(lock) = &lock
             && matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
         {
@@ -109,15 +110,17 @@ impl Folder {
                     }
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if root.is_symlink() {
+                    bail!("{} is a link to nothing: remove it, or make the folder that it leads to", root.display());
+                }
+            }
             Err(error) => return Err(error).with_context(cannot),
         }
         for dir in [root.to_owned(), root.join("indexes"), root.join("blobs"), root.join("tmp")] {
-            let mut builder = fs::DirBuilder::new();
-            std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
-            builder.create(dir).with_context(cannot)?;
+            private_dirs(&dir).with_context(cannot)?;
         }
-        let lock = private(&root.join(LOCK), false).with_context(cannot)?;
+        let lock = private(&root.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -133,7 +136,7 @@ impl Folder {
                 fs::remove_file(entry.path()).with_context(cannot)?;
             }
         }
-        private(&root.join(READERS), false).with_context(cannot)?;
+        private(&root.join(READERS))?;
         sync_dir(root)?;
         Ok(Self { root: root.to_owned(), _lock: Some(lock) })
     }
@@ -155,7 +158,7 @@ impl Folder {
     /// When the folder is of another cluster than the index.
     pub fn belongs(&self, head: &Head) -> anyhow::Result<()> {
         let path = self.label_path();
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = read_text(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let label: Label = serde_json::from_str(&text).map_err(|error| damaged(&path, error))?;
         if label.cluster_id != head.cluster_id || label.cluster_name != head.cluster_name {
             bail!(
@@ -195,7 +198,7 @@ impl Folder {
     pub fn look(&self, blob: BlobId, size: u64) -> anyhow::Result<Fetched> {
         let path = self.blob_path(blob);
         match fs::metadata(&path) {
-            Ok(found) if found.len() == size => Ok(Fetched::Already),
+            Ok(found) if found.is_file() && found.len() == size => Ok(Fetched::Already),
             Ok(_) => Ok(Fetched::Missing),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Fetched::Missing),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
@@ -209,7 +212,7 @@ impl Folder {
     pub fn land_blob(&self, temporary: &Path, blob: BlobId) -> anyhow::Result<()> {
         let path = self.blob_path(blob);
         let dir = path.parent().expect("a blob is in a folder");
-        fs::create_dir_all(dir)
+        private_dirs(dir)
             .and_then(|()| fs::rename(temporary, &path))
             .with_context(|| format!("cannot write {}", path.display()))
     }
@@ -260,7 +263,7 @@ impl Folder {
             format!("{} has no finished backup in it: run `ringmaster backup` again", self.root.display())
         })?;
         // A crash between the two renames leaves an index that is newer than `latest` says, and whole.
-        let known = match fs::read_to_string(&path) {
+        let known = match read_text(&path) {
             Ok(text) => {
                 let named = self.indexes().join(text.trim_end_matches('\n'));
                 named.extension().is_some_and(|extension| extension == "idx") && named.is_file()
@@ -302,8 +305,7 @@ impl Folder {
     /// # Errors
     /// When somebody reads in the folder, or an index to be kept is damaged: then nothing more is removed.
     pub fn sweep(&self, keep: usize) -> anyhow::Result<Swept> {
-        let readers = self.root.join(READERS);
-        let alone = private(&readers, false).with_context(|| format!("cannot write {}", readers.display()))?;
+        let alone = private(&self.root.join(READERS))?;
         if alone.try_lock().is_err() {
             bail!(
                 "the backup is made, but nothing old was removed: a restore or a verification reads in {}. Run the same \
@@ -414,7 +416,7 @@ impl Folder {
     fn write_whole(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         let temporary = self.temporary(WHOLE);
         let write = || -> io::Result<()> {
-            let mut file = private(&temporary, true)?;
+            let mut file = local::create_private(&temporary)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&temporary, path)
@@ -441,6 +443,17 @@ pub(super) fn log_entry(index: &Path) -> Option<u64> {
     index.file_stem()?.to_str()?.parse().ok()
 }
 
-fn private(path: &Path, truncate: bool) -> io::Result<File> {
-    File::options().write(true).create(true).truncate(truncate).mode(0o600).open(path)
+/// A file to be locked.
+fn private(path: &Path) -> anyhow::Result<File> {
+    local::open_private(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn private_dirs(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    local::open_file(path)?.read_to_string(&mut text)?;
+    Ok(text)
 }

@@ -20,6 +20,7 @@ use crate::domain::restored::{self, BackedUp, Piece};
 use crate::domain::rows::{Extent, FileVersion};
 use crate::domain::store::Row;
 use crate::domain::{ContentId, Fault, FileId, ReadStore, Sha256, Table};
+use crate::local;
 
 /// Blocks that are kept: 16 MiB.
 const KEPT: usize = 256;
@@ -49,7 +50,7 @@ impl Index {
     /// # Errors
     /// When it cannot be read, or is not what was written. The message names the file and says what to do.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let file = local::open_file(path).with_context(|| format!("cannot read {}", path.display()))?;
         let read = || -> Result<(Head, Sha256, u64, u64, Vec<Block>), String> {
             let mut frames = Frames::open(BufReader::with_capacity(1 << 20, &file))?;
             let head = read_head(&frames.next()?)?;

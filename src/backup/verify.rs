@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
-use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +14,7 @@ use super::folder::{Folder, log_entry};
 use super::index::Index;
 use crate::domain::check::Violation;
 use crate::domain::{BlobId, ContentId, FileId, Sha256, check, query};
+use crate::local;
 
 /// Ids of blobs that are known to be right: beyond so many a blob that several indexes name is read again.
 const REMEMBERED: usize = 4_000_000;
@@ -170,7 +170,7 @@ pub fn file_sha256(path: &Path) -> io::Result<(u64, Sha256)> {
 }
 
 fn sum(path: &Path, seen: &Seen) -> io::Result<(u64, Sha256)> {
-    let mut file = File::open(path)?;
+    let mut file = local::open_file(path)?;
     let (mut hash, mut size) = (sha2::Sha256::new(), 0);
     let mut buffer = vec![0; 256 * 1024];
     loop {

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::index::Index;
 use crate::domain::rows::Extent;
-use crate::domain::{BlobId, ContentId, Table, restored};
+use crate::domain::{BlobId, ContentId, Sha256, Table, restored};
 
 /// An extent as an index has it.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct NamedContent {
     /// Its row.
     pub row: Vec<u8>,
     pub size: u64,
+    /// Nothing where the bytes came in parts.
+    pub sha256: Option<Sha256>,
     /// In the order of its bytes.
     pub blobs: Vec<BlobId>,
 }
@@ -36,7 +38,10 @@ pub fn extents(index: Arc<Index>, ahead: usize) -> mpsc::Receiver<anyhow::Result
 pub fn contents(index: Arc<Index>, ahead: usize) -> mpsc::Receiver<anyhow::Result<NamedContent>> {
     walk(ahead, move |give| {
         index.each(Table::Contents, |key, value| match restored::blobs(&*index, key, value)? {
-            Some((content_id, size, blobs)) => give(NamedContent { content_id, row: value.to_vec(), size, blobs }),
+            Some((content_id, blobs)) => {
+                let (size, sha256) = restored::content(value)?;
+                give(NamedContent { content_id, row: value.to_vec(), size, sha256, blobs })
+            }
             None => Ok(()),
         })
     })

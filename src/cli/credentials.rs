@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::destination::{self, Named, Standing};
 use super::error::CliError;
+use super::replacement::{Access, Replacement, sync_folder};
+use crate::local;
 
 /// Which clusters the user is logged in to, by the urls that were given at the login.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -71,24 +74,59 @@ impl CredentialsFile {
     }
 
     pub(super) fn save(&self, urls: &[Url], credential: Credential) -> Result<(), CliError> {
-        let mut saved = self.read()?;
-        saved.0.insert(key_of(urls), credential);
-        self.write(&saved)
+        self.change(|saved| drop(saved.0.insert(key_of(urls), credential)))
     }
 
     /// Forgets a token wherever it stands.
     pub(super) fn forget(&self, token: &str) -> Result<(), CliError> {
+        self.change(|saved| saved.0.retain(|_, credential| credential.token != token))
+    }
+
+    /// Whether a login can be kept, before one is asked for that would then be lost.
+    pub(super) fn must_be_usable(&self) -> Result<(), CliError> {
+        let _lock = self.lock()?;
+        self.read()?;
+        let (unused, _) = self.replacement()?;
+        drop(unused);
+        Ok(())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Saved)) -> Result<(), CliError> {
+        // Two that read what was there and write what is to be there would lose one of the two logins.
+        let _lock = self.lock()?;
         let mut saved = self.read()?;
-        saved.0.retain(|_, credential| credential.token != token);
+        change(&mut saved);
         self.write(&saved)
     }
 
+    /// Held for as long as the file is read and written.
+    fn lock(&self) -> Result<fs::File, CliError> {
+        let directory = self.path.parent().expect("the path ends in two names of our own");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|error| self.error("cannot make the directory of", &error))?;
+        let path = directory.join("lock");
+        let cannot = |error| CliError::local(format_args!("cannot lock {}", path.display()), &error);
+        let lock = local::open_private(&path).map_err(cannot)?;
+        match lock.lock() {
+            // Some file systems of networks know no locks: one login at a time is what most do.
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(cannot(error)),
+            _ => Ok(lock),
+        }
+    }
+
     fn read(&self) -> Result<Saved, CliError> {
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
+        let mut text = String::new();
+        match local::open_file(&self.path).and_then(|mut file| file.read_to_string(&mut text)) {
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Saved::default()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Err(self.error("cannot keep a login in", &error).hint("remove it, then log in again"));
+            }
             Err(error) => return Err(self.error("cannot read", &error)),
-        };
+        }
         serde_json::from_str(&text).map_err(|error| {
             CliError::refused(format!("{} is damaged ({error})", self.path.display()))
                 .hint("delete it, then log in again with: ringmaster login USERNAME")
@@ -97,35 +135,31 @@ impl CredentialsFile {
 
     /// Writes the whole file anew and renames it into place, so that no reader sees half of it.
     fn write(&self, saved: &Saved) -> Result<(), CliError> {
-        let directory = self.path.parent().expect("the path ends in two names of our own");
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|error| self.error("cannot make the directory of", &error))?;
-        let temporary = self.path.with_extension(format!("json.{}", std::process::id()));
-        let written = write_private(&temporary, saved).and_then(|()| fs::rename(&temporary, &self.path));
-        written.map_err(|error| {
-            // It may not be there at all.
-            let _ = fs::remove_file(&temporary);
-            self.error("cannot write", &error)
-        })
+        let (replacement, file) = self.replacement()?;
+        let cannot = |error| self.error("cannot write", &error);
+        let mut text = serde_json::to_vec_pretty(saved).map_err(|error| cannot(error.into()))?;
+        text.push(b'\n');
+        (&file).write_all(&text).map_err(cannot)?;
+        replacement.dress(&file)?;
+        file.sync_all().map_err(cannot)?;
+        let folder = replacement.folder();
+        replacement.land()?;
+        sync_folder(&folder)
+    }
+
+    /// Through a link, which stays: some keep their settings elsewhere. Its owner stays, too, and nobody else may read it.
+    fn replacement(&self) -> Result<(Replacement, fs::File), CliError> {
+        match destination::look(&self.path, Named::ByUser)? {
+            Standing::Nothing => Replacement::new(self.path.clone(), None, Access::Private),
+            Standing::File(real, old) => Replacement::new(real, Some(&old), Access::Private),
+            Standing::Stream(kind) => Err(CliError::refused(format!("{} is {kind}, not a file", self.path.display()))
+                .hint("remove it, then log in again")),
+        }
     }
 
     fn error(&self, what: &str, error: &io::Error) -> CliError {
         CliError::local(format_args!("{what} {}", self.path.display()), error)
     }
-}
-
-fn write_private(path: &Path, saved: &Saved) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    serde_json::to_writer_pretty(&mut file, saved)?;
-    file.write_all(b"\n")?;
-    file.sync_all()
 }
 
 /// The same nodes in another order are the same cluster.
@@ -142,6 +176,8 @@ fn text_of(url: &Url) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -15,6 +15,7 @@ pub(super) enum Exit {
     /// No answer, or none that tells whether the change was made.
     Unavailable,
     Interrupted,
+    Terminated,
 }
 
 impl Exit {
@@ -23,8 +24,9 @@ impl Exit {
             Self::Refused => 1,
             Self::Usage => 2,
             Self::Unavailable => 3,
-            // What a shell reports for a program that SIGINT ended.
+            // What a shell reports for a program that SIGINT or SIGTERM ended.
             Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 }
@@ -55,7 +57,11 @@ impl CliError {
     }
 
     pub(super) fn local(what: impl fmt::Display, error: &io::Error) -> Self {
-        Self::refused(format!("{what}: {error}"))
+        let refused = Self::refused(format!("{what}: {error}"));
+        match hint_of(error.kind()) {
+            Some(hint) => refused.hint(hint),
+            None => refused,
+        }
     }
 
     #[must_use]
@@ -109,13 +115,27 @@ impl From<ClientError> for CliError {
     }
 }
 
+/// What to do about this machine's own refusals, where their words do not say it.
+const fn hint_of(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("make room on that disk, or choose another one")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => Some("choose a place that can be written"),
+        io::ErrorKind::BrokenPipe => Some("whoever read from it has gone: start both again"),
+        io::ErrorKind::ResourceBusy => Some("end what uses it first, for a disk: unmount it"),
+        _ => None,
+    }
+}
+
 fn hint_for(error: &ClientError) -> Option<String> {
     let hint = match error.kind() {
         ErrorKind::Unavailable => "check that the cluster runs, and that --url or RINGMASTER_URL names its nodes",
         ErrorKind::OutcomeUnknown { .. } => {
             "look whether it was made (ringmaster stat, ls or locks) before you do it again"
         }
-        ErrorKind::Usage | ErrorKind::Local(_) => return None,
+        ErrorKind::Local(kind) => hint_of(*kind)?,
+        ErrorKind::Usage => return None,
         ErrorKind::Refused(problem) => match error.code()? {
             Code::Unauthenticated => "log in with: ringmaster login USERNAME",
             Code::Locked => {
@@ -125,6 +145,7 @@ fn hint_for(error: &ClientError) -> Option<String> {
             Code::QuotaExceeded => {
                 "see how much there is with: ringmaster du; give some up with: ringmaster trash empty"
             }
+            Code::ChecksumMismatch => "do it again: the bytes were changed on their way, or the file while it was sent",
             Code::VersionConflict => "see which version is there with: ringmaster stat",
             Code::DataCorrupt | Code::Internal => {
                 return Some(format!("the nodes' logs say more about request {}", problem.request_id));

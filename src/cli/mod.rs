@@ -3,15 +3,16 @@
 
 mod commands;
 mod credentials;
+mod destination;
 mod error;
-mod landing;
 mod lost;
 mod output;
 mod password;
 mod progress;
+mod range;
 mod remote;
+mod replacement;
 mod session;
-mod spool;
 mod table;
 mod walk;
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
+use tokio::signal::unix::SignalKind;
 
 use commands::Command;
 use error::{CliError, Exit};
@@ -80,11 +82,26 @@ async fn run(cli: Cli) -> Result<(), CliError> {
     tokio::select! {
         result = cli.command.run(&session) => result.and_then(|()| session.out.finish()),
         // Whatever was begun is dropped, and so removes its temporary files.
-        _ = tokio::signal::ctrl_c() => {
+        exit = ended() => {
             password::restore_terminal();
             session.take_leave().await;
-            Err(CliError::new(Exit::Interrupted, "interrupted: what was sent last may have been done"))
+            Err(CliError::new(exit, "interrupted: what was sent last may have been done"))
         }
+    }
+}
+
+/// Waits until somebody, or what runs this command, wants it to end.
+async fn ended() -> Exit {
+    let mut terminated = tokio::signal::unix::signal(SignalKind::terminate()).ok();
+    let terminated = async {
+        match &mut terminated {
+            Some(signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => Exit::Interrupted,
+        () = terminated => Exit::Terminated,
     }
 }
 

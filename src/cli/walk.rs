@@ -4,6 +4,7 @@ use std::fs::{self, ReadDir};
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
+use crate::local::Kind;
 
 /// What a walk comes upon; `names` lead to it from where the walk began.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +19,7 @@ pub(super) enum Found {
     /// Neither a file nor a directory. Links are not followed: what they point at may lie anywhere.
     Other {
         path: PathBuf,
+        kind: Kind,
     },
 }
 
@@ -76,7 +78,7 @@ impl Walk {
             let names = self.names.iter().cloned().chain([name]).collect();
             Some(Ok(Some(Found::File { path, names })))
         } else {
-            Some(Ok(Some(Found::Other { path })))
+            Some(Ok(Some(Found::Other { path, kind: Kind::of(kind) })))
         }
     }
 }
@@ -124,7 +126,7 @@ mod tests {
         assert_eq!(found.len(), 4, "{found:?}");
         assert!(found.contains(&Found::File { path: at("a/b/file"), names: names(&["a", "b", "file"]) }));
         assert!(found.contains(&Found::File { path: at("top"), names: names(&["top"]) }));
-        assert!(found.contains(&Found::Other { path: at("a/link") }));
+        assert!(found.contains(&Found::Other { path: at("a/link"), kind: Kind::Link }));
         assert!(found.contains(&Found::EmptyDirectory { names: names(&["empty", "inner"]) }));
     }
 }

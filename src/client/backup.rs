@@ -159,7 +159,8 @@ struct Landing<'a> {
 
 impl<'a> Landing<'a> {
     async fn create(path: &'a Path) -> Result<Self, ClientError> {
-        match tokio::fs::File::create(path).await {
+        // Everybody's bytes, for nobody but whoever backs up.
+        match crate::local::create_private(path).map(tokio::fs::File::from_std) {
             Ok(file) => Ok(Self { path, file, hash: sha2::Sha256::new(), size: 0 }),
             Err(error) => Err(cannot_write(path, &error)),
         }

@@ -16,7 +16,7 @@ use crate::domain::Sha256;
 use crate::protocol::api;
 
 /// The digest of the whole file (RFC 9530), whatever part of it is sent.
-const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+pub(super) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// Which part of which version is read.
 #[derive(Clone, Debug, Default)]

@@ -79,11 +79,12 @@ impl ClientError {
         }
     }
 
-    /// Whether a node refused for a reason of the moment, which is not remembered under the operation: it says nothing
-    /// about other attempts of the same change.
+    /// Whether a node refused for a reason of the moment, which is not remembered under the operation, or this attempt ended
+    /// on this side: it says nothing about other attempts of the same change.
     pub(super) fn is_of_one_attempt(&self) -> bool {
         let momentary = [Code::TooManyRequests, Code::ChecksumMismatch];
-        self.problem().is_some_and(|problem| problem.status >= 500)
+        matches!(self.kind, ErrorKind::Local(_))
+            || self.problem().is_some_and(|problem| problem.status >= 500)
             || self.code().is_some_and(|code| momentary.contains(&code))
     }
 

@@ -19,6 +19,7 @@ mod request;
 mod retention;
 mod retry;
 mod source;
+mod spool;
 mod upload;
 mod versions;
 mod vigil;

@@ -1,9 +1,12 @@
 //! `/write` and `/update`: files on their way in.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http::HeaderName;
 use http::header::{CONTENT_TYPE, IF_MATCH};
 
 use super::directory::Directory;
+use super::download::REPR_DIGEST;
 use super::error::ClientError;
 use super::request::{Request, Upload};
 use super::source::{Progress, Source};
@@ -44,12 +47,12 @@ impl Directory {
         source: Source,
         options: WriteOptions,
     ) -> Result<api::Stat, ClientError> {
-        let upload = Upload { source, progress: options.progress };
+        let upload = Upload { source: source.clone(), progress: options.progress };
         let mut request = Request::upload("/write", self.next_key(), upload)?.file(file);
         if let Some(content_type) = &options.content_type {
             request.set(CONTENT_TYPE, content_type)?;
         }
-        self.call_json(&request).await
+        self.store(request, &source).await
     }
 
     /// Stores a new version of a file that is there.
@@ -62,7 +65,7 @@ impl Directory {
         source: Source,
         options: UpdateOptions,
     ) -> Result<api::Stat, ClientError> {
-        let upload = Upload { source, progress: options.progress };
+        let upload = Upload { source: source.clone(), progress: options.progress };
         let mut request = Request::upload("/update", self.next_key(), upload)?.file(file);
         let headers = [
             (CONTENT_TYPE, &options.content_type),
@@ -74,6 +77,21 @@ impl Directory {
                 request.set(name, value)?;
             }
         }
-        self.call_json(&request).await
+        self.store(request, &source).await
+    }
+
+    /// Sends it with its digest, where that is known, and compares what was stored with what was sent.
+    async fn store(&self, mut request: Request, source: &Source) -> Result<api::Stat, ClientError> {
+        if let Some(digest) = source.digest() {
+            request.set(REPR_DIGEST, &format!("sha-256=:{}:", BASE64_STANDARD.encode(digest.0)))?;
+        }
+        let stat: api::Stat = self.call_json(&request).await?;
+        match (source.sent(), &stat.sha256) {
+            (Some(sent), Some(stored)) if *stored != sent.to_string() => Err(ClientError::untrusted(format!(
+                "other bytes are stored than were sent (their SHA-256 is {stored}, it should be {sent}): store it again as a \
+                 new version"
+            ))),
+            _ => Ok(stat),
+        }
     }
 }

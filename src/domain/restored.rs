@@ -146,13 +146,12 @@ pub fn is_backed_up(value: &[u8]) -> Result<bool, Fault> {
 ///
 /// # Errors
 /// When a row cannot be read.
-pub fn blobs(store: &dyn ReadStore, key: &[u8], value: &[u8]) -> Result<Option<(ContentId, u64, Vec<BlobId>)>, Fault> {
+pub fn blobs(store: &dyn ReadStore, key: &[u8], value: &[u8]) -> Result<Option<(ContentId, Vec<BlobId>)>, Fault> {
     let id = keys::read_content(key)?;
     let content = Content::from_bytes(value)?;
     if content.state != ContentState::Sealed {
         return Ok(None);
     }
-    let size = content.size();
     let mut blobs = Vec::new();
     match content.layout {
         Layout::One(extent) => blobs.push(extent.blob_id),
@@ -166,7 +165,7 @@ pub fn blobs(store: &dyn ReadStore, key: &[u8], value: &[u8]) -> Result<Option<(
             }
         }
     }
-    Ok(Some((id, size, blobs)))
+    Ok(Some((id, blobs)))
 }
 
 /// The size and the digest of a content, by its row.

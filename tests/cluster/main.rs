@@ -21,6 +21,7 @@ mod islands;
 mod kills;
 mod locking;
 mod lost;
+mod machine;
 mod manners;
 mod partition;
 mod placement;

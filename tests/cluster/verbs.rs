@@ -136,6 +136,50 @@ async fn the_trash_is_listed_searched_and_emptied() {
     assert_eq!(out(&cluster, &["--json", "trash", "empty", "--yes"], 0), "{\"removed\":130,\"more\":false}\n");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_are_written_locks_renewed_and_json_tells_of_each_file() {
+    let cluster = Cluster::start(1, 2).await;
+    let admin = &cluster.admin;
+    for path in ["/d/a", "/d/b"] {
+        assert_eq!(cluster.put(admin, 0, &format!("/write?path={path}"), "0123456789", &[]).await.0, 201);
+    }
+    for (range, bytes) in [("0-3", "0123"), ("7-", "789"), ("-2", "89"), ("-20", "0123456789"), ("9-100", "9")] {
+        assert_eq!(out(&cluster, &["cat", "--range", range, "/d/a"], 0), bytes, "{range}");
+    }
+    assert_eq!(out(&cluster, &["cat", "--range=-1", "/d/a", "/d/b"], 0), "99");
+    assert!(out(&cluster, &["cat", "--range", "10-", "/d/a"], 1).contains("/d/a: "));
+    assert!(out(&cluster, &["cat", "--range", "5", "/d/a"], 2).contains("write it as 0-499"));
+
+    let json = |arguments: &[&str]| -> Vec<Value> {
+        let text = out(&cluster, &[&["--json"], arguments].concat(), 0);
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let here = cluster.dir.path().join("here");
+    let mut fetched = json(&["get", "-r", "/d", here.to_str().expect("UTF-8")]);
+    fetched.sort_by_key(|file| file["local"].to_string());
+    assert_eq!((fetched.len(), &fetched[1]["bytes"]), (2, &json!(10)));
+    assert_eq!(fetched[0]["local"], here.join("a").to_str().expect("UTF-8"));
+    let stat = cluster.get(0, "/stat?path=/d/a").await.1;
+    assert_eq!(fetched[0]["sha256"], stat["sha256"]);
+    let alone = here.join("alone");
+    let one = json(&["get", "/d/a", alone.to_str().expect("UTF-8")]);
+    assert_eq!(one[0]["etag"], format!("\"{}-1\"", stat["file_id"]));
+    assert_eq!(json(&["rm", "/d/a", "/d/b"]), [json!({"removed": "/d/a"}), json!({"removed": "/d/b"})]);
+
+    assert_eq!(out(&cluster, &["whoami"], 0), "admin\n");
+    assert_eq!(json(&["whoami"]), [json!({"username": "admin", "user_id": admin.id})]);
+    assert_eq!(cluster.put(admin, 0, "/write?path=/l", "x", &[]).await.0, 201);
+    let token = out(&cluster, &["lock", "/l", "--ttl", "30s"], 0);
+    let until = |locked: &Value| locked["expires_at"].as_str().expect("a time").to_owned();
+    let before = until(&cluster.get(0, "/locks").await.1["locks"][0]);
+    let renewed = json(&["renew", token.trim(), "--ttl", "10m"]);
+    assert_eq!(renewed[0]["lock_token"], token.trim());
+    assert!(until(&renewed[0]) > before, "{renewed:?}");
+    assert!(out(&cluster, &["renew", token.trim()], 0).starts_with("holds until "));
+    out(&cluster, &["unlock", token.trim()], 0);
+    assert!(out(&cluster, &["renew", token.trim()], 1).contains("hint: "));
+}
+
 /// The exit code of a command whose standard input and outputs are a terminal, and what it has shown there.
 fn at_a_terminal(cluster: &Cluster, arguments: &[&str], answer: &str) -> (i32, String) {
     const SCRIPT: &str = r#"

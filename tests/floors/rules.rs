@@ -17,6 +17,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("config", 1),
     ("telemetry", 1),
     ("clock", 1),
+    ("local", 1),
     ("domain", 0),
 ];
 

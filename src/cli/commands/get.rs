@@ -2,13 +2,15 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+use serde::Serialize;
 
 use super::Tally;
+use crate::cli::destination::{Destination, Named, in_the_way};
 use crate::cli::error::CliError;
-use crate::cli::landing::Landing;
 use crate::cli::remote::{Place, Remote};
 use crate::cli::session::Session;
 use crate::client::{ClientError, Directory, ReadOptions};
+use crate::local::Kind as LocalKind;
 use crate::protocol::api::{FileName, Kind, Stat};
 
 /// How many files of a tree are on their way at once.
@@ -18,6 +20,9 @@ const PARALLEL: usize = 4;
 ///
 /// It is written beside LOCAL under a temporary name, compared with its checksum, and renamed, so that LOCAL is
 /// whole or not there. Where LOCAL is a directory, the file gets its own name in it.
+///
+/// With -f a file keeps its owner and mode, a link stays and what it leads to is replaced, and a device or a pipe is
+/// written into. docs/CLI.md has the whole table.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     remote: Remote,
@@ -35,6 +40,16 @@ pub(in crate::cli) struct Args {
     version: Option<u64>,
 }
 
+/// What was fetched, for --json.
+#[derive(Serialize)]
+struct Fetched {
+    local: PathBuf,
+    bytes: u64,
+    /// `FILE_ID-VERSION` in quotes.
+    etag: Option<String>,
+    sha256: Option<String>,
+}
+
 /// A file of a tree, and where it goes.
 struct Item {
     file: FileName,
@@ -47,11 +62,13 @@ type Children = Pin<Box<dyn Stream<Item = Result<Stat, ClientError>> + Send>>;
 pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     let directory = session.directory()?;
     let about = |error: ClientError| CliError::from(error).about(&args.remote);
+    if args.local == Path::new("-") {
+        return Err(CliError::usage("a download has a name")
+            .hint("for standard output: ringmaster cat REMOTE; for a file of that name: ./-"));
+    }
     if !args.recursive && !args.local.is_dir() {
         // The one question that need not be asked: what the name of the file is.
-        return fetch(&directory, &args.remote.name(), &args.local, args.force, args.version)
-            .await
-            .map_err(|error| error.about(&args.remote));
+        return one(&args, session, &directory, &args.local).await;
     }
     let stat = directory.stat(&args.remote.name()).await.map_err(about)?;
     let place = Place::of(&stat)?;
@@ -60,9 +77,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
         _ => args.local.clone(),
     };
     if stat.kind == Kind::File {
-        return fetch(&directory, &args.remote.name(), &local, args.force, args.version)
-            .await
-            .map_err(|error| error.about(&args.remote));
+        return one(&args, session, &directory, &local).await;
     }
     if !args.recursive {
         return Err(
@@ -72,6 +87,14 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     tree(&args, session, &directory, &place, local).await
 }
 
+async fn one(args: &Args, session: &Session, directory: &Directory, local: &Path) -> Result<(), CliError> {
+    let fetched = fetch(directory, &args.remote.name(), local, Named::ByUser, args.force, args.version).await;
+    let fetched = fetched.map_err(|error| error.about(&args.remote))?;
+    // The one name is known to whoever gave it.
+    session.out.answer(&fetched, |_| String::new());
+    Ok(())
+}
+
 async fn tree(
     args: &Args,
     session: &Session,
@@ -79,20 +102,19 @@ async fn tree(
     root: &Place,
     local: PathBuf,
 ) -> Result<(), CliError> {
-    make_directory(&local)?;
+    std::fs::create_dir_all(&local).map_err(|error| cannot_make(&local, &error))?;
     let mut tally = Tally::default();
     let mut fetching = files(directory, root, local)
         .map(|item| async move {
             let Item { file, shown, local } = item?;
-            fetch(directory, &file, &local, args.force, None).await.map_err(|error| error.about(&shown))?;
-            Ok::<_, CliError>(local)
+            let fetched = fetch(directory, &file, &local, Named::ByCluster, args.force, None).await;
+            fetched.map_err(|error| error.about(&shown))
         })
         .buffer_unordered(PARALLEL)
         .boxed();
     while let Some(result) = fetching.next().await {
         match result {
-            Ok(local) if !session.out.json => session.out.line(local.display()),
-            Ok(_) => {}
+            Ok(fetched) => session.out.answer(&fetched, |fetched| format!("{}\n", fetched.local.display())),
             Err(error) if tally.goes_on_after(&error) => {}
             Err(_) => break,
         }
@@ -107,21 +129,34 @@ fn files<'a>(
     local: PathBuf,
 ) -> impl Stream<Item = Result<Item, CliError>> + Send + use<'a> {
     let open: Vec<(Children, PathBuf)> = vec![(children(directory, root), local)];
-    stream::try_unfold(open, move |mut open| async move {
+    stream::unfold(open, move |mut open| async move {
         loop {
-            let Some((listing, folder)) = open.last_mut() else { return Ok(None) };
-            let Some(stat) = listing.try_next().await? else {
-                open.pop();
-                continue;
+            let (listing, folder) = open.last_mut()?;
+            let stat = match listing.try_next().await {
+                Ok(Some(stat)) => stat,
+                Ok(None) => {
+                    open.pop();
+                    continue;
+                }
+                Err(error) => {
+                    // The rest of this directory is not to be had.
+                    open.pop();
+                    return Some((Err(error.into()), open));
+                }
             };
-            let place = Place::of(&stat)?;
+            let place = match Place::of(&stat) {
+                Ok(place) => place,
+                Err(error) => return Some((Err(error), open)),
+            };
             let Some(name) = place.last() else { continue };
             let local = folder.join(name);
             if stat.kind == Kind::File {
                 let file = FileName { file_id: Some(stat.file_id), ..FileName::default() };
-                return Ok(Some((Item { file, shown: place, local }, open)));
+                return Some((Ok(Item { file, shown: place, local }), open));
             }
-            make_directory(&local)?;
+            if let Err(error) = make_directory(&local) {
+                return Some((Err(error.about(&place)), open));
+            }
             let below = children(directory, &place);
             open.push((below, local));
         }
@@ -132,20 +167,30 @@ fn children(directory: &Directory, place: &Place) -> Children {
     directory.list_entries(place.name()).boxed()
 }
 
+/// Makes a directory of a tree, unless there is one. A link to a directory is none: it leads out of the tree.
 fn make_directory(local: &Path) -> Result<(), CliError> {
-    std::fs::create_dir_all(local)
-        .map_err(|error| CliError::local(format_args!("cannot make {}", local.display()), &error))
+    match local.symlink_metadata().map(|found| LocalKind::of(found.file_type())) {
+        Ok(LocalKind::Directory) => Ok(()),
+        Ok(kind) => Err(in_the_way(local, kind)),
+        Err(_) => std::fs::create_dir(local).map_err(|error| cannot_make(local, &error)),
+    }
+}
+
+fn cannot_make(local: &Path, error: &std::io::Error) -> CliError {
+    CliError::local(format_args!("cannot make {}", local.display()), error)
 }
 
 async fn fetch(
     directory: &Directory,
     file: &FileName,
     local: &Path,
+    named: Named,
     replace: bool,
     version: Option<u64>,
-) -> Result<(), CliError> {
-    let (landing, mut output) = Landing::new(local, replace)?;
-    directory.read(file, &ReadOptions { version, ..ReadOptions::default() }, &mut output).await?;
-    drop(output);
-    landing.land()
+) -> Result<Fetched, CliError> {
+    let (destination, mut output) = Destination::open(local, replace, named).await?;
+    let came = directory.read(file, &ReadOptions { version, ..ReadOptions::default() }, &mut output).await?;
+    destination.finish(output).await?;
+    let sha256 = came.head.sha256.map(|digest| digest.to_string());
+    Ok(Fetched { local: local.to_owned(), bytes: came.bytes, etag: came.head.etag, sha256 })
 }

@@ -2,7 +2,7 @@ use crate::cli::credentials::{Credential, CredentialsFile};
 use crate::cli::error::CliError;
 use crate::cli::output::Output;
 use crate::cli::password::PasswordArgs;
-use crate::cli::session::{Session, token_of_environment};
+use crate::cli::session::{LEAVE_TIMEOUT, Session, token_of_environment};
 use crate::protocol::problem::Code;
 
 /// Open a session, and keep it for the commands to come
@@ -22,6 +22,7 @@ pub(in crate::cli) struct Args {
 pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     let directory = session.anonymous()?;
     let file = CredentialsFile::of_user()?;
+    file.must_be_usable()?;
     let password = args.password.password(false).await?;
     let login = match directory.login(&args.username, &password).await.map_err(CliError::from) {
         // The hint of that code is to log in.
@@ -33,7 +34,13 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
         token: login.token.clone(),
         expires_at: login.expires_at.clone(),
     };
-    file.save(session.urls(), credential)?;
+    if let Err(error) = file.save(session.urls(), credential) {
+        // A session that nobody has the token of.
+        if let Ok(unused) = directory.with_token(Some(login.token)) {
+            drop(tokio::time::timeout(LEAVE_TIMEOUT, unused.logout()).await);
+        }
+        return Err(error);
+    }
     if args.print_token {
         session.out.answer(&login, |login| format!("{}\n", login.token));
     } else {

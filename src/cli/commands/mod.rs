@@ -17,6 +17,7 @@ mod mv;
 mod policy;
 mod put;
 mod quota;
+mod renew;
 mod replication;
 mod restore;
 mod retention;
@@ -31,6 +32,7 @@ mod unlock;
 mod unshare;
 mod users;
 mod verify;
+mod whoami;
 
 use clap::Subcommand;
 
@@ -43,6 +45,7 @@ pub(super) enum Command {
     Signup(signup::Args),
     Login(login::Args),
     Logout(logout::Args),
+    Whoami(whoami::Args),
     Put(put::Args),
     Get(get::Args),
     Cat(cat::Args),
@@ -59,6 +62,7 @@ pub(super) enum Command {
     Share(share::Args),
     Unshare(unshare::Args),
     Lock(lock::Args),
+    Renew(renew::Args),
     Unlock(unlock::Args),
     Locks(locks::Args),
     /// The directory nodes
@@ -95,6 +99,7 @@ impl Command {
             Self::Signup(args) => signup::run(args, session).await,
             Self::Login(args) => login::run(args, session).await,
             Self::Logout(args) => logout::run(args, session).await,
+            Self::Whoami(args) => whoami::run(args, session).await,
             Self::Put(args) => put::run(args, session).await,
             Self::Get(args) => get::run(args, session).await,
             Self::Cat(args) => cat::run(args, session).await,
@@ -111,6 +116,7 @@ impl Command {
             Self::Share(args) => share::run(args, session).await,
             Self::Unshare(args) => unshare::run(args, session).await,
             Self::Lock(args) => lock::run(args, session).await,
+            Self::Renew(args) => renew::run(args, session).await,
             Self::Unlock(args) => unlock::run(args, session).await,
             Self::Locks(args) => locks::run(args, session).await,
             Self::Cluster(command) => cluster::run(command, session).await,

@@ -7,7 +7,6 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 use crate::cli::remote::{Place, Remote};
 use crate::cli::session::Session;
-use crate::cli::spool::Spool;
 use crate::cli::walk::{Found, Walk};
 use crate::client::{Directory, Source, UpdateOptions, WriteOptions, etag};
 use crate::protocol::api::{FileName, Kind, Mkdir, Stat};
@@ -22,6 +21,9 @@ const PARALLEL: usize = 4;
 /// the one FILE is stored as REMOTE. Missing directories are made.
 ///
 /// A file that is there is never overwritten, unless --update says so: that stores a new version of it.
+///
+/// Pipes, devices and files without a size are read to their end first. A file that is changed while it is sent is refused.
+/// docs/CLI.md has the whole table.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// What to store; - for standard input
@@ -89,14 +91,11 @@ async fn one(
     if local.is_dir() {
         return Err(is_directory(local));
     }
-    let stdin = local == Path::new("-");
+    let stdin = is_stdin(local);
     if stdin && into {
         return Err(CliError::usage("standard input has no name: name the file that it is to become"));
     }
     let to = if into { at.join([name_of(local)?])? } else { at.clone() };
-    // Gone once the upload has ended, whichever way.
-    let spool = if stdin { Some(Spool::stdin().await?) } else { None };
-    let local = spool.as_ref().map_or(local, Spool::path);
     let stat = store(args, directory, local, &to).await?;
     session.out.answer(&stat, |stat| stored(&to, stat));
     Ok(())
@@ -130,7 +129,7 @@ async fn many(args: &Args, session: &Session, directory: &Directory, at: &Place,
 /// What is to be stored for one argument.
 fn items(args: &Args, local: &Path, at: &Place, into: bool) -> Box<dyn Iterator<Item = Result<Item, CliError>> + Send> {
     let found = (|| {
-        if local == Path::new("-") {
+        if is_stdin(local) {
             return Err(CliError::usage("standard input is stored alone: name the file that it is to become"));
         }
         let to = if into { at.join([name_of(local)?])? } else { at.clone() };
@@ -151,8 +150,8 @@ fn item(found: Result<Found, CliError>, to: &Place) -> Result<Option<Item>, CliE
     match found? {
         Found::File { path, names } => Ok(Some(Item::File { local: path, to: to.join(&names)? })),
         Found::EmptyDirectory { names } => Ok(Some(Item::Directory { to: to.join(&names)? })),
-        Found::Other { path } => {
-            Output::note(format_args!("passed over {}: neither a file nor a directory", path.display()));
+        Found::Other { path, kind } => {
+            Output::note(format_args!("passed over {}: it is {kind}", path.display()));
             Ok(None)
         }
     }
@@ -168,7 +167,11 @@ async fn make_directory(directory: &Directory, to: &Place) -> Result<Option<Stat
 
 /// Stores one file as the options say.
 async fn store(args: &Args, directory: &Directory, local: &Path, to: &Place) -> Result<Stat, CliError> {
-    let source = Source::file(local).await?;
+    let source = if is_stdin(local) {
+        Source::stream("standard input", std::io::stdin()).await?
+    } else {
+        Source::file(local).await?
+    };
     let name = to.name();
     let updates = args.update || args.if_version.is_some() || args.lock_token.is_some();
     let result = if updates {
@@ -231,6 +234,10 @@ async fn update(
         progress: None,
     };
     Ok(directory.update(name, source.clone(), options).await?)
+}
+
+fn is_stdin(local: &Path) -> bool {
+    local == Path::new("-")
 }
 
 /// The name that a file has in a directory.

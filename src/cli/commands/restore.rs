@@ -333,7 +333,7 @@ async fn send_content(
 ) -> Result<u64, CliError> {
     let paths: Vec<PathBuf> = named.blobs.iter().map(|blob| folder.blob_path(*blob)).collect();
     let shown = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
-    let source = Source::files(&shown, named.size, paths);
+    let source = Source::files(&shown, named.size, named.sha256, paths);
     let sent = directory.restore_content(backup, named.content_id, &named.row, source).await;
     sent.map_err(|error| {
         let error = CliError::from(error).about(&shown);

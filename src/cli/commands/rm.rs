@@ -34,14 +34,19 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
             break_locks: args.break_locks,
             lock_token: args.lock_token.clone(),
         };
-        if let Err(error) = directory.delete(&delete).await {
-            let error = CliError::from(error).about(file);
-            if args.files.len() == 1 {
-                return Err(error);
+        let Err(error) = directory.delete(&delete).await else {
+            if session.out.json {
+                // A node has no more to say about it.
+                session.out.line(serde_json::json!({ "removed": file.to_string() }));
             }
-            if !tally.goes_on_after(&error) {
-                break;
-            }
+            continue;
+        };
+        let error = CliError::from(error).about(file);
+        if args.files.len() == 1 {
+            return Err(error);
+        }
+        if !tally.goes_on_after(&error) {
+            break;
         }
     }
     tally.result()

@@ -1,0 +1,145 @@
+//! Names of this machine's file system: what they lead to, and ways to open them that neither wait nor follow.
+//!
+//! A name may lead to a pipe, a device or a socket, whoever has put it there. Opening a pipe waits for its other end, and a
+//! new file under an old name takes the place of a device. So whoever opens a name asks here first.
+
+use std::fmt;
+use std::fs::{self, File, FileType, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// What a name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    File,
+    Directory,
+    Link,
+    Block,
+    Character,
+    Pipe,
+    Socket,
+}
+
+impl Kind {
+    pub fn of(found: FileType) -> Self {
+        if found.is_file() {
+            Self::File
+        } else if found.is_dir() {
+            Self::Directory
+        } else if found.is_symlink() {
+            Self::Link
+        } else if found.is_block_device() {
+            Self::Block
+        } else if found.is_char_device() {
+            Self::Character
+        } else if found.is_fifo() {
+            Self::Pipe
+        } else {
+            Self::Socket
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "a file",
+            Self::Directory => "a directory",
+            Self::Link => "a link",
+            Self::Block => "a block device",
+            Self::Character => "a device",
+            Self::Pipe => "a pipe",
+            Self::Socket => "a socket",
+        })
+    }
+}
+
+/// Opens a file to read from. Links are followed, but nothing is waited for.
+///
+/// # Errors
+/// When it cannot be opened; of kind `InvalidInput` when it is something else than a file.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    // Some devices do things when they are opened, so this asks before; and again of what was opened, since the name may
+    // lead elsewhere by then.
+    must_be_file(fs::metadata(path)?.file_type())?;
+    let file = File::options().read(true).custom_flags(flags(OFlags::NONBLOCK | OFlags::NOCTTY)).open(path)?;
+    must_be_file(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+/// Opens a file to be locked or written, or makes it, for its owner alone. A link is not followed.
+///
+/// # Errors
+/// As [`open_file`].
+pub fn open_private(path: &Path) -> io::Result<File> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => must_be_file(found.file_type())?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let wary = flags(OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW);
+    let file = private().create(true).custom_flags(wary).open(path)?;
+    must_be_file(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+/// Makes an empty file for its owner alone. Whatever had the name before is removed, and not written through.
+///
+/// # Errors
+/// When it cannot be made, or a directory has the name.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    private().create_new(true).open(path)
+}
+
+fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true).mode(0o600);
+    options
+}
+
+/// As the options of an opening have them.
+pub fn flags(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+fn must_be_file(found: FileType) -> io::Result<()> {
+    match Kind::of(found) {
+        Kind::File => Ok(()),
+        kind => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a file"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_files_is_opened_and_nothing_is_waited_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("file"), "x").expect("written");
+        std::os::unix::fs::symlink("file", at("link")).expect("linked");
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("pipe"), rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+            .expect("made");
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("bound");
+        open_file(&at("file")).expect("a file");
+        open_file(&at("link")).expect("a link to a file");
+        open_private(&at("new")).expect("a new file");
+        for (name, said) in [("pipe", "a pipe"), ("socket", "a socket"), (".", "a directory")] {
+            for error in [open_file(&at(name)).expect_err(name), open_private(&at(name)).expect_err(name)] {
+                assert_eq!(error.to_string(), format!("it is {said}, not a file"));
+            }
+        }
+        open_private(&at("link")).expect_err("a link is not written through");
+        create_private(&at("link")).expect("made in its place");
+        assert_eq!(fs::read(at("file")).expect("there"), b"x");
+        assert!(fs::symlink_metadata(at("link")).expect("there").is_file());
+    }
+}
