@@ -16,6 +16,7 @@ mod download;
 mod error;
 mod nodes;
 mod request;
+mod resumable;
 mod retention;
 mod retry;
 mod source;

@@ -1,5 +1,7 @@
 //! One request as data, so that every attempt can be made afresh.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -32,7 +34,7 @@ impl std::fmt::Debug for Upload {
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) method: Method,
-    path: &'static str,
+    path: Cow<'static, str>,
     query: Vec<(&'static str, String)>,
     pub(super) headers: HeaderMap,
     pub(super) body: RequestBody,
@@ -43,10 +45,10 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn get(path: &'static str) -> Self {
+    pub(super) fn get(path: impl Into<Cow<'static, str>>) -> Self {
         Self {
             method: Method::GET,
-            path,
+            path: path.into(),
             query: Vec::new(),
             headers: HeaderMap::new(),
             body: RequestBody::Empty,
@@ -55,7 +57,7 @@ impl Request {
         }
     }
 
-    pub(super) fn head(path: &'static str) -> Self {
+    pub(super) fn head(path: impl Into<Cow<'static, str>>) -> Self {
         Self { method: Method::HEAD, ..Self::get(path) }
     }
 
@@ -81,7 +83,17 @@ impl Request {
         Self { method: Method::PUT, body: RequestBody::Source(upload), ..Self::get(path) }.with_key(key)
     }
 
-    fn with_key(mut self, key: String) -> Result<Self, ClientError> {
+    /// The next bytes of an upload.
+    pub(super) fn patch(path: String, upload: Upload) -> Self {
+        Self { method: Method::PATCH, body: RequestBody::Source(upload), ..Self::get(path) }
+    }
+
+    /// What has no body and no answer.
+    pub(super) fn without_body(method: Method, path: impl Into<Cow<'static, str>>) -> Self {
+        Self { method, ..Self::get(path) }
+    }
+
+    pub(super) fn with_key(mut self, key: String) -> Result<Self, ClientError> {
         if key.is_empty() || key.len() > 250 {
             return Err(ClientError::usage("an Idempotency-Key has 1 to 250 bytes"));
         }
@@ -126,7 +138,7 @@ impl Request {
 
     pub(super) fn url_at(&self, node: &Url) -> Url {
         let mut url = node.clone();
-        url.set_path(self.path);
+        url.set_path(&self.path);
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }

@@ -36,6 +36,7 @@ pub type SourceReader = Box<dyn AsyncRead + Send + Unpin>;
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
 type Open = dyn Fn() -> BoxFuture<'static, io::Result<SourceReader>> + Send + Sync;
+type OpenAt = dyn Fn(u64) -> io::Result<SourceReader> + Send + Sync;
 
 /// The content of an upload.
 #[derive(Clone)]
@@ -47,6 +48,10 @@ pub struct Source {
     /// Of what was sent, where it was not known before; of the last attempt that handed over all of it.
     sent: Arc<Mutex<Option<Sha256>>>,
     open: Arc<Open>,
+    /// Where it can be read from any byte on.
+    open_at: Option<Arc<OpenAt>>,
+    /// Somebody else takes the digest of what is read.
+    hashed: bool,
 }
 
 impl Source {
@@ -124,8 +129,10 @@ impl Source {
 
     fn opened(name: String, length: u64, digest: Option<Sha256>, file: File, seen: Option<Seen>) -> Self {
         let file = Arc::new(file);
-        let open = move || std::future::ready(from_start(file.clone(), length, seen)).boxed();
-        Self { digest, ..Self::reader(name, length, open) }
+        let again = file.clone();
+        let open = move || std::future::ready(part_of(file.clone(), 0, length, seen)).boxed();
+        let open_at: Arc<OpenAt> = Arc::new(move |from| part_of(again.clone(), from, length, seen));
+        Self { digest, open_at: Some(open_at), ..Self::reader(name, length, open) }
     }
 
     fn in_memory(name: String, bytes: Bytes) -> Self {
@@ -142,7 +149,8 @@ impl Source {
             let paths = paths.clone();
             let chain = stream::iter((0..paths.len()).map(move |at| Ok::<_, io::Error>(paths[at].clone())));
             let opened = chain.and_then(async |path| {
-                let file = tokio::task::spawn_blocking(move || local::open_file(&path)).await.map_err(io::Error::other)?;
+                let file =
+                    tokio::task::spawn_blocking(move || local::open_file(&path)).await.map_err(io::Error::other)?;
                 Ok(ReaderStream::with_capacity(tokio::fs::File::from_std(file?), CHUNK))
             });
             let reader: SourceReader = Box::new(StreamReader::new(Box::pin(opened.try_flatten())));
@@ -165,7 +173,8 @@ impl Source {
         length: u64,
         open: impl Fn() -> BoxFuture<'static, io::Result<SourceReader>> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), length, digest: None, sent: Arc::default(), open: Arc::new(open) }
+        let (name, open) = (name.into(), Arc::new(open));
+        Self { name, length, digest: None, sent: Arc::default(), open, open_at: None, hashed: false }
     }
 
     /// In bytes.
@@ -183,13 +192,39 @@ impl Source {
         self.digest.or_else(|| *self.sent.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether it can be read from any byte on.
+    pub(super) const fn begins_anywhere(&self) -> bool {
+        self.open_at.is_some()
+    }
+
+    /// What is behind its first `from` bytes, with what is read of it going into `digest`.
+    pub(super) fn rest(&self, from: u64, digest: &Arc<Mutex<RunningDigest>>) -> Self {
+        let (source, digest) = (self.clone(), digest.clone());
+        let open = move || {
+            let opened = source.read_from(from).map(|reader| {
+                let reader: SourceReader = Box::new(Digesting { reader, at: from, digest: digest.clone() });
+                reader
+            });
+            std::future::ready(opened).boxed()
+        };
+        let length = self.length.saturating_sub(from);
+        Self { hashed: true, ..Self::reader(self.name.clone(), length, open) }
+    }
+
+    /// # Errors
+    /// When it cannot be read, or was changed.
+    pub(super) fn read_from(&self, from: u64) -> io::Result<SourceReader> {
+        let open_at = self.open_at.as_ref().ok_or_else(|| io::Error::other("it cannot be read from a byte on"))?;
+        open_at(from)
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
     pub(super) async fn open(&self) -> io::Result<SourceReader> {
         let reader = (self.open)().await?;
-        if self.digest.is_some() {
+        if self.digest.is_some() || self.hashed {
             return Ok(reader);
         }
         let hash = Some(sha2::Sha256::new());
@@ -227,14 +262,14 @@ impl Seen {
     }
 }
 
-/// A reading of the first `length` bytes of an open file. Where `seen` is given the last of them are not given away before it
+/// A reading of the bytes from `from` to `length` of an open file. Where `seen` is given the last of them are not given away before it
 /// is certain that the file still looks so: no node ever has the whole of one that was changed.
-fn from_start(file: Arc<File>, length: u64, seen: Option<Seen>) -> io::Result<SourceReader> {
+fn part_of(file: Arc<File>, from: u64, length: u64, seen: Option<Seen>) -> io::Result<SourceReader> {
     seen.map_or(Ok(()), |seen| seen.must_hold(&file))?;
-    let chunks = stream::try_unfold(0_u64, move |at| {
+    let chunks = stream::try_unfold(from, move |at| {
         let file = file.clone();
         async move {
-            let most = usize::try_from(length - at).unwrap_or(CHUNK).min(CHUNK);
+            let most = usize::try_from(length.saturating_sub(at)).unwrap_or(CHUNK).min(CHUNK);
             if most == 0 {
                 return Ok(None);
             }
@@ -322,6 +357,56 @@ impl AsyncRead for Hashing {
         {
             *this.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sha256(hash.finalize().into()));
         }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The digest of the first bytes of a source, as far as they were read by whoever sends them, in whatever pieces.
+#[derive(Clone, Default)]
+pub(super) struct RunningDigest {
+    hash: sha2::Sha256,
+    /// How many bytes that is.
+    at: u64,
+}
+
+impl RunningDigest {
+    /// Takes what was read from `from` on, and passes by what it has already.
+    pub(super) fn take(&mut self, from: u64, bytes: &[u8]) {
+        let known = usize::try_from(self.at.saturating_sub(from)).unwrap_or(usize::MAX);
+        if from <= self.at && known < bytes.len() {
+            self.hash.update(&bytes[known..]);
+            self.at += (bytes.len() - known) as u64;
+        }
+    }
+
+    pub(super) const fn at(&self) -> u64 {
+        self.at
+    }
+
+    pub(super) fn digest(&self) -> Sha256 {
+        Sha256(self.hash.clone().finalize().into())
+    }
+}
+
+/// Gives what is read through it to a running digest.
+struct Digesting {
+    reader: SourceReader,
+    at: u64,
+    digest: Arc<Mutex<RunningDigest>>,
+}
+
+impl AsyncRead for Digesting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.reader).poll_read(context, buffer))?;
+        let came = &buffer.filled()[before..];
+        this.digest.lock().unwrap_or_else(PoisonError::into_inner).take(this.at, came);
+        this.at += came.len() as u64;
         Poll::Ready(Ok(()))
     }
 }

@@ -9,8 +9,10 @@ use super::directory::Directory;
 use super::download::REPR_DIGEST;
 use super::error::ClientError;
 use super::request::{Request, Upload};
+use super::resumable::Sending;
 use super::source::{Progress, Source};
 use crate::protocol::api;
+use crate::protocol::uploads::Target;
 
 /// The `ETag` of a version: a version alone comes again after a file was deleted and made anew.
 pub fn etag(file_id: u64, version: u64) -> String {
@@ -47,6 +49,17 @@ impl Directory {
         source: Source,
         options: WriteOptions,
     ) -> Result<api::Stat, ClientError> {
+        let sending = Sending {
+            target: target(file, false),
+            source: &source,
+            content_type: options.content_type.as_deref(),
+            lock_token: None,
+            if_match: None,
+            progress: options.progress.as_ref(),
+        };
+        if sending.is_large() {
+            return self.send(&sending).await;
+        }
         let upload = Upload { source: source.clone(), progress: options.progress };
         let mut request = Request::upload("/write", self.next_key(), upload)?.file(file);
         if let Some(content_type) = &options.content_type {
@@ -65,6 +78,17 @@ impl Directory {
         source: Source,
         options: UpdateOptions,
     ) -> Result<api::Stat, ClientError> {
+        let sending = Sending {
+            target: target(file, true),
+            source: &source,
+            content_type: options.content_type.as_deref(),
+            lock_token: options.lock_token.as_deref(),
+            if_match: options.if_match.as_deref(),
+            progress: options.progress.as_ref(),
+        };
+        if sending.is_large() {
+            return self.send(&sending).await;
+        }
         let upload = Upload { source: source.clone(), progress: options.progress };
         let mut request = Request::upload("/update", self.next_key(), upload)?.file(file);
         let headers = [
@@ -94,4 +118,8 @@ impl Directory {
             _ => Ok(stat),
         }
     }
+}
+
+fn target(file: &api::FileName, update: bool) -> Target {
+    Target { file_id: file.file_id, path: file.path.clone(), owner: file.owner.clone(), update }
 }

@@ -19,6 +19,7 @@ mod integrity;
 #[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod islands;
 mod kills;
+mod large;
 mod locking;
 mod lost;
 mod machine;
