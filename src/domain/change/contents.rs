@@ -47,8 +47,8 @@ impl Change<'_> {
     }
 
     /// Releases at most `limit` extents of a dead content, and the content with the last of them. Their copies have lingered
-    /// already. Whether it is gone.
-    pub(crate) fn bury(&mut self, id: ContentId, limit: usize) -> Result<bool, Fault> {
+    /// already. How many it released, and whether the content is gone.
+    pub(crate) fn bury(&mut self, id: ContentId, limit: usize) -> Result<(usize, bool), Fault> {
         let since = ClusterTime(self.now.0.saturating_sub(self.policy.garbage_linger_ms));
         let mut extents = tables::extents_of(self.store, id, 0, limit + 1)?;
         let gone = extents.len() <= limit;
@@ -60,6 +60,6 @@ impl Change<'_> {
         if gone {
             tables::delete_content(self.store, id)?;
         }
-        Ok(gone)
+        Ok((extents.len(), gone))
     }
 }

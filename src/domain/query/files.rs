@@ -56,7 +56,7 @@ pub fn precheck_update(
 ) -> Asked<u64> {
     let room = |reached: Reached| {
         let (mut usage, policy) = (tables::usage(store, reached.entry.owner)?, tables::policy(store)?);
-        if policy.versions_keep == 0 || policy.versions_ms == 0 {
+        if !rules::keeps_versions(&policy) {
             // What is there makes room for what comes.
             let goes = reached.entry.file().map_or(0, |file| file.current.size);
             usage.bytes = usage.bytes.saturating_sub(goes);

@@ -18,7 +18,7 @@ mod walk;
 
 pub use accounts::{UserPage, UserStat, answer_again, operation, session, user_by_id, user_by_name, user_stat, users};
 pub use all::all;
-pub use backup::{RESTORING, full_path, holders, is_restoring, is_unused, missing_contents, restore, schema};
+pub use backup::{full_path, holders, is_restoring, is_unused, missing_contents, restore, schema};
 pub use cluster::{
     ServerSignal, Signal, cluster_info, cluster_time, due, policy, ring, server, servers, signal, trash_pending,
 };
@@ -28,9 +28,7 @@ pub use files::{access, extent, precheck_update, precheck_write, stat};
 pub use inventory::{BlobRange, Held, HeldCopy, Missing, Reporter, Surplus, missing, surplus};
 pub use listing::{list, locks};
 pub use upkeep::{AtRisk, Upkeep, Viewer, at_risk, upkeep};
-pub use uploads::{
-    ExtentPage, ExtentStat, UploadPage, UploadStat, extents, file_extents, losses, upload, uploads,
-};
+pub use uploads::{ExtentPage, ExtentStat, UploadPage, UploadStat, extents, file_extents, losses, upload, uploads};
 pub use versions::{TrashPage, TrashStat, UsageStat, VersionPage, VersionStat, stat_version, trash, usage, versions};
 
 use super::answer::Stat;

@@ -48,9 +48,10 @@ pub(crate) fn check_policy(policy: &Policy) -> Result<(), Stop> {
     require(policy.versions_keep <= MAX_VERSIONS, invalid, "versions.keep is 0, for none, to 100000")?;
     let bounded = [policy.versions_ms, policy.trash_ms].iter().all(|ms| *ms <= MAX_POLICY_MS);
     require(bounded, invalid, "versions.days and trash.days are at most ten years")?;
-    let sized = (MIN_EXTENT_BYTES..=MAX_EXTENT_BYTES).contains(&policy.extent_bytes);
+    // A policy from before there were extents has none.
+    let sized = policy.extent_bytes == 0 || (MIN_EXTENT_BYTES..=MAX_EXTENT_BYTES).contains(&policy.extent_bytes);
     let even = policy.extent_bytes.is_multiple_of(EXTENT_UNIT);
-    require(sized && even, invalid, "extent_bytes is 4 MiB to 1 GiB, and a multiple of 64")?;
+    require(sized && even, invalid, "extent_bytes is 4 MiB to 1 GiB, and a multiple of 64; 0 for 64 MiB")?;
     let lasting = [policy.operation_ttl_ms, policy.session_ttl_ms, policy.receipt_ttl_ms];
     let bounded = lasting.iter().all(|ms| (1000..=MAX_POLICY_MS).contains(ms));
     require(policy.rebalance_percent <= 1000, invalid, "rebalance_percent is 0, for never, to 1000")?;

@@ -18,7 +18,7 @@ pub(crate) use limits::{
     check_size, check_username,
 };
 pub(crate) use reach::{Reached, access_through, account, find, reach, reach_id};
-pub(crate) use room::{check_room, room};
+pub(crate) use room::{check_room, keeps_versions, room};
 pub(crate) use share::shareable;
 pub(crate) use spot::{Spot, check_depth, spot};
 

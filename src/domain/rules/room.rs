@@ -13,6 +13,11 @@ pub(crate) fn room(usage: &Usage, policy: &Policy) -> u64 {
     }
 }
 
+/// Whether an update keeps what was there.
+pub(crate) fn keeps_versions(policy: &Policy) -> bool {
+    policy.versions_keep > 0 && policy.versions_ms > 0
+}
+
 /// Refuses what would exceed the bounds of a tree's owner. What brings no more of a kind is not held to the bound of that
 /// kind, so that a bound below what is there takes nothing away.
 pub(crate) fn check_room(usage: &Usage, policy: &Policy, bytes: u64, files: u64) -> Result<(), Stop> {
