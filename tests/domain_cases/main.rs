@@ -11,5 +11,6 @@ mod store;
 mod sweeps;
 mod tree;
 mod upkeep_bounds;
+mod uploads;
 mod usage;
 mod versions;

@@ -2,8 +2,8 @@
 
 use ringmaster::domain::restored::GAP;
 use ringmaster::domain::terms::{
-    Etag, FileRef, LockProof, NewContent, NewExtent, NewHome, Operation, PathRef, Policy, Precondition, Purpose, Receipt,
-    Slot,
+    Etag, FileRef, LockProof, NewContent, NewExtent, NewHome, Operation, PathRef, Policy, Precondition, Purpose,
+    Receipt, Slot,
 };
 use ringmaster::domain::{
     BlobId, ClusterTime, ContentId, CopyAt, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, Incarnation, Permission,
