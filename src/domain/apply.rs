@@ -21,7 +21,7 @@ use super::stop::{Stop, reject, settle};
 use super::tables::{self, Ending};
 use super::terms::Operation;
 use super::{
-    Answer, ClusterTime, Command, Fault, Outcome, ReadStore, Rejection, RejectionKind, Store, query, remembered,
+    Answer, ClusterTime, Command, Fault, Outcome, ReadStore, Rejection, RejectionKind, Store, remembered, restored,
 };
 
 /// Applies one entry of the log.
@@ -119,7 +119,7 @@ fn run(mut change: Change<'_>, set_up: bool, command: &Command) -> Result<Outcom
     }
     let restoring = || Ok::<_, Fault>(tables::restore(change.store)?.is_some_and(|restore| !restore.done));
     if !command.is_taken_while_restoring() && restoring()? {
-        return Err(reject(RejectionKind::Restoring, query::RESTORING));
+        return Err(reject(RejectionKind::Restoring, restored::RESTORING));
     }
     command.act(&mut change)
 }

@@ -1,10 +1,8 @@
 //! The words that commands are made of: how a request names things, and what it brings.
 
 use super::record::declare::{choice, record};
-use super::rows::FileVersion;
 use super::{
-    BlobId, ClusterTime, ContentId, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, ServerId, Sha256, Table, UserId,
-    Version,
+    BlobId, ClusterTime, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, ServerId, Sha256, Table, UserId, Version,
 };
 
 record! {
@@ -92,20 +90,6 @@ record! {
         /// At most 255 bytes.
         pub content_type: String = 4,
         pub receipts: Vec<Receipt> = 5,
-    }
-}
-
-impl NewContent {
-    /// The version of a file that it becomes.
-    pub(crate) fn version(&self, version: Version, made_by: UserId) -> FileVersion {
-        FileVersion {
-            version,
-            content_id: ContentId::of(self.blob_id),
-            size: self.size,
-            sha256: Some(self.sha256),
-            content_type: self.content_type.clone(),
-            made_by,
-        }
     }
 }
 
@@ -217,7 +201,7 @@ record! {
         /// How many bytes and files a user may have who has no bounds of the user's own; 0 for any number.
         pub quota_bytes: u64 = 11,
         pub quota_files: u64 = 12,
-        /// The largest extent: what is larger is stored in several.
+        /// The largest extent: what is larger is stored in several; 0 for 64 MiB.
         pub extent_bytes: u64 = 13,
     }
 }

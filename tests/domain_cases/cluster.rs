@@ -1,10 +1,14 @@
 //! A cluster in memory with two file servers, and short ways to change it.
 
+use std::cell::Cell;
+
 use ringmaster::domain::answer::{Outcome, Stat};
+use ringmaster::domain::store::Row;
 use ringmaster::domain::terms::{FileRef, NewContent, PathRef, Policy, Receipt};
 use ringmaster::domain::{
-    Answer, BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, FileId, FilePath, MemoryStore, Overlay, Permission,
-    Proposal, ReadStore, ServerId, ServerUuid, Sha256, Stamped, Store, UserId, WallTime, apply, check, command,
+    Answer, BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, Fault, FileId, FilePath, MemoryStore, Overlay,
+    Permission, Proposal, ReadStore, ServerId, ServerUuid, Sha256, Stamped, Store, Table, UserId, WallTime, apply,
+    check, command,
 };
 
 pub(crate) const ADA: UserId = UserId(1);
@@ -17,6 +21,37 @@ pub(crate) struct Cluster {
     blobs: u128,
     /// Rows that the last command put or deleted.
     pub(crate) touched: usize,
+    /// Gets and rows of scans that it read, without what is held in memory.
+    pub(crate) reads: usize,
+}
+
+/// Counts what is read.
+pub(crate) struct Counted<'a> {
+    pub(crate) store: &'a MemoryStore,
+    pub(crate) reads: Cell<usize>,
+}
+
+impl<'a> Counted<'a> {
+    pub(crate) fn new(store: &'a MemoryStore) -> Self {
+        Self { store, reads: Cell::new(0) }
+    }
+
+    fn note(&self, table: Table, reads: usize) {
+        self.reads.set(self.reads.get() + if table.is_small() { 0 } else { reads });
+    }
+}
+
+impl ReadStore for Counted<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.note(table, 1);
+        self.store.get(table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, Fault> {
+        let rows = self.store.scan(table, from, to, limit)?;
+        self.note(table, 1 + rows.len());
+        Ok(rows)
+    }
 }
 
 pub(crate) fn at(path: &str) -> PathRef {
@@ -40,7 +75,7 @@ impl Cluster {
 
     /// Without accounts and servers.
     pub(crate) fn unused() -> Self {
-        let mut cluster = Self { store: MemoryStore::new(), now: 0, index: 0, blobs: 0, touched: 0 };
+        let mut cluster = Self { store: MemoryStore::new(), now: 0, index: 0, blobs: 0, touched: 0, reads: 0 };
         cluster.must(Command::Bootstrap(command::Bootstrap {
             cluster_id: ClusterId(1),
             name: "cases".to_owned(),
@@ -50,18 +85,20 @@ impl Cluster {
     }
 
     pub(crate) fn run(&mut self, command: Command) -> Answer {
+        self.propose(Proposal { operation: None, command })
+    }
+
+    pub(crate) fn propose(&mut self, proposal: Proposal) -> Answer {
         self.index += 1;
         assert!(self.index < 50_000, "a job finds no end");
-        let stamped = Stamped {
-            at: ClusterTime(self.now),
-            wall: WallTime(self.now),
-            proposal: Proposal { operation: None, command },
-        };
-        let base: &dyn ReadStore = &self.store;
-        let mut overlay = Overlay::new(base);
+        let stamped = Stamped { at: ClusterTime(self.now), wall: WallTime(self.now), proposal };
+        let base = Counted::new(&self.store);
+        let mut overlay = Overlay::new(&base);
         let answer = apply(&mut overlay, self.index, &stamped).expect("no fault in memory");
         self.touched = overlay.len();
-        for (table, key, value) in overlay.into_changes() {
+        let changes: Vec<_> = overlay.into_changes().collect();
+        self.reads = base.reads.get();
+        for (table, key, value) in changes {
             match value {
                 Some(value) => self.store.put(table, &key, &value),
                 None => self.store.delete(table, &key),

@@ -13,5 +13,6 @@ mod store;
 mod sweeps;
 mod tree;
 mod upkeep_bounds;
+mod uploads;
 mod usage;
 mod versions;

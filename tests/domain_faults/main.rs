@@ -43,6 +43,7 @@ fn busy() -> Stage {
         stage.signup(name);
     }
     stage.servers(5);
+    stage.large();
     stage
 }
 

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use ringmaster::domain::plan::{Observed, RoundPosition, Scene, Task, mend};
 use ringmaster::domain::query::{self, AccessMode, BlobRange, Held, HeldCopy, Reporter, Viewer};
 use ringmaster::domain::restored::{Piece, piece};
-use ringmaster::domain::terms::{Policy, Receipt};
+use ringmaster::domain::terms::{NewExtent, PathRef, Policy, Purpose, Receipt};
 use ringmaster::domain::{
-    Answer, ClusterId, ClusterTime, Command, CopyId, Proposal, ReadStore, Schema, ServerUuid, Sha256, Stamped, Table,
-    WallTime, apply, check, command, plan,
+    Answer, BlobId, ClusterId, ClusterTime, Command, ContentId, CopyId, Epoch, FilePath, Proposal, ReadStore, Schema,
+    ServerId, ServerUuid, Sha256, Stamped, Table, UserId, WallTime, apply, check, command, plan,
 };
 
 use crate::commands::{command, place};
@@ -63,6 +63,41 @@ impl Stage {
     pub(crate) fn signup(&mut self, username: &str) {
         let signup = command::Signup { username: username.to_owned(), password_hash: "hash".to_owned() };
         self.run(signup.into()).expect("the name is free");
+    }
+
+    /// A file of the first user's in two extents, under ids that stories meet.
+    pub(crate) fn large(&mut self) {
+        let (user, upload_id) = (UserId(1), ContentId(7));
+        let at = PathRef { owner: None, path: FilePath::parse("/a").expect("the path is valid") };
+        let begin = command::BeginUpload {
+            user,
+            upload_id,
+            content_type: String::new(),
+            length: None,
+            idle_ms: 60_000,
+            hash: vec![0; 105],
+            purpose: Purpose::Write(at),
+        };
+        self.run(begin.into()).expect("the path is free");
+        let receipt = |server| Receipt {
+            server_id: ServerId(server),
+            epoch: Epoch(1),
+            copy_id: CopyId(server.into()),
+            received_at: ClusterTime(0),
+        };
+        let extent = |blob| NewExtent {
+            blob_id: BlobId(blob),
+            size: 64,
+            sha256: Sha256([1; 32]),
+            receipts: vec![receipt(1), receipt(2)],
+        };
+        let extents = vec![extent(6), extent(7)];
+        let (hash, tail) = (vec![0; 105], Vec::new());
+        let add = command::AddExtents { user, upload_id, at: 0, had: 0, extents, hash, tail };
+        self.run(add.into()).expect("they follow");
+        let (size, sha256) = (128, Some(Sha256([2; 32])));
+        let finish = command::FinishUpload { user, upload_id, size, sha256, losses: 0, purpose: None };
+        self.run(finish.into()).expect("it is whole");
     }
 
     pub(crate) fn run(&mut self, command: Command) -> Answer {
@@ -255,10 +290,15 @@ impl Stage {
         query::signal(store).expect("no fault");
         query::session(store, &Sha256([1; 32]), ClusterTime(0)).expect("no fault");
         query::ring(store).expect("no fault");
+        let id = s.content_id();
+        query::upload(store, viewer, id).expect("no fault").ok();
+        query::uploads(store, viewer, None, 20).expect("no fault").ok();
+        query::extents(store, id, s.number(), 20).expect("no fault");
+        query::file_extents(store, viewer, &s.file_ref(), None, 20).expect("no fault").ok();
         let reporter = Reporter { server_id: s.server(), epoch: s.epoch() };
         let held: Vec<_> = (0..8)
             .map(|blob| Held {
-                blob_id: ringmaster::domain::BlobId(blob),
+                blob_id: BlobId(blob),
                 copy: s.maybe(|s| HeldCopy { copy_id: s.copy_id(), age_ms: s.number() }),
             })
             .collect();

@@ -323,6 +323,9 @@ fn tell(answer: &Answer) -> String {
         Ok(Outcome::Progress { rows, more }) => format!("{rows} rows{}", if *more { ", more to do" } else { "" }),
         Ok(Outcome::Rehomed { refused }) if refused.is_empty() => "done".to_owned(),
         Ok(Outcome::Rehomed { refused }) => format!("refused: {refused:?}"),
+        Ok(Outcome::Upload { upload_id, offset, expires_at }) => {
+            format!("upload {upload_id} at byte {offset} until +{}", expires_at.0 - WALL_AT_START)
+        }
         Err(no) => refusal(no),
     }
 }

@@ -9,7 +9,7 @@ use super::request::bearer;
 use crate::consensus::QueryKind;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query::{self, Session};
-use crate::domain::{ClusterTime, Fault, ReadStore, Sha256, UserId};
+use crate::domain::{ClusterTime, Fault, ReadStore, Sha256, UserId, restored};
 use crate::listener::{Crowded, Lease, Who};
 use crate::protocol::capability::CLOCK_TOLERANCE_MS;
 use crate::protocol::problem::Code;
@@ -150,7 +150,7 @@ fn not_logged_in() -> ApiError {
 
 /// A cluster that is being restored has no sessions.
 pub(crate) fn restoring() -> ApiError {
-    ApiError::new(Code::Restoring, query::RESTORING)
+    ApiError::new(Code::Restoring, restored::RESTORING)
 }
 
 /// A file server, the lock service or another part of the cluster: whoever knows its secret.

@@ -47,8 +47,8 @@ impl Change<'_> {
     }
 
     /// Releases at most `limit` extents of a content that is dead since then, and the content with the last of them: their
-    /// copies have lingered meanwhile. Whether it is gone.
-    pub(crate) fn bury(&mut self, id: ContentId, since: ClusterTime, limit: usize) -> Result<bool, Fault> {
+    /// copies have lingered meanwhile. How many it released, and whether the content is gone.
+    pub(crate) fn bury(&mut self, id: ContentId, since: ClusterTime, limit: usize) -> Result<(usize, bool), Fault> {
         let mut extents = tables::extents_of(self.store, id, 0, limit + 1)?;
         let gone = extents.len() <= limit;
         extents.truncate(limit);
@@ -59,6 +59,6 @@ impl Change<'_> {
         if gone {
             tables::delete_content(self.store, id)?;
         }
-        Ok(gone)
+        Ok((extents.len(), gone))
     }
 }

@@ -79,11 +79,13 @@ impl Change<'_> {
         Ok(tables::put_content(self.store, id, &content)?)
     }
 
-    /// A version has come that names a content, which came before.
-    pub(crate) fn name_restored(&mut self, file: &FileVersion, restore: &mut Restore) -> Result<(), Stop> {
+    /// A version has come that names a content, which came before. What had no digest because it came in parts has one now:
+    /// a restore sends it in order.
+    pub(crate) fn name_restored(&mut self, file: &mut FileVersion, restore: &mut Restore) -> Result<(), Stop> {
         let early = || restored::unfit("a file comes before its content");
         let content = tables::content(self.store, file.content_id)?.ok_or_else(early)?;
         restored::check_named(file, &content)?;
+        file.sha256 = content.sha256();
         if content.refs == 0 {
             restore.unnamed = restore.unnamed.saturating_sub(1);
         }

@@ -44,11 +44,13 @@ fn mix(id: u128) -> u128 {
 /// `named` is what names contents, as `versions` has found it.
 pub(super) fn check(report: &mut Report<'_>, named: &Refs) -> Result<Held, Fault> {
     let (mut held, mut refs) = (Held::new(), Refs::default());
+    let (mut dead_contents, mut listed) = (Refs::default(), Refs::default());
     let restoring = tables::restore(report.store)?.is_some_and(|restore| !restore.done);
     report.each(Table::Contents, |report, store, key, value| {
         let id = keys::read_content(key)?;
         let content = Content::from_bytes(value)?;
         refs.add(id, content.refs);
+        dead_contents.add(id, u64::from(content.is_dead()));
         let dead = content.refs == 0;
         let open = content.state == ContentState::Open;
         let shaped = !open || (content.refs == 1 && matches!(content.layout, Layout::Many(_)));
@@ -63,16 +65,17 @@ pub(super) fn check(report: &mut Report<'_>, named: &Refs) -> Result<Held, Fault
                 copies(report, store, id.start(), extent, &mut held)
             }
             Layout::Many(run) => {
-                let (mut extents, mut size) = (0, 0);
+                let (mut extents, mut size, mut from) = (0, 0, 0);
                 loop {
-                    let page = tables::extents_of(store, id, size, 64)?;
+                    let page = tables::extents_of(store, id, from, 64)?;
                     for (at, extent) in &page {
                         let follows = at.offset == size && (extent.size > 0 || (open && size == 0));
                         let holds = follows || content.is_dead();
                         report.expect("offsets_are_without_gaps", holds, || format!("{at} follows byte {size}"));
                         copies(report, store, *at, extent, &mut held)?;
                         extents += 1;
-                        size = at.offset.saturating_add(extent.size.max(1));
+                        size = at.offset.saturating_add(extent.size);
+                        from = at.offset.saturating_add(extent.size.max(1));
                     }
                     if page.is_empty() {
                         break;
@@ -98,8 +101,12 @@ pub(super) fn check(report: &mut Report<'_>, named: &Refs) -> Result<Held, Fault
         let id = keys::read_dead(key)?.1;
         let dead = tables::content(store, id)?.is_some_and(|content| content.is_dead());
         report.expect("dead_contents_are_listed", dead, || format!("content {id} is listed as dead"));
+        listed.add(id, 1);
         Ok(())
     })?;
+    report.expect("dead_contents_are_listed", dead_contents.0 == listed.0, || {
+        "a dead content is not listed, or twice: what it has would never be reaped".to_owned()
+    });
     report.each(Table::Placements, |report, store, key, value| {
         let (server, blob) = keys::read_placement(key)?;
         let placement = Placement::from_bytes(value)?;

@@ -1,13 +1,24 @@
 //! What is being sent, and what long reads keep.
 
+use std::collections::BTreeMap;
+
 use super::Report;
 use super::contents::Refs;
-use super::versions::Sums;
 use crate::domain::record::Record;
 use crate::domain::rows::{ContentState, Pin, Upload};
 use crate::domain::tables::{self, Ending, keys};
 use crate::domain::terms::EXTENT_UNIT;
-use crate::domain::{Fault, Table};
+use crate::domain::{Fault, Table, UserId};
+
+/// What a user's tree and uploads come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) bytes: u64,
+    pub(super) files: u64,
+    pub(super) uploads: u64,
+}
+
+pub(super) type Sums = BTreeMap<UserId, Sum>;
 
 /// Adds what uploads name and take.
 pub(super) fn check(report: &mut Report<'_>, refs: &mut Refs, sums: &mut Sums) -> Result<(), Fault> {

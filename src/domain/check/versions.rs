@@ -1,23 +1,12 @@
 //! What names contents: versions, old and current. And whose they are.
 
-use std::collections::BTreeMap;
-
 use super::contents::Refs;
+use super::uploads::{Sum, Sums};
 use super::{Report, uploads};
 use crate::domain::record::Record;
 use crate::domain::rows::{BIN, Entry, FileVersion, OldVersion, Trashed, Usage};
 use crate::domain::tables::{self, Ending, keys};
 use crate::domain::{Fault, FileId, ReadStore, Table, UserId, Version};
-
-/// What a user's tree and uploads come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sum {
-    pub(super) bytes: u64,
-    pub(super) files: u64,
-    pub(super) uploads: u64,
-}
-
-pub(super) type Sums = BTreeMap<UserId, Sum>;
 
 /// Answers with how often contents are named.
 pub(super) fn check(report: &mut Report<'_>) -> Result<Refs, Fault> {

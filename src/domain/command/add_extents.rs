@@ -3,8 +3,8 @@ use crate::domain::change::{Change, upload_outcome};
 use crate::domain::record::declare::record;
 use crate::domain::rows::{Run, Upload};
 use crate::domain::stop::{Stop, reject, require};
-use crate::domain::terms::{EXTENT_UNIT, MAX_EXTENTS_ADDED, NewExtent};
 use crate::domain::tables::{self, Ending};
+use crate::domain::terms::{EXTENT_UNIT, MAX_EXTENTS_ADDED, NewExtent, Purpose};
 use crate::domain::{ContentId, ExtentAt, Fault, Outcome, RejectionKind, UserId, rules};
 
 /// The most extents of one content. With the default size of an extent that is 64 TiB.
@@ -54,7 +54,12 @@ impl Act for AddExtents {
         let bytes = self.extents.iter().fold(0, |sum: u64, new| sum.saturating_add(new.size));
         self.set_length(&mut upload)?;
         self.check_size(&upload, run, bytes)?;
-        change.use_room(user, bytes, 0)?;
+        if matches!(upload.purpose, Purpose::Restore { .. }) {
+            // It is nobody's yet, and was allowed to whoever it comes to.
+            change.count_room(user, bytes, 0)?;
+        } else {
+            change.use_room(user, bytes, 0)?;
+        }
         for new in &self.extents {
             let extent = change.admit_copies(new.blob_id, new.size, new.sha256, &new.receipts)?;
             let at = ExtentAt { content_id: id, offset: run.size };
@@ -116,7 +121,10 @@ impl AddExtents {
         let empty = self.extents.iter().any(|new| new.size == 0);
         let alone = self.extents.len() == 1 && run.extents == 0 && self.tail.is_empty();
         require(!empty || alone, invalid, "an extent is empty: only a file without bytes has one")?;
-        let size = run.size.saturating_add(bytes).saturating_add(self.tail.len() as u64);
+        let came = bytes.saturating_add(self.tail.len() as u64);
+        let whole = came >= upload.tail.len() as u64;
+        require(whole, invalid, "what came before is left out: go on behind the bytes that the upload has")?;
+        let size = run.size.saturating_add(came);
         let longer = upload.length.is_some_and(|length| size > length);
         require(!longer, invalid, "more bytes came than were announced: begin a new upload with the right length")?;
         rules::check_size(size)?;

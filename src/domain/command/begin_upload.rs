@@ -4,7 +4,7 @@ use crate::domain::record::declare::record;
 use crate::domain::rows::{Content, Run, Upload};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::terms::Purpose;
-use crate::domain::{ContentId, Outcome, RejectionKind, UserId, query, restored, rules, tables};
+use crate::domain::{ContentId, Outcome, RejectionKind, UserId, restored, rules, tables};
 
 /// Uploads that a user may have begun at a time.
 const MAX_UPLOADS: u64 = 1000;
@@ -87,19 +87,32 @@ impl BeginUpload {
                 change.admit_backup(backup)?;
                 restored::check_content(&content(row)?)
             }
-            _ if change.is_restoring()? => Err(reject(RejectionKind::Restoring, query::RESTORING)),
+            _ if change.is_restoring()? => Err(reject(RejectionKind::Restoring, restored::RESTORING)),
             Purpose::Write(at) => {
                 let spot = rules::spot(change.store, self.user, at)?;
-                let usage = tables::usage(change.store, spot.owner)?;
-                rules::check_room(&usage, &change.policy, length, 1)
+                self.check_room(change, spot.owner, length, 1, 0)
             }
             Purpose::Update { file, precondition, lock } => {
                 let (precondition, lock) = (precondition.as_ref(), lock.as_ref());
                 let reached = rules::allow_update(change.store, self.user, file, precondition, lock)?;
-                let usage = tables::usage(change.store, reached.entry.owner)?;
-                rules::check_room(&usage, &change.policy, length, 0)
+                let goes = reached.entry.file().map_or(0, |file| file.current.size);
+                let goes = if change.retained(&reached)?.keeps_versions() { 0 } else { goes };
+                self.check_room(change, reached.entry.owner, length, 0, goes)
             }
         }
+    }
+
+    /// Until it is finished an upload counts for who sends it, and what it replaces in the owner's tree counts as well. After
+    /// that it is the owner's, from whom `goes` bytes go.
+    fn check_room(&self, change: &Change<'_>, owner: UserId, bytes: u64, files: u64, goes: u64) -> Result<(), Stop> {
+        let own = tables::usage(change.store, self.user)?;
+        rules::check_room(&own, &change.policy, bytes, if owner == self.user { files } else { 0 })?;
+        if owner == self.user {
+            return Ok(());
+        }
+        let mut usage = tables::usage(change.store, owner)?;
+        usage.bytes = usage.bytes.saturating_sub(goes);
+        rules::check_room(&usage, &change.policy, bytes, files)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::domain::record::declare::record;
 use crate::domain::rows::{Content, ContentState, EntryKind, File, FileVersion, Layout, Run, Upload};
 use crate::domain::stop::{Stop, astray, reject, require};
 use crate::domain::terms::{FileRef, LockProof, PathRef, Precondition, Purpose};
-use crate::domain::{ContentId, FileId, Outcome, RejectionKind, Sha256, UserId, Version, query, restored, rules, tables};
+use crate::domain::{ContentId, FileId, Outcome, RejectionKind, Sha256, UserId, Version, restored, rules, tables};
 
 record! {
     /// Names what an upload has brought, which makes a file of it. Nothing is added to it any more.
@@ -43,7 +43,7 @@ impl Act for FinishUpload {
         let began = matches!(upload.purpose, Purpose::Restore { .. });
         require(restores == began, RejectionKind::InvalidRequest, "an upload for a restore becomes nothing else")?;
         if !restores && change.is_restoring()? {
-            return Err(reject(RejectionKind::Restoring, query::RESTORING));
+            return Err(reject(RejectionKind::Restoring, restored::RESTORING));
         }
         let whole = run.extents > 0
             && upload.tail.is_empty()

@@ -34,7 +34,9 @@ impl Act for PinContent {
         require(lasting, RejectionKind::InvalidRequest, "a pin holds for one second to an hour: renew it")?;
         let many = tables::content(change.store, id)?
             .is_some_and(|content| content.state != ContentState::Open && matches!(content.layout, Layout::Many(_)));
-        require(many, RejectionKind::NotFound, "what was being read is gone: read the file again")?;
+        // The reaper takes the first extent first.
+        let whole = many && tables::extent(change.store, id.start())?.is_some();
+        require(whole, RejectionKind::NotFound, "what was being read is gone: read the file again")?;
         let expires_at = change.now.plus_ms(self.ttl_ms);
         match tables::pin(change.store, id, user)? {
             Some(pin) if pin.expires_at >= expires_at => return Ok(Outcome::Done),

@@ -22,6 +22,8 @@ const LOOK: usize = 16;
 const MAX_LOOKS: u32 = 250;
 /// Its own, that of a repair, and for each of five copies placement, garbage and server.
 const ROWS_OF_EXTENT: u32 = 2 + 5 * 3;
+/// A content's own, and where it is listed.
+const ROWS_OF_CONTENT: u32 = 2;
 
 /// A directory below what is doomed and a key of `Names`: everything in the directory before the key was removed.
 struct Place {
@@ -133,19 +135,21 @@ fn bury(
     rows: &mut u32,
 ) -> Result<bool, Fault> {
     for (due, id, row) in tables::dead(change.store, change.now, unread_before, LOOK)? {
-        let left = limit.saturating_sub(*rows) / ROWS_OF_EXTENT;
-        if left == 0 {
+        if *rows >= limit {
             return Ok(true);
         }
         if let Some(until) = tables::pinned_until(change.store, id)? {
             let later = until.max(change.now.plus_ms(1000));
             tables::delete_dead(change.store, due, id)?;
             tables::put_dead(change.store, later, id, &Dead { since: change.now })?;
-            *rows = rows.saturating_add(2);
+            *rows = rows.saturating_add(ROWS_OF_CONTENT);
             continue;
         }
-        let gone = change.bury(id, row.since, left as usize)?;
-        *rows = rows.saturating_add(if gone { ROWS_OF_EXTENT } else { left.saturating_mul(ROWS_OF_EXTENT) });
+        // One at least: a batch too small for any would never come to an end.
+        let left = (limit.saturating_sub(*rows) / ROWS_OF_EXTENT).max(1);
+        let (released, gone) = change.bury(id, row.since, left as usize)?;
+        let extents = u32::try_from(released).unwrap_or(u32::MAX);
+        *rows = rows.saturating_add(extents.saturating_mul(ROWS_OF_EXTENT)).saturating_add(ROWS_OF_CONTENT);
         if !gone {
             return Ok(true);
         }

@@ -89,7 +89,7 @@ fn put_entry(change: &mut Change<'_>, mut entry: Entry, restore: &mut rows::Rest
     if let EntryKind::File(file) = &mut entry.kind {
         // Counted as they come.
         (file.kept, file.oldest) = (0, Version(0));
-        change.name_restored(&file.current, restore)?;
+        change.name_restored(&mut file.current, restore)?;
         change.count_room(entry.owner, file.current.size, 1)?;
     }
     change.link_restored(&entry)?;
@@ -111,7 +111,7 @@ fn put_version(
     if tables::version(change.store, id, old.file.version)?.is_some() {
         return Ok(());
     }
-    change.name_restored(&old.file, restore)?;
+    change.name_restored(&mut old.file, restore)?;
     file.oldest = if file.kept == 0 { old.file.version } else { file.oldest.min(old.file.version) };
     file.kept = file.kept.saturating_add(1);
     old.until = change.restored_until(old.until, taken_at);

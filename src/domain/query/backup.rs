@@ -4,10 +4,6 @@ use crate::domain::path::MAX_COMPONENTS;
 use crate::domain::rows::{BIN, ContentState, DOOMED, NO_PARENT, Restore, Server};
 use crate::domain::{BlobId, ContentId, Fault, FileId, ReadStore, Schema, rules, tables};
 
-/// What everybody is told until a restore has ended.
-pub const RESTORING: &str =
-    "the cluster is being restored from a backup and serves nobody yet: try again when `ringmaster restore` has ended";
-
 /// What the cluster was, or is being, restored from.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ mod walk;
 
 pub use accounts::{UserPage, UserStat, answer_again, operation, session, user_by_id, user_by_name, user_stat, users};
 pub use all::all;
-pub use backup::{RESTORING, full_path, holders, is_restoring, is_unused, missing_contents, restore, schema};
+pub use backup::{full_path, holders, is_restoring, is_unused, missing_contents, restore, schema};
 pub use cluster::{
     ServerSignal, Signal, cluster_info, cluster_time, due, policy, ring, server, servers, signal, trash_pending,
 };

@@ -4,6 +4,7 @@
 mod operations;
 mod reading;
 mod retention;
+mod uploads;
 mod versions;
 
 use self::versions::{extent, place};
@@ -60,9 +61,9 @@ fn at() -> PathRef {
     PathRef { owner: Some("ada".to_owned()), path: path("/docs/plan") }
 }
 
-/// One that keeps nothing and moves nothing.
+/// One that keeps nothing and moves nothing, from before there were extents.
 fn old_policy() -> Policy {
-    Policy { rebalance_percent: 0, versions_keep: 0, versions_ms: 0, trash_ms: 0, ..Policy::default() }
+    Policy { rebalance_percent: 0, versions_keep: 0, versions_ms: 0, trash_ms: 0, extent_bytes: 0, ..Policy::default() }
 }
 
 fn proof() -> LockProof {
@@ -138,7 +139,7 @@ fn rows(golden: &mut Golden) {
     golden.add("row.grant.read", &GrantRow(Permission::Read));
     golden.add("row.grant.write", &GrantRow(Permission::Write));
     golden.add("row.policy", &old_policy());
-    golden.add("row.policy.rebalance", &Policy::default());
+    golden.add("row.policy.rebalance", &Policy { extent_bytes: 0, ..Policy::default() });
     let sweep = Sweep { since: ClusterTime(5), through: Some(place()), short: true, resting: true, again: false };
     golden.add("row.sweep", &sweep);
     golden.add("row.sweep.again", &Sweep { again: true, ..sweep });
@@ -227,6 +228,7 @@ fn rows(golden: &mut Golden) {
         },
     );
     operations::add(golden);
+    uploads::rows(golden);
 }
 
 fn commands(golden: &mut Golden) {
@@ -346,6 +348,7 @@ fn commands(golden: &mut Golden) {
     );
     upkeep(golden);
     backup(golden);
+    uploads::commands(golden);
 }
 
 fn upkeep(golden: &mut Golden) {
@@ -447,6 +450,7 @@ fn answers(golden: &mut Golden) {
     for kind in kinds {
         golden.answer(&format!("rejected.{kind:?}"), Err(Rejection { kind, detail: "why".to_owned() }));
     }
+    uploads::answers(golden);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{ClusterTime, ContentId, Fence, FilePath, Sha256, UserId, Version, WallTime};
 use crate::domain::record::declare::record;
+use crate::domain::terms::NewContent;
 
 record! {
     /// A file as it is now.
@@ -35,6 +36,20 @@ record! {
         pub sha256: Option<Sha256> = 4,
         pub content_type: String = 5,
         pub made_by: UserId = 6,
+    }
+}
+
+impl NewContent {
+    /// The version of a file that it becomes.
+    pub(crate) fn version(&self, version: Version, made_by: UserId) -> FileVersion {
+        FileVersion {
+            version,
+            content_id: ContentId::of(self.blob_id),
+            size: self.size,
+            sha256: Some(self.sha256),
+            content_type: self.content_type.clone(),
+            made_by,
+        }
     }
 }
 

@@ -45,9 +45,10 @@ pub(crate) fn check_policy(policy: &Policy) -> Result<(), Stop> {
     require((1..=u32::from(MAX_COPIES)).contains(&policy.copies), invalid, "copies is 1 to 5")?;
     let bounded = [policy.garbage_linger_ms, policy.garbage_grace_ms].iter().all(|ms| *ms <= MAX_POLICY_MS);
     require(bounded, invalid, "garbage linger and grace are at most ten years")?;
-    let sized = (MIN_EXTENT_BYTES..=MAX_EXTENT_BYTES).contains(&policy.extent_bytes);
+    // A policy from before there were extents has none.
+    let sized = policy.extent_bytes == 0 || (MIN_EXTENT_BYTES..=MAX_EXTENT_BYTES).contains(&policy.extent_bytes);
     let even = policy.extent_bytes.is_multiple_of(EXTENT_UNIT);
-    require(sized && even, invalid, "extent_bytes is 4 MiB to 1 GiB, and a multiple of 64")?;
+    require(sized && even, invalid, "extent_bytes is 4 MiB to 1 GiB, and a multiple of 64; 0 for 64 MiB")?;
     check_kept(policy.versions_keep, policy.versions_ms, policy.trash_ms)?;
     let lasting = [policy.operation_ttl_ms, policy.session_ttl_ms, policy.receipt_ttl_ms];
     let bounded = lasting.iter().all(|ms| (1000..=MAX_POLICY_MS).contains(ms));

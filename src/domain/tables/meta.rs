@@ -142,7 +142,12 @@ pub(crate) fn policy(store: &dyn ReadStore) -> Result<Policy, Fault> {
 
 /// Nothing before bootstrap.
 pub(crate) fn known_policy(store: &dyn ReadStore) -> Result<Option<Policy>, Fault> {
-    read(store, Table::Policy, keys::ONLY)
+    let policy: Option<Policy> = read(store, Table::Policy, keys::ONLY)?;
+    // One from before there were extents says nothing of them.
+    Ok(policy.map(|policy| match policy.extent_bytes {
+        0 => Policy { extent_bytes: Policy::default().extent_bytes, ..policy },
+        _ => policy,
+    }))
 }
 
 pub(crate) fn put_policy(store: &mut dyn Store, policy: &Policy) -> Result<(), Fault> {
