@@ -36,7 +36,7 @@ impl Change<'_> {
         }
         if let Some(file) = entry.file() {
             let mut file = file.clone();
-            let dropped = self.drop_versions(id, entry.owner, &mut file, 0, MAX_VERSIONS_AT_ONCE)?;
+            let dropped = self.drop_any_versions(id, entry.owner, &mut file, MAX_VERSIONS_AT_ONCE)?;
             rows += u32::try_from(dropped).unwrap_or(u32::MAX).saturating_mul(MAX_ROWS_OF_VERSION);
             if file.kept > 0 {
                 let entry = Entry { kind: EntryKind::File(Box::new(file)), ..entry.clone() };

@@ -95,7 +95,12 @@ fn reap_from(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut 
         }
         let removal = change.remove_entry(&entry, grants_within(limit.saturating_sub(*rows)))?;
         *rows = rows.saturating_add(removal.rows);
-        place.from = if removal.complete { keys::after(&key) } else { key };
+        if !removal.complete {
+            // Who goes on behind it finds the directory empty, and leaves it without its parent.
+            place.from = key;
+            break;
+        }
+        place.from = keys::after(&key);
         if *rows >= limit {
             break;
         }
