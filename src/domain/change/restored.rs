@@ -36,6 +36,7 @@ impl Change<'_> {
                     versions: 0,
                     trash: 0,
                     retentions: 0,
+                    properties: 0,
                 })
             }
         }

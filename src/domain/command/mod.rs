@@ -154,6 +154,7 @@ commands! {
     set_quota: SetQuota = 56,
     break_lock: BreakLock = 57,
     set_retention: SetRetention = 67,
+    set_properties: SetProperties = 68,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

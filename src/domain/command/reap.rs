@@ -39,8 +39,8 @@ record! {
     /// Works off what is doomed and dead.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Reap as "reaping" {
-        /// It stops at the first entry after so many rows, which an entry's own rows can exceed by about twenty; no more
-        /// than 1,000 in any case.
+        /// It stops at the first entry after so many rows, which the rows of an entry with properties and a few older
+        /// versions can exceed by some two hundred; no more than 1,000 in any case.
         pub limit: u32 = 1,
     }
 }

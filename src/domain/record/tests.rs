@@ -2,6 +2,7 @@
 //! every disk that was written before. `UPDATE_GOLDEN=1` writes the file anew.
 
 mod operations;
+mod properties;
 mod reading;
 mod retention;
 mod versions;
@@ -94,6 +95,7 @@ fn entry(kind: EntryKind) -> Entry {
         created_at: WallTime(1_800_000_000_000),
         modified_at: WallTime(1_800_000_000_001),
         kind,
+        properties: None,
     }
 }
 
@@ -129,6 +131,7 @@ fn rows(golden: &mut Golden) {
     golden.add("row.directory", &entry(EntryKind::Directory(Span { components: 2, bytes: 30 })));
     versions::rows(golden);
     retention::rows(golden);
+    properties::rows(golden);
     golden.add("row.number", &Number(300));
     golden.add("row.number.zero", &Number(0));
     golden.add("row.nothing", &Nothing {});
@@ -224,6 +227,7 @@ fn rows(golden: &mut Golden) {
             versions: 6,
             trash: 7,
             retentions: 0,
+            properties: 0,
         },
     );
     operations::add(golden);
@@ -307,6 +311,7 @@ fn commands(golden: &mut Golden) {
     );
     versions::commands(golden);
     retention::commands(golden);
+    properties::commands(golden);
     golden.command(
         "share",
         Command::Share(command::Share { user, file: by_id(), with: "bob".to_owned(), permission: Permission::Write }),
@@ -407,6 +412,7 @@ fn backup(golden: &mut Golden) {
             versions: 5,
             trash: 6,
             retentions: 0,
+            properties: 0,
         }),
     );
 }
