@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::admin::{cluster_command, out};
-use crate::backup::{back_up, login, quick, restore, unused};
-use crate::support::{Cluster, User, until};
+use crate::backup::{back_up, login, quick, restore, run, text, unused};
+use crate::support::{Cluster, User, files_below, noise, until};
 
 fn set(path: &str, pairs: &[(&str, &str)], remove: &[&str]) -> Value {
     let set: Vec<Value> = pairs.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
@@ -174,4 +174,31 @@ async fn the_command_line_sets_lists_and_copies_them() {
     let token = out(&cluster, &["lock", "/d/e/a"], 0).trim().to_owned();
     assert!(out(&cluster, &["prop", "set", "/d/e/a", "a", "1"], 1).contains("locked"));
     assert_eq!(out(&cluster, &["prop", "set", "/d/e/a", "a", "1", "--lock-token", &token], 0), "");
+}
+
+/// What is left out with damaged bytes is not waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_backup_is_restored_without_those_of_what_is_left_out() {
+    let old = Cluster::set_up(quick(1, 2)).await;
+    for path in ["/kept", "/lost"] {
+        assert_eq!(
+            old.put(&old.admin, 0, &format!("/write?path={path}"), noise(1, 5000 + path.len()), &[]).await.0,
+            201
+        );
+        assert_eq!(old.post(&old.admin, 0, "/properties", &set(path, &[("of", path), ("b", "")], &[])).await.0, 204);
+        assert_eq!(old.put(&old.admin, 0, &format!("/update?path={path}"), path, &[]).await.0, 200);
+    }
+    let dir = old.dir.path().join("backup");
+    back_up(&old, &dir).await;
+    let blob =
+        files_below(&dir.join("blobs")).into_iter().find(|path| std::fs::read(path).expect("it is there") == b"/lost");
+    std::fs::remove_file(blob.expect("it was backed up")).expect("it is removed");
+    let new = unused(1, 2).await;
+    let config = new.nodes[0].config.clone();
+    let args = ["restore", text(&dir), "--config", text(&config), "--without-damaged"];
+    let restored = run("http://127.0.0.1:1", "none", &args).await;
+    assert_eq!((restored.code, &restored.out["properties"]), (Some(0), &json!(2)), "{}", restored.err);
+    let admin = login(&new, "admin").await;
+    assert_eq!(of(&new, &admin, 0, "path=/kept").await, pairs(&[("b", ""), ("of", "/kept")]));
+    assert_eq!(new.get_as(&admin, 0, "/properties?path=/lost").await.0, 404);
 }
