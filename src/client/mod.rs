@@ -15,6 +15,7 @@ mod directory;
 mod download;
 mod error;
 mod nodes;
+mod properties;
 mod request;
 mod resumable;
 mod retention;

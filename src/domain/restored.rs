@@ -13,7 +13,7 @@ use super::path::{self, MAX_COMPONENTS, MAX_PATH_BYTES};
 use super::record::Record;
 use super::rows::{
     BIN, Content, ContentState, DOOMED, Entry, EntryKind, Extent, FIRST_FILE_ID, File, FileVersion, GrantRow, Layout,
-    NO_PARENT, Number, OldVersion, Retention, Span, Trashed, Usage, User,
+    NO_PARENT, Number, OldVersion, PropertyRow, Retention, Span, Trashed, Usage, User,
 };
 use super::stop::{Stop, reject};
 use super::tables::{self, keys};
@@ -45,6 +45,8 @@ pub enum Piece {
     Trash((UserId, ClusterTime, FileId), Box<Trashed>),
     /// The bounds alone: the sums follow.
     Usage(UserId, Usage),
+    /// After its entry.
+    Property(FileId, String, String),
     /// After its directory.
     Retention(FileId, Retention),
     User(User),
@@ -80,6 +82,10 @@ pub fn piece(table: Table, key: &[u8], value: &[u8]) -> Result<Piece, Fault> {
         }
         Table::Trash => Piece::Trash(keys::read_trashed(key)?, Box::new(Trashed::from_bytes(value)?)),
         Table::Usage => Piece::Usage(UserId(keys::read_u64(key, table)?), Usage::from_bytes(value)?),
+        Table::Properties => {
+            let (file, name) = keys::read_property(key)?;
+            Piece::Property(file, name, PropertyRow::from_bytes(value)?.0)
+        }
         Table::Retention => Piece::Retention(FileId(keys::read_u64(key, table)?), Retention::from_bytes(value)?),
         Table::Users => {
             let user = User::from_bytes(value)?;

@@ -1,6 +1,7 @@
 //! The rows of the tables, each declared with its bytes. `tables` has their keys.
 
 mod contents;
+mod properties;
 mod remembered;
 mod retention;
 mod servers;
@@ -9,6 +10,7 @@ mod uploads;
 mod versions;
 
 pub use contents::*;
+pub use properties::*;
 pub use remembered::*;
 pub use retention::*;
 pub use servers::*;
@@ -48,6 +50,8 @@ record! {
         /// writers of one directory would write one row.
         pub modified_at: WallTime = 6,
         pub kind: EntryKind = choice,
+        /// What there is of it in `Properties`; nothing for none.
+        pub properties: Option<PropertySum> = 18,
     }
 }
 
@@ -170,6 +174,7 @@ record! {
         pub trash: u64 = 9,
         /// Directories with values of their own.
         pub retentions: u64 = 20,
+        pub properties: u64 = 21,
     }
 }
 

@@ -95,6 +95,8 @@ tables! {
     Pins = "pins",
     /// file_id of a directory → its own values
     Retention = "retention",
+    /// file_id, name → value
+    Properties = "properties",
     /// file_id → label
     #[cfg(feature = "next-schema")]
     Labels = "labels",

@@ -8,6 +8,7 @@ pub mod capability;
 pub mod health;
 pub mod inventory;
 pub mod problem;
+pub mod properties;
 pub mod registration;
 pub mod restore;
 pub mod retention;

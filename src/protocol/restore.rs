@@ -27,6 +27,7 @@ pub struct Came {
     pub versions: u64,
     pub trash: u64,
     pub retentions: u64,
+    pub properties: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,4 +89,6 @@ pub struct Done {
     pub trash: u64,
     /// Directories with a retention of their own.
     pub retentions: u64,
+    /// Of files and directories.
+    pub properties: u64,
 }

@@ -1,7 +1,7 @@
 //! What the program reads, each with all of its fields. They are written out, so that a new field does not compile
 //! before it is here, and is not accepted here before it is in the document.
 
-use ringmaster::protocol::{admin, api, restore, retention, uploads, versions};
+use ringmaster::protocol::{admin, api, properties, restore, retention, uploads, versions};
 
 use super::schema::Shapes;
 
@@ -42,7 +42,9 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
     shapes.request("AccessRequest", &api::AccessRequest { user_id: 1, file_id: 2, mode, lock_token: some("1.00") });
     shapes.words::<api::SharePermission>("SharePermission");
     shapes.words::<api::AccessMode>("AccessMode");
-    for (path, method) in [("/stat", "get"), ("/retention", "get"), ("/update", "put"), ("/update", "post")] {
+    for (path, method) in
+        [("/stat", "get"), ("/retention", "get"), ("/properties", "get"), ("/update", "put"), ("/update", "post")]
+    {
         shapes.query(path, method, &file());
     }
     of_versions(shapes);
@@ -73,6 +75,9 @@ fn of_versions(shapes: &mut Shapes<'_>) {
     let (versions_keep, versions_ms, trash_ms) = (Some(1), Some(1), Some(0));
     let set = retention::SetRetention { file_id, path, owner, versions_keep, versions_ms, trash_ms };
     shapes.request("SetRetention", &set);
+    let set = vec![properties::Property { name: "a".to_owned(), value: "b".to_owned() }];
+    let (remove, lock_token) = (vec!["c".to_owned()], some("1.00"));
+    shapes.request("SetProperties", &properties::SetProperties { file: file(), set, remove, lock_token });
     let quota = versions::Quota { username: "ann".to_owned(), max_bytes: Some(1), max_files: Some(0) };
     shapes.request("Quota", &quota);
 }
@@ -133,6 +138,7 @@ fn of_restores(shapes: &mut Shapes<'_>) {
             versions: 1,
             trash: 1,
             retentions: 1,
+            properties: 1,
         },
     );
     shapes.query(

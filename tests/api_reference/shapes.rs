@@ -1,7 +1,7 @@
 //! What the program answers, each with all of its fields and with as few as there can be: written out as in `requests`.
 
 use ringmaster::protocol::problem::{Code, Problem};
-use ringmaster::protocol::{admin, api, restore, retention, uploads, versions};
+use ringmaster::protocol::{admin, api, properties, restore, retention, uploads, versions};
 
 use super::schema::Shapes;
 
@@ -141,6 +141,10 @@ fn of_versions(shapes: &mut Shapes<'_>) {
     };
     shapes.answer("UserInfo", &user(Some(1)), &user(None));
     let page = |users, next_cursor| versions::Users { users, next_cursor };
+    let property = properties::Property { name: text(), value: text() };
+    shapes.answer("Property", &property, &property);
+    let list = |properties| properties::Properties { file_id: 2, properties };
+    shapes.answer("Properties", &list(vec![property]), &list(Vec::new()));
     let own = retention::OwnRetention { versions_keep: Some(1), versions_ms: Some(1), trash_ms: Some(0) };
     shapes.answer("OwnRetention", &own, &retention::OwnRetention::default());
     let effective = retention::Retained { versions_keep: 1, versions_ms: 1, trash_ms: 1 };
@@ -304,7 +308,16 @@ fn of_admins(shapes: &mut Shapes<'_>) {
     };
     shapes.answer("MemberProgress", &progress(Some(1)), &progress(None));
     shapes.words::<admin::MemberStage>("MemberStage");
-    let came = restore::Came { entries: 1, users: 1, grants: 1, contents: 1, versions: 1, trash: 1, retentions: 1 };
+    let came = restore::Came {
+        entries: 1,
+        users: 1,
+        grants: 1,
+        contents: 1,
+        versions: 1,
+        trash: 1,
+        retentions: 1,
+        properties: 1,
+    };
     let status = |backup: Option<String>| restore::Status {
         came: backup.as_ref().map(|_| came),
         state: restore::State::New,

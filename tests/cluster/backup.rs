@@ -199,6 +199,9 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
     assert_eq!(old.insist(&old.admin, 1, "/share", &share).await.0, 200);
     let (status, lock) = old.insist(&old.admin, 0, "/lock", &json!({"path": "/stable/8", "ttl_ms": 3_600_000})).await;
     assert_eq!(status, 200, "{lock}");
+    write(&old, "/gone", noise(1, 10)).await;
+    assert_eq!(old.insist_put(&old.admin, 0, "/update?path=/gone", b"again").await.0, 200);
+    assert_eq!(old.insist(&old.admin, 1, "/delete", &json!({"path": "/gone"})).await.0, 204);
 
     let dir = old.dir.path().join("backup");
     let stop = Arc::new(AtomicBool::new(false));
@@ -236,7 +239,6 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
     let restored = run("http://127.0.0.1:1", "none", &arguments).await;
     assert_eq!(restored.code, Some(0), "{}", restored.err);
     let admin = login(&under_load, "admin").await;
-    // With what files were, and what is in the trash.
     assert_eq!(restored.out["contents"], first["extents"], "{}", restored.out);
     assert!(read_all(&under_load, &admin).await >= 40);
     expect_stable(&under_load, &admin, &written[..40]).await;

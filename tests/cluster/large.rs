@@ -93,7 +93,11 @@ async fn a_large_file_gets_through_whatever_dies() {
             break output;
         }
         if let Some((id, offset)) = come(&cluster).await {
-            assert_eq!(*first_id.get_or_insert_with(|| id.clone()), id, "it is one upload from the first byte to the last");
+            assert_eq!(
+                *first_id.get_or_insert_with(|| id.clone()),
+                id,
+                "it is one upload from the first byte to the last"
+            );
             assert!(offset >= farthest, "{offset} after {farthest}: what has come is never sent again");
             farthest = offset;
         }

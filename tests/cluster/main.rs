@@ -28,6 +28,7 @@ mod partition;
 mod placement;
 mod planted;
 mod privacy;
+mod properties;
 mod proxies;
 mod reference;
 mod repair;

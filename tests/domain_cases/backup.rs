@@ -2,6 +2,7 @@
 
 use ringmaster::domain::plan::{Observed, Task};
 use ringmaster::domain::restored::{GAP, Piece, content as content_of, piece};
+use ringmaster::domain::rows::Property;
 use ringmaster::domain::terms::{LockProof, NewContent, RestoredRow};
 use ringmaster::domain::{
     ClusterTime, Command, ContentId, CopyAt, HoldId, MemoryStore, Outcome, ReadStore, RejectionKind, Sha256, Table,
@@ -82,7 +83,7 @@ fn rows_of(store: &MemoryStore) -> (Vec<RestoredRow>, Vec<(ContentId, Vec<u8>)>)
     // In the order in which the command line sends them.
     let order =
         [Table::Meta, Table::Policy, Table::Contents, Table::Entries, Table::Users, Table::Versions, Table::Trash];
-    for table in order.into_iter().chain([Table::Usage, Table::Retention, Table::Grants]) {
+    for table in order.into_iter().chain([Table::Usage, Table::Retention, Table::Properties, Table::Grants]) {
         for (key, value) in store.scan(table, &[], None, usize::MAX).expect("no fault in memory") {
             match piece(table, &key, &value).expect("it can be read") {
                 Piece::Content(id, _) => contents.push((id, value)),
@@ -124,6 +125,7 @@ fn seal(backup: Sha256, old: &Cluster) -> Command {
         versions: count(Table::Versions),
         trash: count(Table::Trash),
         retentions: count(Table::Retention),
+        properties: count(Table::Properties),
     })
 }
 
@@ -148,6 +150,12 @@ fn old_cluster() -> Cluster {
         mac_hash: Sha256([9; 32]),
     }));
     old.share("/docs", "bob");
+    for path in ["/docs", "/docs/a", "/gone/d"] {
+        let set = ["a", "b"].map(|name| Property { name: name.to_owned(), value: path.to_owned() }).to_vec();
+        let (file, remove) = (file(path), Vec::new());
+        let said = command::SetProperties { user: ADA, file, set, remove, precondition: None, lock: None };
+        old.must(said.into());
+    }
     for (path, keep) in [("/docs", 3), ("/gone", 7)] {
         let directory = file(path);
         let (versions_keep, versions_ms) = (Some(keep), Some(HOUR));
@@ -212,6 +220,11 @@ fn a_cluster_is_made_from_another_ones_rows() {
     let retention = |cluster: &Cluster| query::retention(&cluster.store, ADA, &file("/docs/a"));
     assert_eq!(retention(&new), retention(&old));
     assert_eq!(rows_in(&new.store, Table::Retention), 2);
+    for path in ["/docs", "/docs/a", "/docs/b"] {
+        let properties = |cluster: &Cluster| query::properties(&cluster.store, ADA, &file(path));
+        assert_eq!(properties(&new), properties(&old));
+    }
+    assert_eq!(rows_in(&new.store, Table::Properties), 6);
     let docs = ringmaster::domain::terms::FileRef::Id(stat.file_id);
     query::stat(&new.store, BOB, &docs).expect("no fault").expect("the grant is there");
 

@@ -39,6 +39,40 @@ fn a_large_directory_goes_in_one_step_and_is_worked_off_in_many() {
     assert_eq!(cluster.store.scan(Table::Placements, &[], None, 1).expect("no fault"), []);
 }
 
+/// A directory goes after all that is in it, also what goes in several steps.
+#[test]
+fn what_is_behind_a_file_with_many_versions_does_not_hide_it() {
+    let mut cluster = Cluster::new();
+    let policy = ringmaster::domain::terms::Policy { versions_keep: 100, ..Default::default() };
+    cluster.must(command::SetPolicy(policy).into());
+    for name in ["a", "b", "c"] {
+        let path = format!("/d/{name}");
+        cluster.write(&path);
+        for _ in 0..if name == "b" { 30 } else { 2 } {
+            let content = cluster.content();
+            let update = command::Update { user: ADA, file: file(&path), content, precondition: None, lock: None };
+            cluster.must(update.into());
+        }
+    }
+    let all = command::Delete {
+        user: ADA,
+        file: file("/d"),
+        recursive: true,
+        precondition: None,
+        lock: None,
+        permanently: true,
+        break_locks: false,
+    };
+    cluster.must(all.into());
+    while let Outcome::Progress { more: true, .. } = cluster.must(command::Reap { limit: 1000 }.into()) {
+        cluster.sound();
+    }
+    cluster.sound();
+    for table in [Table::Contents, Table::Versions, Table::Usage] {
+        assert_eq!(cluster.store.scan(table, &[], None, 1).expect("no fault"), [], "{table:?}");
+    }
+}
+
 #[test]
 fn what_was_shared_with_very_many_goes_by_the_trash() {
     let mut cluster = Cluster::new();

@@ -7,6 +7,7 @@ mod damage;
 mod locks;
 mod paging;
 mod placement;
+mod properties;
 mod retention;
 mod room;
 mod store;

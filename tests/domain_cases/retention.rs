@@ -249,6 +249,33 @@ fn lower_values_count_from_the_next_update_on() {
     cluster.sound();
 }
 
+/// What was to be kept for long is older than much that has ended since.
+#[test]
+fn what_has_ended_in_between_keeps_no_version_that_is_too_many() {
+    let mut cluster = cluster();
+    cluster.write("/d/a");
+    cluster.must(set("/d", Some(1000), Some(3000 * DAY), None).into());
+    update(&mut cluster, "/d/a");
+    update(&mut cluster, "/d/a");
+    cluster.must(set("/d", Some(1000), Some(DAY), None).into());
+    for _ in 0..500 {
+        update(&mut cluster, "/d/a");
+    }
+    cluster.now += 2 * DAY;
+    while let Outcome::Progress { more: true, .. } = cluster.must(command::Expire { limit: 500 }.into()) {}
+    cluster.must(set("/d", Some(1000), Some(3000 * DAY), None).into());
+    update(&mut cluster, "/d/a");
+    update(&mut cluster, "/d/a");
+    let numbers = |cluster: &Cluster| kept(cluster, "/d/a").into_iter().map(|old| old.0).collect::<Vec<_>>();
+    assert_eq!(numbers(&cluster), [504, 503, 2, 1]);
+    cluster.must(set("/d", Some(2), Some(3000 * DAY), None).into());
+    update(&mut cluster, "/d/a");
+    assert_eq!(numbers(&cluster), [505, 504]);
+    update(&mut cluster, "/d/a");
+    assert_eq!(numbers(&cluster), [506, 505]);
+    cluster.sound();
+}
+
 #[test]
 fn absurd_values_are_refused_and_change_nothing() {
     const TEN_YEARS: u64 = 10 * 365 * DAY;

@@ -7,7 +7,7 @@ use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, Server
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 49;
+pub(crate) const COMMANDS: usize = 50;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -61,6 +61,7 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::EndUpload(_) => 46,
         Command::PinContent(_) => 47,
         Command::SetRetention(_) => 48,
+        Command::SetProperties(_) => 49,
     }
 }
 
@@ -150,8 +151,9 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
         34 => {
             let (entries, users, grants) = (s.number(), s.number(), s.number());
             let (contents, versions, trash, retentions) = (s.number(), s.number(), s.number(), s.number());
-            let backup = s.sha256();
-            command::RestoreDone { backup, entries, users, grants, contents, versions, trash, retentions }.into()
+            let (backup, properties) = (s.sha256(), s.number());
+            command::RestoreDone { backup, entries, users, grants, contents, versions, trash, retentions, properties }
+                .into()
         }
         35 => command::Recount { server_id: s.server() }.into(),
         37 => command::CopyFile { user: s.user(), from: s.file_ref(), to: s.at() }.into(),
@@ -214,6 +216,15 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             versions_keep: s.maybe(Source::small),
             versions_ms: s.maybe(Source::number),
             trash_ms: s.maybe(Source::number),
+        }
+        .into(),
+        49 => command::SetProperties {
+            user: s.user(),
+            file: s.file_ref(),
+            set: s.many(Source::property),
+            remove: s.many(Source::name),
+            precondition: s.precondition(),
+            lock: s.lock_proof(),
         }
         .into(),
         // The one after it would stop this program in the log, by its frame.

@@ -122,7 +122,7 @@ fn policy(s: &mut Source<'_>) -> RestoredRow {
 }
 
 fn rows(s: &mut Source<'_>) -> Vec<RestoredRow> {
-    match s.pick(52) {
+    match s.pick(56) {
         0 => vec![number(s, "next_file_id")],
         1 => vec![number(s, "next_user_id")],
         2 => vec![number(s, "fence")],
@@ -150,6 +150,7 @@ fn rows(s: &mut Source<'_>) -> Vec<RestoredRow> {
         34 | 35 => vec![trashed(s)],
         36 => vec![usage(s)],
         37..=39 => vec![retention(s)],
+        40..=43 => properties(s),
         _ => {
             let (id, root) = (s.file(), s.one_in(6));
             vec![directory(s, id, root)]
@@ -240,6 +241,18 @@ fn trashed(s: &mut Source<'_>) -> RestoredRow {
 fn usage(s: &mut Source<'_>) -> RestoredRow {
     let value = Wire::new().number(1, s.number()).number(2, s.number()).number(3, s.number()).number(4, s.number()).0;
     RestoredRow { table: Table::Usage, key: key(s.user().0), value }
+}
+
+/// Of one entry, more than there may be now and then.
+fn properties(s: &mut Source<'_>) -> Vec<RestoredRow> {
+    let (id, count) = (s.file().0, if s.one_in(16) { 70 } else { 1 + s.pick(3) });
+    let row = |number| {
+        let property = s.property();
+        let name = if count > 3 { format!("{number}") } else { property.name };
+        let value = Wire::new().text(1, &property.value).0;
+        RestoredRow { table: Table::Properties, key: [key(id), name.into_bytes()].concat(), value }
+    };
+    (0..count).map(row).collect()
 }
 
 /// Most directories of a restored tree are of the user two below their number.

@@ -1,6 +1,7 @@
 //! Values of every kind, made from bytes that proptest gives, so that a failure shrinks with them.
 
 use ringmaster::domain::restored::GAP;
+use ringmaster::domain::rows::Property;
 use ringmaster::domain::terms::{
     Etag, FileRef, LockProof, NewContent, NewExtent, NewHome, Operation, PathRef, Policy, Precondition, Purpose,
     Receipt, Slot,
@@ -164,6 +165,11 @@ impl<'a> Source<'a> {
     /// What may be an account's name, and a component of a path.
     pub(crate) fn name(&mut self) -> String {
         ["a", "b", "c", "d"][self.pick(4) as usize].to_owned()
+    }
+
+    pub(crate) fn property(&mut self) -> Property {
+        let value = if self.one_in(8) { "v".repeat(30_000) } else { self.text() };
+        Property { name: if self.one_in(8) { self.text() } else { self.name() }, value }
     }
 
     pub(crate) fn component(&mut self) -> String {

@@ -165,6 +165,7 @@ impl Stage {
             versions: restore.versions,
             trash: restore.trash,
             retentions: restore.retentions,
+            properties: restore.properties,
         };
         if restore.backup == BACKUP {
             self.run(done.into()).expect("all that came is there");
@@ -269,6 +270,7 @@ impl Stage {
                 query::stat(store, user, &file).expect("no fault").ok();
                 query::list(store, user, &file, None, 20).expect("no fault").ok();
                 query::retention(store, user, &file).expect("no fault").ok();
+                query::properties(store, user, &file).expect("no fault").ok();
                 query::precheck_write(store, user, &s.at(), 1).expect("no fault").ok();
                 let (precondition, lock) = (s.precondition(), s.lock_proof());
                 query::precheck_update(store, user, &file, precondition.as_ref(), lock.as_ref(), 1)

@@ -49,6 +49,15 @@ pub(crate) enum Copies {
     UsedBlob,
 }
 
+/// A change of properties: names with how long their values are, and names.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) set: Vec<(char, usize)>,
+    pub(crate) remove: Vec<char>,
+    pub(crate) token: Token,
+    pub(crate) condition: Condition,
+}
+
 /// What a directory says: how many older versions are kept, for how long, and for how long what was deleted is.
 pub(crate) type Values = (Option<u32>, Option<u64>, Option<u64>);
 
@@ -102,6 +111,10 @@ pub(crate) enum Act {
     /// One, or all.
     Empty {
         seen: Option<usize>,
+    },
+    Say {
+        target: Target,
+        said: Said,
     },
     Retain {
         target: Target,
@@ -202,6 +215,15 @@ fn copies() -> impl Strategy<Value = Copies> {
     ]
 }
 
+fn said() -> impl Strategy<Value = Said> {
+    let name = || prop_oneof![Just('p'), Just('q'), Just('r')];
+    // Two of the longest are too much together.
+    let length = prop_oneof![3 => 0..5_usize, 1 => Just(40_000)];
+    let set = proptest::collection::vec((name(), length), 0..3);
+    (set, proptest::collection::vec(name(), 0..2), token(), condition())
+        .prop_map(|(set, remove, token, condition)| Said { set, remove, token, condition })
+}
+
 fn values() -> impl Strategy<Value = Values> {
     let time = || proptest::option::of(prop_oneof![Just(0), Just(5000), Just(30_000)]);
     (proptest::option::of(0..4_u32), time(), time())
@@ -231,6 +253,7 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (0..1000_usize, proptest::option::weighted(0.3, names(1)))
             .prop_map(|(seen, names)| Act::Untrash { seen, names }),
         1 => proptest::option::weighted(0.8, 0..1000_usize).prop_map(|seen| Act::Empty { seen }),
+        2 => (target(), said()).prop_map(|(target, said)| Act::Say { target, said }),
         2 => (target(), values()).prop_map(|(target, values)| Act::Retain { target, values }),
         4 => (target(), 0..USERS, permission())
             .prop_map(|(target, with, permission)| Act::Share { target, with, permission }),

@@ -3,6 +3,7 @@
 mod acts;
 mod model;
 mod planted;
+mod properties;
 #[path = "../rerun/mod.rs"]
 mod rerun;
 mod stage;
@@ -160,6 +161,7 @@ proptest! {
             assert_sound(&stage.store);
         }
         assert_seen_as_modelled(&stage);
+        stage.assert_properties_as_modelled();
     }
 
     #[test]
@@ -200,6 +202,7 @@ proptest! {
         prop_assert_eq!(rows(Table::Entries), USERS);
         // Roots keep theirs.
         prop_assert!(rows(Table::Retention) <= USERS);
+        prop_assert!(rows(Table::Properties) <= 3 * USERS);
         for table in [Table::Names, Table::Placements, Table::Grants, Table::GrantsByFile, Table::Locks, Table::Repairs, Table::Contents, Table::Extents, Table::Dead, Table::Versions, Table::Trash, Table::Usage] {
             prop_assert_eq!(rows(table), 0, "{:?}", table);
         }

@@ -32,6 +32,7 @@ pub(crate) struct Node {
     pub(crate) old: BTreeMap<u64, (u64, u64)>,
     /// Of a directory: what it says of how long it keeps.
     pub(crate) retention: Values,
+    pub(crate) properties: BTreeMap<String, String>,
 }
 
 /// What was deleted, with all that was below it.
@@ -190,8 +191,10 @@ impl Model {
         if node.version.is_none() {
             return Err(Refused::InvalidRequest);
         }
-        let content = node.content;
-        self.create(user, to, Some(content))
+        let (content, properties) = (node.content, node.properties.clone());
+        let to = self.create(user, to, Some(content))?;
+        self.nodes.get_mut(&to).expect("it was made").properties = properties;
+        Ok(to)
     }
 
     /// What a user has in the trash by this id.
@@ -230,7 +233,7 @@ impl Model {
     }
 
     /// What is locked by others may not be changed; of a directory, what is below it.
-    fn unlocked(&self, place: &Place, user: usize, proof: Proof) -> Result<(), Refused> {
+    pub(crate) fn unlocked(&self, place: &Place, user: usize, proof: Proof) -> Result<(), Refused> {
         let free = if self.nodes[place].version.is_none() {
             let below = self.nodes.keys().filter(|other| other.0 == place.0 && other.1.starts_with(&place.1));
             proof.is_none() && below.filter_map(|other| self.standing(other)).all(|lock| lock.user == user)
@@ -245,7 +248,7 @@ impl Model {
     }
 
     /// A lock that keeps nobody out does not come back after a change.
-    fn end_void_lock(&mut self, place: &Place) {
+    pub(crate) fn end_void_lock(&mut self, place: &Place) {
         if self.standing(place).is_none() {
             self.nodes.get_mut(place).expect("it is there").lock = None;
         }

@@ -32,7 +32,7 @@ pub(crate) struct Stage {
 }
 
 /// What the model says to an act: what it refuses, or the place that a `stat` must show, if any, or the fence.
-type Verdict = Result<(Option<Place>, Option<u64>), RejectionKind>;
+pub(crate) type Verdict = Result<(Option<Place>, Option<u64>), RejectionKind>;
 
 pub(crate) fn username(user: usize) -> String {
     format!("user{user}")
@@ -125,7 +125,7 @@ impl Stage {
         }
     }
 
-    fn token(&self, token: &Token) -> (Option<LockProof>, Proof) {
+    pub(crate) fn token(&self, token: &Token) -> (Option<LockProof>, Proof) {
         let given = |(_, fence): &(usize, u64)| {
             (Some(LockProof { fence: Fence(*fence), mac_hash: secret(*fence) }), Some((*fence, true)))
         };
@@ -139,7 +139,11 @@ impl Stage {
         }
     }
 
-    fn condition(&self, condition: Condition, place: Option<&Place>) -> (Option<Precondition>, Option<bool>) {
+    pub(crate) fn condition(
+        &self,
+        condition: Condition,
+        place: Option<&Place>,
+    ) -> (Option<Precondition>, Option<bool>) {
         let node = place.and_then(|place| self.model.nodes.get(place));
         match condition {
             Condition::None => (None, None),
@@ -363,6 +367,7 @@ impl Stage {
                 });
                 (command, verdict.map(|()| (None, None)))
             }
+            Act::Say { target, said } => self.cue_properties(step, self.target(target), said),
             Act::Retain { target, values } => {
                 let (directory, place) = self.target(target);
                 let verdict = self.model.retain(step.user, place.as_ref(), *values).map(|()| (None, None));

@@ -9,6 +9,7 @@ use crate::cli::session::Session;
 use crate::client::{ClientError, Directory};
 use crate::protocol::api::{FileName, Kind, Mkdir, PermissionName, Stat};
 use crate::protocol::problem::Code;
+use crate::protocol::properties::SetProperties;
 use crate::protocol::versions::Copy;
 
 /// How many files of a tree are copied at once.
@@ -16,8 +17,8 @@ const PARALLEL: usize = 4;
 
 /// Copy a file or a directory inside the cluster
 ///
-/// No byte is moved, whatever the size: both files name the same content, and each goes its own way from then on. Where TO
-/// is a directory, FROM is copied into it under its own name. Nothing is ever overwritten.
+/// No byte is moved, whatever the size: both files name the same content, and each goes its own way from then on. Properties
+/// are copied with them. Where TO is a directory, FROM is copied into it under its own name. Nothing is ever overwritten.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     from: Remote,
@@ -75,7 +76,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     if same_tree && to.path.components().starts_with(from.path.components()) {
         return Err(CliError::usage(format!("{} cannot be copied below itself: choose another place", args.from)));
     }
-    tree(session, &directory, from, to).await
+    tree(session, &directory, source.file_id, from, to).await
 }
 
 fn into(directory: &Place, from: &Place) -> Result<Place, CliError> {
@@ -83,8 +84,8 @@ fn into(directory: &Place, from: &Place) -> Result<Place, CliError> {
     directory.join([name])
 }
 
-async fn tree(session: &Session, directory: &Directory, from: Place, to: Place) -> Result<(), CliError> {
-    make_directory(directory, &to).await?;
+async fn tree(session: &Session, directory: &Directory, file_id: u64, from: Place, to: Place) -> Result<(), CliError> {
+    make_directory(directory, file_id, &to).await?;
     let mut tally = Tally::default();
     let mut copying = files(directory, from, to)
         .map(|item| async move {
@@ -134,7 +135,7 @@ fn files<'a>(
             if stat.kind == Kind::File {
                 return Some((Ok(Item { file_id: stat.file_id, shown, to }), open));
             }
-            if let Err(error) = make_directory(directory, &to).await {
+            if let Err(error) = make_directory(directory, stat.file_id, &to).await {
                 return Some((Err(error), open));
             }
             open.push(Level::new(directory, shown, to));
@@ -155,13 +156,21 @@ impl Level {
     }
 }
 
-/// One that is there already will do.
-async fn make_directory(directory: &Directory, to: &Place) -> Result<(), CliError> {
+/// One that is there already will do, as it is. A new one gets the properties of the directory that it is a copy of.
+async fn make_directory(directory: &Directory, of: u64, to: &Place) -> Result<(), CliError> {
     let mkdir = Mkdir { path: to.path.to_string(), owner: to.owner.clone() };
-    match directory.mkdir(&mkdir).await.map_err(CliError::from) {
-        Err(error) if error.is(Code::AlreadyExists) => Ok(()),
-        result => result.map(drop).map_err(|error| error.about(to)),
+    let made = match directory.mkdir(&mkdir).await.map_err(CliError::from) {
+        Err(error) if error.is(Code::AlreadyExists) => return Ok(()),
+        result => result.map_err(|error| error.about(to))?,
+    };
+    let by_id = |id| FileName { file_id: Some(id), ..FileName::default() };
+    let about = |error| CliError::from(error).about(to);
+    let set = directory.properties(&by_id(of)).await.map_err(about)?.properties;
+    if set.is_empty() {
+        return Ok(());
     }
+    let change = SetProperties { file: by_id(made.file_id), set, ..SetProperties::default() };
+    directory.set_properties(&change, None).await.map_err(about)
 }
 
 async fn copy(directory: &Directory, file_id: u64, to: &Place) -> Result<Stat, CliError> {

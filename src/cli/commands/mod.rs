@@ -15,6 +15,7 @@ mod ls;
 mod mkdir;
 mod mv;
 mod policy;
+mod prop;
 mod put;
 mod quota;
 mod renew;
@@ -58,6 +59,9 @@ pub(super) enum Command {
     Trash(trash::Args),
     History(history::Args),
     Retention(retention::Args),
+    /// What you say of a file or a directory, by names of your own
+    #[command(subcommand)]
+    Prop(prop::Command),
     Du(du::Args),
     Share(share::Args),
     Unshare(unshare::Args),
@@ -112,6 +116,7 @@ impl Command {
             Self::Trash(args) => trash::run(args, session).await,
             Self::History(args) => history::run(args, session).await,
             Self::Retention(args) => retention::run(args, session).await,
+            Self::Prop(command) => prop::run(command, session).await,
             Self::Du(args) => du::run(args, session).await,
             Self::Share(args) => share::run(args, session).await,
             Self::Unshare(args) => unshare::run(args, session).await,

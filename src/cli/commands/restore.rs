@@ -72,6 +72,8 @@ struct Report {
     trash: u64,
     /// Directories with a retention of their own.
     retentions: u64,
+    /// Of files and directories.
+    properties: u64,
     /// Runs of bytes that files and versions consist of.
     contents: u64,
     /// Of the contents, those that were sent by this run.
@@ -165,9 +167,9 @@ async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Re
     progress.begin("sending users, files and grants", 0);
     let counts = send_rows(&directory, &index, &left).await?;
     report.count(&counts);
-    let Counts { entries, users, grants, versions, trash, retentions } = counts;
+    let Counts { entries, users, grants, versions, trash, retentions, properties } = counts;
     let contents = report.contents;
-    let done = Done { backup, entries, users, grants, contents, versions, trash, retentions };
+    let done = Done { backup, entries, users, grants, contents, versions, trash, retentions, properties };
     directory.restore_done(&done).await?;
     Ok(report)
 }
@@ -175,7 +177,8 @@ async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Re
 impl Report {
     fn count(&mut self, counts: &Counts) {
         (self.entries, self.users, self.grants) = (counts.entries, counts.users, counts.grants);
-        (self.versions, self.trash, self.retentions) = (counts.versions, counts.trash, counts.retentions);
+        (self.versions, self.trash) = (counts.versions, counts.trash);
+        (self.retentions, self.properties) = (counts.retentions, counts.properties);
     }
 }
 
@@ -216,8 +219,8 @@ fn tell_before(mut report: Report, status: &Status, index: &Index) -> anyhow::Re
     report.contents = all;
     let of_backup = counts.entries + counts.versions;
     if let Some(came) = status.came {
-        let Came { entries, users, grants, contents, versions, trash, retentions } = came;
-        counts = Counts { entries, users, grants, versions, trash, retentions };
+        let Came { entries, users, grants, contents, versions, trash, retentions, properties } = came;
+        counts = Counts { entries, users, grants, versions, trash, retentions, properties };
         report.contents = contents;
     }
     report.count(&counts);
@@ -367,8 +370,9 @@ fn describe(report: &Report) -> String {
         text.push_str(&format!("left out:  {} damaged files{named}\n", report.left_out));
     }
     text.push_str(&format!(
-        "entries:   {}\nusers:     {}\ngrants:    {}\nversions:  {} old ones\ntrash:     {} entries\nretention: of {} directories\n",
-        report.entries, report.users, report.grants, report.versions, report.trash, report.retentions
+        "entries:   {}\nusers:     {}\ngrants:    {}\nversions:  {} old ones\ntrash:     {} entries\nretention: of {} directories\n\
+         properties: {}\n",
+        report.entries, report.users, report.grants, report.versions, report.trash, report.retentions, report.properties
     ));
     text
 }

@@ -14,6 +14,7 @@ mod labels;
 pub(crate) mod linger;
 pub(crate) mod locks;
 pub(crate) mod members;
+pub(crate) mod properties;
 pub(crate) mod read;
 pub(crate) mod request;
 pub(crate) mod restore;
@@ -53,6 +54,7 @@ fn routes() -> Vec<Route> {
         Route::get("/all", entries::all),
         Route::get("/list", entries::list),
         Route::get("/stat", entries::stat),
+        Route::get_and_post("/properties", properties::list, properties::set),
         Route::post("/mkdir", entries::mkdir),
         #[cfg(feature = "next-schema")]
         Route::get_and_post("/label", labels::show, labels::set),

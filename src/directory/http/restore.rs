@@ -46,6 +46,7 @@ pub(crate) async fn status(State(node): State<App>, _: ClusterMember) -> ApiResu
         versions: restore.versions,
         trash: restore.trash,
         retentions: restore.retentions,
+        properties: restore.properties,
     });
     let backup = restore.map(|restore| restore.backup.to_string());
     let (cluster_id, cluster_name) = (cluster.cluster_id.to_string(), cluster.name);
@@ -87,10 +88,11 @@ fn content_id(text: &str) -> ApiResult<ContentId> {
 
 pub(crate) async fn done(State(node): State<App>, _: ClusterMember, Json(asked): Json<Done>) -> ApiResult<StatusCode> {
     let backup = digest(&asked.backup)?;
-    let Done { entries, users, grants, contents, versions, trash, retentions, .. } = asked;
-    let command = command::RestoreDone { backup, entries, users, grants, contents, versions, trash, retentions };
+    let Done { entries, users, grants, contents, versions, trash, retentions, properties, .. } = asked;
+    let command =
+        command::RestoreDone { backup, entries, users, grants, contents, versions, trash, retentions, properties };
     node.command(Command::RestoreDone(command)).await?;
-    tracing::info!(%backup, entries, users, grants, contents, versions, trash, retentions, "the cluster was restored from a backup and is in service");
+    tracing::info!(%backup, entries, users, grants, contents, versions, trash, retentions, properties, "the cluster was restored from a backup and is in service");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -71,6 +71,7 @@ impl Change<'_> {
             created_at: self.wall,
             modified_at: self.wall,
             kind,
+            properties: None,
         })
     }
 

@@ -4,6 +4,7 @@ mod contents;
 mod copies;
 mod entries;
 mod locks;
+mod properties;
 mod remove;
 mod repairs;
 mod restored;

@@ -4,7 +4,7 @@ use super::Change;
 use crate::domain::rows::{Entry, EntryKind};
 use crate::domain::{Fault, tables};
 
-/// Rows that the end of an entry touches at most, grants and older versions left aside: entry, name, children, usage,
+/// Rows that the end of an entry touches at most, grants, properties and older versions left aside: entry, name, children, usage,
 /// three of a lock…
 const MAX_ROWS: u32 = 4 + 3;
 /// …and those of a version: two of an older one, its content, a repair, and for each of five copies placement, garbage and
@@ -23,7 +23,7 @@ pub(crate) struct Removal {
 
 impl Change<'_> {
     /// Removes a file or an empty directory. Where it was shared with more than `max_grants` users, as many grants go
-    /// and the entry stays; so it is with older versions.
+    /// and the entry stays; so it is with older versions. Properties are few, and go at once.
     pub(crate) fn remove_entry(&mut self, entry: &Entry, max_grants: usize) -> Result<Removal, Fault> {
         let id = entry.file_id;
         let grantees = tables::grantees(self.store, id, max_grants + 1)?;
@@ -34,12 +34,13 @@ impl Change<'_> {
         if grantees.len() > max_grants {
             return Ok(Removal { rows, complete: false });
         }
+        rows += u32::try_from(self.drop_properties(entry)?).unwrap_or(u32::MAX);
         if let Some(file) = entry.file() {
             let mut file = file.clone();
-            let dropped = self.drop_versions(id, entry.owner, &mut file, 0, MAX_VERSIONS_AT_ONCE)?;
+            let dropped = self.drop_any_versions(id, entry.owner, &mut file, MAX_VERSIONS_AT_ONCE)?;
             rows += u32::try_from(dropped).unwrap_or(u32::MAX).saturating_mul(MAX_ROWS_OF_VERSION);
             if file.kept > 0 {
-                let entry = Entry { kind: EntryKind::File(Box::new(file)), ..entry.clone() };
+                let entry = Entry { kind: EntryKind::File(Box::new(file)), properties: None, ..entry.clone() };
                 tables::put_entry(self.store, &entry)?;
                 return Ok(Removal { rows, complete: false });
             }
@@ -50,8 +51,7 @@ impl Change<'_> {
             self.free_room(entry.owner, file.current.size, 1)?;
             rows += MAX_ROWS + MAX_ROWS_OF_VERSION;
         } else {
-            tables::delete_retention(self.store, id)?;
-            rows += 4;
+            rows += 3 + u32::from(tables::delete_retention(self.store, id)?);
         }
         tables::delete_entry(self.store, entry)?;
         Ok(Removal { rows, complete: true })

@@ -40,6 +40,7 @@ impl Change<'_> {
                     versions: 0,
                     trash: 0,
                     retentions: 0,
+                    properties: 0,
                 })
             }
         }

@@ -10,6 +10,8 @@ use crate::domain::{Fault, FileId, UserId, Version, rules, tables};
 const MAX_DROPPED: usize = 8;
 /// Versions that one update looks for, since some may have ended.
 const MAX_LOOKS: usize = 32;
+/// Of no more versions than these the oldest is found in one look: between two there may be any number that have ended.
+const FEW: u64 = 64;
 
 impl Change<'_> {
     /// Gives a file a new version; the one before is kept as long as what counts for the file allows. The entry's row is
@@ -62,8 +64,13 @@ impl Change<'_> {
                 self.drop_version(id, owner, &old)?;
                 file.kept = file.kept.saturating_sub(1);
                 dropped += 1;
+                file.oldest = Version(file.oldest.0.saturating_add(1));
+            } else if file.kept <= FEW {
+                let left = tables::versions_below(self.store, id, file.current.version, FEW as usize)?;
+                file.oldest = left.last().map_or(file.current.version, |old| old.file.version);
+            } else {
+                file.oldest = Version(file.oldest.0.saturating_add(1));
             }
-            file.oldest = Version(file.oldest.0.saturating_add(1));
         }
         if file.oldest >= file.current.version {
             file.kept = 0;
@@ -72,6 +79,30 @@ impl Change<'_> {
             file.oldest = Version(0);
         }
         Ok(dropped)
+    }
+
+    /// Drops versions of a file that goes, at most `most`, whatever lies between them. Answers with the number dropped.
+    pub(crate) fn drop_any_versions(
+        &mut self,
+        id: FileId,
+        owner: UserId,
+        file: &mut File,
+        most: usize,
+    ) -> Result<usize, Fault> {
+        let dropped = self.drop_versions(id, owner, file, 0, most)?;
+        if dropped > 0 || file.kept == 0 {
+            return Ok(dropped);
+        }
+        // The oldest are too far away to be found by their numbers: from the other end.
+        let newest = tables::versions_below(self.store, id, file.current.version, most)?;
+        for old in &newest {
+            self.drop_version(id, owner, old)?;
+            file.kept = file.kept.saturating_sub(1);
+        }
+        if newest.is_empty() {
+            file.kept = 0;
+        }
+        Ok(newest.len())
     }
 
     fn drop_version(&mut self, id: FileId, owner: UserId, old: &OldVersion) -> Result<(), Fault> {

@@ -6,6 +6,7 @@
 
 mod contents;
 mod people;
+mod properties;
 mod retention;
 mod servers;
 mod time;
@@ -41,6 +42,7 @@ pub fn check(store: &dyn ReadStore) -> Result<Vec<Violation>, Fault> {
     servers::check(&mut report, &held)?;
     people::check(&mut report)?;
     retention::check(&mut report)?;
+    properties::check(&mut report)?;
     time::check(&mut report)?;
     Ok(report.violations)
 }

@@ -7,7 +7,7 @@ use crate::domain::terms::{FileRef, PathRef};
 use crate::domain::{Outcome, RejectionKind, UserId, Version, rules};
 
 record! {
-    /// A new file with the content of another. No byte is moved: both name the same.
+    /// A new file with the content and the properties of another. No byte is moved: both name the same.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct CopyFile as "copy of a file" {
         pub user: UserId = 1,
@@ -32,7 +32,8 @@ impl Act for CopyFile {
         change.use_room(spot.owner, file.current.size, 1)?;
         change.name_content(file.current.content_id)?;
         let first = FileVersion { version: Version(1), made_by: self.user, ..file.current.clone() };
-        let entry = change.create(&spot, EntryKind::File(Box::new(File::new(first))))?;
+        let mut entry = change.create(&spot, EntryKind::File(Box::new(File::new(first))))?;
+        change.copy_properties(&source.entry, &mut entry)?;
         change.stat(&entry, spot.path, spot.access)
     }
 }

@@ -159,6 +159,7 @@ commands! {
     end_upload: EndUpload = 61,
     pin: PinContent = 62,
     set_retention: SetRetention = 67,
+    set_properties: SetProperties = 68,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

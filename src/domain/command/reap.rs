@@ -41,8 +41,8 @@ record! {
     /// Works off what is doomed and dead.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct Reap as "reaping" {
-        /// It stops at the first entry after so many rows, which an entry's own rows can exceed by about twenty; no more
-        /// than 1,000 in any case.
+        /// It stops at the first entry after so many rows, which the rows of an entry with properties and a few older
+        /// versions can exceed by some two hundred; no more than 1,000 in any case.
         pub limit: u32 = 1,
         /// Room is wanted: what nothing named before this goes though it is not due, since no running read needs it.
         pub unread_before: ClusterTime = 2,
@@ -99,7 +99,12 @@ fn reap_from(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut 
         }
         let removal = change.remove_entry(&entry, grants_within(limit.saturating_sub(*rows)))?;
         *rows = rows.saturating_add(removal.rows);
-        place.from = if removal.complete { keys::after(&key) } else { key };
+        if !removal.complete {
+            // Who goes on behind it finds the directory empty, and leaves it without its parent.
+            place.from = key;
+            break;
+        }
+        place.from = keys::after(&key);
         if *rows >= limit {
             break;
         }

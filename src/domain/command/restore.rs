@@ -7,7 +7,7 @@ use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::restored::{self, Piece};
-use crate::domain::rows::{self, Entry, EntryKind, Grant, OldVersion, Retention, Trashed, Usage, User};
+use crate::domain::rows::{self, Entry, EntryKind, Grant, OldVersion, Property, Retention, Trashed, Usage, User};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::tables::{self, Counter, MAX_RETENTIONS};
 use crate::domain::terms::{MAX_RESTORED, RestoredRow};
@@ -55,6 +55,7 @@ fn put(change: &mut Change<'_>, piece: Piece, taken_at: ClusterTime, restore: &m
             let usage = Usage { max_bytes: bounds.max_bytes, max_files: bounds.max_files, ..usage };
             Ok(tables::put_usage(change.store, user, &usage)?)
         }
+        Piece::Property(file, name, value) => put_property(change, file, Property { name, value }, restore),
         Piece::Retention(directory, row) => put_retention(change, directory, &row, restore),
         Piece::User(user) => put_user(change, &user, restore),
         Piece::Grant(user, file_id, permission) => {
@@ -86,8 +87,9 @@ fn put_entry(change: &mut Change<'_>, mut entry: Entry, restore: &mut rows::Rest
     if tables::entry(change.store, entry.file_id)?.is_some() {
         return Ok(());
     }
+    // Counted as they come.
+    entry.properties = None;
     if let EntryKind::File(file) = &mut entry.kind {
-        // Counted as they come.
         (file.kept, file.oldest) = (0, Version(0));
         change.name_restored(&mut file.current, restore)?;
         change.count_room(entry.owner, file.current.size, 1)?;
@@ -137,6 +139,23 @@ fn put_trashed(
     row.until = change.restored_until(row.until, taken_at);
     tables::put_trashed(change.store, owner, deleted_at, id, &row)?;
     restore.trash = restore.trash.saturating_add(1);
+    Ok(())
+}
+
+fn put_property(
+    change: &mut Change<'_>,
+    id: FileId,
+    property: Property,
+    restore: &mut rows::Restore,
+) -> Result<(), Stop> {
+    let early = || restored::unfit("a property comes before its entry");
+    let mut entry = tables::entry(change.store, id)?.ok_or_else(early)?;
+    rules::check_property_name(&property.name)?;
+    if tables::property(change.store, id, &property.name)?.is_some() {
+        return Ok(());
+    }
+    change.set_properties(&mut entry, &[property], &[])?;
+    restore.properties = restore.properties.saturating_add(1);
     Ok(())
 }
 

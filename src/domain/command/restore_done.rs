@@ -16,6 +16,7 @@ record! {
         pub versions: u64 = 6,
         pub trash: u64 = 7,
         pub retentions: u64 = 18,
+        pub properties: u64 = 19,
     }
 }
 
@@ -38,6 +39,7 @@ impl Act for RestoreDone {
             ("old versions", self.versions, restore.versions),
             ("deleted entries", self.trash, restore.trash),
             ("directories with a retention", self.retentions, restore.retentions),
+            ("properties", self.properties, restore.properties),
         ];
         if let Some((what, has, came)) = counted.into_iter().find(|(_, has, came)| has != came) {
             let detail = format!("the backup has {has} {what}, and {came} came: run the same restore again");

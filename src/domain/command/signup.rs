@@ -52,6 +52,7 @@ impl Act for Signup {
                 created_at: change.wall,
                 modified_at: change.wall,
                 kind: EntryKind::Directory(Span::default()),
+                properties: None,
             },
         )?;
         Ok(Outcome::User { user_id, username: self.username.clone(), admin })

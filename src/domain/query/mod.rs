@@ -9,6 +9,7 @@ mod cursor;
 mod files;
 mod inventory;
 mod listing;
+mod properties;
 mod retention;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use files::label;
 pub use files::{access, extent, precheck_update, precheck_write, stat};
 pub use inventory::{BlobRange, Held, HeldCopy, Missing, Reporter, Surplus, missing, surplus};
 pub use listing::{list, locks};
+pub use properties::{PropertyList, properties};
 pub use retention::{RetentionStat, retention, retentions};
 pub use upkeep::{AtRisk, ToDelete, Upkeep, Viewer, at_risk, upkeep};
 pub use uploads::{

@@ -2,6 +2,7 @@
 //! every disk that was written before. `UPDATE_GOLDEN=1` writes the file anew.
 
 mod operations;
+mod properties;
 mod reading;
 mod retention;
 mod uploads;
@@ -95,6 +96,7 @@ fn entry(kind: EntryKind) -> Entry {
         created_at: WallTime(1_800_000_000_000),
         modified_at: WallTime(1_800_000_000_001),
         kind,
+        properties: None,
     }
 }
 
@@ -130,6 +132,7 @@ fn rows(golden: &mut Golden) {
     golden.add("row.directory", &entry(EntryKind::Directory(Span { components: 2, bytes: 30 })));
     versions::rows(golden);
     retention::rows(golden);
+    properties::rows(golden);
     golden.add("row.number", &Number(300));
     golden.add("row.number.zero", &Number(0));
     golden.add("row.nothing", &Nothing {});
@@ -225,6 +228,7 @@ fn rows(golden: &mut Golden) {
             versions: 6,
             trash: 7,
             retentions: 0,
+            properties: 0,
         },
     );
     operations::add(golden);
@@ -309,6 +313,7 @@ fn commands(golden: &mut Golden) {
     );
     versions::commands(golden);
     retention::commands(golden);
+    properties::commands(golden);
     golden.command(
         "share",
         Command::Share(command::Share { user, file: by_id(), with: "bob".to_owned(), permission: Permission::Write }),
@@ -410,6 +415,7 @@ fn backup(golden: &mut Golden) {
             versions: 5,
             trash: 6,
             retentions: 0,
+            properties: 0,
         }),
     );
 }

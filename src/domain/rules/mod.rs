@@ -4,6 +4,7 @@
 mod describe;
 mod hold;
 mod limits;
+mod properties;
 mod reach;
 mod retention;
 mod room;
@@ -18,6 +19,7 @@ pub(crate) use limits::{
     check_content, check_content_type, check_copies, check_extent, check_hash_state, check_password_hash, check_policy,
     check_size, check_username,
 };
+pub(crate) use properties::{check_properties, check_property_name, check_property_sum};
 pub(crate) use reach::{Reached, access_through, account, find, reach, reach_id};
 pub(crate) use retention::{Retained, check_more_retention, check_retention, retained, retaining};
 pub(crate) use room::{check_room, room};

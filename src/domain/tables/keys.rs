@@ -130,6 +130,17 @@ pub(crate) fn read_version(key: &[u8]) -> Result<(FileId, Version), Fault> {
     Ok((FileId(file), Version(u64::MAX - version)))
 }
 
+/// `Properties`: file (8), name.
+pub(crate) fn property(file: FileId, name: &str) -> Vec<u8> {
+    [&entry(file)[..], name.as_bytes()].concat()
+}
+
+pub(crate) fn read_property(key: &[u8]) -> Result<(FileId, String), Fault> {
+    let (file, name) = split_u64(key, Table::Properties)?;
+    let name = String::from_utf8(name.to_vec()).map_err(|_| bad(Table::Properties))?;
+    Ok((FileId(file), name))
+}
+
 /// `Trash`: owner (8), deleted when (8), file (8).
 pub(crate) fn trashed(owner: UserId, deleted_at: ClusterTime, file: FileId) -> Vec<u8> {
     [owner.0.to_be_bytes(), deleted_at.0.to_be_bytes(), file.0.to_be_bytes()].concat()

@@ -25,12 +25,12 @@ pub(crate) fn put_retention(store: &mut dyn Store, directory: FileId, row: &Rete
     write(store, Table::Retention, &keys::entry(directory), row)
 }
 
-/// A directory has no values of its own any more, if it had any.
-pub(crate) fn delete_retention(store: &mut dyn Store, directory: FileId) -> Result<(), Fault> {
-    // Most directories have none, and a deletion would be written all the same.
-    if retention(store, directory)?.is_some() {
-        store.delete(Table::Retention, &keys::entry(directory))
-    } else {
-        Ok(())
+/// A directory has no values of its own any more. Whether it had any.
+pub(crate) fn delete_retention(store: &mut dyn Store, directory: FileId) -> Result<bool, Fault> {
+    // Most have none, and a deletion would be written all the same.
+    let had = retention(store, directory)?.is_some();
+    if had {
+        store.delete(Table::Retention, &keys::entry(directory))?;
     }
+    Ok(had)
 }

@@ -15,7 +15,7 @@ const BYTES_AT_ONCE: usize = 512 * 1024;
 
 /// In this order: accounts after the directories, since one whose root is not there is refused; and after its entry all
 /// that is about it.
-const TABLES: [Table; 9] = [
+const TABLES: [Table; 10] = [
     Table::Meta,
     Table::Policy,
     Table::Entries,
@@ -24,6 +24,7 @@ const TABLES: [Table; 9] = [
     Table::Trash,
     Table::Usage,
     Table::Retention,
+    Table::Properties,
     Table::Grants,
 ];
 
@@ -72,7 +73,9 @@ impl LeftOut {
         match piece {
             Piece::Entry(entry) => self.files.contains(&entry.file_id),
             Piece::Version(file, old) => self.files.contains(file) || self.contents.contains(&old.file.content_id),
-            Piece::Trash((_, _, file), _) | Piece::Grant(_, file, _) => self.files.contains(file),
+            Piece::Trash((_, _, file), _) | Piece::Grant(_, file, _) | Piece::Property(file, ..) => {
+                self.files.contains(file)
+            }
             _ => false,
         }
     }
@@ -87,6 +90,7 @@ pub(super) struct Counts {
     pub(super) versions: u64,
     pub(super) trash: u64,
     pub(super) retentions: u64,
+    pub(super) properties: u64,
 }
 
 /// Gives the rows to `send` in bounded batches, and counts them.
@@ -114,6 +118,7 @@ pub(super) fn read_rows(
                 Piece::Version(..) => counts.versions += 1,
                 Piece::Trash(..) => counts.trash += 1,
                 Piece::Retention(..) => counts.retentions += 1,
+                Piece::Property(..) => counts.properties += 1,
                 _ => {}
             }
             let row = restored_row(table.name(), key, value);

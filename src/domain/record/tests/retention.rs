@@ -18,6 +18,7 @@ pub(super) fn rows(golden: &mut Golden) {
         versions: 6,
         trash: 7,
         retentions: 9,
+        properties: 0,
     };
     golden.add("row.restore.retention", &restore);
 }
@@ -43,6 +44,7 @@ pub(super) fn commands(golden: &mut Golden) {
         versions: 5,
         trash: 6,
         retentions: 8,
+        properties: 0,
     };
     golden.command("restore_done.retention", done.into());
 }
