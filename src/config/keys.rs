@@ -281,6 +281,30 @@ const DIRECTORY: &[Key] = &[
     CONNECTIONS_SLOWEST,
     CONNECTIONS_STALL,
     key("connections.pause", Duration, Value("10m"), "how long a user may pause in sending a file, and in reading one"),
+    key(
+        "connections.unfinished",
+        Size,
+        Value("64MiB"),
+        "bytes that requests which are not whole yet may hold in all, files in transfer aside",
+    ),
+    key(
+        "logins.account_failures",
+        Integer,
+        Value("10"),
+        "wrong passwords of one account before logins of it have to wait, each time twice as long, at addresses from which nobody has logged in as it for 30 days",
+    ),
+    key(
+        "logins.address_failures",
+        Integer,
+        Value("50"),
+        "the same of one address (of IPv6, one /64), whatever the account",
+    ),
+    key(
+        "logins.longest_wait",
+        Duration,
+        Value("15m"),
+        "the longest such wait; failures are forgotten after that long without one",
+    ),
     key("limits.max_file_bytes", Size, Value("5TiB"), "the largest file that is taken"),
     key(
         "storage.cache",
