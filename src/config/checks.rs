@@ -154,6 +154,16 @@ pub(super) fn directory(config: &DirectoryConfig) -> Result<(), ConfigError> {
     ] {
         problems.require(value > 0, || format!("`{key}` is 0: nobody could mistype a password; use 1 or more"));
     }
+    let shedding = &config.shedding;
+    for (key, value) in [
+        ("shedding.reads", shedding.reads),
+        ("shedding.writes", shedding.writes),
+        ("shedding.uploads", shedding.uploads),
+        ("shedding.listings", shedding.listings),
+        ("shedding.logins", shedding.logins),
+    ] {
+        problems.require(value > 0, || format!("`{key}` is 0, which refuses all of them: use 1 or more"));
+    }
     problems.at_least("logins.longest_wait", config.logins.longest_wait, ms(1000));
     problems.log(&config.log);
 

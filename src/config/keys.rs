@@ -305,6 +305,36 @@ const DIRECTORY: &[Key] = &[
         Value("15m"),
         "the longest such wait; failures are forgotten after that long without one",
     ),
+    key(
+        "shedding.reads",
+        Integer,
+        Value("1024"),
+        "requests for a few rows, or for a file that a node has in hand at once; more are answered with 503 at once",
+    ),
+    key(
+        "shedding.writes",
+        Integer,
+        Value("512"),
+        "changes without a file's bytes that a node has in hand at once; more are answered with 503 at once",
+    ),
+    key(
+        "shedding.uploads",
+        Integer,
+        Value("512"),
+        "files on their way in that a node has in hand at once; more are answered with 503 at once",
+    ),
+    key(
+        "shedding.listings",
+        Integer,
+        Value("64"),
+        "requests for pages of many rows that a node has in hand at once; more are answered with 503 at once",
+    ),
+    key(
+        "shedding.logins",
+        Integer,
+        Value("64"),
+        "logins and signups that a node has in hand at once; more are answered with 503 at once",
+    ),
     key("limits.max_file_bytes", Size, Value("5TiB"), "the largest file that is taken"),
     key(
         "storage.cache",

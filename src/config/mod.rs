@@ -52,6 +52,7 @@ pub struct DirectoryConfig {
     pub http: Http,
     pub connections: Connections,
     pub logins: Logins,
+    pub shedding: Shedding,
     pub limits: Limits,
     pub storage: Storage,
     pub log: Log,
@@ -186,6 +187,17 @@ pub struct Connections {
     /// Bytes of requests that are not whole yet; of a directory node alone.
     #[serde(default, deserialize_with = "values::size")]
     pub unfinished: u64,
+}
+
+/// How many requests of each class a node has in hand at the most.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shedding {
+    pub reads: u64,
+    pub writes: u64,
+    pub uploads: u64,
+    pub listings: u64,
+    pub logins: u64,
 }
 
 /// Whom guessing of passwords is refused, and when.

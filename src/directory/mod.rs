@@ -22,6 +22,7 @@ mod placement;
 pub mod placer;
 mod progress;
 mod replication;
+mod shedding;
 mod store_file;
 mod switchboard;
 mod timekeeping;
@@ -53,6 +54,7 @@ use node::{App, Counters, Node, ReplicationSettings, Settings};
 use passwords::Passwords;
 use placement::PlacementDesk;
 use progress::Progress;
+use shedding::Shedding;
 use switchboard::{PeerCalls, Switchboard};
 use unfinished::Budget;
 
@@ -141,6 +143,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         passwords: Passwords::start(&metrics)?,
         guesses: Guesses::new(config.logins.clone(), &metrics),
         unfinished: Budget::new(config.connections.unfinished, &metrics),
+        shedding: Shedding::new(&config.shedding, &metrics),
         metrics,
         metrics_page: Shared::default(),
         handle: OnceLock::from(handle.clone()),

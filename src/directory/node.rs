@@ -16,6 +16,7 @@ use super::guesses::Guesses;
 use super::lookout::ServerWatch;
 use super::passwords::Passwords;
 use super::progress::Progress;
+use super::shedding::Shedding;
 use super::unfinished::Budget;
 use crate::client::blobs::Blobs;
 use crate::clock::SharedClock;
@@ -48,6 +49,7 @@ pub(crate) struct Node {
     pub(crate) passwords: Passwords,
     pub(crate) guesses: Guesses,
     pub(crate) unfinished: Budget,
+    pub(crate) shedding: Shedding,
     /// Whole states that are streamed to somebody: each keeps an old state of the database alive.
     pub(crate) index_streams: Arc<Semaphore>,
     pub(crate) stopping: AtomicBool,

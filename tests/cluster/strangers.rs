@@ -1,4 +1,4 @@
-//! What callers who are not known cost: their bodies, and their guesses.
+//! What callers who are not known cost, by their bodies and their guesses; and what those who are known cost one another.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -193,4 +193,62 @@ async fn guessers_take_no_memory_and_a_right_login_comes_through() {
     let grown = cluster.nodes[0].peak_memory() - before;
     println!("480 wrong logins of 32 addresses: {} MiB more", grown >> 20);
     assert!(grown < MEMORY, "{grown} bytes");
+}
+
+/// Ten writers and readers of one user against a thousand listings of another, who has much to list.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_listings_is_shed_and_the_rest_goes_on() {
+    let cluster = Cluster::set_up(Setup::new(1, 1).with("RINGMASTER__SHEDDING__LISTINGS", "4")).await;
+    let anna = cluster.user("anna").await;
+    for at in 0..200 {
+        let (status, said) = cluster.post(&anna, 0, "/mkdir", &json!({"path": format!("/{at}")})).await;
+        assert_eq!(status, 201, "{said}");
+    }
+    let url = format!("{}/list?path=/&limit=1000", cluster.url(0));
+    let listing = |_| async { cluster.http.get(&url).bearer_auth(&anna.token).send().await.expect("an answer") };
+    let floods = async {
+        let mut shed = 0;
+        for _ in 0..5 {
+            for answer in futures_util::future::join_all((0..200).map(listing)).await {
+                if answer.status() == StatusCode::OK {
+                    continue;
+                }
+                assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+                assert_eq!(answer.headers()["retry-after"], "1");
+                assert_eq!(answer.json::<Value>().await.expect("a problem")["code"], json!("overloaded"));
+                shed += 1;
+            }
+        }
+        shed
+    };
+    let others = async {
+        for at in 0..20 {
+            let path = format!("/mine-{at}");
+            let (status, said) = cluster.post(&cluster.admin, 0, "/mkdir", &json!({"path": path})).await;
+            assert_eq!(status, 201, "{said}");
+            assert_eq!(cluster.get(0, &format!("/stat?path={path}")).await.0, 200);
+        }
+    };
+    let (shed, ()) = tokio::join!(floods, others);
+    assert!(shed > 0, "four are in hand at once at the most");
+    let counted = cluster.metric(0, r#"ringmaster_requests_shed_total{class="listings"}"#).await;
+    assert_eq!(counted, shed);
+    for class in ["reads", "writes", "uploads", "logins"] {
+        let name = format!("ringmaster_requests_shed_total{{class=\"{class}\"}}");
+        assert_eq!(cluster.metric(0, &name).await, 0, "{class}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_of_many_fields_is_refused_before_it_costs_much() {
+    let cluster = Cluster::start(1, 1).await;
+    let field = "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n";
+    let form =
+        format!("{}--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nbytes\r\n--x--\r\n", field.repeat(200));
+    let content_type = ("content-type", "multipart/form-data; boundary=x");
+    let (status, said) = cluster.put(&cluster.admin, 0, "/write?path=/form", form.clone(), &[content_type]).await;
+    assert!(status == 400 && said["detail"].as_str().is_some_and(|told| told.contains("too many fields")), "{said}");
+    let few = form.replacen(&field.repeat(150), "", 1);
+    let (status, said) = cluster.put(&cluster.admin, 0, "/write?path=/form", few, &[content_type]).await;
+    assert_eq!(status, 201, "{said}");
 }
