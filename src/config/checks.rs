@@ -24,6 +24,9 @@ const MIN_SCRUB_RATE: u64 = 1 << 20;
 /// With less the parts that strangers, users and members have are of a few connections each.
 const MIN_CONNECTIONS: u64 = 16;
 
+/// Less than a few whole JSON bodies.
+const SMALLEST_UNFINISHED: u64 = 4 << 20;
+
 #[derive(Default)]
 struct Problems(Vec<String>);
 
@@ -142,6 +145,26 @@ pub(super) fn directory(config: &DirectoryConfig) -> Result<(), ConfigError> {
         format!("`storage.cache` is {} bytes: use 8MiB or more; the default is \"160MiB\"", config.storage.cache)
     });
     problems.connections(&config.connections);
+    problems.require(config.connections.unfinished >= SMALLEST_UNFINISHED, || {
+        format!("`connections.unfinished` is {} bytes: use 4MiB or more", config.connections.unfinished)
+    });
+    for (key, value) in [
+        ("logins.account_failures", config.logins.account_failures),
+        ("logins.address_failures", config.logins.address_failures),
+    ] {
+        problems.require(value > 0, || format!("`{key}` is 0: nobody could mistype a password; use 1 or more"));
+    }
+    let shedding = &config.shedding;
+    for (key, value) in [
+        ("shedding.reads", shedding.reads),
+        ("shedding.writes", shedding.writes),
+        ("shedding.uploads", shedding.uploads),
+        ("shedding.listings", shedding.listings),
+        ("shedding.logins", shedding.logins),
+    ] {
+        problems.require(value > 0, || format!("`{key}` is 0, which refuses all of them: use 1 or more"));
+    }
+    problems.at_least("logins.longest_wait", config.logins.longest_wait, ms(1000));
     problems.log(&config.log);
 
     let raft = &config.raft;

@@ -51,6 +51,8 @@ pub struct DirectoryConfig {
     pub detection: Detection,
     pub http: Http,
     pub connections: Connections,
+    pub logins: Logins,
+    pub shedding: Shedding,
     pub limits: Limits,
     pub storage: Storage,
     pub log: Log,
@@ -182,6 +184,32 @@ pub struct Connections {
     /// For which who has authenticated may pause.
     #[serde(with = "humantime_serde")]
     pub pause: Duration,
+    /// Bytes of requests that are not whole yet; of a directory node alone.
+    #[serde(default, deserialize_with = "values::size")]
+    pub unfinished: u64,
+}
+
+/// How many requests of each class a node has in hand at the most.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shedding {
+    pub reads: u64,
+    pub writes: u64,
+    pub uploads: u64,
+    pub listings: u64,
+    pub logins: u64,
+}
+
+/// Whom guessing of passwords is refused, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logins {
+    /// Wrong passwords of one account before it has to wait.
+    pub account_failures: u64,
+    /// Wrong passwords from one address before it has to wait.
+    pub address_failures: u64,
+    #[serde(with = "humantime_serde")]
+    pub longest_wait: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

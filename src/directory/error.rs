@@ -1,5 +1,7 @@
 //! Errors on their way to a client: what a person may see, and the cause that only the log sees.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
@@ -13,13 +15,15 @@ pub(crate) struct ApiError {
     pub(crate) code: Code,
     pub(crate) detail: String,
     cause: Option<String>,
+    /// When to try again, where that is not soon.
+    after: Option<Duration>,
 }
 
 pub(crate) type ApiResult<T = Response> = Result<T, ApiError>;
 
 impl ApiError {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), cause: None }
+        Self { code, detail: detail.into(), cause: None, after: None }
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
@@ -50,6 +54,17 @@ impl ApiError {
                  admin make room on those nodes; until then only what frees room is taken"
             ),
         )
+    }
+
+    /// When it makes sense to try again.
+    pub(crate) fn after(mut self, wait: Duration) -> Self {
+        self.after = Some(wait);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.after
     }
 
     /// Adds what only the log sees.
@@ -131,13 +146,19 @@ pub(crate) struct Pending {
     pub(crate) code: Code,
     pub(crate) detail: String,
     pub(crate) cause: Option<String>,
+    pub(crate) after: Option<Duration>,
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
-        response.extensions_mut().insert(Pending { code: self.code, detail: self.detail, cause: self.cause });
+        response.extensions_mut().insert(Pending {
+            code: self.code,
+            detail: self.detail,
+            cause: self.cause,
+            after: self.after,
+        });
         response
     }
 }

@@ -11,10 +11,12 @@ mod doubts;
 mod endings;
 mod error;
 mod gauges;
+mod guesses;
 pub(crate) mod http;
 mod leader;
 mod lookout;
 mod node;
+mod passwords;
 mod peers;
 mod placement;
 pub mod placer;
@@ -23,10 +25,12 @@ mod read_file;
 mod reads;
 mod replication;
 mod room;
+mod shedding;
 mod store_file;
 mod switchboard;
 mod timekeeping;
 pub mod transfer;
+mod unfinished;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -47,12 +51,16 @@ use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::{Metrics, Shared};
 use clocks::Clocks;
 use doubts::Doubts;
+use guesses::Guesses;
 use lookout::{Lookout, Prober, ServerWatch};
 use node::{App, Counters, Node, ReplicationSettings, Settings};
+use passwords::Passwords;
 use placement::PlacementDesk;
 use progress::Progress;
 use reads::Reads;
+use shedding::Shedding;
 use switchboard::{PeerCalls, Switchboard};
+use unfinished::Budget;
 
 /// How long a stopping node waits for the bodies in hand.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
@@ -139,10 +147,13 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         reads,
         doubts: Doubts::new(),
         clocks: Clocks::default(),
+        passwords: Passwords::start(&metrics)?,
+        guesses: Guesses::new(config.logins.clone(), &metrics),
+        unfinished: Budget::new(config.connections.unfinished, &metrics),
+        shedding: Shedding::new(&config.shedding, &metrics),
         metrics,
         metrics_page: Shared::default(),
         handle: OnceLock::from(handle.clone()),
-        passwords: Node::password_slots(),
         index_streams: Arc::new(tokio::sync::Semaphore::new(2)),
         stopping: false.into(),
     });

@@ -6,29 +6,27 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::clocks::Clocks;
 use super::doubts::Doubts;
-use super::error::{ApiError, ApiResult};
+use super::error::ApiResult;
 use super::gauges::{RefusalGauges, StepDowns, UpkeepGauges};
+use super::guesses::Guesses;
 use super::lookout::ServerWatch;
+use super::passwords::Passwords;
 use super::progress::Progress;
 use super::reads::Reads;
+use super::shedding::Shedding;
+use super::unfinished::Budget;
 use crate::client::blobs::Blobs;
 use crate::clock::SharedClock;
 use crate::config::WriteRouting;
 use crate::consensus::Handle;
 use crate::domain::rows::Server;
 use crate::domain::{NodeId, Outcome, Proposal, ServerId};
-use crate::protocol::problem::Code;
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::{Counter, Metrics, Shared};
-
-/// Passwords that are hashed at once: each takes a core for tens of milliseconds, and 19 MiB.
-const PASSWORDS_AT_ONCE: usize = 2;
-/// How long a request waits for its password's turn.
-const PASSWORD_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The node, shared by all requests.
 pub(crate) type App = Arc<Node>;
@@ -50,7 +48,10 @@ pub(crate) struct Node {
     pub(crate) doubts: Doubts,
     pub(crate) clocks: Clocks,
     pub(crate) handle: OnceLock<Handle>,
-    pub(crate) passwords: Arc<Semaphore>,
+    pub(crate) passwords: Passwords,
+    pub(crate) guesses: Guesses,
+    pub(crate) unfinished: Budget,
+    pub(crate) shedding: Shedding,
     /// Whole states that are streamed to somebody: each keeps an old state of the database alive.
     pub(crate) index_streams: Arc<Semaphore>,
     pub(crate) stopping: AtomicBool,
@@ -110,10 +111,6 @@ impl Counters {
 }
 
 impl Node {
-    pub(crate) fn password_slots() -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(PASSWORDS_AT_ONCE))
-    }
-
     /// Consensus. It is set before the first request is accepted.
     pub(crate) fn handle(&self) -> &Handle {
         self.handle.get().expect("consensus is started before requests are accepted")
@@ -122,15 +119,6 @@ impl Node {
     /// Has the cluster apply a proposal; a rejection becomes the error that the client sees.
     pub(crate) async fn propose(&self, proposal: Proposal) -> ApiResult<Outcome> {
         Ok(self.handle().propose(proposal).await??)
-    }
-
-    /// A turn at hashing a password. It goes with the hashing, which no client that hangs up can end.
-    pub(crate) async fn password_work(&self) -> ApiResult<OwnedSemaphorePermit> {
-        let busy = || ApiError::new(Code::TooManyRequests, "too many logins at once: try again in a few seconds");
-        match tokio::time::timeout(PASSWORD_PATIENCE, self.passwords.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(busy()),
-        }
     }
 
     /// Which of the servers this node does not hear of.

@@ -51,14 +51,14 @@ pub(crate) enum Crowded {
 
 /// Where strangers are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Block {
+pub(crate) enum Block {
     V4(u32),
     /// A /64.
     V6(u64),
 }
 
 impl Block {
-    fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
             IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),

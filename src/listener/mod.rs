@@ -45,7 +45,7 @@ use self::arriving::Leaving;
 pub use self::counts::Counts;
 pub use self::gate::Gate;
 use self::gate::Held;
-pub(crate) use self::gate::{Crowded, Lease, Who};
+pub(crate) use self::gate::{Block, Crowded, Lease, Who};
 pub use self::limits::Limits;
 pub(crate) use self::limits::Purpose;
 use self::pace::Paced;

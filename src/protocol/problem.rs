@@ -52,6 +52,7 @@ codes! {
     DataCorrupt "data_corrupt" 500 "The stored data is damaged";
     Internal "internal" 500 "Something went wrong inside";
     NotImplemented "not_implemented" 501 "This is not done here";
+    Overloaded "overloaded" 503 "Too much in hand at the moment";
     NoLeader "no_leader" 503 "No leader at the moment";
     NoFileServer "no_file_server" 503 "No file server can take the file";
     Restoring "restoring" 503 "The cluster is being restored";

@@ -38,6 +38,7 @@ mod room;
 mod send_once;
 #[path = "../skip/mod.rs"]
 mod skip;
+mod strangers;
 mod streaming;
 #[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod support;

@@ -1,20 +1,22 @@
 //! Accounts and logins.
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use std::convert::Infallible;
+use std::time::Instant;
+
 use axum::Json as Body;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::auth::{Token, restoring};
-use super::request::{Headers, Json, LONGEST_NAME};
+use super::request::{Headers, LONGEST_NAME, StrangersJson};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
 use crate::domain::{Asked, Command, Outcome, Proposal, ReadStore, UserId, command};
+use crate::listener::{Block, Lease};
 use crate::protocol::api::{Account, Credentials, Login};
 use crate::protocol::problem::Code;
 
@@ -26,7 +28,7 @@ const NOBODY: UserId = UserId(0);
 pub(crate) async fn signup(
     State(node): State<App>,
     headers: Headers,
-    Json(body): Json<Credentials>,
+    StrangersJson(body): StrangersJson<Credentials>,
 ) -> ApiResult<Response> {
     if !PASSWORD_BYTES.contains(&body.password.len()) {
         return Err(ApiError::invalid("the password must have 8 to 1,024 bytes: choose another"));
@@ -34,7 +36,7 @@ pub(crate) async fn signup(
     check_name(&body.username)?;
     let asked = Asked::Signup { username: body.username.clone(), password: body.password.clone() };
     let operation = headers.signup_name(&node, &body.username).operation(&node, NOBODY, &asked);
-    let password_hash = hash_password(&node, body.password).await?;
+    let password_hash = node.passwords.hash(body.password, node.clock.random()).await?;
     let command = Command::Signup(command::Signup { username: body.username, password_hash });
     let outcome = node.propose(Proposal { operation: Some(operation), command }).await?;
     let Outcome::User { user_id, username, .. } = outcome else { return Err(view::unexpected(&outcome)) };
@@ -49,8 +51,24 @@ fn check_name(username: &str) -> ApiResult<()> {
     Ok(())
 }
 
-pub(crate) async fn login(State(node): State<App>, Json(body): Json<Credentials>) -> ApiResult<Response> {
+/// Where a request comes from.
+pub(crate) struct From(Option<Block>);
+
+impl FromRequestParts<App> for From {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get::<Lease>().map(|lease| Block::of(lease.from().ip()))))
+    }
+}
+
+pub(crate) async fn login(
+    State(node): State<App>,
+    From(from): From,
+    StrangersJson(body): StrangersJson<Credentials>,
+) -> ApiResult<Response> {
     check_name(&body.username)?;
+    let guess = node.guesses.begin(&body.username, from, Instant::now())?;
     let name = body.username.clone();
     let look = move |store: &dyn ReadStore| Ok((query::user_by_name(store, &name)?, query::is_restoring(store)?));
     let (user, is_restoring) = node.handle().read(look).await?;
@@ -58,7 +76,8 @@ pub(crate) async fn login(State(node): State<App>, Json(body): Json<Credentials>
         return Err(restoring());
     }
     let stored = user.as_ref().map(|user| user.password_hash.clone());
-    let right = password_is_right(&node, body.password, stored).await?;
+    let right = node.passwords.is_right(body.password, stored).await?;
+    guess.ends(right, Instant::now());
     let Some(user) = user.filter(|_| right) else {
         return Err(ApiError::new(Code::Unauthenticated, "the username or the password is wrong: check both"));
     };
@@ -78,41 +97,4 @@ pub(crate) async fn logout(State(node): State<App>, token: Token) -> ApiResult<S
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Argon2id at the crate's defaults (19 MiB, two passes: OWASP's first choice), on the blocking pool and at most a few
-/// at once, so that logins take neither the workers nor the memory of everything else.
-async fn hash_password(node: &App, password: String) -> ApiResult<String> {
-    let salt = node.clock.random::<16>();
-    let permit = node.password_work().await?;
-    tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        Argon2::default().hash_password_with_salt(password.as_bytes(), &salt).map(|hash| hash.to_string())
-    })
-    .await
-    .map_err(ApiError::internal)?
-    .map_err(ApiError::internal)
-}
-
-/// Where there is no such user the same work is done on a hash that nothing matches, so that the time taken does not
-/// tell who has an account.
-async fn password_is_right(node: &App, password: String, stored: Option<String>) -> ApiResult<bool> {
-    let permit = node.password_work().await?;
-    tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        match stored {
-            Some(stored) => {
-                let parsed = PasswordHash::new(&stored).map_err(ApiError::internal)?;
-                Ok(Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok())
-            }
-            None => {
-                Argon2::default()
-                    .hash_password_with_salt(password.as_bytes(), b"nobody has this!")
-                    .map_err(ApiError::internal)?;
-                Ok(false)
-            }
-        }
-    })
-    .await
-    .map_err(ApiError::internal)?
 }

@@ -128,6 +128,19 @@ impl super::Node {
         token.has_place(&session.ok_or_else(not_logged_in)?)
     }
 
+    /// Checks who sends a body before more of it is read than a stranger may send. What this node has applied mostly knows;
+    /// a session that has just been opened at another node is asked for.
+    pub(crate) async fn sender_is_known(&self, parts: &Parts) -> ApiResult<()> {
+        if bearer(&parts.headers).is_some_and(|token| self.secret.is_bearer(token)) {
+            return Ok(());
+        }
+        let token = Token::sent(parts).ok_or_else(no_token)?;
+        match self.known_here(&token).await {
+            Ok(()) => Ok(()),
+            Err(_) => self.user(&token).await.map(drop),
+        }
+    }
+
     /// The user behind a token.
     pub(crate) async fn user(&self, token: &Token) -> ApiResult<UserId> {
         self.read_as(token, |_, session| Ok(session.user)).await

@@ -25,6 +25,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// The most bytes of a form around its file, as far as the parser has been fed: what is read before the parser has
 /// found the field counts.
 const MOST_AROUND: usize = 4 << 20;
+/// Fields before the one with the file: each costs as much as a small request.
+const MOST_FIELDS: u32 = 100;
 
 /// The content type under which a raw body is stored.
 pub(crate) fn content_type(headers: &HeaderMap) -> ApiResult<String> {
@@ -83,10 +85,16 @@ async fn feed(
     head: oneshot::Sender<ApiResult<String>>,
     bytes: mpsc::Sender<Result<Bytes, String>>,
 ) {
+    let mut others = 0;
     let mut file = loop {
         match form.next_field().await {
             Ok(Some(field)) if field.name() == Some("file") => break field,
-            Ok(Some(_)) => {}
+            Ok(Some(_)) if others < MOST_FIELDS => others += 1,
+            Ok(Some(_)) => {
+                let detail = "the form has too many fields before its file: send one field named file, and no other";
+                let _ = head.send(Err(ApiError::invalid(detail)));
+                return;
+            }
             Ok(None) => {
                 let _ = head.send(Err(ApiError::invalid("the form has no field named file: send the bytes in it")));
                 return;

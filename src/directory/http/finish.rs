@@ -15,7 +15,7 @@ use crate::protocol::problem::{Code, MEDIA_TYPE, Problem};
 /// A request that moves no bytes is answered within ten seconds.
 const DEADLINE: Duration = Duration::from_millis(9_500);
 /// Seconds after which a client that met no leader, or too many others, should try again. An election takes about one.
-const RETRY_AFTER: &str = "1";
+const RETRY_AFTER: u64 = 1;
 
 /// Gives the request its id, and writes the problem document of what failed. The one place where
 /// a failed request is logged.
@@ -95,7 +95,8 @@ fn problem_response(pending: &Pending, id: &str) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     if matches!(problem.status, 429 | 503 | 504) {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        let after = pending.after.map_or(RETRY_AFTER, |after| after.as_secs() + 1);
+        headers.insert(header::RETRY_AFTER, after.into());
     }
     if pending.code == Code::Unauthenticated {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -22,6 +22,7 @@ pub(crate) mod retention;
 pub(crate) mod routing;
 pub(crate) mod servers;
 pub(crate) mod sharing;
+mod shed;
 pub(crate) mod upkeep;
 pub(crate) mod uploads;
 pub(crate) mod usage;
@@ -38,21 +39,22 @@ use axum::routing::{MethodRouter, get, head, post, put};
 
 use super::error::ApiError;
 pub(crate) use super::node::{App, Node};
+use super::shedding::Class;
 use crate::protocol::problem::Code;
 
 /// All endpoints. `docs/openapi.json` and `docs/API.md` describe them, and a test compares them with this table.
 fn routes() -> Vec<Route> {
     vec![
-        Route::post("/signup", accounts::signup),
-        Route::post("/login", accounts::login),
+        Route::post("/signup", accounts::signup).of(Class::Logins),
+        Route::post("/login", accounts::login).of(Class::Logins),
         Route::post("/logout", accounts::logout),
         Route::put_or_post("/write", write::write),
         Route::put_or_post("/update", write::update),
         Route::get("/read", read::read),
         Route::post("/share", sharing::share),
         Route::post("/unshare", sharing::unshare),
-        Route::get("/all", entries::all),
-        Route::get("/list", entries::list),
+        Route::get("/all", entries::all).of(Class::Listings),
+        Route::get("/list", entries::list).of(Class::Listings),
         Route::get("/stat", entries::stat),
         Route::get_and_post("/properties", properties::list, properties::set),
         Route::post("/mkdir", entries::mkdir),
@@ -66,10 +68,10 @@ fn routes() -> Vec<Route> {
         Route::uploads(),
         Route::upload(),
         Route::post("/uploads/finish", uploads::finish),
-        Route::get("/extents", uploads::extents),
-        Route::get("/versions", versions::versions),
+        Route::get("/extents", uploads::extents).of(Class::Listings),
+        Route::get("/versions", versions::versions).of(Class::Listings),
         Route::post("/versions/restore", versions::restore_version),
-        Route::get("/trash", versions::trash),
+        Route::get("/trash", versions::trash).of(Class::Listings),
         Route::post("/trash/restore", versions::restore_trashed),
         Route::post("/trash/empty", versions::empty_trash),
         Route::get_and_post("/retention", retention::show, retention::set),
@@ -79,38 +81,38 @@ fn routes() -> Vec<Route> {
         Route::post("/renew", locks::renew),
         Route::post("/unlock", locks::unlock),
         Route::post("/locks/break", locks::break_lock),
-        Route::get("/locks", locks::locks),
-        Route::post("/register", servers::register),
-        Route::post("/heartbeat", servers::heartbeat),
-        Route::post("/inventory", inventory::inventory),
-        Route::post("/access", locks::access),
-        Route::get("/cluster", cluster::cluster),
-        Route::get("/ring", cluster::ring),
-        Route::get("/replication", upkeep::replication),
-        Route::get_and_post("/admin/policy", admin::policy, admin::set_policy),
-        Route::get("/admin/users", usage::users),
-        Route::post("/admin/quota", usage::set_quota),
-        Route::post("/admin/drain", admin::drain),
-        Route::post("/admin/remove", admin::remove),
-        Route::post("/admin/rebalance", admin::rebalance),
-        Route::post("/admin/scrub", admin::scrub),
-        Route::post("/admin/backup/hold", backup::hold),
-        Route::post("/admin/backup/release", backup::release),
-        Route::get("/admin/backup/index", backup::index),
-        Route::get("/admin/backup/blob", backup::blob),
-        Route::get("/restore", restore::status),
-        Route::post("/restore/rows", restore::rows),
-        Route::post("/restore/missing", restore::missing),
-        Route::put("/restore/content", restore::content),
-        Route::post("/restore/done", restore::done),
-        Route::post("/admin/members", members::add),
-        Route::post("/admin/members/address", members::set_address),
-        Route::post("/admin/members/remove", members::remove),
-        Route::post("/admin/transfer", members::transfer),
-        Route::get("/healthz", cluster::healthz),
-        Route::get("/readyz", cluster::readyz),
-        Route::get("/metrics", cluster::metrics),
-        Route::get("/", cluster::root),
+        Route::get("/locks", locks::locks).of(Class::Listings),
+        Route::post("/register", servers::register).of(Class::Cluster),
+        Route::post("/heartbeat", servers::heartbeat).of(Class::Cluster),
+        Route::post("/inventory", inventory::inventory).of(Class::Cluster),
+        Route::post("/access", locks::access).of(Class::Cluster),
+        Route::get("/cluster", cluster::cluster).of(Class::Cluster),
+        Route::get("/ring", cluster::ring).of(Class::Cluster),
+        Route::get("/replication", upkeep::replication).of(Class::Cluster),
+        Route::get_and_post("/admin/policy", admin::policy, admin::set_policy).of(Class::Cluster),
+        Route::get("/admin/users", usage::users).of(Class::Listings),
+        Route::post("/admin/quota", usage::set_quota).of(Class::Cluster),
+        Route::post("/admin/drain", admin::drain).of(Class::Cluster),
+        Route::post("/admin/remove", admin::remove).of(Class::Cluster),
+        Route::post("/admin/rebalance", admin::rebalance).of(Class::Cluster),
+        Route::post("/admin/scrub", admin::scrub).of(Class::Cluster),
+        Route::post("/admin/backup/hold", backup::hold).of(Class::Cluster),
+        Route::post("/admin/backup/release", backup::release).of(Class::Cluster),
+        Route::get("/admin/backup/index", backup::index).of(Class::Cluster),
+        Route::get("/admin/backup/blob", backup::blob).of(Class::Cluster),
+        Route::get("/restore", restore::status).of(Class::Cluster),
+        Route::post("/restore/rows", restore::rows).of(Class::Cluster),
+        Route::post("/restore/missing", restore::missing).of(Class::Cluster),
+        Route::put("/restore/content", restore::content).of(Class::Cluster),
+        Route::post("/restore/done", restore::done).of(Class::Cluster),
+        Route::post("/admin/members", members::add).of(Class::Cluster),
+        Route::post("/admin/members/address", members::set_address).of(Class::Cluster),
+        Route::post("/admin/members/remove", members::remove).of(Class::Cluster),
+        Route::post("/admin/transfer", members::transfer).of(Class::Cluster),
+        Route::get("/healthz", cluster::healthz).of(Class::Cluster),
+        Route::get("/readyz", cluster::readyz).of(Class::Cluster),
+        Route::get("/metrics", cluster::metrics).of(Class::Cluster),
+        Route::get("/", cluster::root).of(Class::Cluster),
     ]
 }
 
@@ -125,35 +127,37 @@ struct Route {
     /// The methods that it takes, as `Allow` has them.
     allow: &'static str,
     answer: MethodRouter<App>,
+    /// What it asks of the node: by its method, where it does not say otherwise.
+    class: Class,
 }
 
 impl Route {
     fn get<T: 'static>(path: &'static str, answer: impl Handler<T, App>) -> Self {
-        Self { path, allow: "GET, HEAD", answer: get(answer) }
+        Self { path, allow: "GET, HEAD", answer: get(answer), class: Class::Reads }
     }
 
     fn post<T: 'static>(path: &'static str, answer: impl Handler<T, App>) -> Self {
-        Self { path, allow: "POST", answer: post(answer) }
+        Self { path, allow: "POST", answer: post(answer), class: Class::Writes }
     }
 
     fn put<T: 'static>(path: &'static str, answer: impl Handler<T, App>) -> Self {
-        Self { path, allow: "PUT", answer: put(answer) }
+        Self { path, allow: "PUT", answer: put(answer), class: Class::Uploads }
     }
 
     fn put_or_post<T: 'static>(path: &'static str, answer: impl Handler<T, App>) -> Self {
-        Self { path, allow: "PUT, POST", answer: put(answer.clone()).post(answer) }
+        Self { path, allow: "PUT, POST", answer: put(answer.clone()).post(answer), class: Class::Uploads }
     }
 
     /// What tus calls the creation.
     fn uploads() -> Self {
         let answer = get(uploads::list).post(uploads::create).options(uploads::options);
-        Self { path: "/uploads", allow: "GET, HEAD, POST", answer }
+        Self { path: "/uploads", allow: "GET, HEAD, POST", answer, class: Class::Uploads }
     }
 
     /// One upload.
     fn upload() -> Self {
         let answer = head(uploads::head).patch(uploads::patch).delete(uploads::delete);
-        Self { path: "/uploads/{upload_id}", allow: "HEAD, PATCH, DELETE", answer }
+        Self { path: "/uploads/{upload_id}", allow: "HEAD, PATCH, DELETE", answer, class: Class::Uploads }
     }
 
     fn get_and_post<T: 'static, U: 'static>(
@@ -161,13 +165,18 @@ impl Route {
         shows: impl Handler<T, App>,
         changes: impl Handler<U, App>,
     ) -> Self {
-        Self { path, allow: "GET, HEAD, POST", answer: get(shows).post(changes) }
+        Self { path, allow: "GET, HEAD, POST", answer: get(shows).post(changes), class: Class::Writes }
+    }
+
+    fn of(self, class: Class) -> Self {
+        Self { class, ..self }
     }
 }
 
 pub(crate) fn router(node: App) -> Router {
-    let add = |router: Router<App>, Route { path, allow, answer }| {
-        router.route(path, answer.fallback(move |method: Method| other_method(method, allow)))
+    let add = |router: Router<App>, Route { path, allow, answer, class }| {
+        let answer = answer.fallback(move |method: Method| other_method(method, allow));
+        router.route(path, answer.layer(middleware::from_fn_with_state((node.clone(), class), shed::shed)))
     };
     routes()
         .into_iter()

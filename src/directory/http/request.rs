@@ -14,6 +14,7 @@ use super::linger::linger;
 use super::{App, Node};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::transfer::condition::Conditions;
+use crate::directory::unfinished::Unfinished;
 use crate::domain::terms::{FileRef, LockProof, Operation, PathRef, Precondition};
 use crate::domain::{Asked, Command, Fence, FileId, FilePath, Proposal, Sha256, UserId};
 use crate::protocol::api::{FileName, IDEMPOTENCY_KEY, LOCK_TOKEN, MAX_JSON_BYTES};
@@ -30,44 +31,73 @@ const MAX_OPERATION_ID: usize = 250;
 /// else knows the name.
 const NODE_MADE_TTL_MS: u64 = 10 * 60 * 1000;
 
-/// A JSON body. The media type is not asked for: `curl -d` says that it sends a form.
+/// How much of a body is read before its sender is known: more than any request of a stranger has.
+const STRANGERS_BYTES: usize = 16 * 1024;
+
+/// A JSON body. The media type is not asked for: `curl -d` says that it sends a form. What is longer than a stranger's may
+/// be is read when its sender is known.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let bytes = read_bounded(body, &parts.headers).await?;
-        let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
-        serde_json::from_slice(text).map(Self).map_err(|error| {
-            ApiError::invalid(format!("the body is not the JSON that this call takes ({error}): send a JSON object"))
-        })
+    async fn from_request(request: Request, node: &App) -> Result<Self, ApiError> {
+        parse_json(read_bounded(node, request, MAX_JSON_BYTES).await?).map(Self)
     }
 }
 
-async fn read_bounded(body: Body, headers: &HeaderMap) -> ApiResult<Vec<u8>> {
+/// The same of a caller who need not be known.
+pub(crate) struct StrangersJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for StrangersJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, node: &App) -> Result<Self, ApiError> {
+        parse_json(read_bounded(node, request, STRANGERS_BYTES).await?).map(Self)
+    }
+}
+
+fn parse_json<T: DeserializeOwned>(body: Unfinished) -> ApiResult<T> {
+    let bytes = body.bytes();
+    let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
+    serde_json::from_slice(text).map_err(|error| {
+        ApiError::invalid(format!("the body is not the JSON that this call takes ({error}): send a JSON object"))
+    })
+}
+
+async fn read_bounded(node: &App, request: Request, most: usize) -> ApiResult<Unfinished> {
+    let (parts, body) = request.into_parts();
     let mut rest = body.into_data_stream();
-    let mut bytes = Vec::new();
+    let mut held = node.unfinished.begin();
+    let mut is_known = false;
     let read = async {
         while let Some(piece) = rest.next().await {
             let piece = piece.map_err(|error| {
                 ApiError::invalid("the body broke off: send it again, with its right length").because(error)
             })?;
-            if bytes.len() + piece.len() > MAX_JSON_BYTES {
-                return Err(ApiError::new(Code::TooLarge, "the JSON body is larger than 1 MiB: send less at once"));
+            let length = held.bytes().len() + piece.len();
+            if length > most {
+                let most = most / 1024;
+                return Err(ApiError::new(
+                    Code::TooLarge,
+                    format!("the JSON body is larger than {most} KiB: send less at once"),
+                ));
             }
-            bytes.extend_from_slice(&piece);
+            if length > STRANGERS_BYTES && !is_known {
+                node.sender_is_known(&parts).await?;
+                is_known = true;
+            }
+            held.add(&piece)?;
         }
         Ok(())
     };
     let outcome = tokio::time::timeout(JSON_BODY_DEADLINE, read).await;
     let refused = match outcome {
-        Ok(Ok(())) => return Ok(bytes),
+        Ok(Ok(())) => return Ok(held),
         Ok(Err(error)) => error,
         Err(_) => ApiError::invalid("the body did not arrive in time: send it again"),
     };
-    linger(Body::from_stream(rest), headers);
+    linger(Body::from_stream(rest), &parts.headers);
     Err(refused)
 }
 
