@@ -165,6 +165,22 @@ async fn a_file_that_is_changed_while_it_is_sent_is_not_stored() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_changed_after_an_attempt_that_may_have_stored_it_is_an_unknown_outcome() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    file.as_file().set_len(100).expect("set");
+    let changed = file.reopen().expect("open");
+    let node = Node::start(move |_, _| {
+        changed.set_len(50).expect("set");
+        Play::HangUp
+    })
+    .await;
+    let source = Source::file(file.path()).await.expect("readable");
+    let error = directory(&[&node.url]).write(&path("/a"), source, WriteOptions::default()).await.expect_err("changed");
+    assert!(matches!(error.kind(), ErrorKind::OutcomeUnknown { .. }), "{error:?}");
+    assert!(error.to_string().contains("it was changed while it was sent"), "{error}");
+}
+
+#[tokio::test]
 async fn the_digest_is_announced_and_the_answer_compared() {
     let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
     let node = Node::start(move |_, seen| {

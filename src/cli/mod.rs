@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
-use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use commands::Command;
 use error::{CliError, Exit};
@@ -79,10 +79,12 @@ async fn run(cli: Cli) -> Result<(), CliError> {
     if cli.command.is_server() {
         return cli.command.run(&session).await;
     }
+    // Heard from here on, before anything is begun that would be left behind.
+    let mut signals = Signals::hear();
     tokio::select! {
         result = cli.command.run(&session) => result.and_then(|()| session.out.finish()),
         // Whatever was begun is dropped, and so removes its temporary files.
-        exit = ended() => {
+        exit = signals.next() => {
             password::restore_terminal();
             session.take_leave().await;
             Err(CliError::new(exit, "interrupted: what was sent last may have been done"))
@@ -90,18 +92,29 @@ async fn run(cli: Cli) -> Result<(), CliError> {
     }
 }
 
-/// Waits until somebody, or what runs this command, wants it to end.
-async fn ended() -> Exit {
-    let mut terminated = tokio::signal::unix::signal(SignalKind::terminate()).ok();
-    let terminated = async {
-        match &mut terminated {
-            Some(signal) => drop(signal.recv().await),
-            None => std::future::pending().await,
+/// What somebody, or what runs this command, wants it to end by. Nothing of a signal that cannot be heard.
+struct Signals {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+impl Signals {
+    fn hear() -> Self {
+        Self { interrupt: signal(SignalKind::interrupt()).ok(), terminate: signal(SignalKind::terminate()).ok() }
+    }
+
+    async fn next(&mut self) -> Exit {
+        tokio::select! {
+            () = one(&mut self.interrupt) => Exit::Interrupted,
+            () = one(&mut self.terminate) => Exit::Terminated,
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => Exit::Interrupted,
-        () = terminated => Exit::Terminated,
+    }
+}
+
+async fn one(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -136,15 +136,21 @@ impl Desk {
 
     /// The same where the folder `small` is a disk of its own of so many KiB. Where none can be made it says so, and gives none.
     async fn on_a_small_disk(&self, kibibytes: u32, script: &str) -> Option<Ended> {
-        const UNMOUNTABLE: i32 = 99;
         fs::create_dir_all(self.at("small")).expect("made");
+        let mount = format!("mount -t tmpfs -o size={kibibytes}k tmpfs small");
+        self.among_own_mounts("a small disk (root, or namespaces of users)", &mount, script).await
+    }
+
+    /// Runs a script that nobody else sees the mounts of, after `prepare`. Where that cannot be it says so, and gives none.
+    async fn among_own_mounts(&self, what: &str, prepare: &str, script: &str) -> Option<Ended> {
+        const UNMOUNTABLE: i32 = 99;
         let space = if is_root() { "-m" } else { "-rm" };
-        let script = format!("mount -t tmpfs -o size={kibibytes}k tmpfs small || exit {UNMOUNTABLE}\n{script}");
+        let script = format!("{{ {prepare}; }} || exit {UNMOUNTABLE}\n{script}");
         let mut command = self.command("unshare");
         command.args([space, "sh", "-c", &script]).env("R", env!("CARGO_BIN_EXE_ringmaster"));
         let ended = finish(command).await;
         if ended.code == Some(UNMOUNTABLE) || ended.err.starts_with("unshare:") {
-            skip("a small disk (root, or namespaces of users)", &ended.err);
+            skip(what, &ended.err);
             return None;
         }
         Some(ended)

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 
 use super::{Desk, finish, is_device, is_pipe, is_root, mode, noise, root_or_skip};
+use crate::support::PASSWORD;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_is_written_into() {
@@ -249,4 +250,31 @@ async fn a_full_disk_leaves_what_was_there() {
         ended.is(1, &["busy", "hint: write into it as it is: ringmaster cat REMOTE > LOCAL"]);
     }
     desk.is_tidy();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_to_be_there_outlives_a_power_cut() {
+    let desk = Desk::new().await;
+    let content = noise(300_000);
+    for path in ["/a", "/t/d/b"] {
+        desk.store(path, content.clone()).await;
+    }
+    desk.write("content", &content);
+    // From the ioctl on nothing reaches the disk that was not synced (see tests/failover/disks.rs).
+    desk.write(
+        "cut.py",
+        "import fcntl, os, struct\nfcntl.ioctl(os.open('disk', os.O_RDONLY), 0x8004587D, struct.pack('I', 2))\n",
+    );
+    let prepare = "PATH=$PATH:/usr/sbin:/sbin; truncate -s 32M image && mkfs.ext4 -q image && mkdir disk && \
+                   mount -o loop,commit=300 image disk && command -v python3 >/dev/null";
+    let script = "printf old > disk/old; sync -f disk; \
+                  \"$R\" get /a disk/new && \"$R\" get -f /a disk/old && \"$R\" get -r /t disk >/dev/null && \
+                  XDG_CONFIG_HOME=$PWD/disk RINGMASTER_TOKEN= \"$R\" login admin --password \"$PASSWORD\" >/dev/null || exit 7; \
+                  python3 cut.py && umount disk && mount -o loop image disk || exit 8; \
+                  for file in new old t/d/b; do cmp content disk/$file || exit 1; done; \
+                  grep -q token disk/ringmaster/credentials.json; code=$?; umount disk; exit $code";
+    let script = format!("PASSWORD='{PASSWORD}'; {script}");
+    let what = "a disk that loses its power (root, mkfs.ext4, loop devices, python3)";
+    let Some(ended) = desk.among_own_mounts(what, prepare, &script).await else { return };
+    ended.is(0, &[]);
 }
