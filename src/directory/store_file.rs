@@ -80,6 +80,8 @@ impl Purpose {
 #[derive(Clone, Debug)]
 pub(crate) struct Incoming {
     pub(crate) length: Option<u64>,
+    /// How many bytes may come, as far as that is known: no less than `length`. It says where there is room for them.
+    pub(crate) at_most: Option<u64>,
     pub(crate) max_bytes: u64,
     pub(crate) content_type: String,
     /// What the whole must hash to, where the client said so.
@@ -110,7 +112,7 @@ impl StoreFile<'_> {
         let mut failed: Vec<ServerId> = Vec::new();
         let (blob_id, placed, targets, uploaded) = loop {
             let blob_id = BlobId(self.node.clock.random_u128());
-            let placed = self.node.place(blob_id, incoming.length.unwrap_or(0), failed.clone()).await?;
+            let placed = self.node.place(blob_id, incoming.at_most.unwrap_or(0), failed.clone()).await?;
             let targets = self.node.fresh_copies(&placed.targets);
             let order = Upload {
                 blob_id,
