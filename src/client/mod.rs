@@ -16,6 +16,7 @@ mod download;
 mod error;
 mod nodes;
 mod request;
+pub mod request_id;
 mod retry;
 mod source;
 mod upload;
