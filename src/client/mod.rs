@@ -17,6 +17,7 @@ mod error;
 mod nodes;
 mod properties;
 mod request;
+pub mod request_id;
 mod resumable;
 mod retention;
 mod retry;

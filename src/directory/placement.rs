@@ -13,7 +13,7 @@ use super::lookout::{ServerWatch, address};
 use super::node::Node;
 use super::peers::{self, PeerCall, PeerReply};
 use super::placer::message::{PlacementAnswer, PlacementRequest, PlacerCall, PlacerReply, RENEW_EVERY, Release, Renew};
-use super::placer::{NoPlace, Placer, Wish};
+use super::placer::{NoPlace, Placer, Wish, space};
 use crate::client::blobs::ServerAddress;
 use crate::clock::SharedClock;
 use crate::consensus::Handle;
@@ -56,6 +56,13 @@ impl PlacementDesk {
             }
         };
         wish.excluded = self.excluded(&ring, &wish.excluded);
+        match self.too_small(&ring, &wish) {
+            Some(small) => wish.excluded.extend(small),
+            None => {
+                self.servers.room_is_wanted();
+                return PlacementAnswer::Full;
+            }
+        }
         match reading.lease(&wish, &ring) {
             Ok(chosen) => {
                 let find = |id: &ServerId| ring.servers.iter().find(|server| server.server_id == *id).map(address);
@@ -69,6 +76,17 @@ impl PlacementDesk {
             }
             Err(NoPlace::Busy) => PlacementAnswer::Busy,
         }
+    }
+
+    /// The servers that could take a file, but have too little room for this one; nothing where too few have. What is in
+    /// flight is not subtracted: a server counts it as taken as soon as it has been told of it, and would be found too
+    /// small for a file that fits.
+    fn too_small(&self, ring: &Ring, wish: &Wish) -> Option<BTreeSet<ServerId>> {
+        let fit = ring.servers.iter().filter(|server| server.is_eligible() && ring.order.contains(&server.server_id));
+        let fit = fit.filter(|server| !wish.excluded.contains(&server.server_id));
+        let room = |id: ServerId| self.servers.last(id).map(|heartbeat| heartbeat.free);
+        let space = fit.map(|server| (server.server_id, room(server.server_id))).collect();
+        space::too_small(&space, wish.size_hint, usize::try_from(ring.copies).unwrap_or(usize::MAX))
     }
 
     /// Servers that are suspect, or whose disks refuse, are taken only where there are too few others: they may do after

@@ -46,6 +46,8 @@ const RESTORE_IDLE_MS: u64 = 24 * 60 * 60 * 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct Incoming {
     pub(crate) length: Option<u64>,
+    /// How many bytes may come, as far as that is known: no less than `length`. It says where there is room for them.
+    pub(crate) at_most: Option<u64>,
     pub(crate) max_bytes: u64,
     pub(crate) content_type: String,
     /// What the whole must hash to, where the client said so.
@@ -99,6 +101,7 @@ impl StoreFile<'_> {
             let whole = sending.as_ref().map(|sending| sending.hash().clone());
             let order = Order {
                 length: length.map(|length| length.saturating_sub(done).min(extent_bytes)),
+                at_most: incoming.at_most.map(|most| most.saturating_sub(done).min(extent_bytes)),
                 max_bytes: max_bytes.saturating_sub(done),
                 limit: max_bytes,
                 digest: digest.filter(|_| small),

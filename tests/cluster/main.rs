@@ -42,6 +42,7 @@ mod strangers;
 mod streaming;
 #[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod support;
+mod traced;
 mod trash;
 mod unwritable;
 mod upheaval;

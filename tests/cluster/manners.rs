@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::Cluster;
+use crate::support::{Cluster, Setup};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_method_that_a_call_does_not_take_is_told_which_it_does() {
@@ -133,4 +133,66 @@ async fn a_file_server_tells_which_methods_a_call_takes() {
         let answer = cluster.http.request(Method::OPTIONS, &url).send().await.expect("an answer");
         assert_eq!((answer.status().as_u16(), told(&answer).as_str()), (204, allowed));
     }
+}
+
+/// Sends all of a large body before it looks for an answer, as simple clients do.
+async fn stubborn(cluster: &Cluster, call: &str, kind: &str, body: Vec<u8>) -> String {
+    let url: reqwest::Url = cluster.url(0).parse().expect("a url");
+    let address = (url.host_str().expect("a host"), url.port().expect("a port"));
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let head = format!(
+        "POST {call} HTTP/1.1\r\nHost: {}:{}\r\nAuthorization: Bearer {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+        address.0,
+        address.1,
+        cluster.admin.token,
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("it is sent");
+    stream.write_all(&body).await.expect("the connection lasts until all is sent");
+    let mut answer = vec![0; 4096];
+    let got = stream.read(&mut answer).await.expect("it answers");
+    String::from_utf8_lossy(&answer[..got]).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_is_refused_is_read_on_so_that_its_client_learns_why() {
+    let limit = Setup::new(1, 1).with("RINGMASTER__LIMITS__MAX_FILE_BYTES", "1MiB");
+    let cluster = Cluster::set_up(limit).await;
+    let kind = "multipart/form-data; boundary=X";
+    let part = |name: &str, bytes: usize| {
+        let mut part = format!("--X\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n").into_bytes();
+        part.resize(part.len() + bytes, b'x');
+        part.extend_from_slice(b"\r\n--X--\r\n");
+        part
+    };
+    const MANY: usize = 48 << 20;
+    let no_form = [b"--X\r\nContent-Disposition: nonsense\r\n\r\n".to_vec(), vec![b'x'; MANY]].concat();
+    for (body, expected) in [(part("file", MANY), "413"), (part("other", MANY), "400"), (no_form, "400")] {
+        let answer = stubborn(&cluster, "/write?path=/f", kind, body).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{expected}: {answer}");
+        assert!(answer.contains("application/problem+json"), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_says_when_the_version_was_made_and_takes_conditions_by_date() {
+    let cluster = Cluster::start(1, 1).await;
+    let (status, stat) = cluster.put(&cluster.admin, 0, "/write?path=/a", "bytes", &[]).await;
+    assert_eq!(status, 201, "{stat}");
+    let read = async |name: &str, value: &str| {
+        let call = format!("{}/read?path=/a", cluster.url(0));
+        let request = cluster.http.get(call).bearer_auth(&cluster.admin.token).header(name, value);
+        let answer = request.send().await.expect("an answer");
+        let date = answer.headers().get("last-modified").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        (answer.status().as_u16(), date)
+    };
+    let (status, date) = read("accept", "*/*").await;
+    let date = date.expect("a date");
+    assert!(status == 200 && date.ends_with(" GMT"), "{status} {date}");
+    let day = &stat["modified_at"].as_str().expect("a time")[8..10];
+    assert!(date.contains(&format!(", {day} ")), "{date} {stat}");
+    assert_eq!(read("if-modified-since", &date).await, (304, Some(date.clone())));
+    assert_eq!(read("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT").await.0, 200);
+    assert_eq!(read("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT").await.0, 412);
+    assert_eq!(read("if-unmodified-since", &date).await.0, 200);
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, Setup, noise, until};
+use crate::support::{Cluster, Process, Setup, noise, until};
 
 const MIB: usize = 1 << 20;
 
@@ -19,10 +19,14 @@ async fn small_servers(nodes: usize, capacities: &[&str]) -> Cluster {
         let config = config.replace("zone = \"a\"\n", &format!("zone = \"a\"\ncapacity = \"{capacity}\"\n"));
         fs::write(&server.config, config).expect("written");
     }
-    cluster.start_all();
+    cluster.nodes.iter_mut().for_each(Process::start);
     cluster.wait_ready().await;
     cluster.admin = cluster.user("admin").await;
-    cluster.wait_for_servers(capacities.len()).await;
+    // One after the other, so that their ids are in this order.
+    for at in 0..capacities.len() {
+        cluster.servers[at].start();
+        cluster.wait_for_servers(at + 1).await;
+    }
     cluster
 }
 
@@ -166,4 +170,80 @@ async fn a_backup_that_keeps_what_was_deleted_is_named() {
         cluster.put(&cluster.admin, 0, "/write?path=/b", noise(2, 4 * MIB), &[]).await.0 == 201
     })
     .await;
+}
+
+fn replicas(stat: &Value) -> Vec<u64> {
+    let replicas = stat["replicas"].as_array().cloned().unwrap_or_default();
+    let mut ids: Vec<u64> = replicas.iter().filter_map(|replica| replica["server_id"].as_u64()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// A body without a length.
+fn streamed(bytes: &[u8]) -> reqwest::Body {
+    let pieces: Vec<Result<Vec<u8>, std::io::Error>> =
+        bytes.chunks(256 << 10).map(|piece| Ok(piece.to_vec())).collect();
+    reqwest::Body::wrap_stream(futures_util::stream::iter(pieces))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_servers_of_different_size_those_with_room_take_a_large_file_however_it_comes() {
+    let cluster = small_servers(3, &["40MiB", "300MiB", "40MiB", "300MiB"]).await;
+    let bytes = noise(1, 60 * MIB);
+    let boundary = "----form";
+    let mut form =
+        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n").into_bytes();
+    form.extend_from_slice(&bytes);
+    form.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    let kind = format!("multipart/form-data; boundary={boundary}");
+    // The small ones have the fewest files each time.
+    for turn in 0..3 {
+        let call = |how: &str| format!("/write?path=/{how}");
+        let stat = match turn {
+            0 => cluster.put(&cluster.admin, 0, &call("streamed"), streamed(&bytes), &[]).await,
+            1 => cluster.put(&cluster.admin, 1, &call("form"), form.clone(), &[("content-type", &kind)]).await,
+            _ => cluster.put(&cluster.admin, 2, &call("known"), bytes.clone(), &[]).await,
+        };
+        assert_eq!((stat.0, replicas(&stat.1)), (201, vec![2, 4]), "{turn}: {}", stat.1);
+    }
+    for path in ["/streamed", "/form", "/known"] {
+        assert!(cluster.read(&cluster.admin, 0, path).await.as_ref() == Ok(&bytes), "{path}");
+    }
+    // What fits nowhere twice is refused before its bytes have come.
+    let start = Instant::now();
+    let (status, said) = cluster.put(&cluster.admin, 0, "/write?path=/huge", noise(2, 250 * MIB), &[]).await;
+    assert_eq!((status, &said["code"]), (507, &json!("storage_full")), "{said}");
+    println!("refused after {:?}", start.elapsed());
+}
+
+/// The one lane goes on, and the copy that was lost is made from it on a server with room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_runs_full_in_the_middle_of_an_upload_costs_its_client_nothing() {
+    let cluster = small_servers(1, &["60MiB", "60MiB", "200MiB"]).await;
+    let bytes = noise(1, 30 * MIB);
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
+    let body = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|piece| (piece, receiver))
+    });
+    let body = reqwest::Body::wrap_stream(body);
+    let call = format!("{}/write?path=/slow", cluster.url(0));
+    let upload = tokio::spawn(cluster.http.put(call).bearer_auth(&cluster.admin.token).body(body).send());
+    let mut pieces = bytes.chunks(MIB).map(<[u8]>::to_vec);
+    for piece in pieces.by_ref().take(10) {
+        sender.send(Ok(piece)).await.expect("it is taken");
+    }
+    // The servers with the lowest ids have the upload; this one has its primary elsewhere, its backup at the first.
+    let (status, stat) = cluster.put(&cluster.admin, 0, "/write?path=/between", noise(2, 45 * MIB), &[]).await;
+    assert_eq!((status, replicas(&stat)), (201, vec![1, 3]), "{stat}");
+    for piece in pieces {
+        sender.send(Ok(piece)).await.expect("it is taken");
+    }
+    drop(sender);
+    let answer = upload.await.expect("no panic").expect("an answer");
+    assert_eq!(answer.status(), 201);
+    let stat: Value = answer.json().await.expect("JSON");
+    assert_eq!(replicas(&stat), [2, 3], "{stat}");
+    let log = cluster.nodes[0].log_text();
+    assert!(log.contains("file server 1 has no room for the blob"), "the first server ran full in the middle");
+    assert_eq!(cluster.read(&cluster.admin, 0, "/slow").await, Ok(bytes));
 }

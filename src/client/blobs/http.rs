@@ -13,8 +13,10 @@ use reqwest::{Method as HttpMethod, RequestBuilder, Response, StatusCode, header
 
 use self::answer::{Receiver, failure, read_json, unreachable};
 use super::{BlobError, Blobs, Body, CopyOrder, PutCopy, ServerAddress, StoredCopy};
+use crate::client::request_id;
 use crate::clock::SharedClock;
 use crate::domain::{BlobId, ClusterId, CopyId, ServerId};
+use crate::protocol::api::REQUEST_ID;
 use crate::protocol::blob::{CopyRequest, InventoryPage, InventoryQuery, Receipt};
 use crate::protocol::capability::{Capability, Method};
 use crate::protocol::secret::ClusterSecret;
@@ -42,6 +44,8 @@ pub struct HttpBlobs {
     secret: ClusterSecret,
     cluster_id: ClusterSource,
     clock: SharedClock,
+    /// Of the request on whose behalf a call is made.
+    request_id: Option<Arc<str>>,
 }
 
 impl HttpBlobs {
@@ -63,7 +67,7 @@ impl HttpBlobs {
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(64)
             .build()?;
-        Ok(Self { client, secret, cluster_id: Arc::new(cluster_id), clock })
+        Ok(Self { client, secret, cluster_id: Arc::new(cluster_id), clock, request_id: None })
     }
 
     /// As [`Blobs::get`], with a capability that somebody else minted.
@@ -77,7 +81,7 @@ impl HttpBlobs {
         range: Option<Range<u64>>,
         capability: &str,
     ) -> BoxFuture<'static, Result<Body, BlobError>> {
-        let this = self.clone();
+        let this = self.on_behalf();
         let from = from.clone();
         let capability = capability.to_owned();
         async move {
@@ -177,7 +181,16 @@ impl HttpBlobs {
     }
 
     fn request(&self, method: HttpMethod, url: &str, capability: &str) -> RequestBuilder {
-        self.client.request(method, url).bearer_auth(capability)
+        let request = self.client.request(method, url).bearer_auth(capability);
+        match self.request_id.clone().or_else(request_id::current) {
+            Some(id) => request.header(REQUEST_ID, id.as_ref()),
+            None => request,
+        }
+    }
+
+    /// For a call that may run in a task of its own.
+    fn on_behalf(&self) -> Self {
+        Self { request_id: request_id::current(), ..self.clone() }
     }
 
     async fn stored(
@@ -290,7 +303,7 @@ impl HttpBlobs {
 
 impl Blobs for HttpBlobs {
     fn put(&self, to: &ServerAddress, copy: PutCopy, body: Body) -> BoxFuture<'static, Result<StoredCopy, BlobError>> {
-        let (this, to) = (self.clone(), to.clone());
+        let (this, to) = (self.on_behalf(), to.clone());
         async move { this.do_put(to, copy, body).await }.boxed()
     }
 
@@ -307,12 +320,12 @@ impl Blobs for HttpBlobs {
     }
 
     fn head(&self, at: &ServerAddress, blob_id: BlobId) -> BoxFuture<'static, Result<StoredCopy, BlobError>> {
-        let (this, at) = (self.clone(), at.clone());
+        let (this, at) = (self.on_behalf(), at.clone());
         async move { this.do_head(at, blob_id).await }.boxed()
     }
 
     fn copy(&self, to: &ServerAddress, order: CopyOrder) -> BoxFuture<'static, Result<StoredCopy, BlobError>> {
-        let (this, to) = (self.clone(), to.clone());
+        let (this, to) = (self.on_behalf(), to.clone());
         async move { this.do_copy(to, order).await }.boxed()
     }
 
@@ -323,7 +336,7 @@ impl Blobs for HttpBlobs {
         copy_id: CopyId,
         size: u64,
     ) -> BoxFuture<'static, Result<StoredCopy, BlobError>> {
-        let (this, at) = (self.clone(), at.clone());
+        let (this, at) = (self.on_behalf(), at.clone());
         async move { this.do_verify(at, blob_id, copy_id, size).await }.boxed()
     }
 
@@ -333,12 +346,12 @@ impl Blobs for HttpBlobs {
         blob_id: BlobId,
         copy_id: CopyId,
     ) -> BoxFuture<'static, Result<(), BlobError>> {
-        let (this, at) = (self.clone(), at.clone());
+        let (this, at) = (self.on_behalf(), at.clone());
         async move { this.do_delete(at, blob_id, copy_id).await }.boxed()
     }
 
     fn scrub(&self, at: &ServerAddress) -> BoxFuture<'static, Result<(), BlobError>> {
-        let (this, at) = (self.clone(), at.clone());
+        let (this, at) = (self.on_behalf(), at.clone());
         async move { Self::scrub(&this, &at).await }.boxed()
     }
 }

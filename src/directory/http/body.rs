@@ -15,6 +15,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
+use super::linger::Lingering;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::Sha256;
 
@@ -63,8 +64,8 @@ pub(crate) type ReceiverStream = BoxStream<'static, Result<Bytes, String>>;
 /// after its file is no whole request. Its size is bounded where the bytes are counted, not here.
 pub(crate) async fn multipart_file(parts: Parts, body: Body) -> ApiResult<MultipartFile> {
     let in_file = Arc::new(AtomicBool::new(false));
-    let mut request =
-        Request::from_parts(parts, Body::from_stream(bounded_head(told(body.into_data_stream()), in_file.clone())));
+    let body = told(Lingering::new(body, &parts.headers));
+    let mut request = Request::from_parts(parts, Body::from_stream(bounded_head(body, in_file.clone())));
     DefaultBodyLimit::disable().apply(&mut request);
     let form = Multipart::from_request(request, &()).await.map_err(|error| form_error(error.body_text()))?;
     let (head, found) = tokio::sync::oneshot::channel();

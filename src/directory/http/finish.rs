@@ -7,6 +7,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::client::request_id::in_request;
 use crate::consensus::ProposeError;
 use crate::directory::error::{ApiError, Pending};
 use crate::protocol::api::REQUEST_ID;
@@ -35,7 +36,7 @@ pub(crate) async fn finish(
         tracing::info_span!("request", request_id = %id, node_id = %node.node_id, method = %method, route = %route);
     let mut response = {
         use tracing::Instrument as _;
-        let answer = next.run(request).instrument(span.clone());
+        let answer = in_request(&id, next.run(request).instrument(span.clone()));
         if moves_bytes {
             answer.await
         } else {

@@ -1,10 +1,13 @@
 //! What becomes of the rest of a body that is refused.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 
 /// How long the rest of a refused body is read and thrown away. A client that is still sending when its connection is
 /// closed often sees only a reset, and not the answer that tells it why.
@@ -23,9 +26,47 @@ pub(crate) fn linger(body: Body, headers: &HeaderMap) {
     if expects_continue(headers) {
         return;
     }
-    tokio::spawn(async move {
-        let mut rest = body.into_data_stream();
-        let drain = async { while let Ok(Some(Ok(_))) = tokio::time::timeout(LINGER_IDLE, rest.next()).await {} };
-        let _ = tokio::time::timeout(LINGER, drain).await;
-    });
+    tokio::spawn(drain(body.into_data_stream()));
+}
+
+async fn drain(mut rest: BodyDataStream) {
+    let drain = async { while let Ok(Some(Ok(_))) = tokio::time::timeout(LINGER_IDLE, rest.next()).await {} };
+    let _ = tokio::time::timeout(LINGER, drain).await;
+}
+
+/// A body that is read by somebody who does not give it back, as a parser of forms. What is left of it when that ends is
+/// read on and thrown away, as [`linger`] has it.
+pub(crate) struct Lingering {
+    /// Nothing once it has ended.
+    body: Option<BodyDataStream>,
+    /// The client sends: it did not wait for a word, or was given it with the first look.
+    sends: bool,
+}
+
+impl Lingering {
+    pub(crate) fn new(body: Body, headers: &HeaderMap) -> Self {
+        Self { body: Some(body.into_data_stream()), sends: !expects_continue(headers) }
+    }
+}
+
+impl Stream for Lingering {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.sends = true;
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_next(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.body = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        if let (Some(rest), true, Ok(runtime)) = (self.body.take(), self.sends, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(drain(rest));
+        }
+    }
 }

@@ -16,15 +16,17 @@ use futures_util::StreamExt;
 use super::App;
 use super::auth::Token;
 use super::request::{Query, conditions, file_ref};
+use crate::client::request_id::carried;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::read_file::{Places, ReadFile};
 use crate::directory::transfer::condition::{ETag, Verdict, range_applies};
+use crate::directory::transfer::dates;
 use crate::directory::transfer::download::DownloadError;
 use crate::directory::transfer::range::{Wanted, content_range, unsatisfied_range, wanted};
 use crate::domain::answer::ContentStat;
 use crate::domain::query;
 use crate::domain::terms::FileRef;
-use crate::domain::{ClusterTime, ReadStore, UserId, Version};
+use crate::domain::{ClusterTime, ReadStore, UserId, Version, WallTime};
 use crate::protocol::api::FileName;
 use crate::protocol::problem::Code;
 use crate::protocol::versions::ReadName;
@@ -51,7 +53,7 @@ pub(crate) async fn read(
         match reading.open(&node, &found.places, range).await {
             Ok(body) => {
                 let running = node.reads.begin(found.seen_at);
-                let body = body.inspect(move |_| _ = &running);
+                let body = carried(body.inspect(move |_| _ = &running));
                 return Ok(Response::from_parts(head.into_parts().0, Body::from_stream(body)));
             }
             Err(error) => failed = Some(error),
@@ -82,16 +84,21 @@ enum Answered {
 
 impl Asked {
     fn answer(&self, found: &Found) -> ApiResult<Answered> {
-        match conditions(&self.headers)?.verdict(Some(found.etag), true) {
+        match dates::verdict(
+            &self.headers,
+            conditions(&self.headers)?.verdict(Some(found.etag), true),
+            found.modified_at,
+        ) {
             Verdict::Proceed => {}
             Verdict::NotModified => {
-                let response = (StatusCode::NOT_MODIFIED, [(header::ETAG, found.etag.to_string())]).into_response();
-                return Ok(Answered::Head(response));
+                let (etag, date) = (found.etag.to_string(), dates::http_date(found.modified_at));
+                let head = [(header::ETAG, etag), (header::LAST_MODIFIED, date)];
+                return Ok(Answered::Head((StatusCode::NOT_MODIFIED, head).into_response()));
             }
             Verdict::Failed => {
                 return Err(ApiError::new(
                     Code::VersionConflict,
-                    "the file is at another version than If-Match names: read it again",
+                    "the file is at another version than If-Match names, or was changed since If-Unmodified-Since: read it again",
                 ));
             }
         }
@@ -120,6 +127,8 @@ struct Found {
     content: ContentStat,
     places: Places,
     user: UserId,
+    /// When that version was made.
+    modified_at: WallTime,
     /// The cluster time of the state in which it was found.
     seen_at: ClusterTime,
 }
@@ -143,7 +152,7 @@ fn find(store: &dyn ReadStore, user: UserId, file: &FileRef, version: Option<Ver
     let places = Places::find(store, content.blob_id, 0..content.size, content.replicas.clone())?;
     let etag = ETag { file_id: stat.file_id, version: content.version };
     let seen_at = query::cluster_time(store)?;
-    Ok(Ok(Some(Found { etag, content, places, user, seen_at })))
+    Ok(Ok(Some(Found { etag, content, places, user, modified_at: stat.modified_at, seen_at })))
 }
 
 fn unavailable(error: DownloadError) -> ApiError {
@@ -169,6 +178,7 @@ fn head(status: StatusCode, found: &Found, range: &Range<u64>) -> ApiResult {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::ETAG, value(found.etag.to_string())?);
+    headers.insert(header::LAST_MODIFIED, value(dates::http_date(found.modified_at))?);
     if let Some(sha256) = content.sha256 {
         let digest = base64::engine::general_purpose::STANDARD.encode(sha256.0);
         headers.insert("repr-digest", value(format!("sha-256=:{digest}:"))?);

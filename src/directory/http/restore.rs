@@ -130,7 +130,7 @@ fn incoming(node: &App, parts: &axum::http::request::Parts) -> ApiResult<(Purpos
         return Err(too_large(max_bytes));
     }
     // What names it says of what type it is.
-    let incoming = Incoming { length: Some(size), max_bytes, content_type: String::new(), digest };
+    let incoming = Incoming { length: Some(size), at_most: Some(size), max_bytes, content_type: String::new(), digest };
     Ok((Purpose::Restore { backup, row }, content_id, incoming))
 }
 

@@ -293,7 +293,8 @@ impl Job {
             Err(error) => return refuse(error, body, &parts.headers),
         };
         let mut stream = body::told(body.into_data_stream());
-        let result = self.run(&mut stream, content_length(&parts.headers), content_type).await;
+        let length = content_length(&parts.headers);
+        let result = self.run(&mut stream, (length, length), content_type).await;
         if result.is_err() {
             linger(Body::from_stream(stream), &parts.headers);
         }
@@ -301,12 +302,19 @@ impl Job {
     }
 
     async fn take_multipart(self, parts: Parts, body: Body) -> ApiResult {
+        // The file is a little shorter than its form.
+        let at_most = content_length(&parts.headers);
         let file = body::multipart_file(parts, body).await?;
-        self.run(&mut body::told(file.bytes), None, file.content_type).await
+        self.run(&mut body::told(file.bytes), (None, at_most), file.content_type).await
     }
 
-    /// Brings the bytes in and makes them the content.
-    async fn run<S, E>(self, body: &mut S, length: Option<u64>, content_type: String) -> ApiResult
+    /// Brings the bytes in and makes them the content. Their length is given where it is known, and how many may come.
+    async fn run<S, E>(
+        self,
+        body: &mut S,
+        (length, at_most): (Option<u64>, Option<u64>),
+        content_type: String,
+    ) -> ApiResult
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: std::fmt::Display + Send,
@@ -334,6 +342,7 @@ impl Job {
         }
         let incoming = Incoming {
             length,
+            at_most,
             max_bytes: max_bytes.min(room),
             content_type: content_type.clone(),
             digest: intent.digest,

@@ -25,6 +25,7 @@ use crate::domain::{BlobId, ServerId};
 
 mod account;
 pub mod message;
+pub(crate) mod space;
 
 use account::Account;
 pub use account::LEASE;

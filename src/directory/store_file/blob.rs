@@ -33,6 +33,8 @@ pub(super) type NoRoom = BTreeSet<ServerId>;
 /// What is known of a run of bytes before it has come.
 pub(crate) struct Order {
     pub(crate) length: Option<u64>,
+    /// How many bytes may come, as far as that is known: it says where there is room for them.
+    pub(crate) at_most: Option<u64>,
     pub(crate) max_bytes: u64,
     /// How many the file may have that it is a part of.
     pub(crate) limit: u64,
@@ -78,7 +80,7 @@ impl BlobWriter<'_> {
         let mut failed: Vec<ServerId> = Vec::new();
         let (placed, targets, uploaded) = loop {
             let blob_id = BlobId(self.node.clock.random_u128());
-            let placed = self.node.place(blob_id, order.length.unwrap_or(0), failed.clone()).await?;
+            let placed = self.node.place(blob_id, order.at_most.unwrap_or(0), failed.clone()).await?;
             let targets = self.node.fresh_copies(&placed.targets);
             let attempt = Upload {
                 blob_id,

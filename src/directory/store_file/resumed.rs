@@ -67,6 +67,7 @@ where
         }
         let order = Order {
             length: None,
+            at_most: left.map(|left| left.min(policy.extent_bytes)),
             max_bytes: max_bytes.saturating_sub(done),
             limit: max_bytes,
             digest: None,
@@ -105,7 +106,14 @@ where
 pub(crate) async fn finish_empty(node: &App, user: UserId, found: &UploadStat) -> ApiResult<Outcome> {
     let mut sending = Sending::of(node, user, found);
     if found.extents == 0 {
-        let order = Order { length: Some(0), max_bytes: 0, limit: 0, digest: None, whole: Some(HashState::start()) };
+        let order = Order {
+            length: Some(0),
+            at_most: Some(0),
+            max_bytes: 0,
+            limit: 0,
+            digest: None,
+            whole: Some(HashState::start()),
+        };
         let mut nothing = futures_util::stream::empty::<Result<Bytes, std::convert::Infallible>>();
         let brought = BlobWriter { node }.bring(order, &mut nothing).await?;
         sending.add(brought, Vec::new()).await?;

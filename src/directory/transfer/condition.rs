@@ -81,7 +81,7 @@ pub enum Verdict {
 }
 
 impl Conditions {
-    /// Conditions by date are none here: no answer carries a `Last-Modified`, and RFC 9110 says to ignore them then.
+    /// Those by tag. Conditions by date are `dates`', and for reads alone.
     ///
     /// # Errors
     /// When a header is not valid.
@@ -136,7 +136,7 @@ impl Conditions {
 }
 
 /// Whether a `Range` header is to be obeyed as far as `If-Range` goes: without one it is, with one it takes the
-/// file's present tag. A date never matches, since no answer carries one.
+/// file's present tag. A date never matches: two versions of one second have the same.
 pub fn range_applies(headers: &HeaderMap, current: ETag) -> bool {
     let mut values = headers.get_all(IF_RANGE).iter();
     match (values.next(), values.next()) {

@@ -3,6 +3,7 @@
 //! and how many bytes.
 
 pub mod condition;
+pub(crate) mod dates;
 pub mod digest;
 pub mod download;
 pub mod even;

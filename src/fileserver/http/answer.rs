@@ -7,8 +7,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tracing::Instrument as _;
 
 use super::Context;
+use crate::client::request_id::in_request;
 use crate::fileserver::store::StoreError;
 use crate::fileserver::transfer::IntakeError;
 use crate::protocol::api::REQUEST_ID;
@@ -82,11 +84,14 @@ pub(super) async fn finish(State(context): State<Arc<Context>>, request: Request
         .headers()
         .get(REQUEST_ID)
         .and_then(|id| id.to_str().ok())
-        .filter(|id| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+        .filter(|id| {
+            (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        })
         .map_or_else(|| hex::encode(context.clock.random::<8>()), ToOwned::to_owned);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let mut response = next.run(request).await;
+    let span = tracing::info_span!("call", request_id, %method, path);
+    let mut response = in_request(&request_id, next.run(request).instrument(span)).await;
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         let Failure { code, detail, closes, refusal } = failure;
         let code_text = code.as_str();
