@@ -139,10 +139,10 @@ async fn a_large_file_gets_through_whatever_dies() {
     );
     assert_eq!((clients_killed, leaders_killed), (2, 2), "there was time for all of it");
     assert!(servers_killed > 0);
-    for node in node_down {
+    if let Some(node) = node_down {
         cluster.nodes[node].start();
     }
-    for server in down {
+    if let Some(server) = down {
         cluster.servers[server].start();
     }
     cluster.wait_ready().await;

@@ -64,7 +64,9 @@ fn what_is_behind_a_file_with_many_versions_does_not_hide_it() {
         break_locks: false,
     };
     cluster.must(all.into());
-    while let Outcome::Progress { more: true, .. } = cluster.must(command::Reap { limit: 1000 }.into()) {
+    while let Outcome::Progress { more: true, .. } =
+        cluster.must(command::Reap { limit: 1000, ..Default::default() }.into())
+    {
         cluster.sound();
     }
     cluster.sound();

@@ -215,7 +215,9 @@ fn they_go_wherever_their_entry_goes() {
     cluster.now += 60_000;
     cluster.must(command::Expire { limit: 500 }.into());
     cluster.sound();
-    while let Outcome::Progress { more: true, .. } = cluster.must(command::Reap { limit: 1 }.into()) {
+    while let Outcome::Progress { more: true, .. } =
+        cluster.must(command::Reap { limit: 1, ..Default::default() }.into())
+    {
         cluster.sound();
     }
     assert_eq!(rows(&cluster), 0);
@@ -250,7 +252,9 @@ fn many_entries_with_all_that_they_may_have_go_in_bounded_steps() {
     cluster.must(delete("/d", true).into());
     assert!(cluster.touched <= 10, "{}", cluster.touched);
     let mut steps = 0;
-    while let Outcome::Progress { more: true, .. } = cluster.must(command::Reap { limit: 1000 }.into()) {
+    while let Outcome::Progress { more: true, .. } =
+        cluster.must(command::Reap { limit: 1000, ..Default::default() }.into())
+    {
         assert!(cluster.touched <= 1200, "{}", cluster.touched);
         cluster.sound();
         steps += 1;

@@ -93,7 +93,7 @@ impl Stage {
         };
         let extents = vec![extent(6), extent(7)];
         let (hash, tail) = (vec![0; 105], Vec::new());
-        let add = command::AddExtents { user, upload_id, at: 0, had: 0, extents, hash, tail };
+        let add = command::AddExtents { user, upload_id, at: 0, had: 0, extents, hash, tail, length: None };
         self.run(add.into()).expect("they follow");
         let (size, sha256) = (128, Some(Sha256([2; 32])));
         let finish = command::FinishUpload { user, upload_id, size, sha256, losses: 0, purpose: None };

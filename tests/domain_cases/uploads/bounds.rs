@@ -1,13 +1,13 @@
 //! No command does more than a bounded part of what is large.
 
 use ringmaster::domain::terms::Policy;
-use ringmaster::domain::{ContentId, Outcome, Table, command, query};
+use ringmaster::domain::{ClusterTime, ContentId, Outcome, Table, command, query};
 
 use super::{ID, begin, end, rows, to};
 use crate::cluster::{Cluster, Counted};
 
 fn reap(cluster: &mut Cluster, limit: u32) -> (u32, bool) {
-    match cluster.must(command::Reap { limit }.into()) {
+    match cluster.must(command::Reap { limit, ..Default::default() }.into()) {
         Outcome::Progress { rows, more } => (rows, more),
         other => panic!("{other:?}"),
     }
@@ -59,7 +59,7 @@ fn the_smallest_steps_get_somewhere() {
         let mut copy = Cluster::new();
         copy.store.clone_from(&cluster.store);
         let mut steps = 0;
-        while query::trash_pending(&copy.store, copy.time()).expect("no fault") {
+        while query::trash_pending(&copy.store, copy.time(), ClusterTime(0)).expect("no fault") {
             reap(&mut copy, limit);
             copy.sound();
             steps += 1;

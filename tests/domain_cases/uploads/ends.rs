@@ -1,6 +1,6 @@
 //! How uploads come to their end without becoming anything.
 
-use ringmaster::domain::{ContentId, Outcome, RejectionKind, Table, command, query};
+use ringmaster::domain::{ClusterTime, ContentId, Outcome, RejectionKind, Table, command, query};
 
 use super::{DAY, HOUR, ID, MINUTE, begin, end, finish, rows, to};
 use crate::cluster::{ADA, BOB, Cluster};
@@ -110,7 +110,7 @@ fn an_upload_is_finished_or_ends_and_never_both() {
 fn begun_elsewhere(cluster: &mut Cluster) -> command::AddExtents {
     let extents = vec![cluster.extent(64)];
     let (hash, tail) = (super::hash(1), Vec::new());
-    command::AddExtents { user: ADA, upload_id: ID, at: 128, had: 0, extents, hash, tail }
+    command::AddExtents { user: ADA, upload_id: ID, at: 128, had: 0, extents, hash, tail, length: None }
 }
 
 #[test]
@@ -168,8 +168,8 @@ fn a_user_has_a_thousand_uploads_and_no_more() {
     assert_eq!((rows(&cluster, Table::Uploads), rows(&cluster, Table::Dead)), (0, 1002));
     cluster.sound();
     cluster.now += HOUR;
-    while query::trash_pending(&cluster.store, cluster.time()).expect("no fault") {
-        cluster.must(command::Reap { limit: 1000 }.into());
+    while query::trash_pending(&cluster.store, cluster.time(), ClusterTime(0)).expect("no fault") {
+        cluster.must(command::Reap { limit: 1000, ..Default::default() }.into());
         assert!(cluster.touched <= 1100, "{}", cluster.touched);
     }
     cluster.sound();

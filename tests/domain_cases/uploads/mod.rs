@@ -84,6 +84,7 @@ impl Cluster {
             extents,
             hash: hash(size),
             tail: Vec::new(),
+            length: None,
         }
     }
 
@@ -161,8 +162,8 @@ impl Cluster {
             self.must(command::Expire { limit: 500 }.into());
             assert!(self.touched <= 2100, "{}", self.touched);
         }
-        while query::trash_pending(&self.store, self.time()).expect("no fault") {
-            self.must(command::Reap { limit: 250 }.into());
+        while query::trash_pending(&self.store, self.time(), ClusterTime(0)).expect("no fault") {
+            self.must(command::Reap { limit: 250, ..Default::default() }.into());
             assert!(self.touched <= 300, "{}", self.touched);
         }
         self.sound();
@@ -291,6 +292,7 @@ fn an_upload_becomes_a_file_of_as_many_extents_as_came() {
             extents: vec![cluster.extent(64)],
             hash: hash(1),
             tail: Vec::new(),
+            length: None,
         };
         assert_eq!(cluster.kind(late), RejectionKind::NotFound);
         cluster.sound();

@@ -1,6 +1,6 @@
 //! What keeps a content for those who read it.
 
-use ringmaster::domain::{ContentId, RejectionKind, Table, UserId, command, query};
+use ringmaster::domain::{ClusterTime, ContentId, RejectionKind, Table, UserId, command, query};
 
 use super::{HOUR, ID, MINUTE, begin, end, rows, to};
 use crate::cluster::{ADA, BOB, Cluster};
@@ -45,9 +45,12 @@ fn the_reaper_waits_for_the_end_of_a_pin() {
     cluster.must(pin(BOB, ID, 1000).into());
     cluster.delete_for_good("/a");
     cluster.now += HOUR;
-    cluster.must(command::Reap { limit: 250 }.into());
+    cluster.must(command::Reap { limit: 250, ..Default::default() }.into());
     assert_eq!((rows(&cluster, Table::Dead), rows(&cluster, Table::Garbage)), (1, 0));
-    assert!(!query::trash_pending(&cluster.store, cluster.time()).expect("no fault"), "it is looked at later");
+    assert!(
+        !query::trash_pending(&cluster.store, cluster.time(), ClusterTime(0)).expect("no fault"),
+        "it is looked at later"
+    );
     cluster.sound();
     cluster.now += 1000;
     cluster.upkeep();
@@ -76,7 +79,7 @@ fn only_what_is_read_piece_by_piece_is_pinned() {
     cluster.large(ContentId(1), "/l", &[64; 5]);
     cluster.delete_for_good("/l");
     cluster.now += HOUR;
-    cluster.must(command::Reap { limit: 1 }.into());
+    cluster.must(command::Reap { limit: 1, ..Default::default() }.into());
     assert_eq!(rows(&cluster, Table::Extents), 4);
     assert_eq!(cluster.kind(pin(ADA, ContentId(1), MINUTE)), RejectionKind::NotFound);
     cluster.sound();
@@ -111,8 +114,8 @@ fn pins_are_capped_for_each_user_and_for_all() {
     cluster.upkeep();
     cluster.now += HOUR / 2;
     let mut steps = 0;
-    while query::trash_pending(&cluster.store, cluster.time()).expect("no fault") {
-        cluster.must(command::Reap { limit: 250 }.into());
+    while query::trash_pending(&cluster.store, cluster.time(), ClusterTime(0)).expect("no fault") {
+        cluster.must(command::Reap { limit: 250, ..Default::default() }.into());
         assert!(cluster.touched <= 300, "{}", cluster.touched);
         steps += 1;
         assert!(steps <= 30);

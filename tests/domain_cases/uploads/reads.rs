@@ -106,7 +106,7 @@ fn of_what_is_gone_or_never_was_nothing_is_found() {
     cluster.delete_for_good("/a");
     assert!(query::extent(&cluster.store, place).expect("no fault").is_none(), "jobs leave the dead alone");
     cluster.now += super::HOUR;
-    cluster.must(command::Reap { limit: 1 }.into());
+    cluster.must(command::Reap { limit: 1, ..Default::default() }.into());
     assert_eq!(rows(&cluster, Table::Extents), 2);
     assert_eq!(query::extents(&cluster.store, ID, 63, 10).expect("no fault"), []);
     assert_eq!(query::extents(&cluster.store, ID, 64, 10).expect("no fault").len(), 2);

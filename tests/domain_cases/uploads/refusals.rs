@@ -277,6 +277,7 @@ fn in_another_tree_both_need_the_room() {
         extents: vec![more, cluster.extent(1)],
         hash: hash(129),
         tail: Vec::new(),
+        length: None,
     };
     cluster.must(add.into());
     assert_eq!((cluster.usage_of(ADA), cluster.usage_of(BOB)), ((0, 0, 0), (129, 0, 1)));
@@ -316,7 +317,7 @@ fn what_an_upload_replaces_makes_room_for_it() {
     cluster.must(command::BeginUpload { user: BOB, length: Some(100), ..begin(other, update) }.into());
     let extents = vec![cluster.extent(64), cluster.extent(36)];
     let (hash, tail) = (hash(100), Vec::new());
-    let add = command::AddExtents { user: BOB, upload_id: other, at: 0, had: 0, extents, hash, tail };
+    let add = command::AddExtents { user: BOB, upload_id: other, at: 0, had: 0, extents, hash, tail, length: None };
     cluster.must(add.into());
     cluster.must(command::FinishUpload { user: BOB, ..finish(other, 100) }.into());
     assert_eq!((cluster.usage_of(ADA), cluster.usage_of(BOB)), ((100, 1, 0), (0, 0, 0)));

@@ -36,6 +36,7 @@ fn mended(cluster: &mut Cluster) {
                 round: round.clone(),
                 room: 7,
                 walking: BTreeSet::new(),
+                ..Observed::default()
             };
             let planned = plan(&cluster.store, &observed).expect("no fault");
             round = planned.round;

@@ -79,6 +79,7 @@ pub(super) fn commands(golden: &mut Golden) {
         extents: vec![extent(0xb10b, 64 << 20), extent(0xb10c, 77)],
         hash: vec![7; 105],
         tail: Vec::new(),
+        length: None,
     };
     golden.command("add_extents", add.clone().into());
     golden.command("add_extents.tail", command::AddExtents { extents: Vec::new(), tail: vec![8; 63], ..add }.into());
