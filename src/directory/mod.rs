@@ -15,6 +15,7 @@ pub(crate) mod http;
 mod leader;
 mod lookout;
 mod node;
+mod orders;
 mod peers;
 mod placement;
 pub mod placer;

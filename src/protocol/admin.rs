@@ -36,6 +36,9 @@ pub struct Policy {
     /// How many files such a user may have; 0 for any number.
     #[serde(default)]
     pub quota_files: u64,
+    /// Why files cannot have so many copies now, and what to do.
+    #[serde(default)]
+    pub held_up: Option<String>,
 }
 
 /// `POST /admin/policy`: what is not given stays as it is.

@@ -20,6 +20,7 @@ mod kills;
 mod locking;
 mod lost;
 mod manners;
+mod orders;
 mod partition;
 mod placement;
 mod planted;
