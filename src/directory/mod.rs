@@ -16,6 +16,7 @@ pub(crate) mod http;
 mod leader;
 mod lookout;
 mod node;
+mod orders;
 mod passwords;
 mod peers;
 mod placement;

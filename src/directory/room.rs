@@ -62,6 +62,12 @@ impl Node {
         unread_before(self.handle().cluster_time(), &answers)
     }
 
+    /// When the last hold ends that keeps what was deleted.
+    pub(crate) fn backup_until(&self, upkeep: &Upkeep) -> Option<String> {
+        let (now, wall_ms) = (self.handle().cluster_time(), self.clock.agreed_ms());
+        upkeep.held_until.map(|at| time(WallTime(wall_ms.saturating_add(at.0.saturating_sub(now.0)))))
+    }
+
     /// What is to be deleted where, and when.
     pub(crate) fn to_delete(&self, upkeep: &Upkeep, servers: &[Server]) -> Vec<ToDelete> {
         let (now, wall_ms) = (self.handle().cluster_time(), self.clock.agreed_ms());

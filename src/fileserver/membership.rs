@@ -241,6 +241,7 @@ impl Membership {
             used: usage.used,
             blobs: usage.blobs,
             errors,
+            scrub: self.metrics.asked_scrub(),
             refusal: self.store.refusal().map(|why| why.as_ref().to_owned()),
         });
         self.about.capacity = usage.capacity;

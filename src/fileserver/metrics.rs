@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::store::Usage;
 use crate::listener::Counts;
+use crate::protocol::registration::ScrubPass;
 
 type Level = Gauge<u64, AtomicU64>;
 
@@ -28,6 +30,8 @@ pub(super) struct Metrics {
     pub(super) scrub_damaged: Counter,
     /// Seconds since the Unix epoch; 0 before the first.
     pub(super) scrub_last_completed: Level,
+    /// What a pass that somebody asked for has seen.
+    pub(super) asked_scrub: Mutex<Option<ScrubPass>>,
     damaged: Level,
     writable: Level,
     blobs: Level,
@@ -75,6 +79,10 @@ impl Metrics {
         registry.register("capacity_bytes", "Bytes that can be held in all", self.capacity.clone());
         registry.register("epoch", "Current epoch, 0 before admission", self.epoch.clone());
         all
+    }
+
+    pub(super) fn asked_scrub(&self) -> Option<ScrubPass> {
+        *self.asked_scrub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set(&self, usage: &Usage, damaged: u64, writable: bool, epoch: u64) {

@@ -10,7 +10,7 @@
 mod progress;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -24,6 +24,7 @@ use super::store::{Store, StoreError};
 use super::transfer::{IntakeError, blocking};
 use crate::clock::SharedClock;
 use crate::domain::BlobId;
+use crate::protocol::registration::ScrubPass;
 
 /// While there is anything to read it is read at least this fast, in bytes per second: the last blob of a small store
 /// need not wait for a week.
@@ -163,6 +164,7 @@ impl Scrubber {
     async fn pass(&mut self) {
         let mut pace = Pace::new(LEAST_RATE);
         while let Some(pass) = self.progress.pass.clone() {
+            self.tell();
             if self.demand.is_made() && !pass.demanded {
                 self.begin().await;
                 continue;
@@ -222,6 +224,7 @@ impl Scrubber {
         self.metrics.scrubbed_bytes.inc_by(bytes);
         self.metrics.scrub_damaged.inc_by(damaged);
         self.progress.seen(blob_id, bytes, damaged);
+        self.tell();
     }
 
     async fn finish(&mut self) {
@@ -235,7 +238,15 @@ impl Scrubber {
             }
         }
         self.metrics.scrub_last_completed.set(now / 1000);
+        self.tell();
         self.save().await;
+    }
+
+    /// The next heartbeat says how far it is.
+    fn tell(&self) {
+        let pass = self.progress.pass.as_ref().filter(|pass| pass.demanded);
+        let told = pass.map(|pass| ScrubPass { copies: pass.blobs, damaged: pass.damaged });
+        *self.metrics.asked_scrub.lock().unwrap_or_else(PoisonError::into_inner) = told;
     }
 
     async fn save(&mut self) {

@@ -39,6 +39,9 @@ pub struct Policy {
     /// The largest extent, 4 MiB to 1 GiB: what is larger is stored in several.
     #[serde(default)]
     pub extent_bytes: u64,
+    /// Why files cannot have so many copies now, and what to do.
+    #[serde(default)]
+    pub held_up: Option<String>,
 }
 
 /// `POST /admin/policy`: what is not given stays as it is.

@@ -375,12 +375,26 @@ pub struct ServerInfo {
     /// Copies on it that have to be made elsewhere, since it is down or is to be emptied.
     #[serde(default)]
     pub moving: u64,
+    /// Why these copies cannot be made elsewhere now, and what to do.
+    #[serde(default)]
+    pub held_up: Option<String>,
+    /// How far it is with checking everything, where an admin has asked for it.
+    #[serde(default)]
+    pub checking: Option<Checking>,
     /// It takes no new files: too little of its room is left, or its disk takes no writes.
     #[serde(default)]
     pub full: bool,
     /// Why its disk takes no writes, where it takes none.
     #[serde(default)]
     pub cannot_write: Option<String>,
+}
+
+/// How far a file server is with reading and checking everything that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checking {
+    pub copies: u64,
+    pub of: u64,
+    pub damaged: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -413,6 +427,8 @@ pub struct Replication {
     pub garbage: u64,
     /// Copies of deleted files that are still on the disks, by server.
     pub to_delete: Vec<ToDelete>,
+    /// When the last hold of a running backup ends by itself; null where none runs.
+    pub backup_until: Option<String>,
     /// Some of the files with the fewest copies that count.
     pub at_risk: Vec<FileAtRisk>,
     /// Why what is owed cannot be done now, and what to do.

@@ -89,6 +89,16 @@ pub struct HeartbeatRequest {
     /// Why its disk takes no writes, where it takes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
+    /// How far the check of everything is that somebody asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<ScrubPass>,
+}
+
+/// What a check of everything has seen so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubPass {
+    pub copies: u64,
+    pub damaged: u64,
 }
 
 /// A server that is answered `known: false`, another epoch, or that it is down registers again.

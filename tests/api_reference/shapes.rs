@@ -215,6 +215,8 @@ fn of_nodes(shapes: &mut Shapes<'_>) {
 }
 
 fn of_servers(shapes: &mut Shapes<'_>) {
+    let checking = api::Checking { copies: 1, of: 2, damaged: 0 };
+    shapes.answer("Checking", &checking, &checking);
     let server = api::ServerInfo {
         server_id: 1,
         url: text(),
@@ -231,10 +233,19 @@ fn of_servers(shapes: &mut Shapes<'_>) {
         leaving: false,
         drained: false,
         moving: 0,
+        held_up: Some(text()),
+        checking: Some(checking),
         full: true,
         cannot_write: Some(text()),
     };
-    let alone = api::ServerInfo { successor: None, down_since: None, cannot_write: None, ..server.clone() };
+    let alone = api::ServerInfo {
+        successor: None,
+        down_since: None,
+        cannot_write: None,
+        held_up: None,
+        checking: None,
+        ..server.clone()
+    };
     shapes.answer("ServerInfo", &server, &alone);
     let ring = |servers| api::Ring { copies: 2, order: vec![1], servers };
     shapes.answer("Ring", &ring(vec![server]), &ring(Vec::new()));
@@ -269,6 +280,7 @@ fn of_replication(shapes: &mut Shapes<'_>) {
         sweeps: vec![sweep(None)],
         garbage: 1,
         to_delete: vec![listed(None)],
+        backup_until: Some(time()),
         at_risk: vec![file(None)],
         held_up: Some(text()),
     };
@@ -292,8 +304,9 @@ fn of_admins(shapes: &mut Shapes<'_>) {
         quota_bytes: 1,
         quota_files: 1,
         extent_bytes: 4_194_304,
+        held_up: Some(text()),
     };
-    shapes.answer("Policy", &policy, &policy);
+    shapes.answer("Policy", &policy, &admin::Policy { held_up: None, ..policy.clone() });
     let failure = admin::ScrubFailure { server_id: 1, reason: text() };
     shapes.answer("ScrubFailure", &failure, &failure);
     let scrubbing = admin::Scrubbing { started: vec![1], failed: vec![failure] };

@@ -24,6 +24,7 @@ mod locking;
 mod lost;
 mod machine;
 mod manners;
+mod orders;
 mod partition;
 mod placement;
 mod planted;

@@ -142,7 +142,8 @@ fn describe(policy: &Policy) -> String {
     line("quota_bytes", policy.quota_bytes.to_string(), "a user may have; 0 for any number");
     line("quota_files", policy.quota_files.to_string(), "a user may have; 0 for any number");
     line("extent_bytes", policy.extent_bytes.to_string(), "what is larger is stored in several extents");
-    table.render()
+    let held_up = policy.held_up.as_ref().map_or_else(String::new, |why| format!("held up: {why}\n"));
+    table.render() + &held_up
 }
 
 #[cfg(test)]
@@ -152,6 +153,7 @@ mod tests {
     #[test]
     fn what_is_shown_can_be_set() {
         let policy = Policy {
+            held_up: None,
             copies: 3,
             garbage_linger_ms: 0,
             garbage_grace_ms: 90_500,

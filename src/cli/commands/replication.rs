@@ -75,6 +75,9 @@ fn waiting(listed: &ToDelete) -> String {
 /// How far everything is from having its copies, and what waits to be deleted.
 pub(super) fn summary(replication: &Replication) -> String {
     let mut text = lacking(replication);
+    if let Some(until) = &replication.backup_until {
+        text += &format!("a backup runs: what is deleted meanwhile stays until it is done, or {until} at the latest\n");
+    }
     for listed in &replication.to_delete {
         text += &format!("file server {}: {}\n", listed.server_id, waiting(listed));
     }
@@ -84,8 +87,9 @@ pub(super) fn summary(replication: &Replication) -> String {
 /// One line on what lacks copies.
 fn lacking(replication: &Replication) -> String {
     let Replication { pending, to_move, in_flight, bytes_per_second, .. } = replication;
+    let held_up = replication.held_up.as_ref().map_or_else(String::new, |why| format!("held up: {why}\n"));
     if *pending == 0 && *to_move == 0 {
-        return "every file has its copies\n".to_owned();
+        return if held_up.is_empty() { "every file has its copies\n".to_owned() } else { held_up };
     }
     let mut parts = Vec::new();
     if *pending > 0 {
@@ -101,7 +105,6 @@ fn lacking(replication: &Replication) -> String {
     if let Some(ms) = replication.oldest_age_ms {
         parts.push(format!("the oldest waits for {}", human_seconds(ms / 1000)));
     }
-    let held_up = replication.held_up.as_ref().map_or_else(String::new, |why| format!("held up: {why}\n"));
     parts.join(", ") + "\n" + &held_up
 }
 

@@ -113,6 +113,13 @@ fn notes(server: &ServerInfo) -> String {
     } else if server.moving > 0 {
         notes.push(format!("{} copies to move", server.moving));
     }
+    if let Some(why) = &server.held_up {
+        notes.push(format!("held up: {why}"));
+    }
+    if let Some(checking) = &server.checking {
+        let damaged = if checking.damaged > 0 { format!(", {} damaged", checking.damaged) } else { String::new() };
+        notes.push(format!("checking everything: {} of {} copies{damaged}", checking.copies, checking.of));
+    }
     if server.stale > 0 && server.state != ServerState::Down {
         notes.push(format!("{} copies to verify", server.stale));
     }
@@ -178,6 +185,8 @@ mod tests {
             leaving: state == ServerState::Draining,
             drained: state == ServerState::Draining && moving == 0,
             moving,
+            held_up: None,
+            checking: None,
             full: false,
             cannot_write: None,
         }

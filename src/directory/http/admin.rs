@@ -72,7 +72,12 @@ impl super::Node {
 }
 
 pub(crate) async fn policy(State(node): State<App>, token: Token) -> ApiResult<Body<admin::Policy>> {
-    Ok(Body(shown(&node.read_as_admin(&token, |store| query::policy(store)).await?)))
+    policy_now(&node, &token).await
+}
+
+async fn policy_now(node: &App, token: &Token) -> ApiResult<Body<admin::Policy>> {
+    let (policy, ring) = node.read_as_admin(token, |store| Ok((query::policy(store)?, query::ring(store)?))).await?;
+    Ok(Body(admin::Policy { held_up: node.copies_held_up(&ring, None), ..shown(&policy) }))
 }
 
 /// What is not given stays as it is. Of two changes at once the later one may undo the earlier one's values; admins are
@@ -92,7 +97,7 @@ pub(crate) async fn set_policy(
         tracing::info!(?old, ?new, "the policy was changed");
     }
     // What holds now: a request that was sent again changed nothing this time.
-    Ok(Body(shown(&node.read_as_admin(&token, |store| query::policy(store)).await?)))
+    policy_now(&node, &token).await
 }
 
 fn shown(policy: &Policy) -> admin::Policy {
@@ -110,6 +115,7 @@ fn shown(policy: &Policy) -> admin::Policy {
         quota_bytes: policy.quota_bytes,
         quota_files: policy.quota_files,
         extent_bytes: policy.extent_bytes,
+        held_up: None,
     }
 }
 
@@ -166,7 +172,7 @@ pub(crate) async fn drain(
     tracing::info!(%server_id, cancel = asked.cancel, "an admin has a file server emptied, or taken back");
     let ring = node.handle().read(|store| query::ring(store)).await?;
     let server = ring.servers.iter().find(|server| server.server_id == server_id).ok_or_else(|| unknown(server_id))?;
-    Ok(Body(server_info(&node, &ring.order, server)))
+    Ok(Body(server_info(&node, &ring, server)))
 }
 
 pub(crate) async fn remove(
@@ -176,7 +182,15 @@ pub(crate) async fn remove(
 ) -> ApiResult<StatusCode> {
     node.read_as_admin(&token, |_| Ok(())).await?;
     let server_id = ServerId(asked.server_id);
-    node.command(Command::RemoveServer(command::RemoveServer { server_id })).await?;
+    if let Err(error) = node.command(Command::RemoveServer(command::RemoveServer { server_id })).await {
+        let ring = node.handle().read_local(|store| query::ring(store)).await?;
+        let server = ring.servers.iter().find(|server| server.server_id == server_id);
+        let held_up = server.and_then(|server| node.emptying_held_up(&ring, server));
+        return Err(match held_up.filter(|_| error.code == Code::NotEmpty) {
+            Some(why) => ApiError::new(error.code, format!("{}; that is held up: {why}", error.detail)),
+            None => error,
+        });
+    }
     tracing::info!(%server_id, "an admin has removed a file server");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -14,7 +14,7 @@ use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
 use crate::domain::rows::{self, Server};
 use crate::domain::{ServerId, WallTime};
-use crate::protocol::api::{Cluster, NodeInfo, NodeRole, NodeRoom, Ring, ServerInfo, ServerState};
+use crate::protocol::api::{Checking, Cluster, NodeInfo, NodeRole, NodeRoom, Ring, ServerInfo, ServerState};
 use crate::protocol::problem::Code;
 use crate::telemetry::METRICS_MEDIA_TYPE;
 
@@ -71,11 +71,11 @@ fn role(status: &consensus::Status, member: &consensus::MemberStatus) -> NodeRol
 
 pub(crate) async fn ring(State(node): State<App>, token: Token) -> ApiResult<Body<Ring>> {
     let ring = node.read_as(&token, |store, _| query::ring(store)).await?;
-    let servers = ring.servers.iter().map(|server| server_info(&node, &ring.order, server)).collect();
+    let servers = ring.servers.iter().map(|server| server_info(&node, &ring, server)).collect();
     Ok(Body(Ring { copies: ring.copies, order: ring.order.iter().map(|id| id.0).collect(), servers }))
 }
 
-pub(super) fn server_info(node: &App, order: &[ServerId], server: &Server) -> ServerInfo {
+pub(super) fn server_info(node: &App, ring: &query::Ring, server: &Server) -> ServerInfo {
     let state = match servers::state(server) {
         ServerState::Up if node.servers.is_suspect(server.server_id) => ServerState::Suspect,
         replicated => replicated,
@@ -85,7 +85,7 @@ pub(super) fn server_info(node: &App, order: &[ServerId], server: &Server) -> Se
         url: server.url.clone(),
         state,
         epoch: server.epoch.0,
-        successor: successor(order, server.server_id).map(|id| id.0),
+        successor: successor(&ring.order, server.server_id).map(|id| id.0),
         primaries: server.primaries,
         backups: server.backups,
         bytes: server.bytes,
@@ -96,6 +96,11 @@ pub(super) fn server_info(node: &App, order: &[ServerId], server: &Server) -> Se
         leaving: server.leaving,
         drained: server.leaving && server.named() == 0,
         moving: if server.state == rows::ServerState::Up { 0 } else { server.named() },
+        held_up: node.emptying_held_up(ring, server),
+        checking: node.servers.last(server.server_id).and_then(|heartbeat| {
+            let pass = heartbeat.scrub?;
+            Some(Checking { copies: pass.copies, of: heartbeat.blobs, damaged: pass.damaged })
+        }),
         full: server.full,
         cannot_write: node.servers.refusal(server.server_id).filter(|_| server.is_serving()),
     }

@@ -27,7 +27,8 @@ pub(crate) async fn replication(State(node): State<App>, token: Token) -> ApiRes
     let owed = upkeep.pending() > 0 || upkeep.to_move > 0 || !upkeep.sweeps.is_empty();
     let told = describe(&upkeep, &at_risk, &job, node.handle().cluster_time());
     let to_delete = node.to_delete(&upkeep, &servers);
-    Ok(Body(Replication { to_delete, held_up: hindrance.filter(|_| owed), ..told }))
+    let backup_until = node.backup_until(&upkeep);
+    Ok(Body(Replication { to_delete, backup_until, held_up: hindrance.filter(|_| owed), ..told }))
 }
 
 async fn job_status(node: &App) -> ApiResult<JobStatus> {
@@ -53,6 +54,7 @@ fn describe(upkeep: &Upkeep, at_risk: &[AtRisk], job: &JobStatus, now: ClusterTi
         sweeps: upkeep.sweeps.iter().map(|(kind, sweep)| sweep_info(*kind, sweep)).collect(),
         garbage: upkeep.garbage,
         to_delete: Vec::new(),
+        backup_until: None,
         at_risk: at_risk.iter().map(file_at_risk).collect(),
         held_up: None,
     }
