@@ -17,7 +17,7 @@ fn hold(id: u128, ttl_ms: u64, renew: bool) -> Command {
     Command::Hold(command::Hold { hold_id: HoldId(id), ttl_ms, renew })
 }
 
-fn refused(cluster: &mut Cluster, command: Command) -> RejectionKind {
+pub(crate) fn refused(cluster: &mut Cluster, command: Command) -> RejectionKind {
     cluster.run(command).expect_err("it is refused").kind
 }
 
@@ -77,7 +77,7 @@ fn holds_are_bounded_in_time_and_number() {
 }
 
 /// Everything that an index has, in two parts: rows, and contents.
-fn rows_of(store: &MemoryStore) -> (Vec<RestoredRow>, Vec<(ContentId, Vec<u8>)>) {
+pub(crate) fn rows_of(store: &MemoryStore) -> (Vec<RestoredRow>, Vec<(ContentId, Vec<u8>)>) {
     use ringmaster::domain::ReadStore as _;
     let (mut rows, mut contents) = (Vec::new(), Vec::new());
     // In the order in which the command line sends them.
@@ -95,16 +95,16 @@ fn rows_of(store: &MemoryStore) -> (Vec<RestoredRow>, Vec<(ContentId, Vec<u8>)>)
     (rows, contents)
 }
 
-fn stored(cluster: &mut Cluster, row: &[u8]) -> NewContent {
+pub(crate) fn stored(cluster: &mut Cluster, row: &[u8]) -> NewContent {
     let (size, sha256) = content_of(row).expect("it can be read");
     NewContent { size, sha256: sha256.expect("it came in one piece"), content_type: String::new(), ..cluster.content() }
 }
 
-fn restore(backup: Sha256, rows: Vec<RestoredRow>, old: &Cluster) -> Command {
+pub(crate) fn restore(backup: Sha256, rows: Vec<RestoredRow>, old: &Cluster) -> Command {
     Command::Restore(command::Restore { backup, rows, taken_at: ClusterTime(old.now) })
 }
 
-fn put(backup: Sha256, (content_id, row): &(ContentId, Vec<u8>), content: NewContent) -> Command {
+pub(crate) fn put(backup: Sha256, (content_id, row): &(ContentId, Vec<u8>), content: NewContent) -> Command {
     let (content_id, row) = (*content_id, row.clone());
     Command::RestoreContent(command::RestoreContent { backup, content_id, row, content })
 }
@@ -166,7 +166,7 @@ fn old_cluster() -> Cluster {
     old
 }
 
-fn new_cluster() -> Cluster {
+pub(crate) fn new_cluster() -> Cluster {
     let mut new = Cluster::unused();
     new.server(11);
     new.server(12);

@@ -61,6 +61,13 @@ pub(crate) struct Said {
 /// What a directory says: how many older versions are kept, for how long, and for how long what was deleted is.
 pub(crate) type Values = (Option<u32>, Option<u64>, Option<u64>);
 
+/// What is made of what was sent.
+#[derive(Clone, Debug)]
+pub(crate) enum Aim {
+    Write { owner: usize, names: Names },
+    Update { target: Target, token: Token, condition: Condition },
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     Mkdir {
@@ -120,6 +127,36 @@ pub(crate) enum Act {
         target: Target,
         values: Values,
     },
+    Begin {
+        aim: Aim,
+    },
+    BeginAgain {
+        sent: usize,
+    },
+    /// Extents of these sizes and a tail, where the last one has ended or elsewhere.
+    Add {
+        sent: usize,
+        extents: Vec<u64>,
+        tail: u64,
+        right: bool,
+        copies: Copies,
+    },
+    AddAgain {
+        sent: usize,
+    },
+    /// As it was begun for, or as something else; with what has been seen, and with the right size, or not.
+    Finish {
+        sent: usize,
+        aim: Option<Aim>,
+        looked: bool,
+        sized: bool,
+    },
+    GiveUp {
+        sent: usize,
+    },
+    Pin {
+        sent: usize,
+    },
     Share {
         target: Target,
         with: usize,
@@ -173,6 +210,16 @@ pub(crate) struct Step {
     pub(crate) user: usize,
     pub(crate) act: Act,
     pub(crate) operation: Option<(usize, u8)>,
+}
+
+impl Step {
+    pub(crate) fn uses_old_blob(&self) -> bool {
+        let copies = match &self.act {
+            Act::Write { copies, .. } | Act::Update { copies, .. } | Act::Add { copies, .. } => Some(copies),
+            _ => None,
+        };
+        matches!(copies, Some(Copies::UsedBlob))
+    }
 }
 
 pub(crate) const USERS: usize = 3;
@@ -233,6 +280,36 @@ fn permission() -> impl Strategy<Value = Permission> {
     prop_oneof![Just(Permission::Read), Just(Permission::Write)]
 }
 
+fn aim() -> impl Strategy<Value = Aim> {
+    prop_oneof![
+        3 => (0..USERS, names(1)).prop_map(|(owner, names)| Aim::Write { owner, names }),
+        2 => (target(), token(), condition())
+            .prop_map(|(target, token, condition)| Aim::Update { target, token, condition }),
+    ]
+}
+
+/// One of those that were begun: the newest ones are rarely over.
+fn sent() -> impl Strategy<Value = usize> {
+    0..12_usize
+}
+
+fn uploads() -> impl Strategy<Value = Act> {
+    let size = prop_oneof![8 => (1..4_u64).prop_map(|units| 64 * units), 1 => 0..200_u64];
+    let tail = prop_oneof![4 => Just(0_u64), 1 => 0..64_u64];
+    let seldom_not = || proptest::bool::weighted(0.9);
+    prop_oneof![
+        4 => aim().prop_map(|aim| Act::Begin { aim }),
+        1 => sent().prop_map(|sent| Act::BeginAgain { sent }),
+        6 => (sent(), proptest::collection::vec(size, 0..4), tail, seldom_not(), copies())
+            .prop_map(|(sent, extents, tail, right, copies)| Act::Add { sent, extents, tail, right, copies }),
+        1 => sent().prop_map(|sent| Act::AddAgain { sent }),
+        4 => (sent(), proptest::option::weighted(0.3, aim()), seldom_not(), seldom_not())
+            .prop_map(|(sent, aim, looked, sized)| Act::Finish { sent, aim, looked, sized }),
+        1 => sent().prop_map(|sent| Act::GiveUp { sent }),
+        1 => sent().prop_map(|sent| Act::Pin { sent }),
+    ]
+}
+
 fn act() -> impl Strategy<Value = Act> {
     let tree = prop_oneof![
         2 => (0..USERS, names(1)).prop_map(|(owner, names)| Act::Mkdir { owner, names }),
@@ -274,7 +351,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0..SERVERS, any::<bool>()).prop_map(|(name, full)| Act::Full { name, full }),
         1 => (0..7_u32).prop_map(|copies| Act::Copies { copies }),
     ];
-    prop_oneof![6 => tree, 2 => locks, 3 => jobs]
+    prop_oneof![6 => tree, 2 => locks, 3 => jobs, 4 => uploads()]
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -7,6 +7,7 @@ mod properties;
 #[path = "../rerun/mod.rs"]
 mod rerun;
 mod stage;
+mod uploads;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +21,9 @@ use ringmaster::domain::{
     Command, FilePath, MemoryStore, Overlay, ReadStore, Schema, Stamped, Store, Table, apply, check, command, query,
 };
 use stage::{Stage, path, user_id, username};
+
+/// After so long nothing lingers, and nothing is kept for anybody.
+const LONG: u64 = 60 * 60 * 1000;
 
 fn act(steps: &[Step]) -> Stage {
     let mut stage = Stage::new();
@@ -62,6 +66,7 @@ fn seen(stat: &Stat) -> Seen {
 /// What each user sees is what the model says, in whatever pages.
 fn assert_seen_as_modelled(stage: &Stage) {
     for user in 0..USERS {
+        stage.assert_listed(user);
         let expected: BTreeSet<Seen> = stage
             .model
             .nodes
@@ -70,13 +75,8 @@ fn assert_seen_as_modelled(stage: &Stage) {
             .filter_map(|(place, node)| {
                 let access = stage.model.access(user, place)?;
                 let path = path(&place.1);
-                Some((
-                    username(place.0),
-                    path,
-                    access,
-                    node.version,
-                    stage.model.standing(place).map(|lock| lock.fence),
-                ))
+                let lock = stage.model.standing(place).map(|lock| lock.fence);
+                Some((username(place.0), path, access, node.version, lock))
             })
             .collect();
         for limit in [1, 2, 1000] {
@@ -196,14 +196,24 @@ proptest! {
                 stage.run(command::EmptyTrash { user: user_id(user), file_id: None }.into())
             {}
         }
-        while let Ok(Outcome::Progress { more: true, .. }) = stage.run(Command::Reap(command::Reap { limit: 1, ..Default::default() })) {}
+        for sent in 0..stage.model.uploads.len() {
+            for user in 0..USERS {
+                stage.run(command::EndUpload { user: user_id(user), upload_id: uploads::id_of(sent) }.into()).expect("it is no more");
+            }
+        }
+        // What nothing names any more lingers from when it was reaped, for who reads it.
+        for ms in [0, LONG] {
+            stage.model.now += ms;
+            while let Ok(Outcome::Progress { more: true, .. }) = stage.run(Command::Expire(command::Expire { limit: 500 })) {}
+            while let Ok(Outcome::Progress { more: true, .. }) = stage.run(Command::Reap(command::Reap { limit: 1, ..Default::default() })) {}
+        }
         assert_sound(&stage.store);
         let rows = |table| stage.store.scan(table, &[], None, 1000).expect("no fault in memory").len();
         prop_assert_eq!(rows(Table::Entries), USERS);
         // Roots keep theirs.
         prop_assert!(rows(Table::Retention) <= USERS);
         prop_assert!(rows(Table::Properties) <= 3 * USERS);
-        for table in [Table::Names, Table::Placements, Table::Grants, Table::GrantsByFile, Table::Locks, Table::Repairs, Table::Contents, Table::Extents, Table::Dead, Table::Versions, Table::Trash, Table::Usage] {
+        for table in [Table::Names, Table::Placements, Table::Grants, Table::GrantsByFile, Table::Locks, Table::Repairs, Table::Contents, Table::Extents, Table::Dead, Table::Uploads, Table::Pins, Table::Versions, Table::Trash, Table::Usage] {
             prop_assert_eq!(rows(table), 0, "{:?}", table);
         }
         for server in query::servers(&stage.store).expect("no fault in memory") {

@@ -7,6 +7,7 @@ use ringmaster::domain::answer::Access;
 use ringmaster::domain::{Permission, RejectionKind};
 
 use crate::acts::{Names, Values};
+use crate::uploads::Sent;
 
 /// A place: whose tree, and the names from its root.
 pub(crate) type Place = (usize, Names);
@@ -61,6 +62,8 @@ type Refused = RejectionKind;
 pub(crate) struct Model {
     pub(crate) nodes: BTreeMap<Place, Node>,
     pub(crate) trash: Vec<Trashed>,
+    /// All that were ever begun.
+    pub(crate) uploads: Vec<Sent>,
     pub(crate) fence: u64,
     pub(crate) now: u64,
 }
@@ -435,6 +438,7 @@ impl Model {
             node.old.retain(|_, (_, ends)| *ends > now);
         }
         self.trash.retain(|trashed| trashed.ends > now);
+        self.end_uploads();
     }
 
     pub(crate) fn by_id(&self, id: u64) -> Option<&Place> {

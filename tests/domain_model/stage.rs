@@ -43,7 +43,7 @@ pub(crate) fn user_id(user: usize) -> UserId {
     UserId(user as u64 + 1)
 }
 
-fn path_ref(owner: usize, names: &Names) -> PathRef {
+pub(crate) fn path_ref(owner: usize, names: &Names) -> PathRef {
     PathRef { owner: Some(username(owner)), path: path(names) }
 }
 
@@ -115,7 +115,7 @@ impl Stage {
         }))
     }
 
-    fn target(&self, target: &Target) -> (FileRef, Option<Place>) {
+    pub(crate) fn target(&self, target: &Target) -> (FileRef, Option<Place>) {
         match target {
             Target::Path { owner, names } => (FileRef::Path(path_ref(*owner, names)), Some((*owner, names.clone()))),
             Target::Seen(pick) => {
@@ -160,7 +160,7 @@ impl Stage {
     }
 
     /// A commit's content, and whether its copies are good.
-    fn content(&mut self, copies: Copies) -> (NewContent, bool) {
+    pub(crate) fn content(&mut self, copies: Copies) -> (NewContent, bool) {
         let ring = query::ring(&self.store).expect("no fault in memory");
         let mut chosen: Vec<_> = ring.servers.iter().filter(|server| server.is_eligible()).collect();
         let turn = self.log.len() % chosen.len().max(1);
@@ -252,12 +252,15 @@ impl Stage {
     fn compare(&mut self, step: &Step, before: Model, answer: Answer, verdict: Verdict) {
         match (answer, verdict) {
             // The first blob may or may not be in the way; the model then goes by what came.
-            (Err(no), Ok(_)) if no.kind == RejectionKind::StaleReceipt && uses_old_blob(step) => self.model = before,
+            (Err(no), Ok(_)) if no.kind == RejectionKind::StaleReceipt && step.uses_old_blob() => self.model = before,
             (Err(no), Err(kind)) if no.kind == kind => {}
             (Ok(outcome), Ok((place, fence))) => {
                 if let Outcome::Locked { fence: given, .. } = outcome {
                     assert_eq!(Some(given.0), fence, "{step:?}");
                     self.tokens.push((step.user, given.0));
+                }
+                if let Outcome::Upload { upload_id, offset, .. } = outcome {
+                    self.assert_told(upload_id, offset);
                 }
                 if let Outcome::Stat(stat) = outcome {
                     let place = place.expect("a stat has a place");
@@ -415,6 +418,14 @@ impl Stage {
                 let verdict = self.model.unlock(step.user, proof);
                 (Command::Unlock(command::Unlock { user, lock }), verdict.map(|()| (None, None)))
             }
+            Act::Begin { aim } => self.begin(step.user, aim),
+            Act::BeginAgain { sent } => return self.begin_again(step.user, *sent),
+            Act::Add { sent, extents, tail, right, copies } => {
+                return self.add(step.user, *sent, (extents, *tail), *right, *copies);
+            }
+            Act::AddAgain { sent } => return self.add_again(step.user, *sent),
+            Act::Finish { sent, aim, looked, sized } => self.finish(step.user, *sent, aim.as_ref(), (*looked, *sized)),
+            Act::GiveUp { sent } => self.give_up(step.user, *sent),
             job => {
                 self.job(job);
                 return None;
@@ -435,6 +446,7 @@ impl Stage {
                 self.operations.retain(|_, (_, _, ends, _)| *ends > now);
             }
             Act::Reap { limit } => _ = self.run(Command::Reap(command::Reap { limit: *limit, ..Default::default() })),
+            Act::Pin { sent } => self.pin(*sent),
             Act::Server { name } => _ = self.server(*name),
             Act::Down { name } => {
                 if let Some((server_id, epoch)) = self.find(*name) {
@@ -480,10 +492,6 @@ fn effects(store: &MemoryStore) -> impl Iterator<Item = (Table, &[u8], &[u8])> {
     store.rows().filter(|(table, key, _)| {
         !matches!(table, Table::Operations | Table::Expiries) && (*table != Table::Meta || *key != b"cluster_time")
     })
-}
-
-fn uses_old_blob(step: &Step) -> bool {
-    matches!(step.act, Act::Write { copies: Copies::UsedBlob, .. } | Act::Update { copies: Copies::UsedBlob, .. })
 }
 
 fn policy(copies: u32) -> Policy {

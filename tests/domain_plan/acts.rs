@@ -31,6 +31,22 @@ pub(crate) enum Act {
     Delete {
         file: usize,
     },
+    /// So many extents of an upload, of a new one where there is none of that number.
+    Send {
+        upload: usize,
+        extents: u8,
+        lost: u8,
+        late: bool,
+    },
+    /// It becomes a new file, or a version of one.
+    Finish {
+        upload: usize,
+        file: Option<usize>,
+        late: bool,
+    },
+    GiveUp {
+        upload: usize,
+    },
     /// The machine starts, or starts again, and asks to be admitted.
     Start {
         machine: usize,
@@ -117,6 +133,11 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (0..3_u8, late()).prop_map(|(lost, late)| Act::Write { lost, late }),
         2 => (0..99_usize, 0..3_u8, late()).prop_map(|(file, lost, late)| Act::Update { file, lost, late }),
         1 => (0..99_usize).prop_map(|file| Act::Delete { file }),
+        3 => (0..3_usize, 1..4_u8, 0..3_u8, late())
+            .prop_map(|(upload, extents, lost, late)| Act::Send { upload, extents, lost, late }),
+        1 => (0..3_usize, proptest::option::weighted(0.3, 0..99_usize), late())
+            .prop_map(|(upload, file, late)| Act::Finish { upload, file, late }),
+        1 => (0..3_usize).prop_map(|upload| Act::GiveUp { upload }),
     ];
     let machine = || 0..MACHINES;
     let machines = prop_oneof![

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use ringmaster::domain::plan::{Scene, mend};
-use ringmaster::domain::rows::{ServerState, SweepKind};
-use ringmaster::domain::{Command, FileId, ReadStore, ServerId, Table, command};
+use ringmaster::domain::rows::{Extent, ServerState, SweepKind};
+use ringmaster::domain::{Command, ExtentAt, ReadStore, ServerId, Table, command};
 
 use crate::acts::{Act, Disk};
 use crate::machines::Dice;
@@ -71,7 +71,7 @@ impl Sim {
     pub(crate) fn assert_whole(&self) {
         let scene = Scene::read(&self.store, BTreeSet::new()).expect("no fault in memory");
         let up = scene.servers.values().filter(|server| server.state == ServerState::Up).count();
-        for (file, content) in self.files.iter().filter_map(|file| Some((*file, self.content(*file)?))) {
+        for (file, content) in self.extents() {
             let holds = |id: &ServerId| {
                 let serves = scene.servers[id].is_serving();
                 let machine = self.machine(*id).filter(|_| serves);
@@ -108,7 +108,7 @@ impl Sim {
         }
         for server in scene.servers.values() {
             let unsound = server.stale > 0 || (server.state != ServerState::Up && server.named() > 0);
-            let named = self.files.iter().filter_map(|file| self.content(*file)).filter(|content| {
+            let named = self.extents().into_iter().map(|(_, extent)| extent).filter(|content| {
                 let unsound = |replica: &ringmaster::domain::Replica| {
                     replica.server_id == server.server_id
                         && (server.state != ServerState::Up || replica.epoch != server.epoch)
@@ -136,7 +136,7 @@ impl Sim {
                 continue;
             }
             for (blob, stored) in &machine.disk.blobs {
-                let named = self.files.iter().filter_map(|file| self.content(*file)).any(|content| {
+                let named = self.named().iter().any(|(_, content)| {
                     let here = |replica: &ringmaster::domain::Replica| {
                         // In the place of one that does not count it may yet be taken.
                         replica.server_id == server.server_id
@@ -160,11 +160,11 @@ impl Sim {
         // A file that no disk has any more stays where it is named, and may be one of many. And nothing is taken from who
         // has no more than an even share: 3, 3, 3 and 0 stay as they are.
         let counts_at = |replica: &ringmaster::domain::Replica| scene.servers[&replica.server_id].counts(replica);
-        let lost = |file: &FileId| self.content(*file).is_some_and(|content| !content.replicas.iter().any(counts_at));
+        let lost = |(_, extent): &(ExtentAt, Extent)| !extent.replicas.iter().any(counts_at);
         let share = counts.iter().sum::<u64>().div_ceil(counts.len() as u64);
-        let level = most - least <= 2 || *most <= share || self.files.iter().any(lost);
+        let level = most - least <= 2 || *most <= share || self.extents().iter().any(lost);
         assert!(level, "after a walk for balance the primaries are {counts:?}");
-        for (file, content) in self.files.iter().filter_map(|file| Some((*file, self.content(*file)?))) {
+        for (file, content) in self.extents() {
             if !content.replicas.iter().all(|replica| scene.servers[&replica.server_id].counts(replica)) {
                 continue; // No disk has it any more.
             }

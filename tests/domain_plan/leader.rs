@@ -282,7 +282,7 @@ impl Sim {
         }
         let at = |blob_id: BlobId, copy_id: CopyId| CopyAt { server_id, blob_id, copy_id };
         let (mut unnamed, mut bad, mut named) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for content in self.files.iter().filter_map(|file| self.content(*file)) {
+        for (_, content) in self.named() {
             let Some(replica) = content.replicas.iter().find(|replica| replica.server_id == server_id) else {
                 continue;
             };

@@ -11,6 +11,7 @@ mod planted;
 #[path = "../rerun/mod.rs"]
 mod rerun;
 mod sim;
+mod uploads;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

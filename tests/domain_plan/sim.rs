@@ -9,14 +9,14 @@ use ringmaster::domain::rows::{Extent, Server, ServerState, SweepKind};
 use ringmaster::domain::terms::{FileRef, NewContent, PathRef, Policy, Receipt};
 use ringmaster::domain::{
     Answer, BlobId, ClusterId, ClusterTime, Command, ContentId, CopyAt, CopyId, ExtentAt, FileId, FilePath,
-    Incarnation, MemoryStore, Proposal, ServerId, ServerUuid, Sha256, Stamped, UserId, WallTime, apply, check, command,
-    query,
+    Incarnation, MemoryStore, Proposal, ReadStore, ServerId, ServerUuid, Sha256, Stamped, Table, UserId, WallTime,
+    apply, check, command, query,
 };
 
 use crate::acts::{Act, Disk, MACHINES};
 use crate::machines::{Dice, Machine, Stored};
 
-const ADA: UserId = UserId(1);
+pub(crate) const ADA: UserId = UserId(1);
 pub(crate) const LINGER_MS: u64 = 1000;
 pub(crate) const GRACE_MS: u64 = 2000;
 
@@ -106,8 +106,20 @@ impl Sim {
         query::extent(&self.store, at).expect("no fault in memory")
     }
 
-    pub(crate) fn content(&self, file: FileId) -> Option<Extent> {
-        self.extent(self.place(file)?)
+    /// All extents that records name, those of dead contents too: somebody may read them.
+    pub(crate) fn named(&self) -> Vec<(ExtentAt, Extent)> {
+        let rows = self.store.scan(Table::Contents, &[], None, usize::MAX).expect("no fault in memory");
+        let ids = rows.iter().map(|(key, _)| ContentId(u128::from_be_bytes(key[..].try_into().expect("an id"))));
+        let extents = ids.flat_map(|content_id| {
+            let found = query::extents(&self.store, content_id, 0, usize::MAX).expect("no fault in memory");
+            found.into_iter().map(move |found| (ExtentAt { content_id, offset: found.offset }, found.extent))
+        });
+        extents.collect()
+    }
+
+    /// All extents of files and of what is still being sent.
+    pub(crate) fn extents(&self) -> Vec<(ExtentAt, Extent)> {
+        self.named().into_iter().filter(|(at, _)| self.extent(*at).is_some()).collect()
     }
 
     pub(crate) fn policy(&self) -> Policy {
@@ -126,15 +138,13 @@ impl Sim {
         self.servers().into_values().find(|server| server.uuid == uuid)
     }
 
-    /// How many copies of each file count.
-    fn counted(&self) -> BTreeMap<FileId, (BlobId, usize)> {
+    /// How many copies of each extent count.
+    fn counted(&self) -> BTreeMap<ExtentAt, usize> {
         let servers = self.servers();
-        let count = |file: &FileId| {
-            let content = self.content(*file)?;
-            let counts = content.replicas.iter().filter(|replica| servers[&replica.server_id].counts(replica)).count();
-            Some((*file, (content.blob_id, counts)))
+        let count = |extent: &Extent| {
+            extent.replicas.iter().filter(|replica| servers[&replica.server_id].counts(replica)).count()
         };
-        self.files.iter().filter_map(count).collect()
+        self.extents().iter().map(|(at, extent)| (*at, count(extent))).collect()
     }
 
     /// What the records are at that a command is to give other copies.
@@ -173,17 +183,17 @@ impl Sim {
     /// Three commands may take from what counts, because they say that it does not: `ServerDown`, `Report`, and
     /// `RegisterServer` of a disk that is not the one that it was. No other leaves a file with fewer than it had, or than
     /// the policy asks for; and none names a copy that was deleted.
-    fn assert_kept(&self, command: &Command, before: &BTreeMap<FileId, (BlobId, usize)>) {
+    fn assert_kept(&self, command: &Command, before: &BTreeMap<ExtentAt, usize>) {
         let telling = matches!(command, Command::ServerDown(_) | Command::Report(_) | Command::RegisterServer(_));
         let copies = self.policy().copies as usize;
-        for (file, (blob, counted)) in self.counted() {
-            let Some((old_blob, old)) = before.get(&file) else { continue };
-            if !telling && *old_blob == blob {
-                assert!(counted >= copies.min(*old), "{command:?} left {file} with {counted} of {old} copies");
-            }
-            for replica in self.content(file).expect("it is there").replicas {
-                let copy = CopyAt { server_id: replica.server_id, blob_id: blob, copy_id: replica.copy_id };
-                assert!(!self.erased.contains(&copy), "after {command:?} {file} names {copy:?}, which was deleted");
+        for (at, counted) in self.counted() {
+            let Some(old) = before.get(&at) else { continue };
+            assert!(telling || counted >= copies.min(*old), "{command:?} left {at} with {counted} of {old} copies");
+        }
+        for (at, extent) in self.named() {
+            for replica in extent.replicas {
+                let copy = CopyAt { server_id: replica.server_id, blob_id: extent.blob_id, copy_id: replica.copy_id };
+                assert!(!self.erased.contains(&copy), "after {command:?} {at} names {copy:?}, which was deleted");
             }
         }
     }
@@ -191,7 +201,7 @@ impl Sim {
     /// Carries out a deletion, whenever it arrives.
     pub(crate) fn erase(&mut self, machine: usize, copy: CopyAt) {
         if self.machines[machine].delete(copy.blob_id, copy.copy_id) {
-            let named = self.files.iter().filter_map(|file| self.content(*file)).any(|content| {
+            let named = self.named().iter().any(|(_, content)| {
                 let at = |replica: &ringmaster::domain::Replica| {
                     (replica.server_id, replica.copy_id) == (copy.server_id, copy.copy_id)
                 };
@@ -205,13 +215,9 @@ impl Sim {
     pub(crate) fn act(&mut self, act: &Act) {
         match act {
             Act::Write { lost, late } => {
-                self.names += 1;
-                let path = FilePath::parse(&format!("/{}", self.names)).expect("a path");
+                let at = self.new_place();
                 let Some(content) = self.upload(*lost) else { return };
-                self.commit(
-                    Command::Write(command::Write { user: ADA, at: PathRef { owner: None, path }, content }),
-                    *late,
-                );
+                self.commit(Command::Write(command::Write { user: ADA, at, content }), *late);
             }
             Act::Update { file, lost, late } => {
                 let Some(file) = self.pick(*file) else { return };
@@ -235,6 +241,9 @@ impl Sim {
                 });
                 self.propose(delete).expect("ada may delete");
             }
+            Act::Send { upload, extents, lost, late } => self.send_extents(*upload, *extents, *lost, *late),
+            Act::Finish { upload, file, late } => self.finish(*upload, *file, *late),
+            Act::GiveUp { upload } => self.give_up(*upload),
             Act::Start { machine, disk } => self.start(*machine, *disk),
             Act::Kill { machine } => self.machines[*machine].alive = false,
             Act::Down { machine } => {
@@ -293,6 +302,12 @@ impl Sim {
         }
     }
 
+    /// Where nothing is yet.
+    pub(crate) fn new_place(&mut self) -> PathRef {
+        self.names += 1;
+        PathRef { owner: None, path: FilePath::parse(&format!("/{}", self.names)).expect("a path") }
+    }
+
     fn at(&mut self, machine: usize, command: impl Fn(ServerId) -> Command) {
         if let Some(server) = self.server(machine) {
             _ = self.propose(command(server.server_id));
@@ -308,13 +323,13 @@ impl Sim {
         }
     }
 
-    fn pick(&self, pick: usize) -> Option<FileId> {
+    pub(crate) fn pick(&self, pick: usize) -> Option<FileId> {
         let files: Vec<_> = self.files.iter().copied().filter(|file| self.entry(*file).is_some()).collect();
         files.get(pick % files.len().max(1)).copied()
     }
 
     /// Stores a new blob as the node that takes an upload does; nothing where no server takes it.
-    fn upload(&mut self, lost: u8) -> Option<NewContent> {
+    pub(crate) fn upload(&mut self, lost: u8) -> Option<NewContent> {
         let blob_id = BlobId(self.fresh());
         let servers = self.servers();
         let places: Vec<_> = servers.values().map(Place::from).collect();

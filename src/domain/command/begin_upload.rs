@@ -84,7 +84,9 @@ impl BeginUpload {
         let length = self.length.unwrap_or(0);
         match &self.purpose {
             Purpose::Restore { backup, row } => {
-                change.admit_backup(backup)?;
+                // It may be the first that comes.
+                let restore = change.admit_backup(backup)?;
+                tables::put_restore(change.store, &restore)?;
                 restored::check_content(&content(row)?)
             }
             _ if change.is_restoring()? => Err(reject(RejectionKind::Restoring, restored::RESTORING)),

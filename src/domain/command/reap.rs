@@ -71,8 +71,9 @@ impl Act for Reap {
                 return Ok(Outcome::Progress { rows, more });
             }
         }
-        let more = place.directory != DOOMED || tables::has_children(change.store, DOOMED)?;
-        tables::put_reaped_through(change.store, more.then_some(place.from))?;
+        let doomed = place.directory != DOOMED || tables::has_children(change.store, DOOMED)?;
+        tables::put_reaped_through(change.store, doomed.then_some(place.from))?;
+        let more = doomed || !tables::dead(change.store, change.now, self.unread_before, 1)?.is_empty();
         Ok(Outcome::Progress { rows: rows.max(u32::from(more)), more })
     }
 }

@@ -1,0 +1,68 @@
+//! Uploads in several extents, whose servers die between the first one and the last.
+
+use ringmaster::domain::query::{self, UploadStat};
+use ringmaster::domain::terms::{FileRef, NewContent, NewExtent, Purpose};
+use ringmaster::domain::{Command, ContentId, Sha256, command};
+
+use crate::sim::{ADA, Sim};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+impl Sim {
+    fn uploads(&self) -> Vec<UploadStat> {
+        query::uploads(&self.store, ADA, None, 1000).expect("no fault in memory").expect("an account").uploads
+    }
+
+    /// The log may have it late, in which case another addition may have come first.
+    pub(crate) fn send_extents(&mut self, upload: usize, extents: u8, lost: u8, late: bool) {
+        let (upload_id, size) = match self.uploads().get(upload) {
+            Some(known) => (known.upload_id, known.size),
+            None => (self.begin(), 0),
+        };
+        let mut new = Vec::new();
+        for _ in 0..extents {
+            let Some(content) = self.upload(lost) else { return };
+            let NewContent { blob_id, sha256, receipts, .. } = content;
+            new.push(NewExtent { blob_id, size: 64, sha256, receipts });
+        }
+        let hash = self.fresh().to_be_bytes().to_vec();
+        let add = command::AddExtents { user: ADA, upload_id, at: size, had: 0, extents: new, hash, tail: Vec::new() };
+        self.commit(add.into(), late);
+    }
+
+    fn begin(&mut self) -> ContentId {
+        let upload_id = ContentId(self.fresh());
+        let begin = command::BeginUpload {
+            user: ADA,
+            upload_id,
+            content_type: String::new(),
+            length: None,
+            idle_ms: DAY_MS,
+            hash: vec![1],
+            purpose: Purpose::Write(self.new_place()),
+        };
+        self.propose(begin.into()).expect("the place is free");
+        upload_id
+    }
+
+    /// By what is known now, whenever it arrives.
+    pub(crate) fn finish(&mut self, upload: usize, file: Option<usize>, late: bool) {
+        let Some(known) = self.uploads().into_iter().nth(upload) else { return };
+        let file = file.and_then(|file| self.pick(file)).map(FileRef::Id);
+        let finish = command::FinishUpload {
+            user: ADA,
+            upload_id: known.upload_id,
+            size: known.size,
+            sha256: Some(Sha256([2; 32])),
+            losses: query::losses(&self.store).expect("no fault in memory"),
+            purpose: file.map(|file| Purpose::Update { file, precondition: None, lock: None }),
+        };
+        self.commit(Command::FinishUpload(finish), late);
+    }
+
+    pub(crate) fn give_up(&mut self, upload: usize) {
+        if let Some(known) = self.uploads().into_iter().nth(upload) {
+            self.propose(command::EndUpload { user: ADA, upload_id: known.upload_id }.into()).expect("it is ada's");
+        }
+    }
+}
