@@ -113,7 +113,8 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let switchboard =
         Arc::new(Switchboard::new(desk, lookout.clone(), (progress.clone(), reads.clone()), clock.clone()));
     let connections = connection_counts(&metrics);
-    let peers = Gate::new("peers", Limits::new(Purpose::Peers, &config.connections), connections.clone());
+    // Nodes know one another's times: what is configured is for users.
+    let peers = Gate::new("peers", Limits::default(), connections.clone());
     let gate = Gate::new("users", Limits::new(Purpose::Users, &config.connections), connections);
     let consensus = consensus_options(&config, &secret, &clock, peer_listener, peers);
     let handle = Handle::start(consensus, Arc::new(PeerCalls(switchboard.clone()))).await?;

@@ -55,8 +55,7 @@ impl Limits {
     /// What is configured, and for the rest what the descriptors of this process allow.
     pub(crate) fn new(purpose: Purpose, configured: &Connections) -> Self {
         let mut limits = Self::for_descriptors(purpose, descriptors::allowed());
-        // What nodes need among themselves does not follow from what users are given.
-        if let Some(most) = configured.max.filter(|_| purpose != Purpose::Peers) {
+        if let Some(most) = configured.max {
             limits = Self::of_total(usize::try_from(most).unwrap_or(usize::MAX));
         }
         Self {
