@@ -81,8 +81,7 @@ fn a_backup_has_what_is_named_and_nothing_else() {
         }
         let found = query::extents(&old.store, id, 0, 100).expect("no fault");
         let blobs: Vec<BlobId> = found.iter().map(|found| found.extent.blob_id).collect();
-        let size = found.iter().map(|found| found.extent.size).sum();
-        assert_eq!(named, Some((id, size, blobs.clone())));
+        assert_eq!(named, Some((id, blobs.clone())));
         expected.extend(blobs.into_iter().map(|blob| (id, blob)));
     }
     let (mut backed_up, mut found) = (BackedUp::default(), Vec::new());
@@ -195,7 +194,9 @@ fn seal(old: &Cluster) -> Command {
     let (entries, users, grants) = (count(Table::Entries), count(Table::Users), count(Table::Grants));
     let (versions, trash) = (count(Table::Versions), count(Table::Trash));
     let contents = contents(old).len() as u64;
-    command::RestoreDone { backup: BACKUP, entries, users, grants, contents, versions, trash }.into()
+    let (retentions, properties) = (count(Table::Retention), count(Table::Properties));
+    let backup = BACKUP;
+    command::RestoreDone { backup, entries, users, grants, contents, versions, trash, retentions, properties }.into()
 }
 
 fn of_file(store: &MemoryStore, path: &str) -> ContentStat {

@@ -2,9 +2,10 @@
 
 use ringmaster::domain::store::Row;
 use ringmaster::domain::terms::LockProof;
-use ringmaster::domain::{Command, Fence, MemoryStore, ReadStore, Sha256, Store, Table, check, command};
+use ringmaster::domain::{Command, ContentId, Fence, MemoryStore, ReadStore, Sha256, Store, Table, check, command};
 
 use crate::cluster::{ADA, Cluster, file};
+use crate::uploads::{begin, to};
 
 /// A bit of everything, also in the trash, half worked off.
 fn rich() -> Cluster {
@@ -29,8 +30,23 @@ fn rich() -> Cluster {
     cluster.must(Command::OpenSession(command::OpenSession { user: ADA, token_hash: Sha256([2; 32]) }));
     cluster.delete("/old").expect("ada may delete");
     cluster.must(Command::Reap(command::Reap { limit: 1, ..Default::default() }));
+    large(&mut cluster);
     cluster.sound();
     cluster
+}
+
+/// Contents of several extents: one that is read, one that is dead and read, one that is being sent.
+fn large(cluster: &mut Cluster) {
+    for (id, path) in [(0xa1, "/large"), (0xa2, "/dead")] {
+        cluster.large(ContentId(id), path, &[64, 128, 7]);
+        cluster.must(command::PinContent { user: ADA, content_id: ContentId(id), ttl_ms: 60_000 }.into());
+    }
+    cluster.delete_for_good("/dead");
+    cluster.must(begin(ContentId(0xa3), to("/open")).into());
+    cluster.add(ContentId(0xa3), &[64, 128]);
+    let tail = command::AddExtents { tail: vec![1; 9], ..cluster.more(ContentId(0xa3), &[]) };
+    cluster.must(tail.into());
+    cluster.must(begin(ContentId(0xa4), to("/begun")).into());
 }
 
 fn is_noticed(store: &MemoryStore) -> bool {
@@ -105,4 +121,7 @@ fn violations_are_told_by_name() {
     assert_eq!(named(Table::Bare, first), ["entries_have_their_names", "what_is_counted_is_there"]);
     assert_eq!(named(Table::Children, first), ["children_are_counted"]);
     assert_eq!(named(Table::Tokens, first), ["expiries_end_something"]);
+    assert_eq!(named(Table::Dead, first), ["dead_contents_are_listed"]);
+    let uploads = ["refs_add_up", "expiries_end_something"];
+    assert_eq!(named(Table::Uploads, first)[1..], uploads);
 }

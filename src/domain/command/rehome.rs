@@ -55,6 +55,13 @@ fn rehome(change: &mut Change<'_>, new: &NewHome) -> Result<bool, Fault> {
         return Ok(false);
     }
     let Some(replicas) = fill(change, &extent, &new.slots)? else { return Ok(false) };
+    for replica in &replicas {
+        // A server has one place for a blob, and two extents may have one of the same id, though no node makes any such.
+        let placement = tables::placement(change.store, replica.server_id, extent.blob_id)?;
+        if placement.is_some_and(|placement| placement.at != new.at) {
+            return Ok(false);
+        }
+    }
     if replicas == extent.replicas || !is_safe(change, &extent.replicas, &replicas)? {
         return Ok(false);
     }

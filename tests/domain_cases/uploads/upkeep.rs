@@ -239,6 +239,30 @@ fn a_repair_meets_the_end_of_an_upload() {
     }
 }
 
+/// No node gives two blobs one id. If one did, the second would not take the first one's place on any server.
+#[test]
+fn a_server_has_one_place_for_a_blob() {
+    let mut cluster = Cluster::new();
+    cluster.must(begin(ID, to("/a")).into());
+    cluster.add(ID, &[64, 64]);
+    cluster.server(3);
+    let mut content = cluster.content();
+    content.blob_id = blobs(&cluster, ID)[0].1;
+    content.receipts = vec![receipt(&cluster, 3, 50)];
+    cluster.must(command::ServerFull { server_id: ServerId(1), epoch: Epoch(1), full: true }.into());
+    cluster.must(command::ServerFull { server_id: ServerId(2), epoch: Epoch(1), full: true }.into());
+    let write = command::Write { user: crate::cluster::ADA, at: crate::cluster::at("/w"), content: content.clone() };
+    cluster.must(write.into());
+    cluster.sound();
+    let slots = vec![Slot::Kept(ServerId(1)), Slot::Made(receipt(&cluster, 3, 51))];
+    let change = NewHome { at: ID.start(), blob_id: content.blob_id, placement_rev: 1, slots };
+    let outcome = cluster.must(command::Rehome { changes: vec![change] }.into());
+    assert_eq!(outcome, Outcome::Rehomed { refused: vec![0] });
+    cluster.sound();
+    cluster.finish(ID).expect("it is whole");
+    cluster.cleared();
+}
+
 /// A policy of more copies, or fewer, comes to all extents.
 #[test]
 fn a_walk_comes_past_every_extent() {
