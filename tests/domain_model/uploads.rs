@@ -168,7 +168,16 @@ impl Stage {
         let had = if right || at != known.0 { known.1 } else { known.1 + 1 };
         let (upload_id, hash) = (id_of(number), self.hash());
         let tail_bytes = vec![7; usize::try_from(tail).expect("it is short")];
-        let command = command::AddExtents { user: user_id(user), upload_id, at, had, extents, hash, tail: tail_bytes };
+        let command = command::AddExtents {
+            user: user_id(user),
+            upload_id,
+            at,
+            had,
+            extents,
+            hash,
+            tail: tail_bytes,
+            length: None,
+        };
         let uneven = |size: &u64| !size.is_multiple_of(64) || *size == 0;
         let last = sizes.len().saturating_sub(1);
         // What the command alone tells comes before how far the upload is.
