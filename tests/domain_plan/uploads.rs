@@ -26,7 +26,16 @@ impl Sim {
             new.push(NewExtent { blob_id, size: 64, sha256, receipts });
         }
         let hash = self.fresh().to_be_bytes().to_vec();
-        let add = command::AddExtents { user: ADA, upload_id, at: size, had: 0, extents: new, hash, tail: Vec::new() };
+        let add = command::AddExtents {
+            user: ADA,
+            upload_id,
+            at: size,
+            had: 0,
+            extents: new,
+            hash,
+            tail: Vec::new(),
+            length: None,
+        };
         self.commit(add.into(), late);
     }
 

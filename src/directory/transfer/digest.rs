@@ -63,8 +63,8 @@ impl HashState {
 }
 
 enum State {
-    Idle(Hashes),
-    Busy(JoinHandle<Hashes>),
+    Idle(Box<Hashes>),
+    Busy(JoinHandle<Box<Hashes>>),
     /// Only while the state is being exchanged, and after the runtime refused a job.
     Lost,
 }
@@ -84,7 +84,7 @@ impl Digest {
             Some(state) => Some(state.hash()?),
             None => None,
         };
-        let hashes = Hashes { own: sha2::Sha256::default(), whole };
+        let hashes = Box::new(Hashes { own: sha2::Sha256::default(), whole });
         Some(Self { state: State::Idle(hashes), waiting: Vec::new(), waiting_bytes: 0 })
     }
 
@@ -143,7 +143,7 @@ impl Digest {
     }
 }
 
-fn add(mut hashes: Hashes, pieces: &[Bytes]) -> Hashes {
+fn add(mut hashes: Box<Hashes>, pieces: &[Bytes]) -> Box<Hashes> {
     for piece in pieces {
         hashes.own.update(piece);
         if let Some(whole) = &mut hashes.whole {
