@@ -6,6 +6,7 @@ mod planted;
 mod properties;
 #[path = "../rerun/mod.rs"]
 mod rerun;
+mod shown;
 mod stage;
 mod uploads;
 

@@ -8,11 +8,12 @@ use ringmaster::domain::terms::{
 };
 use ringmaster::domain::{
     Answer, BlobId, ClusterId, ClusterTime, Command, CopyId, Epoch, Fence, FileId, FilePath, MemoryStore, Proposal,
-    RejectionKind, ServerId, ServerUuid, Sha256, Stamped, Table, UserId, Version, WallTime, apply, command, query,
+    RejectionKind, ServerId, ServerUuid, Sha256, Stamped, UserId, Version, WallTime, apply, command, query,
 };
 
 use crate::acts::{Act, Condition, Copies, Names, SERVERS, Step, Target, Token, USERS};
 use crate::model::{KEEP, Model, Place, Proof, TRASH_MS, VERSIONS_MS};
+use crate::shown::{effects, shown};
 
 const OPERATION_TTL_MS: u64 = 6000;
 const RECEIPT_TTL_MS: u64 = 1000;
@@ -473,25 +474,6 @@ impl Stage {
         let server = servers.into_iter().find(|server| server.uuid == ServerUuid(name as u128));
         server.map(|server| (server.server_id, server.epoch))
     }
-}
-
-/// What a user sees of an answer: it is the same for each attempt.
-fn shown(mut answer: Answer) -> Answer {
-    if let Ok(Outcome::Stat(stat)) = &mut answer {
-        stat.content.iter_mut().for_each(|content| content.blob_id = BlobId(0));
-        for replica in stat.content.iter_mut().flat_map(|content| &mut content.replicas) {
-            (replica.epoch, replica.copy_id) = (Epoch(0), CopyId(0));
-        }
-        stat.lock.iter_mut().for_each(|lock| lock.deadline = ClusterTime(0));
-    }
-    answer
-}
-
-/// The rows that a rejection must leave alone: all but the clock and what is remembered of operations.
-fn effects(store: &MemoryStore) -> impl Iterator<Item = (Table, &[u8], &[u8])> {
-    store.rows().filter(|(table, key, _)| {
-        !matches!(table, Table::Operations | Table::Expiries) && (*table != Table::Meta || *key != b"cluster_time")
-    })
 }
 
 fn policy(copies: u32) -> Policy {
