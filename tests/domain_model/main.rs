@@ -141,7 +141,7 @@ fn replay(log: &[Stamped], batch: usize) -> MemoryStore {
 fn config() -> ProptestConfig {
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 250;
+        config.cases = 1000;
     }
     if rerun::begin() {
         // Whether it is caught must not depend on luck, and how short the story can be is not asked.

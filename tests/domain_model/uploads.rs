@@ -21,6 +21,8 @@ pub(crate) struct Sent {
     pub(crate) ends: u64,
     pub(crate) over: bool,
     aim: Goal,
+    /// As it was begun, to be begun again.
+    begun: Purpose,
     /// What was added last, to be sent again.
     last: Option<command::AddExtents>,
 }
@@ -116,7 +118,8 @@ impl Stage {
         let verdict = self.model.may_become(user, &goal).map(|_| (None, None));
         if verdict.is_ok() {
             let ends = self.model.now + IDLE_MS;
-            let sent = Sent { user, extents: Vec::new(), tail: 0, ends, over: false, aim: goal, last: None };
+            let begun = purpose.clone();
+            let sent = Sent { user, extents: Vec::new(), tail: 0, ends, over: false, aim: goal, begun, last: None };
             self.model.uploads.push(sent);
         }
         (self.begin_command(user, upload_id, purpose).into(), verdict)
@@ -139,8 +142,7 @@ impl Stage {
         let number = self.sent(pick);
         let sent = self.model.uploads.get(number).filter(|sent| !sent.over)?;
         let verdict = if sent.user == user { Ok((None, None)) } else { Err(RejectionKind::AlreadyExists) };
-        let purpose = Purpose::Write(path_ref(user, &vec!["a".to_owned()]));
-        Some((self.begin_command(user, id_of(number), purpose).into(), verdict))
+        Some((self.begin_command(user, id_of(number), sent.begun.clone()).into(), verdict))
     }
 
     pub(crate) fn add(

@@ -81,6 +81,7 @@ pub(crate) async fn create(State(node): State<App>, token: Token, request: Reque
 }
 
 async fn begin(node: &App, token: &Token, parts: &Parts) -> ApiResult<(UserId, ContentId, Option<u64>)> {
+    let user = node.user(token).await?;
     let headers = &parts.headers;
     check_version(headers)?;
     let metadata = Metadata::read(headers)?;
@@ -94,7 +95,6 @@ async fn begin(node: &App, token: &Token, parts: &Parts) -> ApiResult<(UserId, C
     let proof = asked.lock_token(metadata.get("lock_token")).as_deref().map(lock_proof);
     let purpose = purpose(&target, precondition(headers)?, proof)?;
     let content_type = checked_content_type(metadata.content_type())?;
-    let user = node.user(token).await?;
     // The same upload for each attempt under one key.
     let upload_id = match asked.key() {
         Some(key) => {
@@ -109,7 +109,7 @@ async fn begin(node: &App, token: &Token, parts: &Parts) -> ApiResult<(UserId, C
 
 /// How far an upload has come.
 pub(crate) async fn head(State(node): State<App>, token: Token, Path(id): Path<String>) -> ApiResult {
-    let id = upload_id(&id)?;
+    let id = known_id(&node, &token, &id).await?;
     let (_, open, finished) = node.read_as(&token, move |store, session| look(store, session, id)).await?;
     let mut response = StatusCode::OK.into_response();
     match (open, finished) {
@@ -170,14 +170,14 @@ async fn admit(
     id: &str,
     headers: &HeaderMap,
 ) -> ApiResult<(UserId, UploadStat, Option<u64>)> {
+    let id = known_id(node, token, id).await?;
+    let (user, open, _) = node.read_as(token, move |store, session| look(store, session, id)).await?;
     check_version(headers)?;
-    let id = upload_id(id)?;
     if headers.get(header::CONTENT_TYPE).is_none_or(|value| value != OFFSET_OCTETS) {
         return Err(ApiError::invalid(format!("the body of a PATCH is {OFFSET_OCTETS}: say so in Content-Type")));
     }
     let offset = number(headers, OFFSET)?
         .ok_or_else(|| ApiError::invalid("no Upload-Offset is given: ask for it with HEAD, and go on from there"))?;
-    let (user, open, _) = node.read_as(token, move |store, session| look(store, session, id)).await?;
     let found = open?;
     if offset != found.offset() {
         return Err(conflict(found.offset()));
@@ -224,7 +224,7 @@ async fn known(node: &App, user: UserId, id: ContentId) -> ApiResult<UploadStat>
 
 /// Gives an upload up.
 pub(crate) async fn delete(State(node): State<App>, token: Token, Path(id): Path<String>) -> ApiResult {
-    let upload_id = upload_id(&id)?;
+    let upload_id = known_id(&node, &token, &id).await?;
     let (user, open, _) = node.read_as(&token, move |store, session| look(store, session, upload_id)).await?;
     open?;
     let command = command::EndUpload { user, upload_id };
@@ -281,7 +281,7 @@ pub(crate) async fn finish(
     request_headers: HeaderMap,
     Json(asked): Json<Finish>,
 ) -> ApiResult<ResponseBody<api::Stat>> {
-    let id = upload_id(&asked.upload_id)?;
+    let id = known_id(&node, &token, &asked.upload_id).await?;
     let Finish { file_id, path, owner, update, lock_token, .. } = asked;
     let target = Target { file_id, path, owner, update };
     let condition = precondition(&request_headers)?;
@@ -360,9 +360,15 @@ fn number(headers: &HeaderMap, name: &str) -> ApiResult<Option<u64>> {
     number.map(Some).ok_or_else(|| ApiError::invalid(format!("{name} is no number of bytes: send one")))
 }
 
-fn upload_id(text: &str) -> ApiResult<ContentId> {
-    ContentId::parse(text)
-        .ok_or_else(|| ApiError::new(Code::NotFound, "there is no such upload: its id is 32 hexadecimal digits"))
+/// Who is not logged in does not learn what an id looks like.
+async fn known_id(node: &App, token: &Token, text: &str) -> ApiResult<ContentId> {
+    match ContentId::parse(text) {
+        Some(id) => Ok(id),
+        None => {
+            node.user(token).await?;
+            Err(ApiError::new(Code::NotFound, "there is no such upload: its id is 32 hexadecimal digits"))
+        }
+    }
 }
 
 fn text(value: String) -> ApiResult<HeaderValue> {
