@@ -4,9 +4,9 @@
 //! new file under an old name takes the place of a device. So whoever opens a name asks here first.
 
 use std::fmt;
-use std::fs::{self, File, FileType, OpenOptions};
+use std::fs::{self, DirBuilder, File, FileType, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -104,6 +104,39 @@ fn private() -> OpenOptions {
     options
 }
 
+/// Makes a folder, and those above it that are lacking, with this mode and the umask. Their names are on the disk when this
+/// returns, where the file system can do that.
+///
+/// # Errors
+/// When one cannot be made, or cannot be synced.
+pub fn make_folders(path: &Path, mode: u32) -> io::Result<()> {
+    let lacking: Vec<&Path> =
+        path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    lacking.into_iter().try_for_each(|folder| sync_folder(folder_of(folder)))
+}
+
+/// Where a name is.
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes the names in a folder durable, where its file system can do that.
+///
+/// # Errors
+/// When the disk fails.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    // Whoever may write names into a folder need not be allowed to read them.
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if !matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// As the options of an opening have them.
 pub fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
@@ -118,7 +151,24 @@ fn must_be_file(found: FileType) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn folders_are_made_with_those_above_them() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        let (deep, above) = (dir.path().join("a/b/c"), dir.path().join("a"));
+        make_folders(&deep, 0o700).expect("made");
+        assert_eq!((mode(&deep), mode(&above)), (0o700, 0o700));
+        make_folders(&deep, 0o700).expect("they are there");
+        std::os::unix::fs::symlink("a", dir.path().join("link")).expect("linked");
+        make_folders(&dir.path().join("link"), 0o700).expect("a link to a folder is one");
+        fs::write(dir.path().join("file"), "x").expect("written");
+        make_folders(&dir.path().join("file/d"), 0o700).expect_err("a file is none");
+        assert_eq!(folder_of(Path::new("a")), Path::new("."));
+    }
 
     #[test]
     fn nothing_but_files_is_opened_and_nothing_is_waited_for() {

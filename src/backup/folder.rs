@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -24,6 +23,8 @@ const SWEPT_AT_ONCE: u64 = 2_000_000;
 
 /// What lies in a folder of backups, and what a broken-off one may have left. A disk of its own has `lost+found`, too.
 const NAMES: [&str; 7] = ["backup.json", "blobs", "indexes", "latest", LOCK, READERS, "tmp"];
+/// The mode of the folders: they hold everybody's files.
+const PRIVATE: u32 = 0o700;
 /// Locked by the one process that writes.
 const LOCK: &str = "lock";
 /// Locked by those that read, together, and by a sweep alone: what is being read must not vanish.
@@ -118,7 +119,7 @@ impl Folder {
             Err(error) => return Err(error).with_context(cannot),
         }
         for dir in [root.to_owned(), root.join("indexes"), root.join("blobs"), root.join("tmp")] {
-            private_dirs(&dir).with_context(cannot)?;
+            local::make_folders(&dir, PRIVATE).with_context(cannot)?;
         }
         let lock = private(&root.join(LOCK))?;
         match lock.try_lock() {
@@ -212,7 +213,7 @@ impl Folder {
     pub fn land_blob(&self, temporary: &Path, blob: BlobId) -> anyhow::Result<()> {
         let path = self.blob_path(blob);
         let dir = path.parent().expect("a blob is in a folder");
-        private_dirs(dir)
+        local::make_folders(dir, PRIVATE)
             .and_then(|()| fs::rename(temporary, &path))
             .with_context(|| format!("cannot write {}", path.display()))
     }
@@ -446,10 +447,6 @@ pub(super) fn log_entry(index: &Path) -> Option<u64> {
 /// A file to be locked.
 fn private(path: &Path) -> anyhow::Result<File> {
     local::open_private(path).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn private_dirs(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

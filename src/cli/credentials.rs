@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -102,11 +101,7 @@ impl CredentialsFile {
     /// Held for as long as the file is read and written.
     fn lock(&self) -> Result<fs::File, CliError> {
         let directory = self.path.parent().expect("the path ends in two names of our own");
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|error| self.error("cannot make the directory of", &error))?;
+        local::make_folders(directory, 0o700).map_err(|error| self.error("cannot make the directory of", &error))?;
         let path = directory.join("lock");
         let cannot = |error| CliError::local(format_args!("cannot lock {}", path.display()), &error);
         let lock = local::open_private(&path).map_err(cannot)?;

@@ -4,7 +4,7 @@
 //! away, then its access list, then its mode. The bits that have a program run as its owner are not kept: the new bytes were
 //! never given that right. Where the owner cannot be kept nothing is replaced. Its other attributes described the old bytes.
 
-use std::fs::{self, File, Metadata, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use tempfile::TempPath;
 
 use super::error::CliError;
-use crate::local::Kind;
+use crate::local::{self, Kind, folder_of};
 
 /// Where Linux keeps a file's access list.
 const ACCESS_LIST: &str = "system.posix_acl_access";
@@ -121,13 +121,6 @@ impl Replacement {
     }
 }
 
-fn folder_of(target: &Path) -> &Path {
-    match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
 pub(super) fn exists(target: &Path) -> CliError {
     CliError::refused(format!("{} exists", target.display())).hint("use -f to overwrite it")
 }
@@ -176,14 +169,8 @@ fn keep_access_list(file: &File, old: &Path, access: Access) -> io::Result<()> {
     }
 }
 
-/// Makes the names in a folder durable, where its file system can do that.
+/// Makes the names in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), CliError> {
-    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-    // Whoever may write names into a folder need not be allowed to read them.
-    match fs::File::open(folder).and_then(|folder| folder.sync_all()) {
-        Err(error) if !matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => {
-            Err(CliError::local(format_args!("cannot sync {}", folder.display()), &error))
-        }
-        _ => Ok(()),
-    }
+    local::sync_folder(folder)
+        .map_err(|error| CliError::local(format_args!("cannot sync {}", folder.display()), &error))
 }

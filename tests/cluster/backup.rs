@@ -207,6 +207,10 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (1..=4).map(|writer| tokio::spawn(load(old.clone(), writer, stop.clone()))).collect();
     until("the load is under way", async || all(&old, &old.admin).await.len() > 45).await;
+    // However far the load has come, there is an old version, and something in the trash.
+    write(&old, "/gone", b"first".to_vec()).await;
+    assert_eq!(old.insist_put(&old.admin, 0, "/update?path=/gone", b"second").await.0, 200);
+    assert_eq!(old.insist(&old.admin, 0, "/delete", &json!({"path": "/gone"})).await.0, 204);
     let began = Instant::now();
     let first = back_up(&old, &dir).await;
     let ended = Instant::now();
@@ -232,7 +236,7 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
     assert_eq!(verified.out["backups"].as_array().map(Vec::len), Some(3), "{}", verified.out);
 
     // The first one, which was taken under load, into one cluster; the last one into another.
-    let under_load = unused(1, 2).await;
+    let mut under_load = unused(1, 2).await;
     let entry = first["applied_index"].to_string();
     let config = under_load.nodes[0].config.clone();
     let arguments = ["restore", text(&dir), "--config", text(&config), "--index", &entry];
@@ -244,8 +248,6 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
     expect_stable(&under_load, &admin, &written[..40]).await;
     let files = all(&under_load, &admin).await.into_iter().filter(|stat| stat["kind"] == "file");
     expect_one_moment(&changes, &files.collect::<Vec<_>>(), (began, ended));
-
-    let mut under_load = under_load;
     under_load.nodes[0].kill();
     let sound = verify(&under_load.nodes[0].data).await;
     assert_eq!(sound.code, Some(0), "{} {}", sound.out, sound.err);

@@ -10,7 +10,7 @@ use crate::cli::error::CliError;
 use crate::cli::remote::{Place, Remote};
 use crate::cli::session::Session;
 use crate::client::{ClientError, Directory, ReadOptions};
-use crate::local::Kind as LocalKind;
+use crate::local::{self, Kind as LocalKind};
 use crate::protocol::api::{FileName, Kind, Stat};
 
 /// How many files of a tree are on their way at once.
@@ -102,7 +102,9 @@ async fn tree(
     root: &Place,
     local: PathBuf,
 ) -> Result<(), CliError> {
-    std::fs::create_dir_all(&local).map_err(|error| cannot_make(&local, &error))?;
+    let root_folder = local.clone();
+    blocking(move || local::make_folders(&root_folder, 0o777).map_err(|error| cannot_make(&root_folder, &error)))
+        .await?;
     let mut tally = Tally::default();
     let mut fetching = files(directory, root, local)
         .map(|item| async move {
@@ -154,7 +156,8 @@ fn files<'a>(
                 let file = FileName { file_id: Some(stat.file_id), ..FileName::default() };
                 return Some((Ok(Item { file, shown: place, local }), open));
             }
-            if let Err(error) = make_directory(&local) {
+            let making = local.clone();
+            if let Err(error) = blocking(move || make_directory(&making)).await {
                 return Some((Err(error.about(&place)), open));
             }
             let below = children(directory, &place);
@@ -172,8 +175,18 @@ fn make_directory(local: &Path) -> Result<(), CliError> {
     match local.symlink_metadata().map(|found| LocalKind::of(found.file_type())) {
         Ok(LocalKind::Directory) => Ok(()),
         Ok(kind) => Err(in_the_way(local, kind)),
-        Err(_) => std::fs::create_dir(local).map_err(|error| cannot_make(local, &error)),
+        Err(_) => {
+            let made = std::fs::create_dir(local).and_then(|()| local::sync_folder(local::folder_of(local)));
+            made.map_err(|error| cannot_make(local, &error))
+        }
     }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CliError> + Send + 'static,
+) -> Result<T, CliError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(CliError::refused(error.to_string())))
 }
 
 fn cannot_make(local: &Path, error: &std::io::Error) -> CliError {

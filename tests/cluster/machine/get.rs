@@ -259,6 +259,7 @@ async fn what_is_said_to_be_there_outlives_a_power_cut() {
     for path in ["/a", "/t/d/b"] {
         desk.store(path, content.clone()).await;
     }
+    desk.run(&["mkdir", "/e/f/empty"]).await.is(0, &[]);
     desk.write("content", &content);
     // From the ioctl on nothing reaches the disk that was not synced (see tests/failover/disks.rs).
     desk.write(
@@ -269,10 +270,11 @@ async fn what_is_said_to_be_there_outlives_a_power_cut() {
                    mount -o loop,commit=300 image disk && command -v python3 >/dev/null";
     let script = "printf old > disk/old; sync -f disk; \
                   \"$R\" get /a disk/new && \"$R\" get -f /a disk/old && \"$R\" get -r /t disk >/dev/null && \
-                  XDG_CONFIG_HOME=$PWD/disk RINGMASTER_TOKEN= \"$R\" login admin --password \"$PASSWORD\" >/dev/null || exit 7; \
+                  XDG_CONFIG_HOME=$PWD/disk RINGMASTER_TOKEN= \"$R\" login admin --password \"$PASSWORD\" >/dev/null && \
+                  \"$R\" backup disk/backups/b >/dev/null && \"$R\" get -r /e disk || exit 7; \
                   python3 cut.py && umount disk && mount -o loop image disk || exit 8; \
-                  for file in new old t/d/b; do cmp content disk/$file || exit 1; done; \
-                  grep -q token disk/ringmaster/credentials.json; code=$?; umount disk; exit $code";
+                  for file in new old t/d/b; do cmp content disk/$file || exit 1; done; [ -d disk/e/f/empty ] || exit 2; \
+                  \"$R\" verify disk/backups/b >/dev/null || exit 3; grep -q token disk/ringmaster/credentials.json; code=$?; umount disk; exit $code";
     let script = format!("PASSWORD='{PASSWORD}'; {script}");
     let what = "a disk that loses its power (root, mkfs.ext4, loop devices, python3)";
     let Some(ended) = desk.among_own_mounts(what, prepare, &script).await else { return };
