@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::admin::out;
 use crate::backup::quick;
 use crate::extents::small_extents;
 use crate::support::{Cluster, noise};
@@ -149,6 +150,7 @@ async fn a_large_file_gets_through_whatever_dies() {
     let stat = cluster.get(0, "/stat?path=/large").await.1;
     assert_eq!((&stat["size"], &stat["sha256"]), (&json!(size), &json!(wanted)), "{stat}");
 
+    std::fs::remove_file(&local).expect("it is not needed any more");
     let back = cluster.dir.path().join("back");
     let urls: Vec<&str> = cluster.nodes.iter().map(|node| node.url.as_str()).collect();
     let mut get = Command::new(env!("CARGO_BIN_EXE_ringmaster"));
@@ -165,4 +167,33 @@ async fn a_large_file_gets_through_whatever_dies() {
         println!("{}: {} MiB at most", process.name, peak >> 20);
         assert!(peak < MEMORY, "{} took {} MiB", process.name, peak >> 20);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_are_listed_finished_and_given_up() {
+    let cluster = Cluster::set_up(quick(3, 2)).await;
+    let admin = &cluster.admin;
+    let begin = async |path: &str| {
+        let request = cluster.http.post(format!("{}/uploads?path={path}", cluster.url(1))).bearer_auth(&admin.token);
+        let answer = request.header("Tus-Resumable", "1.0.0").header("Upload-Length", "5").send().await;
+        let location = answer.expect("an answer").headers()["location"].to_str().expect("text").to_owned();
+        location.rsplit('/').next().expect("an id").to_owned()
+    };
+    let (first, second) = (begin("/a/first").await, begin("/second").await);
+    let listed = out(&cluster, &["uploads"], 0);
+    let line = |id: &str| listed.lines().find(|line| line.starts_with(id)).unwrap_or_else(|| panic!("{id}: {listed}"));
+    assert!(line(&first).ends_with("/a/first") && line(&second).contains(" 0   5 "), "{listed}");
+    assert!(out(&cluster, &["uploads", "finish", &first], 1).contains("not whole"));
+
+    let url = format!("{}/uploads/{first}", cluster.url(2));
+    assert_eq!(cluster.put(admin, 0, "/write?path=/a/first", "other", &[]).await.0, 201);
+    let request = cluster.http.patch(url).bearer_auth(&admin.token).header("Tus-Resumable", "1.0.0");
+    let request = request.header("Upload-Offset", "0").header("Content-Type", "application/offset+octet-stream");
+    assert_eq!(request.body("whole").send().await.expect("an answer").status(), 409, "the path was taken");
+    assert_eq!(out(&cluster, &["uploads", "finish", &first, "/a/second"], 0), "/a/second\n");
+    assert_eq!(cluster.read(admin, 0, "/a/second").await, Ok(b"whole".to_vec()));
+    assert_eq!(out(&cluster, &["uploads", "rm", &second], 0), "");
+    assert_eq!(out(&cluster, &["uploads"], 0), "");
+    assert!(out(&cluster, &["uploads", "rm", &second], 1).contains("no such upload"));
+    assert!(out(&cluster, &["uploads", "rm", "x"], 1).contains("no such upload"));
 }

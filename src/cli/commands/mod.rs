@@ -31,6 +31,7 @@ mod stat;
 mod trash;
 mod unlock;
 mod unshare;
+mod uploads;
 mod users;
 mod verify;
 mod whoami;
@@ -57,6 +58,7 @@ pub(super) enum Command {
     Cp(cp::Args),
     Rm(rm::Args),
     Trash(trash::Args),
+    Uploads(uploads::Args),
     History(history::Args),
     Retention(retention::Args),
     /// What you say of a file or a directory, by names of your own
@@ -114,6 +116,7 @@ impl Command {
             Self::Cp(args) => cp::run(args, session).await,
             Self::Rm(args) => rm::run(args, session).await,
             Self::Trash(args) => trash::run(args, session).await,
+            Self::Uploads(args) => uploads::run(args, session).await,
             Self::History(args) => history::run(args, session).await,
             Self::Retention(args) => retention::run(args, session).await,
             Self::Prop(command) => prop::run(command, session).await,
