@@ -1,7 +1,7 @@
-//! The one way in: every port of this program is served by [`serve`], on hyper.
+//! The one way in: every port of this program is served by `serve`, on hyper.
 //!
 //! The loop, in four lines: accept; let the connection in at the [`Gate`], which may cut another one for it; have hyper
-//! read a head; hand the request to the router, with the [`Lease`] of its connection among its extensions. Who is calling
+//! read a head; hand the request to the router, with the `Lease` of its connection among its extensions. Who is calling
 //! is found out by the router, which says so to the lease.
 //!
 //! Nobody is refused at the door while there is somebody to cut. A place goes to the newest connection, and who has not

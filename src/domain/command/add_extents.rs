@@ -90,7 +90,8 @@ impl AddExtents {
         self.extents.iter().try_for_each(rules::check_extent)?;
         let (last, others) = self.extents.split_last().map_or((0, &[][..]), |(last, others)| (last.size, others));
         let even = |size: u64| size > 0 && size.is_multiple_of(EXTENT_UNIT);
-        let whole = others.iter().all(|new| even(new.size)) && (self.tail.is_empty() || even(last) || self.extents.is_empty());
+        let whole =
+            others.iter().all(|new| even(new.size)) && (self.tail.is_empty() || even(last) || self.extents.is_empty());
         require(whole, invalid, "extents but the last are multiples of 64 bytes")
     }
 

@@ -134,12 +134,7 @@ fn leave(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32)
 }
 
 /// Releases what extents of dead contents are left. Whether more are.
-fn bury(
-    change: &mut Change<'_>,
-    limit: u32,
-    unread_before: ClusterTime,
-    rows: &mut u32,
-) -> Result<bool, Fault> {
+fn bury(change: &mut Change<'_>, limit: u32, unread_before: ClusterTime, rows: &mut u32) -> Result<bool, Fault> {
     for (due, id, row) in tables::dead(change.store, change.now, unread_before, LOOK)? {
         if *rows >= limit {
             return Ok(true);
