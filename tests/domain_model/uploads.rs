@@ -1,6 +1,6 @@
 //! Uploads in several extents: what the model makes of them, and how they are acted out.
 
-use ringmaster::domain::terms::{NewContent, NewExtent, Purpose};
+use ringmaster::domain::terms::{FileRef, NewContent, NewExtent, Purpose};
 use ringmaster::domain::{Command, ContentId, RejectionKind, command, query};
 
 use crate::acts::{Aim, Copies};
@@ -31,7 +31,8 @@ pub(crate) struct Sent {
 #[derive(Clone, Debug)]
 enum Goal {
     Write(Place),
-    Update(Option<Place>, Proof, IfMatch),
+    /// A file by its id is followed wherever it goes meanwhile.
+    Update(Option<u64>, Option<Place>, Proof, IfMatch),
 }
 
 pub(crate) fn id_of(number: usize) -> ContentId {
@@ -71,7 +72,11 @@ impl Model {
     fn may_become(&self, user: usize, goal: &Goal) -> Result<Place, RejectionKind> {
         match goal {
             Goal::Write(place) => self.free(user, place).map(|()| place.clone()),
-            Goal::Update(place, proof, condition) => self.may_update(user, place.as_ref(), *proof, *condition),
+            Goal::Update(id, place, proof, condition) => {
+                let followed = id.and_then(|id| self.by_id(id).cloned());
+                let place = if id.is_some() { followed.as_ref() } else { place.as_ref() };
+                self.may_update(user, place, *proof, *condition)
+            }
         }
     }
 
@@ -102,7 +107,11 @@ impl Stage {
                 let (file, place) = self.target(target);
                 let (lock, proof) = self.token(token);
                 let (precondition, matches) = self.condition(*condition, place.as_ref());
-                (Purpose::Update { file, precondition, lock }, Goal::Update(place, proof, matches))
+                let id = match &file {
+                    FileRef::Id(id) => Some(id.0),
+                    FileRef::Path(_) => None,
+                };
+                (Purpose::Update { file, precondition, lock }, Goal::Update(id, place, proof, matches))
             }
         }
     }
