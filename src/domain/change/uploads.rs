@@ -2,16 +2,13 @@
 
 use super::Change;
 use crate::domain::rows::{Content, ContentState, Layout, Run, Upload};
-use crate::domain::stop::{Stop, astray, reject};
-use crate::domain::{ContentId, Fault, FileId, Outcome, RejectionKind, UserId, tables};
+use crate::domain::stop::{Stop, astray};
+use crate::domain::{ContentId, Fault, FileId, Outcome, UserId, rules, tables};
 
 impl Change<'_> {
     /// An upload that its user may go on with, with what its content comes to so far.
     pub(crate) fn known_upload(&self, user: UserId, id: ContentId) -> Result<(Upload, Content, Run), Stop> {
-        let upload = tables::upload(self.store, user, id)?.ok_or_else(|| {
-            let detail = "there is no such upload of yours, it has come to its end or was given up: begin a new one";
-            reject(RejectionKind::NotFound, detail)
-        })?;
+        let upload = rules::known_upload(self.store, user, id)?;
         let content = tables::known_content(self.store, id)?;
         match content.layout {
             Layout::Many(run) if content.state == ContentState::Open => Ok((upload, content, run)),

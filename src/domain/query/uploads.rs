@@ -40,10 +40,7 @@ pub fn upload(store: &dyn ReadStore, user: UserId, id: ContentId) -> Asked<Uploa
 }
 
 fn find_upload(store: &dyn ReadStore, user: UserId, id: ContentId) -> Result<UploadStat, Stop> {
-    let upload = tables::upload(store, user, id)?.ok_or_else(|| {
-        let detail = "there is no such upload of yours, it has come to its end or was given up: begin a new one";
-        reject(RejectionKind::NotFound, detail)
-    })?;
+    let upload = rules::known_upload(store, user, id)?;
     Ok(described(store, id, upload)?)
 }
 

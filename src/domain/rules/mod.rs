@@ -10,6 +10,7 @@ mod retention;
 mod room;
 mod share;
 mod spot;
+mod uploads;
 
 pub(crate) use describe::Describer;
 pub(crate) use hold::{
@@ -25,6 +26,7 @@ pub(crate) use retention::{Retained, check_more_retention, check_retention, reta
 pub(crate) use room::{check_room, room};
 pub(crate) use share::shareable;
 pub(crate) use spot::{Spot, check_depth, spot};
+pub(crate) use uploads::known_upload;
 
 use super::rows::FIRST_FILE_ID;
 use super::stop::{Stop, reject, require};
