@@ -5,8 +5,8 @@
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, FileType, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -68,6 +68,28 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     let file = File::options().read(true).custom_flags(flags(OFlags::NONBLOCK | OFlags::NOCTTY)).open(path)?;
     must_be_file(file.metadata()?.file_type())?;
     Ok(file)
+}
+
+/// Reads a file that is nobody's business but its owner's: a key, a token.
+///
+/// # Errors
+/// As [`open_file`]; of kind `PermissionDenied` where its group or others may read or write it, with the command that mends
+/// that.
+pub fn read_secret(path: &Path) -> io::Result<String> {
+    let mut file = open_file(path)?;
+    // Of what was opened: the name may lead elsewhere by now.
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let text = format!(
+            "its mode is {mode:o}, so that others on this machine may use it: `chmod 600 {}`, and make a new one if any of \
+             them may have read it",
+            path.display()
+        );
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Opens a file to be locked or written, or makes it, for its owner alone. A link is not followed.
@@ -151,8 +173,6 @@ fn must_be_file(found: FileType) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

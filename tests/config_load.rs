@@ -316,3 +316,32 @@ fn a_node_may_join_a_cluster_that_does_not_list_it() {
         File::new(&text.replace("127.0.0.1:3041\"\nadv", "127.0.0.1:3047\"\nadv")).directory(&[], &[]).expect("valid");
     assert!(config.cluster.join);
 }
+
+#[test]
+fn metrics_are_for_this_machine_unless_there_is_a_token() {
+    let (directory, server) = (File::new(DIRECTORY), File::new(FILE_SERVER));
+    let listen = |flags: &[&str]| {
+        let directory = directory.directory(&[], flags).map(|config| config.metrics_listen().to_string());
+        (directory, server.file_server(&[], flags).map(|config| config.metrics_listen().to_string()))
+    };
+    assert_eq!(listen(&[]), (Ok("127.0.0.1:3141".into()), Ok("127.0.0.1:3131".into())));
+    assert_eq!(listen(&["node.listen=127.0.0.1:65500"]).0.expect("a port below"), "127.0.0.1:65400");
+    let own = ["metrics.listen=[::1]:9000"];
+    assert_eq!(listen(&own), (Ok("[::1]:9000".into()), Ok("[::1]:9000".into())));
+    for (address, says) in [
+        ("0.0.0.0:9000", "set `metrics.token_file`"),
+        ("10.0.0.1:9000", "or `metrics.listen` to 127.0.0.1:9000"),
+        ("[::]:9000", "set `metrics.token_file`"),
+        ("127.0.0.1:0", "port 0"),
+    ] {
+        let flag = format!("metrics.listen={address}");
+        let (directory, server) = listen(&[&flag]);
+        for said in [directory.expect_err(address), server.expect_err(address)] {
+            assert!(said.contains(says) && said.contains("metrics.listen"), "{said}");
+        }
+    }
+    let (directory, server) = listen(&["metrics.listen=10.0.0.1:9000", "metrics.token_file=token"]);
+    assert_eq!((directory.as_deref(), server.as_deref()), (Ok("10.0.0.1:9000"), Ok("10.0.0.1:9000")));
+    let said = listen(&["metrics.listen=127.0.0.1:4041"]).0.expect_err("it is taken");
+    assert!(said.contains("`metrics.listen` and `node.peer_listen` are both 127.0.0.1:4041"), "{said}");
+}

@@ -46,11 +46,10 @@ async fn blobs_are_put_read_listed_and_deleted() {
     it.blobs.delete(&it.at(), BlobId(1), COPY).await.expect("no error");
     assert!(matches!(it.blobs.head(&it.at(), BlobId(1)).await, Err(BlobError::Missing { .. })));
     assert!(matches!(get(&it.blobs, &it.at(), BlobId(1), None).await, Err(BlobError::Missing { .. })));
-    let metrics = reqwest::get(format!("{}/metrics", it.server.url)).await.expect("open").text().await.expect("text");
+    let metrics = told(it.server.server.monitored_at(), "/metrics").await;
     assert!(metrics.contains("ringmaster_fileserver_stored_total 10"), "{metrics}");
     assert!(metrics.contains("ringmaster_fileserver_blobs 9"), "{metrics}");
-    let health = reqwest::get(format!("{}/healthz", it.server.url)).await.expect("open").text().await.expect("text");
-    assert!(health.contains("\"status\":\"ok\""), "{health}");
+    assert_eq!(told(it.server.server.monitored_at(), "/healthz").await, "{\"status\":\"ok\"}\n");
 }
 
 #[test]

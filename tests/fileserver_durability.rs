@@ -5,7 +5,7 @@ mod fileserver_support;
 mod skip;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
@@ -24,7 +24,16 @@ const NODE: &str = "RINGMASTER_TEST_NODE";
 async fn server_process() {
     let (Ok(data_dir), Ok(node)) = (std::env::var(DATA_DIR), std::env::var(NODE)) else { return };
     let server = Server::start(Path::new(&data_dir), vec![node]).await;
+    // Whole or not at all: the other one waits for it.
+    let (file, half) = (monitored(Path::new(&data_dir)), Path::new(&data_dir).with_extension("half"));
+    std::fs::write(&half, server.server.monitored_at().to_string()).expect("written");
+    std::fs::rename(half, file).expect("renamed");
     server.server.stopped().await.expect("runs until it is killed");
+}
+
+/// Where a process says at which address it is watched.
+fn monitored(data_dir: &Path) -> PathBuf {
+    data_dir.with_extension("monitored")
 }
 
 /// A file server as a process, killed when this is dropped.
@@ -35,6 +44,7 @@ struct Process {
 
 impl Process {
     async fn start(directory: &Directory, node: &str, data_dir: &Path) -> Self {
+        let _ = std::fs::remove_file(monitored(data_dir));
         let known = directory.with_ledger(|ledger| ledger.registrations);
         let child = Command::new(std::env::current_exe().expect("this test"))
             .args(["server_process", "--exact", "--ignored", "--test-threads=1"])
@@ -47,20 +57,9 @@ impl Process {
         let entry = directory.with_ledger(|ledger| ledger.servers.values().next().cloned()).expect("registered");
         let address = ServerAddress { server_id: entry.server_id, epoch: entry.epoch, url: entry.url };
         let process = Self { child, address };
-        process.wait_until_ready().await;
+        // The directory has admitted it; it has read the answer when it says where it is watched.
+        wait_until("the process knows its epoch", || monitored(data_dir).exists()).await;
         process
-    }
-
-    /// The directory has admitted it; it may not have read the answer yet.
-    async fn wait_until_ready(&self) {
-        for _ in 0..1000 {
-            let health = reqwest::get(format!("{}/healthz", self.address.url)).await.expect("it listens");
-            if health.text().await.expect("text").contains("\"epoch\":1") {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        panic!("not in time: the process knows its epoch");
     }
 
     fn kill(&mut self) {

@@ -2,6 +2,7 @@
 
 mod fileserver_support;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -161,20 +162,20 @@ async fn a_scrub_finds_what_nobody_reads() {
     // Forty seconds' work, so that there is time to stop it in the middle. Whoever asks again meanwhile changes nothing, and
     // a restart, at full speed, goes on where it was.
     client().scrub(&server.address()).await.expect("taken");
-    wait_for_metric(&server.url, "scrubbed_blobs_total", 2).await;
+    wait_for_metric(server.server.monitored_at(), "scrubbed_blobs_total", 2).await;
     client().scrub(&server.address()).await.expect("taken");
-    wait_for_metric(&server.url, "scrubbed_blobs_total", 4).await;
-    assert_eq!(metric(&server.url, "scrub_last_completed").await, 0);
+    wait_for_metric(server.server.monitored_at(), "scrubbed_blobs_total", 4).await;
+    assert_eq!(metric(server.server.monitored_at(), "scrub_last_completed").await, 0);
     assert_eq!(damage_reports(&directory, blob(33)), []);
     server.server.shutdown().await.expect("stopped");
 
     let at_once = Scrubbing { max_rate: 1024 * 1024 * 1024, ..never };
     let server = Server::start_scrubbing(dir.path(), vec![node.clone()], at_once).await;
-    wait_for_metric(&server.url, "scrub_last_completed", 1).await;
-    assert!(metric(&server.url, "scrubbed_blobs_total").await <= 36);
-    assert_eq!(metric(&server.url, "scrub_damaged_total").await, 1);
+    wait_for_metric(server.server.monitored_at(), "scrub_last_completed", 1).await;
+    assert!(metric(server.server.monitored_at(), "scrubbed_blobs_total").await <= 36);
+    assert_eq!(metric(server.server.monitored_at(), "scrub_damaged_total").await, 1);
     wait_until("it is told", || !damage_reports(&directory, blob(33)).is_empty()).await;
-    let before = metric(&server.url, "scrubbed_blobs_total").await;
+    let before = metric(server.server.monitored_at(), "scrubbed_blobs_total").await;
     server.server.shutdown().await.expect("stopped");
     assert!(before > 0);
 
@@ -182,13 +183,13 @@ async fn a_scrub_finds_what_nobody_reads() {
     directory.with_ledger(|ledger| ledger.reports.clear());
     let always = Scrubbing { interval: Duration::from_secs(1), max_rate: 1024 * 1024 * 1024 };
     let server = Server::start_scrubbing(dir.path(), vec![node], always).await;
-    wait_for_metric(&server.url, "scrubbed_blobs_total", 80).await;
+    wait_for_metric(server.server.monitored_at(), "scrubbed_blobs_total", 80).await;
     wait_until("it is told by the new process", || !damage_reports(&directory, blob(33)).is_empty()).await;
 }
 
-async fn wait_for_metric(url: &str, name: &str, least: u64) {
+async fn wait_for_metric(at: SocketAddr, name: &str, least: u64) {
     let deadline = Instant::now() + DEADLINE;
-    while metric(url, name).await < least {
+    while metric(at, name).await < least {
         assert!(Instant::now() < deadline, "not in time: {name} is to be {least}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -1,5 +1,7 @@
 //! What no single value shows: that ports, urls, members and durations go together.
 
+mod edge;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -109,6 +111,8 @@ pub(super) fn directory(config: &DirectoryConfig) -> Result<(), ConfigError> {
     problems.require(node.listen != node.peer_listen, || {
         format!("`node.listen` and `node.peer_listen` are both {}: give each its own port", node.listen)
     });
+    let taken = [("node.listen", node.listen), ("node.peer_listen", node.peer_listen)];
+    edge::metrics(config.metrics_listen(), config.metrics_token_file(), &taken, &mut problems);
     problems.advertise("node.advertise", &node.advertise());
     problems.advertise("node.peer_advertise", &node.peer_advertise());
     problems.name("cluster.name", &config.cluster.name);
@@ -243,6 +247,8 @@ pub(super) fn file_server(config: &FileServerConfig) -> Result<(), ConfigError> 
     let mut problems = Problems::default();
     let server = &config.server;
     problems.listen("server.listen", server.listen);
+    let taken = [("server.listen", server.listen)];
+    edge::metrics(config.metrics_listen(), config.metrics_token_file(), &taken, &mut problems);
     problems.advertise("server.advertise", &server.advertise());
     problems.name("server.zone", &server.zone);
     if let Some(capacity) = server.capacity {

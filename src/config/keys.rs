@@ -1,7 +1,11 @@
 //! Every configuration key, once: what it takes, its default, and what it means. Loading, error messages and the
 //! reference in the README all come from these two tables, so none of them can lag behind another.
 
+mod edge;
+
 use std::fmt::Write as _;
+
+use edge::{METRICS_LISTEN, METRICS_TOKEN_FILE};
 
 /// The prefix of environment variables that set keys. The double underscore keeps them apart from `RINGMASTER_URL`
 /// and the like, which belong to the command line client.
@@ -348,6 +352,8 @@ const DIRECTORY: &[Key] = &[
         Absent("5 % of the disk, from `1GiB` to `16GiB`"),
         "what stays free on the disk of `node.data_dir`: with less on most of the nodes only deletions are taken",
     ),
+    METRICS_LISTEN,
+    METRICS_TOKEN_FILE,
     LOG_FORMAT,
     LOG_LEVEL,
     key("raft.heartbeat", Duration, Value("100ms"), "how often the leader shows that it is there"),
@@ -413,6 +419,8 @@ const FILE_SERVER: &[Key] = &[
         Value("15m"),
         "how long a directory node or a file server may pause in sending a blob, and in reading one; longer than `connections.pause` of the directory nodes",
     ),
+    METRICS_LISTEN,
+    METRICS_TOKEN_FILE,
     LOG_FORMAT,
     LOG_LEVEL,
     TEST_PLANT,

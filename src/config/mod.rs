@@ -5,6 +5,7 @@
 //! All keys stand in one table in `keys`, from which messages and the README's reference are made.
 
 mod checks;
+mod edge;
 mod keys;
 mod sources;
 mod values;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use edge::Metrics;
 pub use keys::{DefaultValue, ENV_PREFIX, Key, Role, Takes, reference};
 pub use sources::environment;
 pub use values::BaseUrl;
@@ -55,6 +57,8 @@ pub struct DirectoryConfig {
     pub shedding: Shedding,
     pub limits: Limits,
     pub storage: Storage,
+    #[serde(default)]
+    metrics: Metrics,
     pub log: Log,
     pub raft: Raft,
     pub test: Test,
@@ -315,6 +319,8 @@ pub struct FileServerConfig {
     pub cluster: FileServerCluster,
     pub scrub: Scrub,
     pub connections: Connections,
+    #[serde(default)]
+    metrics: Metrics,
     pub log: Log,
     pub test: Test,
 }

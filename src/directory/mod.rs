@@ -32,6 +32,7 @@ mod switchboard;
 mod timekeeping;
 pub mod transfer;
 mod unfinished;
+mod watched;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -47,9 +48,10 @@ use crate::client::blobs::http::HttpBlobs;
 use crate::clock::SharedClock;
 use crate::config::DirectoryConfig;
 use crate::consensus::{self, Handle, Tuning};
-use crate::listener::{self, Counts, Gate, Limits, Purpose};
+use crate::listener::{self, Gate, Limits, Purpose};
+use crate::monitoring::Monitoring;
 use crate::protocol::secret::ClusterSecret;
-use crate::telemetry::{Metrics, Shared};
+use crate::telemetry::Metrics;
 use clocks::Clocks;
 use doubts::Doubts;
 use guesses::Guesses;
@@ -62,6 +64,7 @@ use reads::Reads;
 use shedding::Shedding;
 use switchboard::{PeerCalls, Switchboard};
 use unfinished::Budget;
+use watched::Watch;
 
 /// How long a stopping node waits for the bodies in hand.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
@@ -82,6 +85,7 @@ pub struct Options {
     pub clock: SharedClock,
     pub socket: tokio::net::TcpSocket,
     pub peer_listener: std::net::TcpListener,
+    pub monitoring: Monitoring,
 }
 
 /// A running directory node.
@@ -96,6 +100,7 @@ pub struct Directory {
     detection: JoinHandle<()>,
     clocks: JoinHandle<()>,
     switchboard: Arc<Switchboard>,
+    monitoring: Watch,
 }
 
 /// Starts a directory node. It returns when the node listens, which is before the cluster has a leader.
@@ -103,7 +108,7 @@ pub struct Directory {
 /// # Errors
 /// When the data directory is in use, damaged, or of another node, cluster or role. The message says what to do.
 pub async fn start(options: Options) -> anyhow::Result<Directory> {
-    let Options { config, secret, clock, socket, peer_listener } = options;
+    let Options { config, secret, clock, socket, peer_listener, monitoring } = options;
     let servers = Arc::new(ServerWatch::new(config.detection.heartbeat));
     let lookout = Arc::new(Lookout::new(servers.clone(), Prober::new()?));
     let desk = PlacementDesk::new(servers.clone(), clock.clone());
@@ -112,10 +117,10 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let reads = Reads::default();
     let switchboard =
         Arc::new(Switchboard::new(desk, lookout.clone(), (progress.clone(), reads.clone()), clock.clone()));
-    let connections = connection_counts(&metrics);
+    let connections = watched::connection_counts(&metrics);
     // Nodes know one another's times: what is configured is for users.
     let peers = Gate::new("peers", Limits::default(), connections.clone());
-    let gate = Gate::new("users", Limits::new(Purpose::Users, &config.connections), connections);
+    let gate = Gate::new("users", Limits::new(Purpose::Users, &config.connections), connections.clone());
     let consensus = consensus_options(&config, &secret, &clock, peer_listener, peers);
     let handle = Handle::start(consensus, Arc::new(PeerCalls(switchboard.clone()))).await?;
     switchboard.open(handle.clone());
@@ -154,12 +159,12 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         unfinished: Budget::new(config.connections.unfinished, &metrics),
         shedding: Shedding::new(&config.shedding, &metrics),
         metrics,
-        metrics_page: Shared::default(),
         handle: OnceLock::from(handle.clone()),
         index_streams: Arc::new(tokio::sync::Semaphore::new(2)),
         stopping: false.into(),
     });
 
+    let monitoring = Watch::start(monitoring, connections, &node);
     caught_up(&handle).await;
     timekeeping::first(&node).await;
     let listener = socket.listen(BACKLOG).context("cannot listen")?;
@@ -174,7 +179,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let clocks =
         tokio::spawn(vital("the asking for the other nodes' clocks", node.clone(), timekeeping::run(node.clone())));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
-    Ok(Directory { handle, node, address, close, server, leader, endings, detection, clocks, switchboard })
+    Ok(Directory { handle, node, address, close, server, leader, endings, detection, clocks, switchboard, monitoring })
 }
 
 /// Waits until a node of a cluster that has formed before can serve, or for `CATCH_UP_LIMIT`.
@@ -229,6 +234,7 @@ impl Directory {
         self.clocks.abort();
         self.switchboard.close();
         self.handle.shutdown().await;
+        self.monitoring.end();
     }
 
     /// Ends all tasks at once, as a crash would: for tests.
@@ -238,6 +244,7 @@ impl Directory {
         self.detection.abort();
         self.clocks.abort();
         self.switchboard.close();
+        self.monitoring.end();
         self.handle.shutdown().await;
     }
 }
@@ -298,17 +305,6 @@ fn consensus_options(
             ..Tuning::default()
         },
     }
-}
-
-/// Registers what the listeners count.
-fn connection_counts(metrics: &Metrics) -> Counts {
-    let counts = Counts::default();
-    metrics.keep_gauges(Counts::OPEN.0, Counts::OPEN.1, &counts.open());
-    metrics.keep_counters(Counts::CUT.0, Counts::CUT.1, &counts.cut());
-    metrics.keep_counters(Counts::REFUSED.0, Counts::REFUSED.1, &counts.refused());
-    let allowed = i64::try_from(listener::descriptors::allowed()).unwrap_or(i64::MAX);
-    metrics.observe_gauge("process_max_fds", "Files and connections that may be open", move || allowed);
-    counts
 }
 
 /// Registers what consensus counts.

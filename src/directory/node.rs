@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::clocks::Clocks;
@@ -26,7 +25,7 @@ use crate::consensus::Handle;
 use crate::domain::rows::Server;
 use crate::domain::{NodeId, Outcome, Proposal, ServerId};
 use crate::protocol::secret::ClusterSecret;
-use crate::telemetry::{Counter, Metrics, Shared};
+use crate::telemetry::{Counter, Metrics};
 
 /// The node, shared by all requests.
 pub(crate) type App = Arc<Node>;
@@ -41,7 +40,6 @@ pub(crate) struct Node {
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) http: reqwest::Client,
     pub(crate) metrics: Metrics,
-    pub(crate) metrics_page: Shared<Bytes>,
     pub(crate) counters: Counters,
     pub(crate) progress: Arc<Progress>,
     pub(crate) reads: Reads,

@@ -19,6 +19,7 @@ mod store;
 mod transfer;
 mod view;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,8 +46,8 @@ use crate::client::blobs::http::HttpBlobs;
 use crate::clock::SharedClock;
 use crate::domain::{Epoch, ServerId};
 use crate::listener::{self, Counts, Gate, Limits};
+use crate::monitoring::{Monitoring, Page};
 use crate::protocol::secret::ClusterSecret;
-use crate::telemetry::Shared;
 
 /// What is under way at a shutdown may take that long to finish.
 const GRACE: Duration = Duration::from_secs(10);
@@ -68,6 +69,7 @@ pub struct Options {
     pub scrub: Scrubbing,
     /// How many connections it holds, and for how long.
     pub limits: Limits,
+    pub monitoring: Monitoring,
 }
 
 /// A running file server. Dropping it stops it, without waiting for the end.
@@ -76,6 +78,7 @@ pub struct FileServer {
     view: watch::Receiver<View>,
     stop: CancellationToken,
     outcome: watch::Receiver<Option<Result<(), Arc<anyhow::Error>>>>,
+    monitored_at: SocketAddr,
 }
 
 /// Starts a file server. It serves at once what it holds, and asks in the background to be admitted.
@@ -84,7 +87,8 @@ pub struct FileServer {
 /// When the data directory is in use, belongs to somebody else, or cannot be read or written; when the options name
 /// no directory node.
 pub async fn start(options: Options) -> anyhow::Result<FileServer> {
-    let Options { listener, data_dir, advertise, zone, directory, secret, clock, capacity, scrub, limits } = options;
+    let Options { listener, data_dir, advertise, zone, directory, secret, clock, capacity, scrub, limits, monitoring } =
+        options;
     if directory.is_empty() {
         bail!("no directory node is named: set `cluster.directory` to the URLs of at least one");
     }
@@ -140,16 +144,24 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
         uuid,
         advertise,
         pause: limits.pause,
-        metrics_page: Shared::default(),
         registry: metrics.registry(&connections),
         metrics,
     });
-    let gate = Gate::new("blobs", limits, connections);
+    let gate = Gate::new("blobs", limits, connections.clone());
     let stop = CancellationToken::new();
+    let monitored_at = monitoring.address()?;
+    let page: Page = {
+        let context = Arc::clone(&context);
+        Box::new(move || {
+            let context = Arc::clone(&context);
+            Box::pin(async move { http::metrics_page(&context).await })
+        })
+    };
+    tokio::spawn(monitoring.serve(connections, page, stop.clone()));
     let (report, outcome) = watch::channel(None);
     let background = Background { membership, scrubber, reporting: Box::pin(reporting) };
     tokio::spawn(supervise((listener, gate), context, background, store, stop.clone(), report));
-    Ok(FileServer { view, stop, outcome })
+    Ok(FileServer { view, stop, outcome, monitored_at })
 }
 
 /// What goes on beside the serving of requests.
@@ -207,6 +219,11 @@ impl FileServer {
     /// Nothing before the first admission of this data directory.
     pub fn server_id(&self) -> Option<ServerId> {
         self.view.borrow().bound.map(|(_, server_id)| server_id)
+    }
+
+    /// Where it tells its metrics.
+    pub const fn monitored_at(&self) -> SocketAddr {
+        self.monitored_at
     }
 
     /// Nothing until this process was admitted.

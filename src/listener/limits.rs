@@ -44,12 +44,19 @@ pub(crate) enum Purpose {
     Peers,
     /// The port of a file server.
     Blobs,
+    /// Where a process is watched.
+    Monitoring,
 }
 
 impl Limits {
     /// Those of a file server.
     pub fn of_file_server(config: &FileServerConfig) -> Self {
         Self::new(Purpose::Blobs, &config.connections)
+    }
+
+    /// Those of the listener for metrics.
+    pub(crate) fn of_monitoring() -> Self {
+        Self::for_descriptors(Purpose::Monitoring, descriptors::allowed())
     }
 
     /// What is configured, and for the rest what the descriptors of this process allow.
@@ -76,6 +83,8 @@ impl Limits {
             Purpose::Users => (allowed / 8, 16_384),
             Purpose::Peers => (allowed / 4, 4_096),
             Purpose::Blobs => (allowed / 4, 8_192),
+            // A few ask, now and then.
+            Purpose::Monitoring => (allowed / 16, 128),
         };
         Self::of_total(usize::try_from(part.clamp(64, most)).unwrap_or(usize::MAX))
     }
@@ -114,9 +123,10 @@ mod tests {
         let users = Limits::for_descriptors(Purpose::Users, 1024);
         let peers = Limits::for_descriptors(Purpose::Peers, 1024);
         assert_eq!((users.total, users.strangers, users.per_address), (128, 64, 32));
+        let watchers = Limits::for_descriptors(Purpose::Monitoring, 1024);
         // The databases have half, each user up to two connections of a node's own.
-        assert!(512 + users.total + peers.total < 1024, "{users:?} {peers:?}");
+        assert!(512 + users.total + peers.total + watchers.total < 1024, "{users:?} {peers:?} {watchers:?}");
         let blobs = Limits::for_descriptors(Purpose::Blobs, 1024);
-        assert!(3 * blobs.total < 1024, "{blobs:?}");
+        assert!(3 * blobs.total + watchers.total < 1024, "{blobs:?}");
     }
 }

@@ -126,8 +126,8 @@ async fn operators() {
     assert!(said.contains(&taken) && said.contains("in use"), "{said}");
 
     // A data directory that a running process has, of another node, and of another role.
-    let (other_http, other_peer) = (Port::take(), Port::take());
-    let text = moved(&config, &other_http, &other_peer);
+    let other_ports = [(); 3].map(|()| Port::take());
+    let text = moved(&cluster.nodes[0].ports, &config, &other_ports);
     let (code, said) = run_directory(&cluster, &text, "shared");
     assert_ne!(code, 0);
     assert!(said.to_lowercase().contains("another process") || said.contains("in use"), "{said}");
@@ -168,9 +168,10 @@ async fn operators() {
     // A file server's data directory under another cluster.
     let other = Cluster::start(1, 1).await;
     cluster.servers[0].kill();
-    let text = fs::read_to_string(&cluster.servers[0].config).expect("the configuration");
+    let (text, metrics) = (fs::read_to_string(&cluster.servers[0].config).expect("the configuration"), Port::take());
     let text = text
         .replace(cluster.url(0), other.url(0))
+        .replace(&cluster.servers[0].ports[1].address(), &metrics.address())
         .replace("\"cluster.secret\"", &format!("{:?}", other.dir.path().join("cluster.secret")));
     let mut stranger =
         Process::new(cluster.dir.path(), "fileserver", "stranger".to_owned(), String::new(), &text, vec![], vec![]);
@@ -181,11 +182,8 @@ async fn operators() {
 }
 
 /// The same node on other ports.
-fn moved(config: &str, http: &Port, peer: &Port) -> String {
-    let line = |start: &str| config.lines().find(|line| line.starts_with(start)).expect("it is configured").to_owned();
-    let address = |line: &str| line.split('"').nth(1).expect("a value").to_owned();
-    let (old_http, old_peer) = (address(&line("listen = ")), address(&line("peer_listen = ")));
-    config.replace(&old_http, &http.address()).replace(&old_peer, &peer.address())
+fn moved(from: &[Port], config: &str, to: &[Port]) -> String {
+    from.iter().zip(to).fold(config.to_owned(), |config, (old, new)| config.replace(&old.address(), &new.address()))
 }
 
 /// Runs a directory node that is expected to end by itself; its exit code and what it said.

@@ -47,6 +47,7 @@ impl Manner {
                 // At each port somebody reads the body of one of these.
                 b"POST /login HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\n{\"username\": \"".to_vec()
             }
+            // No port answers a stranger with much, but for the one with the metrics.
             Self::Unread => b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(8),
         }
     }

@@ -19,7 +19,7 @@ use std::fs::File;
 use std::process::{Command, Stdio};
 
 use crate::skip::skip;
-use crate::support::Cluster;
+use crate::support::{Cluster, METRICS_TOKEN, write_secret};
 
 const MAX_ISLANDS: usize = 8;
 
@@ -153,6 +153,8 @@ impl Islands {
     /// written for loopback; a port belongs to one process, so each address can be told from the others.
     pub(crate) fn settle(&self, cluster: &mut Cluster, islanders: &[(&str, usize)]) {
         let mut moves = Vec::new();
+        let token = cluster.dir.path().join("metrics.token");
+        write_secret(&token, METRICS_TOKEN);
         for process in cluster.nodes.iter_mut().chain(&mut cluster.servers) {
             let island = islanders.iter().find(|(name, _)| process.name == *name).map(|(_, island)| *island);
             process.namespace = island.map(|island| self.namespace(island));
@@ -161,6 +163,8 @@ impl Islands {
                 moves.push((port.address(), port.address().replace("127.0.0.1", &address)));
             }
             process.url = process.url.replace("127.0.0.1", &address);
+            // Nobody who has no token reads them on a network.
+            process.set_environment("RINGMASTER__METRICS__TOKEN_FILE", token.display().to_string());
         }
         for process in cluster.nodes.iter().chain(&cluster.servers) {
             let text = std::fs::read_to_string(&process.config).expect("its configuration");

@@ -61,10 +61,9 @@ async fn servers_are_killed_in_twenty_uploads_and_twenty_downloads() {
 /// A server that was away for less than a second is up all the time in the ring; it takes bytes once it is admitted.
 async fn restart(cluster: &mut Cluster, server: usize) {
     cluster.servers[server].start();
-    let call = format!("{}/healthz", cluster.servers[server].url);
     until("the server is admitted", async || {
-        let Ok(answer) = cluster.http.get(&call).send().await else { return false };
-        answer.json::<Value>().await.is_ok_and(|health| health["epoch"].is_u64())
+        let told = cluster.try_metrics(&cluster.servers[server]).await;
+        told.is_some_and(|text| !text.contains("\nringmaster_fileserver_epoch 0\n"))
     })
     .await;
     cluster.wait_for_servers(cluster.servers.len()).await;

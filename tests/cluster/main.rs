@@ -24,6 +24,7 @@ mod locking;
 mod lost;
 mod machine;
 mod manners;
+mod monitoring;
 mod orders;
 mod partition;
 mod placement;

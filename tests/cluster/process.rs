@@ -92,8 +92,15 @@ impl Process {
         self.child = Some(child);
     }
 
+    /// Where it tells its metrics. Its port is the last one; the others are beside it, wherever that is.
+    pub(crate) fn metrics(&self) -> String {
+        let at = self.ports.last().expect("each process has a port for them").address();
+        let (host, port) = at.rsplit_once(':').expect("a port");
+        let url = self.url.trim_start_matches("http://").rsplit_once(':').map_or(host, |(host, _)| host);
+        format!("http://{url}:{port}")
+    }
+
     /// From its next start on.
-    #[allow(dead_code, reason = "for one of the two test binaries that this file stands in")]
     pub(crate) fn set_environment(&mut self, key: &'static str, value: String) {
         self.environment.push((key, value));
     }

@@ -5,6 +5,7 @@
 mod process;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// Longer than a gibibyte takes on a busy machine: no test hangs for ever.
 const TRANSFER: Duration = Duration::from_secs(1_200);
 const KEY: &str = "Idempotency-Key";
+/// Sent to whoever has metrics; it counts where a cluster is on more than this machine's loopback.
+pub(crate) const METRICS_TOKEN: &str = "of-the-tests-0123456789";
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// What a cluster is made of.
@@ -80,7 +83,7 @@ impl Cluster {
     pub(crate) fn prepare(setup: &Setup) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let secret = format!("{:064x}", std::process::id() as u128 + u128::from(dir.path().as_os_str().len() as u64));
-        fs::write(dir.path().join("cluster.secret"), &secret).expect("the secret is written");
+        write_secret(&dir.path().join("cluster.secret"), &secret);
         let (nodes, servers) = configure(dir.path(), setup);
         let http = reqwest::Client::builder().no_proxy().timeout(TRANSFER).build().expect("an HTTP client");
         let admin = User { id: 0, token: String::new() };
@@ -255,10 +258,21 @@ impl Cluster {
         Ok(answer.bytes().await.map_err(|_| 0_u16)?.to_vec())
     }
 
-    /// A value of a node's `/metrics`.
+    /// What a process tells Prometheus.
+    pub(crate) async fn metrics(&self, process: &Process) -> String {
+        self.try_metrics(process).await.expect("metrics are served")
+    }
+
+    /// Nothing while it does not run.
+    pub(crate) async fn try_metrics(&self, process: &Process) -> Option<String> {
+        let request =
+            self.http.get(format!("{}/metrics", process.metrics())).bearer_auth(METRICS_TOKEN).timeout(ANSWER);
+        request.send().await.ok()?.error_for_status().ok()?.text().await.ok()
+    }
+
+    /// A value of a node's metrics.
     pub(crate) async fn metric(&self, node: usize, name: &str) -> u64 {
-        let answer = self.http.get(format!("{}/metrics", self.url(node))).send().await.expect("metrics are served");
-        let text = answer.text().await.expect("metrics are text");
+        let text = self.metrics(&self.nodes[node]).await;
         let line = text.lines().find(|line| line.split(' ').next() == Some(name));
         line.and_then(|line| line.split(' ').nth(1)?.parse().ok())
             .unwrap_or_else(|| panic!("no metric {name} in\n{text}"))
@@ -294,25 +308,27 @@ impl Drop for Cluster {
 }
 
 fn configure(dir: &Path, setup: &Setup) -> (Vec<Process>, Vec<Process>) {
-    let ports: Vec<(Port, Port)> = (0..setup.nodes).map(|_| (Port::take(), Port::take())).collect();
+    let ports: Vec<[Port; 3]> = (0..setup.nodes).map(|_| [(); 3].map(|()| Port::take())).collect();
     let members: String = ports
         .iter()
         .enumerate()
-        .map(|(at, (http, peer))| {
+        .map(|(at, [http, peer, _])| {
             format!("[[cluster.members]]\nid = {}\nurl = \"{}\"\npeer = \"{}\"\n", at + 1, http.url(), peer.url())
         })
         .collect();
-    let directory: Vec<String> = ports.iter().map(|(http, _)| format!("\"{}\"", http.url())).collect();
+    let directory: Vec<String> = ports.iter().map(|[http, ..]| format!("\"{}\"", http.url())).collect();
     let mut nodes = Vec::new();
-    for (at, (http, peer)) in ports.into_iter().enumerate() {
+    for (at, [http, peer, metrics]) in ports.into_iter().enumerate() {
         let id = at + 1;
         let text = format!(
             "[node]\nid = {id}\ndata_dir = \"directory-{id}\"\nlisten = \"{}\"\nadvertise = \"{}\"\npeer_listen = \"{}\"\npeer_advertise = \"{}\"\n\
-             [storage]\nreserve = \"1MiB\"\n[cluster]\nname = \"test\"\nsecret_file = \"cluster.secret\"\n{members}",
+             [storage]\nreserve = \"1MiB\"\n[metrics]\nlisten = \"{}\"\n\
+             [cluster]\nname = \"test\"\nsecret_file = \"cluster.secret\"\n{members}",
             http.address(),
             http.url(),
             peer.address(),
             peer.url(),
+            metrics.address(),
         );
         let url = http.url();
         nodes.push(Process::new(
@@ -321,23 +337,25 @@ fn configure(dir: &Path, setup: &Setup) -> (Vec<Process>, Vec<Process>) {
             format!("directory-{id}"),
             url,
             &text,
-            vec![http, peer],
+            vec![http, peer, metrics],
             setup.environment.clone(),
         ));
     }
     let mut servers = Vec::new();
     for at in 0..setup.servers {
-        let port = Port::take();
+        let (port, metrics) = (Port::take(), Port::take());
         let id = at + 1;
         let text = format!(
             "[server]\ndata_dir = \"fileserver-{id}\"\nlisten = \"{}\"\nadvertise = \"{}\"\nzone = \"a\"\n\
-             [cluster]\ndirectory = [{}]\nsecret_file = \"cluster.secret\"\n",
+             [metrics]\nlisten = \"{}\"\n[cluster]\ndirectory = [{}]\nsecret_file = \"cluster.secret\"\n",
             port.address(),
             port.url(),
+            metrics.address(),
             directory.join(", "),
         );
         let url = port.url();
-        servers.push(Process::new(dir, "fileserver", format!("fileserver-{id}"), url, &text, vec![port], Vec::new()));
+        let name = format!("fileserver-{id}");
+        servers.push(Process::new(dir, "fileserver", name, url, &text, vec![port, metrics], Vec::new()));
     }
     (nodes, servers)
 }
@@ -348,6 +366,12 @@ async fn answer(request: RequestBuilder) -> (u16, Value) {
         Ok(answer) => (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null)),
         Err(_) => (0, Value::Null),
     }
+}
+
+/// For its owner alone, as the program asks of it.
+pub(crate) fn write_secret(file: &Path, text: &str) {
+    fs::write(file, text).expect("the secret is written");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("its mode is set");
 }
 
 fn fresh_key() -> String {

@@ -34,10 +34,6 @@ async fn row(cluster: &Cluster, node: usize, server: usize) -> Value {
     ring["servers"].as_array().and_then(|rows| rows.iter().find(|row| row["url"] == url).cloned()).unwrap_or_default()
 }
 
-async fn metrics(cluster: &Cluster, url: &str) -> String {
-    cluster.http.get(format!("{url}/metrics")).send().await.expect("an answer").text().await.expect("text")
-}
-
 fn ring_status(cluster: &Cluster) -> String {
     let shown = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
         .args(["ring", "status", "--url", cluster.url(0)])
@@ -81,11 +77,11 @@ async fn uploads_go_on_past_a_disk_that_refuses_and_it_is_taken_back_by_itself()
             row["state"] == "up" && row["full"] == true && why.contains("Not a directory")
         })
         .await;
-        let text = metrics(&cluster, cluster.url(node)).await;
+        let text = cluster.metrics(&cluster.nodes[node]).await;
         let line = format!("ringmaster_fileserver_cannot_write{{server_id=\"{id}\",reason=\"Not a directory");
         assert!(text.contains(&line), "{text}");
     }
-    assert!(metrics(&cluster, &cluster.servers[1].url).await.contains("\nringmaster_fileserver_writable 0\n"));
+    assert!(cluster.metrics(&cluster.servers[1]).await.contains("\nringmaster_fileserver_writable 0\n"));
     let shown = ring_status(&cluster);
     assert!(shown.contains("its disk takes no writes (Not a directory") && shown.contains("held up"), "{shown}");
     let (status, said) = cluster.post(&cluster.admin, 0, "/admin/rebalance", &json!({})).await;

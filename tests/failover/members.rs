@@ -20,7 +20,7 @@ pub(crate) fn spare(cluster: &mut Cluster, id: usize) {
 /// As [`spare`], with an environment of its own.
 pub(crate) fn spare_with(cluster: &mut Cluster, id: usize, environment: Vec<(&'static str, String)>) {
     assert_eq!(cluster.nodes.len(), id - 1);
-    let (http, peer) = (Port::take(), Port::take());
+    let [http, peer, metrics] = [(); 3].map(|()| Port::take());
     let known: String = cluster.nodes[..3]
         .iter()
         .enumerate()
@@ -31,11 +31,12 @@ pub(crate) fn spare_with(cluster: &mut Cluster, id: usize, environment: Vec<(&'s
         .collect();
     let text = format!(
         "[node]\nid = {id}\ndata_dir = \"directory-{id}\"\nlisten = \"{}\"\nadvertise = \"{}\"\npeer_listen = \"{}\"\n\
-         peer_advertise = \"{}\"\n[storage]\nreserve = \"1MiB\"\n[cluster]\nname = \"test\"\njoin = true\nsecret_file = \"cluster.secret\"\n{known}",
+         peer_advertise = \"{}\"\n[storage]\nreserve = \"1MiB\"\n[metrics]\nlisten = \"{}\"\n[cluster]\nname = \"test\"\njoin = true\nsecret_file = \"cluster.secret\"\n{known}",
         http.address(),
         http.url(),
         peer.address(),
         peer.url(),
+        metrics.address(),
     );
     let url = http.url();
     let node = Process::new(
@@ -44,7 +45,7 @@ pub(crate) fn spare_with(cluster: &mut Cluster, id: usize, environment: Vec<(&'s
         format!("directory-{id}"),
         url,
         &text,
-        vec![http, peer],
+        vec![http, peer, metrics],
         environment,
     );
     cluster.nodes.push(node);

@@ -77,8 +77,7 @@ async fn each_change_of_the_leader_has_its_line_and_its_count() {
 async fn each_change_of_a_file_server_has_its_line_and_its_count() {
     let mut cluster = Cluster::start(3, 3).await;
     let count = async |cluster: &Cluster, node: usize, change: &str| {
-        let text = cluster.http.get(format!("{}/metrics", cluster.url(node))).send().await.expect("metrics");
-        let text = text.text().await.expect("metrics are text");
+        let text = cluster.metrics(&cluster.nodes[node]).await;
         let name = format!("ringmaster_fileserver_changes_total{{change=\"{change}\"}} ");
         text.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok()).unwrap_or_default()
     };

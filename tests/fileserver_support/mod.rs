@@ -24,6 +24,7 @@ use ringmaster::clock::SharedClock;
 use ringmaster::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, ServerUuid, Sha256};
 use ringmaster::fileserver::{FileServer, Options, Scrubbing, start};
 use ringmaster::listener::Limits;
+use ringmaster::monitoring::Monitoring;
 use ringmaster::protocol::api::ServerState;
 use ringmaster::protocol::capability::{Capability, Method};
 use ringmaster::protocol::inventory::{InventoryAnswer, InventoryReport};
@@ -255,6 +256,7 @@ pub async fn try_start_scrubbing(
         capacity: None,
         scrub,
         limits: Limits::default(),
+        monitoring: Monitoring::open(bind().await.0),
     };
     Ok((start(options).await?, url))
 }
@@ -443,10 +445,15 @@ pub fn damage_reports(directory: &Directory, blob_id: BlobId) -> Vec<InventoryRe
     directory.with_ledger(|ledger| ledger.reports.iter().filter(is_it).cloned().collect())
 }
 
+/// What a server tells those who watch it.
+pub async fn told(at: SocketAddr, path: &str) -> String {
+    let asked = async { reqwest::get(format!("http://{at}{path}")).await?.error_for_status()?.text().await };
+    tokio::time::timeout(DEADLINE, asked).await.expect("in time").expect("an answer")
+}
+
 /// A number that a server tells Prometheus.
-pub async fn metric(url: &str, name: &str) -> u64 {
-    let asked = async { reqwest::get(format!("{url}/metrics")).await?.text().await };
-    let text = tokio::time::timeout(DEADLINE, asked).await.expect("in time").expect("an answer");
+pub async fn metric(at: SocketAddr, name: &str) -> u64 {
+    let text = told(at, "/metrics").await;
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("ringmaster_fileserver_{name} ")));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
 }

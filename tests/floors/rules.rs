@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("consensus", 3),
     ("client", 3),
     ("backup", 3),
+    ("monitoring", 3),
     ("listener", 2),
     ("protocol", 1),
     ("config", 1),

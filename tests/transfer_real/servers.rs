@@ -18,6 +18,7 @@ use ringmaster::clock::SharedClock;
 use ringmaster::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, ServerUuid};
 use ringmaster::fileserver::{self, FileServer};
 use ringmaster::listener::Limits;
+use ringmaster::monitoring::Monitoring;
 use ringmaster::protocol::api::ServerState;
 use ringmaster::protocol::registration::{
     HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry,
@@ -127,6 +128,7 @@ impl Servers {
                 capacity: None,
                 scrub: fileserver::Scrubbing::default(),
                 limits: Limits::default(),
+                monitoring: Monitoring::open(TcpListener::bind("127.0.0.1:0").await.expect("a free port")),
             };
             let server = fileserver::start(options).await.expect("it starts");
             let (server_id, epoch) = server.admitted().await.expect("it is admitted");

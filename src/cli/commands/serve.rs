@@ -13,6 +13,7 @@ use crate::clock::SharedClock;
 use crate::config::{self, ConfigError, DirectoryConfig, FileServerConfig, Log, LogFormat, Test};
 use crate::domain::plant;
 use crate::listener::{Limits, descriptors};
+use crate::monitoring::Monitoring;
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::{LogLines, start_logging};
 use crate::{directory, fileserver};
@@ -58,8 +59,10 @@ async fn start_directory(config: DirectoryConfig) -> anyhow::Result<Running> {
     let secret = ClusterSecret::read(&config.cluster.secret_file)?;
     let socket = reserve(config.node.listen, "node.listen")?;
     let peer_listener = bind(config.node.peer_listen, "node.peer_listen").await?.into_std()?;
+    let monitoring = watched(config.metrics_listen(), config.metrics_token_file()).await?;
     let clock = SharedClock::system();
-    let node = directory::start(directory::Options { config, secret, clock, socket, peer_listener }).await?;
+    let options = directory::Options { config, secret, clock, socket, peer_listener, monitoring };
+    let node = directory::start(options).await?;
     let mut stopped = node.stopped();
     Ok(Running {
         stopped: Box::pin(async move {
@@ -86,6 +89,7 @@ async fn start_file_server(config: FileServerConfig) -> anyhow::Result<Running> 
         capacity: config.server.capacity,
         limits: Limits::of_file_server(&config),
         scrub: fileserver::Scrubbing { interval: config.scrub.interval, max_rate: config.scrub.max_rate },
+        monitoring: watched(config.metrics_listen(), config.metrics_token_file()).await?,
     };
     let server = std::sync::Arc::new(fileserver::start(options).await?);
     let watched = server.clone();
@@ -101,6 +105,10 @@ async fn start_file_server(config: FileServerConfig) -> anyhow::Result<Running> 
 /// Before anything is touched on the disk.
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| in_use(address, key))
+}
+
+async fn watched(listen: SocketAddr, token_file: Option<&Path>) -> anyhow::Result<Monitoring> {
+    Monitoring::new(bind(listen, "metrics.listen").await?, token_file)
 }
 
 /// The same for a socket that listens only later.

@@ -2,21 +2,19 @@
 
 use axum::Json as Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::auth::Token;
 use super::{servers, view};
 use crate::consensus;
-use crate::consensus::QueryKind;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
 use crate::domain::rows::{self, Server};
 use crate::domain::{ServerId, WallTime};
 use crate::protocol::api::{Checking, Cluster, NodeInfo, NodeRole, NodeRoom, Ring, ServerInfo, ServerState};
 use crate::protocol::problem::Code;
-use crate::telemetry::METRICS_MEDIA_TYPE;
 
 pub(crate) async fn cluster(State(node): State<App>, token: Token) -> ApiResult<Body<Cluster>> {
     // Without a round: this is what one looks at when there is no leader.
@@ -139,22 +137,10 @@ pub(crate) async fn readyz(State(node): State<App>) -> ApiResult<&'static str> {
     Ok("ready\n")
 }
 
-pub(crate) async fn metrics(State(node): State<App>) -> Response {
-    let make = async {
-        if let Ok(upkeep) = node.handle().read_local_as(QueryKind::Listing, |store| query::upkeep(store)).await {
-            node.counters.upkeep.set(&upkeep, node.handle().cluster_time());
-        }
-        node.counters.refusals.set(&node.servers.refusals());
-        node.counters.step_downs.set(&node.handle().metrics());
-        node.metrics.encode().into()
-    };
-    ([(header::CONTENT_TYPE, METRICS_MEDIA_TYPE)], node.metrics_page.get(make).await).into_response()
-}
-
 pub(crate) async fn root() -> Response {
     let text = "Ringmaster directory node\n\n\
         A file:    curl -fL -H \"Authorization: Bearer $TOKEN\" -T FILE 'URL/write?path=/FILE'\n\
         All files: curl -f -H \"Authorization: Bearer $TOKEN\" 'URL/all'\n\
-        Health:    /healthz /readyz /metrics\n";
+        Health:    /healthz /readyz\n";
     (StatusCode::OK, text).into_response()
 }

@@ -111,7 +111,6 @@ fn routes() -> Vec<Route> {
         Route::post("/admin/transfer", members::transfer).of(Class::Cluster),
         Route::get("/healthz", cluster::healthz).of(Class::Cluster),
         Route::get("/readyz", cluster::readyz).of(Class::Cluster),
-        Route::get("/metrics", cluster::metrics).of(Class::Cluster),
         Route::get("/", cluster::root).of(Class::Cluster),
     ]
 }

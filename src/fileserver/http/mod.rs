@@ -1,4 +1,4 @@
-//! The endpoints of a file server. Only `/healthz` and `/metrics` are open; every blob call needs a capability, and
+//! The endpoints of a file server. Only `/healthz` is open; every blob call needs a capability, and
 //! `/challenge` a proof that the caller knows the cluster secret.
 
 mod answer;
@@ -15,7 +15,7 @@ use axum::Json;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Method as AskedMethod, StatusCode, header};
+use axum::http::{Method as AskedMethod, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -38,7 +38,6 @@ use crate::protocol::health::Health;
 use crate::protocol::problem::Code;
 use crate::protocol::registration::ChallengeRequest;
 use crate::protocol::secret::ClusterSecret;
-use crate::telemetry::{METRICS_MEDIA_TYPE, Shared};
 
 /// The longest that another file server may leave a copying without a byte.
 const STALL: Duration = Duration::from_secs(150);
@@ -67,7 +66,6 @@ pub(super) struct Context {
     /// How long a member may pause in a transfer.
     pub(super) pause: Duration,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) metrics_page: Shared<Result<Bytes, String>>,
     pub(super) registry: Registry,
 }
 
@@ -80,7 +78,6 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/scrub", post(verify::scrub))
         .route("/challenge", post(challenge))
         .route("/healthz", get(healthz))
-        .route("/metrics", get(metrics))
         .fallback(unknown)
         .method_not_allowed_fallback(other_method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&context), answer::finish))
@@ -106,13 +103,8 @@ async fn healthz(State(context): State<Arc<Context>>) -> Response {
     Json(Health { status: "ok".to_owned(), cluster_id, server_id, epoch: view.epoch }).into_response()
 }
 
-async fn metrics(State(context): State<Arc<Context>>) -> Result<Response, Failure> {
-    let text = context.metrics_page.get(metrics_page(&context)).await;
-    let text = text.map_err(|error| Failure::new(Code::Internal, error))?;
-    Ok(([(header::CONTENT_TYPE, METRICS_MEDIA_TYPE)], text).into_response())
-}
-
-async fn metrics_page(context: &Context) -> Result<Bytes, String> {
+/// What is told to those who watch this server.
+pub(super) async fn metrics_page(context: &Context) -> Result<Bytes, String> {
     let store = Arc::clone(&context.store);
     let usage = blocking(move || store.usage()).await.map_err(|error| error.to_string())?;
     let usage = usage.map_err(|error| error.to_string())?;
