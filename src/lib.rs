@@ -2,7 +2,7 @@
 //!
 //! The modules are the architecture. Each stands on a floor and uses only what is below it:
 //! `cli` (5); `directory`, `fileserver` (4); `consensus`, `client`, `backup` (3); `listener` (2);
-//! `protocol`, `config`, `telemetry`, `clock`, `local` (1); `domain` (0). `tests/floors.rs` holds that.
+//! `trust`, `protocol`, `config`, `telemetry`, `clock`, `local` (1); `domain` (0). `tests/floors.rs` holds that.
 
 pub mod backup;
 pub mod cli;
@@ -17,3 +17,4 @@ pub mod listener;
 pub mod local;
 pub mod protocol;
 pub mod telemetry;
+pub mod trust;

@@ -46,10 +46,28 @@ async fn blobs_are_put_read_listed_and_deleted() {
     it.blobs.delete(&it.at(), BlobId(1), COPY).await.expect("no error");
     assert!(matches!(it.blobs.head(&it.at(), BlobId(1)).await, Err(BlobError::Missing { .. })));
     assert!(matches!(get(&it.blobs, &it.at(), BlobId(1), None).await, Err(BlobError::Missing { .. })));
-    let metrics = reqwest::get(format!("{}/metrics", it.server.url)).await.expect("open").text().await.expect("text");
+    let metrics = ringmaster::trust::http()
+        .build()
+        .expect("a client")
+        .get(format!("{}/metrics", it.server.url))
+        .send()
+        .await
+        .expect("open")
+        .text()
+        .await
+        .expect("text");
     assert!(metrics.contains("ringmaster_fileserver_stored_total 10"), "{metrics}");
     assert!(metrics.contains("ringmaster_fileserver_blobs 9"), "{metrics}");
-    let health = reqwest::get(format!("{}/healthz", it.server.url)).await.expect("open").text().await.expect("text");
+    let health = ringmaster::trust::http()
+        .build()
+        .expect("a client")
+        .get(format!("{}/healthz", it.server.url))
+        .send()
+        .await
+        .expect("open")
+        .text()
+        .await
+        .expect("text");
     assert!(health.contains("\"status\":\"ok\""), "{health}");
 }
 
@@ -280,7 +298,7 @@ async fn a_copy_goes_from_server_to_server() {
 async fn every_call_needs_its_own_capability() {
     let it = Single::start().await;
     put(&it.blobs, &it.at(), BLOB, b"some bytes").await.expect("stored");
-    let http = reqwest::Client::new();
+    let http = ringmaster::trust::http().build().expect("a client");
     for method in Method::ALL {
         let blob_id = method.names_blob().then_some(BLOB);
         let good = Capability {
@@ -375,7 +393,7 @@ async fn call(http: &reqwest::Client, url: &str, method: Method, capability: Opt
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_are_told_what_is_wrong() {
     let it = Single::start().await;
-    let http = reqwest::Client::new();
+    let http = ringmaster::trust::http().build().expect("a client");
     let url = &it.server.url;
     let put_capability = capability(&it.at(), Method::Put, Some(BLOB));
     let copy_capability = capability(&it.at(), Method::Copy, Some(BLOB));

@@ -54,7 +54,13 @@ impl Process {
     /// The directory has admitted it; it may not have read the answer yet.
     async fn wait_until_ready(&self) {
         for _ in 0..1000 {
-            let health = reqwest::get(format!("{}/healthz", self.address.url)).await.expect("it listens");
+            let health = ringmaster::trust::http()
+                .build()
+                .expect("a client")
+                .get(format!("{}/healthz", self.address.url))
+                .send()
+                .await
+                .expect("it listens");
             if health.text().await.expect("text").contains("\"epoch\":1") {
                 return;
             }

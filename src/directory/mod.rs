@@ -143,7 +143,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
             },
         },
         servers,
-        http: reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?,
+        http: crate::trust::http().build()?,
         counters: Counters::new(&metrics),
         progress,
         reads,

@@ -82,7 +82,7 @@ impl Cluster {
         let secret = format!("{:064x}", std::process::id() as u128 + u128::from(dir.path().as_os_str().len() as u64));
         fs::write(dir.path().join("cluster.secret"), &secret).expect("the secret is written");
         let (nodes, servers) = configure(dir.path(), setup);
-        let http = reqwest::Client::builder().no_proxy().timeout(TRANSFER).build().expect("an HTTP client");
+        let http = ringmaster::trust::http().timeout(TRANSFER).build().expect("an HTTP client");
         let admin = User { id: 0, token: String::new() };
         Self { dir, nodes, servers, http, secret, admin }
     }

@@ -136,7 +136,9 @@ async fn register(
         return (StatusCode::from_u16(status).expect("a status"), Json(problem)).into_response();
     }
     let call = ChallengeCall::new(&directory.secret, SharedClock::system().random());
-    let answer = reqwest::Client::new()
+    let answer = ringmaster::trust::http()
+        .build()
+        .expect("a client")
         .post(format!("{}/challenge", request.url))
         .bearer_auth(call.bearer())
         .json(&call.request())
@@ -445,7 +447,9 @@ pub fn damage_reports(directory: &Directory, blob_id: BlobId) -> Vec<InventoryRe
 
 /// A number that a server tells Prometheus.
 pub async fn metric(url: &str, name: &str) -> u64 {
-    let asked = async { reqwest::get(format!("{url}/metrics")).await?.text().await };
+    let asked = async {
+        ringmaster::trust::http().build().expect("a client").get(format!("{url}/metrics")).send().await?.text().await
+    };
     let text = tokio::time::timeout(DEADLINE, asked).await.expect("in time").expect("an answer");
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("ringmaster_fileserver_{name} ")));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")

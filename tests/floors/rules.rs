@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("client", 3),
     ("backup", 3),
     ("listener", 2),
+    ("trust", 1),
     ("protocol", 1),
     ("config", 1),
     ("telemetry", 1),
