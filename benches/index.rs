@@ -248,7 +248,7 @@ impl Node {
             .find_map(|line| line.strip_prefix("advertise = \"")?.strip_suffix('"'))
             .expect("a url")
             .to_owned();
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let http = ringmaster::trust::http().build().expect("a client");
         let start = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
             .args(["directory", "--config"])

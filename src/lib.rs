@@ -1,7 +1,7 @@
 //! Ringmaster: a distributed file system whose directory has no single point of failure.
 //!
 //! The modules are the architecture. Each stands on a floor and uses only what is below it:
-//! `cli` (5); `directory`, `fileserver` (4); `consensus`, `client`, `backup`, `monitoring` (3); `listener` (2);
+//! `cli` (6); `directory`, `fileserver` (5); `consensus`, `client`, `backup`, `monitoring` (4); `listener` (3); `trust` (2);
 //! `protocol`, `config`, `telemetry`, `clock`, `local` (1); `domain` (0). `tests/floors.rs` holds that.
 
 pub mod backup;
@@ -18,3 +18,4 @@ pub mod local;
 pub mod monitoring;
 pub mod protocol;
 pub mod telemetry;
+pub mod trust;

@@ -24,7 +24,7 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::listener::{self, Counts, Gate, Lease, Limits, Who};
+use crate::listener::{self, Counts, Gate, Lease, Limits, Port, Who};
 use crate::local;
 use crate::telemetry::{METRICS_MEDIA_TYPE, Shared};
 
@@ -115,7 +115,8 @@ impl Monitoring {
             .layer(middleware::map_response(harmless))
             .with_state(watched);
         let gate = Gate::new("metrics", Limits::of_monitoring(), counts);
-        listener::serve(self.listener, gate, TowerToHyperService::new(router), stop, GRACE).await;
+        let port = Port { listener: self.listener, gate, handshake: None };
+        listener::serve(port, TowerToHyperService::new(router), stop, GRACE).await;
     }
 }
 

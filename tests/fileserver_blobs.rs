@@ -279,7 +279,7 @@ async fn a_copy_goes_from_server_to_server() {
 async fn every_call_needs_its_own_capability() {
     let it = Single::start().await;
     put(&it.blobs, &it.at(), BLOB, b"some bytes").await.expect("stored");
-    let http = reqwest::Client::new();
+    let http = ringmaster::trust::http().build().expect("a client");
     for method in Method::ALL {
         let blob_id = method.names_blob().then_some(BLOB);
         let good = Capability {
@@ -374,7 +374,7 @@ async fn call(http: &reqwest::Client, url: &str, method: Method, capability: Opt
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_are_told_what_is_wrong() {
     let it = Single::start().await;
-    let http = reqwest::Client::new();
+    let http = ringmaster::trust::http().build().expect("a client");
     let url = &it.server.url;
     let put_capability = capability(&it.at(), Method::Put, Some(BLOB));
     let copy_capability = capability(&it.at(), Method::Copy, Some(BLOB));

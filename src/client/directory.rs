@@ -54,9 +54,7 @@ impl Directory {
         let clock = SharedClock::system();
         // No proxy: a token in plain HTTP goes to the cluster's own nodes only. No redirects: a body has to be
         // opened anew for each, and a ticket takes the place of the token. No retries: they are made here.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
+        let http = crate::trust::http()
             .retry(reqwest::retry::never())
             .connect_timeout(limits.connect)
             .tcp_nodelay(true)

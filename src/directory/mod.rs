@@ -48,7 +48,7 @@ use crate::client::blobs::http::HttpBlobs;
 use crate::clock::SharedClock;
 use crate::config::DirectoryConfig;
 use crate::consensus::{self, Handle, Tuning};
-use crate::listener::{self, Gate, Limits, Purpose};
+use crate::listener::{self, Gate, Limits, Port, Purpose};
 use crate::monitoring::Monitoring;
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::Metrics;
@@ -148,7 +148,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
             },
         },
         servers,
-        http: reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?,
+        http: crate::trust::http().build()?,
         counters: Counters::new(&metrics),
         progress,
         reads,
@@ -171,7 +171,8 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let address = listener.local_addr()?;
     let close = CancellationToken::new();
     let service = TowerToHyperService::new(http::router(node.clone()));
-    let server = tokio::spawn(listener::serve(listener, gate, service, close.clone(), DRAIN_DEADLINE));
+    let server =
+        tokio::spawn(listener::serve(Port { listener, gate, handshake: None }, service, close.clone(), DRAIN_DEADLINE));
     let leader = tokio::spawn(vital("the leader's loop", node.clone(), leader::run(node.clone())));
     let endings = tokio::spawn(vital("the end of what has run out", node.clone(), endings::run(node.clone())));
     let detection =

@@ -40,12 +40,7 @@ pub(super) struct Calls {
 
 impl Calls {
     pub(super) fn new(secret: ClusterSecret) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder()
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()?;
+        let client = crate::trust::http().tcp_nodelay(true).connect_timeout(CONNECT_TIMEOUT).build()?;
         Ok(Self { client, secret })
     }
 

@@ -45,7 +45,7 @@ use self::view::View;
 use crate::client::blobs::http::HttpBlobs;
 use crate::clock::SharedClock;
 use crate::domain::{Epoch, ServerId};
-use crate::listener::{self, Counts, Gate, Limits};
+use crate::listener::{self, Counts, Gate, Limits, Port};
 use crate::monitoring::{Monitoring, Page};
 use crate::protocol::secret::ClusterSecret;
 
@@ -196,7 +196,7 @@ async fn supervise(
         }
     };
     let service = TowerToHyperService::new(http::router(context));
-    let serving = listener::serve(listener, gate, service, stop.clone(), GRACE);
+    let serving = listener::serve(Port { listener, gate, handshake: None }, service, stop.clone(), GRACE);
     let joining = async {
         let joined = membership.run(stop.clone()).await;
         stop.cancel();

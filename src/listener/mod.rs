@@ -12,8 +12,8 @@
 //! Time is measured only while this side waits for the other: for a head (`pace`), for a body (`arriving`), for what is
 //! written to be read (`pace`). A request that is worked on is nobody's delay.
 //!
-//! What is served is any stream that reads and writes: a handshake goes between `accept` and `hold`, under the lease that
-//! the connection has by then.
+//! What is served is any stream that reads and writes. A handshake (`tls`) comes between the acceptance and the first head,
+//! under the lease that the connection has by then.
 
 mod arriving;
 mod counts;
@@ -22,6 +22,7 @@ mod gate;
 mod limits;
 mod pace;
 mod refusal;
+mod tls;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -49,20 +50,30 @@ pub(crate) use self::gate::{Block, Crowded, Lease, Who};
 pub use self::limits::Limits;
 pub(crate) use self::limits::Purpose;
 use self::pace::Paced;
+pub(crate) use self::tls::Handshake;
+use crate::trust::Identity;
 
 /// After a failed accept, most often for want of descriptors: those that were cut give theirs back meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// The most bytes of a head, and of what hyper reads at once. The longest path, percent-encoded, takes a fifth of it.
 const MOST_AT_ONCE: usize = 64 * 1024;
 
+/// A port: its socket, its places, and its TLS, where it has any.
+pub(crate) struct Port {
+    pub(crate) listener: TcpListener,
+    pub(crate) gate: Gate,
+    pub(crate) handshake: Option<Handshake>,
+}
+
 /// Serves until `stop`, then lets the requests in hand finish for `grace`. When it is dropped, all its connections end.
-pub(crate) async fn serve<S, B>(listener: TcpListener, gate: Gate, service: S, stop: CancellationToken, grace: Duration)
+pub(crate) async fn serve<S, B>(port: Port, service: S, stop: CancellationToken, grace: Duration)
 where
     S: Service<Request<Arriving>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    let Port { listener, gate, handshake } = port;
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
     let _abort_when_dropped = abort.clone().drop_guard();
@@ -73,14 +84,14 @@ where
             accepted = listener.accept() => accepted,
         };
         let Some((stream, held)) = let_in(&gate, accepted).await else { continue };
-        let (service, stop, abort) = (service.clone(), stop.clone(), abort.clone());
+        let (service, stop, abort, handshake) = (service.clone(), stop.clone(), abort.clone(), handshake.clone());
         connections.spawn(async move {
             let cut = held.lease().cut();
             tokio::select! {
                 biased;
                 () = abort.cancelled() => {}
                 () = cut.cancelled() => {}
-                () = hold(stream, held.lease(), service, stop) => {}
+                () = greet(stream, held.lease(), handshake, service, stop) => {}
             }
         });
     }
@@ -111,8 +122,36 @@ async fn let_in(gate: &Gate, accepted: io::Result<(TcpStream, SocketAddr)>) -> O
     Some((stream, gate.admit(from)?))
 }
 
-/// Serves one connection to its end.
-async fn hold<T, S, B>(stream: T, lease: &Lease, service: S, stop: CancellationToken)
+/// Serves one connection, from its handshake on.
+async fn greet<S, B>(
+    stream: TcpStream,
+    lease: &Lease,
+    handshake: Option<Handshake>,
+    service: S,
+    stop: CancellationToken,
+) where
+    S: Service<Request<Arriving>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    match handshake {
+        None => hold(stream, None, lease, service, stop).await,
+        Some(handshake) => {
+            let Some((stream, identity)) = tls::accept(stream, lease, &handshake).await else { return };
+            // Who has shown a certificate of this cluster is no stranger from here on.
+            if identity.is_some()
+                && let Err(crowded) = lease.is_of(Who::Member)
+            {
+                tracing::warn!(?crowded, "a member of the cluster has no place: this is a bug");
+            }
+            hold(stream, identity, lease, service, stop).await;
+        }
+    }
+}
+
+/// Serves the requests of one connection to its end. Each has the [`Identity`] that was proven among its extensions.
+async fn hold<T, S, B>(stream: T, identity: Option<Identity>, lease: &Lease, service: S, stop: CancellationToken)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send,
     S: Service<Request<Arriving>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
@@ -125,6 +164,9 @@ where
         let (arriving, leaving) = lease.begin();
         let mut request = request.map(|body| Arriving::new(body, lease.clone(), arriving));
         request.extensions_mut().insert(lease.clone());
+        if let Some(identity) = identity {
+            request.extensions_mut().insert(identity);
+        }
         let answer = service.call(request);
         async move { answer.await.map(|response| response.map(|body| Leaving::new(body, leaving))) }
     });

@@ -51,7 +51,12 @@ async fn start(limits: Limits) -> (SocketAddr, Gate, tokio::task::JoinHandle<()>
         *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
         Ok::<_, Infallible>(response)
     });
-    let served = tokio::spawn(serve(listener, gate.clone(), service, CancellationToken::new(), SOON));
+    let served = tokio::spawn(serve(
+        Port { listener, gate: gate.clone(), handshake: None },
+        service,
+        CancellationToken::new(),
+        SOON,
+    ));
     (address, gate, served)
 }
 

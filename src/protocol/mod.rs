@@ -13,6 +13,7 @@ pub mod registration;
 pub mod restore;
 pub mod retention;
 pub mod secret;
+pub mod signature;
 mod spelling;
 pub mod ticket;
 

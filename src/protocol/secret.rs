@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use hmac::{Hmac, KeyInit, Mac};
+use ring::hkdf::{HKDF_SHA256, Salt};
 use subtle::ConstantTimeEq;
 
 /// 256 bits, written as 64 hexadecimal digits in a file.
@@ -37,6 +38,20 @@ impl ClusterSecret {
             )
         })?;
         Self::parse(&text).with_context(|| format!("the cluster secret {} is not valid", file.display()))
+    }
+
+    /// A key for one purpose (HKDF-SHA-256, RFC 5869). Who has it knows nothing of the others.
+    ///
+    /// # Panics
+    /// Never: HKDF gives up to 8,160 bytes.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        let mut key = [0; 32];
+        Salt::new(HKDF_SHA256, b"ringmaster")
+            .extract(&self.0)
+            .expand(&[purpose.as_bytes()], HKDF_SHA256)
+            .and_then(|expanded| expanded.fill(&mut key))
+            .expect("HKDF gives 32 bytes");
+        key
     }
 
     /// HMAC-SHA-256 over `label` and `parts`. The label keeps the uses of the secret apart, and every part goes in

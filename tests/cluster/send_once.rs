@@ -114,7 +114,7 @@ async fn who_is_redirected() {
         ("both", &[asks, ("Host", "files.example"), ("Via", "1.1 proxy")], true),
         ("length", &[("Expect", "100-Continue")], true),
     ];
-    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
+    let http = ringmaster::trust::http().build();
     let http = http.expect("a client");
     for at in 0..3 {
         for size in SIZES {

@@ -115,7 +115,7 @@ async fn unfinished_requests_share_a_budget_and_the_rest_is_told_to_come_back() 
 
 /// A caller from one of this machine's many addresses.
 fn from(address: [u8; 4]) -> reqwest::Client {
-    let client = reqwest::Client::builder().no_proxy().local_address(IpAddr::from(address)).timeout(DEADLINE);
+    let client = ringmaster::trust::http().local_address(IpAddr::from(address)).timeout(DEADLINE);
     client.build().expect("a client")
 }
 

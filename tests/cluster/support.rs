@@ -85,7 +85,11 @@ impl Cluster {
         let secret = format!("{:064x}", std::process::id() as u128 + u128::from(dir.path().as_os_str().len() as u64));
         write_secret(&dir.path().join("cluster.secret"), &secret);
         let (nodes, servers) = configure(dir.path(), setup);
-        let http = reqwest::Client::builder().no_proxy().timeout(TRANSFER).build().expect("an HTTP client");
+        let http = ringmaster::trust::http()
+            .redirect(reqwest::redirect::Policy::default())
+            .timeout(TRANSFER)
+            .build()
+            .expect("an HTTP client");
         let admin = User { id: 0, token: String::new() };
         Self { dir, nodes, servers, http, secret, admin }
     }

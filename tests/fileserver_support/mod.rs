@@ -137,7 +137,9 @@ async fn register(
         return (StatusCode::from_u16(status).expect("a status"), Json(problem)).into_response();
     }
     let call = ChallengeCall::new(&directory.secret, SharedClock::system().random());
-    let answer = reqwest::Client::new()
+    let answer = ringmaster::trust::http()
+        .build()
+        .expect("a client")
         .post(format!("{}/challenge", request.url))
         .bearer_auth(call.bearer())
         .json(&call.request())
@@ -447,7 +449,16 @@ pub fn damage_reports(directory: &Directory, blob_id: BlobId) -> Vec<InventoryRe
 
 /// What a server tells those who watch it.
 pub async fn told(at: SocketAddr, path: &str) -> String {
-    let asked = async { reqwest::get(format!("http://{at}{path}")).await?.error_for_status()?.text().await };
+    let asked = async {
+        ringmaster::trust::http()
+            .build()?
+            .get(format!("http://{at}{path}"))
+            .send()
+            .await?
+            .error_for_status()?
+            .text()
+            .await
+    };
     tokio::time::timeout(DEADLINE, asked).await.expect("in time").expect("an answer")
 }
 

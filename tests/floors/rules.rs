@@ -6,14 +6,15 @@ use crate::source::SourceFile;
 
 /// The floor of every module of the crate. `main` stands above all and `lib` holds nothing.
 const FLOORS: &[(&str, u8)] = &[
-    ("cli", 5),
-    ("directory", 4),
-    ("fileserver", 4),
-    ("consensus", 3),
-    ("client", 3),
-    ("backup", 3),
-    ("monitoring", 3),
-    ("listener", 2),
+    ("cli", 6),
+    ("directory", 5),
+    ("fileserver", 5),
+    ("consensus", 4),
+    ("client", 4),
+    ("backup", 4),
+    ("monitoring", 4),
+    ("listener", 3),
+    ("trust", 2),
     ("protocol", 1),
     ("config", 1),
     ("telemetry", 1),

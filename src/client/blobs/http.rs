@@ -58,11 +58,9 @@ impl HttpBlobs {
         cluster_id: impl Fn() -> Option<ClusterId> + Send + Sync + 'static,
         clock: SharedClock,
     ) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder()
+        let client = crate::trust::http()
             .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(64)

@@ -166,7 +166,7 @@ async fn different_lists_of_members_and_different_secrets_are_named(on: On) {
 async fn calls_with_another_secret_cluster_or_receiver_are_refused(on: On) {
     let cluster = Cluster::started(on, 1, Tuning::default()).await;
     let url = format!("{}/peer/1/status", cluster.members[0].peer);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::trust::http().build().unwrap();
     let id = cluster.node(1).status().cluster_id.unwrap().to_string();
     let secret = format!("Bearer {}", ClusterSecret::from_bytes([7; 32]).bearer());
     let post_in = async |protocol: &str, bearer: &str, to: &str, cluster: &str, url: &str| {

@@ -49,13 +49,11 @@ impl HttpPeers {
 }
 
 fn lane(idle_connections: usize) -> anyhow::Result<Client> {
-    Client::builder()
-        .no_proxy()
+    crate::trust::http()
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(idle_connections)
-        .redirect(reqwest::redirect::Policy::none())
         .build()
         .context("cannot make an HTTP client")
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::{CLUSTER, FROM, SPOKEN, TO};
 use super::{Arrived, Call, Inbound, MAX_BODY_BYTES, check_protocol};
 use crate::domain::{ClusterId, NodeId};
-use crate::listener::{self, Arriving, Gate, Lease, Who};
+use crate::listener::{self, Arriving, Gate, Lease, Port, Who};
 use crate::protocol::secret::ClusterSecret;
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,7 +47,7 @@ pub(crate) fn start(
     });
     // It ends with the runtime, and nothing in hand is waited for.
     let never = CancellationToken::new();
-    tokio::spawn(listener::serve(listener, gate, service, never, Duration::ZERO));
+    tokio::spawn(listener::serve(Port { listener, gate, handshake: None }, service, never, Duration::ZERO));
     Ok(())
 }
 

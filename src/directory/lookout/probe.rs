@@ -20,9 +20,7 @@ impl Prober {
     /// When the HTTP client cannot be set up.
     pub(crate) fn new() -> anyhow::Result<Self> {
         // Each probe has a connection of its own: that it can be made is half of what is asked.
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
+        let client = crate::trust::http()
             .retry(reqwest::retry::never())
             .connect_timeout(DEADLINE)
             .timeout(DEADLINE)
