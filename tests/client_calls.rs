@@ -320,7 +320,7 @@ async fn arguments_that_cannot_be_sent_are_usage_errors() {
     let url = nobody().await;
     let is_usage = |error: ClientError| assert!(matches!(error.kind(), ErrorKind::Usage), "{error:?}");
     is_usage(Directory::new(vec![], None).expect_err("no url"));
-    is_usage(Directory::new(vec!["https://a:1".parse().expect("a url")], None).expect_err("no TLS yet"));
+    is_usage(Directory::new(vec!["ftp://a:1".parse().expect("a url")], None).expect_err("no such scheme"));
     is_usage(Directory::new(vec![url.clone()], Some("a\nb".into())).expect_err("no header"));
     let directory = directory(&[&url]);
     let delete = Delete {

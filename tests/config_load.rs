@@ -247,7 +247,7 @@ fn values_of_the_wrong_type_say_what_is_expected() {
     says(&refused("\"127.0.0.1:3041\"", "\"127.0.0.1\""), &["`node.listen`", "an ip address with a port"]);
     says(&refused("\"127.0.0.1:3041\"", "\"127.0.0.1:99999\""), &["`node.listen`", "an ip address with a port"]);
     says(&refused("\"http://127.0.0.1:3041\"", "\"127.0.0.1:3041\""), &["`node.advertise`", "http://HOST:PORT"]);
-    says(&refused("\"http://127.0.0.1:3041\"", "\"https://127.0.0.1:3041\""), &["TLS"]);
+    says(&refused("\"http://127.0.0.1:3041\"", "\"ftp://127.0.0.1:3041\""), &["http:// or https://"]);
     says(&refused("\"redirect\"", "\"sideways\""), &["`http.write_routing`", "\"redirect\" or \"forward\""]);
     says(&refused("\"data/directory-1\"", "\"\""), &["`node.data_dir`", "empty"]);
     says(&refused("[http]", "[limits]\nmax_file_bytes = \"1 parsec\"\n[http]"), &["`limits.max_file_bytes`", "1GiB"]);
@@ -326,6 +326,7 @@ fn metrics_are_for_this_machine_unless_there_is_a_token() {
     };
     assert_eq!(listen(&[]), (Ok("127.0.0.1:3141".into()), Ok("127.0.0.1:3131".into())));
     assert_eq!(listen(&["node.listen=127.0.0.1:65500"]).0.expect("a port below"), "127.0.0.1:65400");
+    assert_eq!(listen(&["node.peer_listen=127.0.0.1:3141"]).0.expect("another port"), "127.0.0.1:3241");
     let own = ["metrics.listen=[::1]:9000"];
     assert_eq!(listen(&own), (Ok("[::1]:9000".into()), Ok("[::1]:9000".into())));
     for (address, says) in [
@@ -344,4 +345,52 @@ fn metrics_are_for_this_machine_unless_there_is_a_token() {
     assert_eq!((directory.as_deref(), server.as_deref()), (Ok("10.0.0.1:9000"), Ok("10.0.0.1:9000")));
     let said = listen(&["metrics.listen=127.0.0.1:4041"]).0.expect_err("it is taken");
     assert!(said.contains("`metrics.listen` and `node.peer_listen` are both 127.0.0.1:4041"), "{said}");
+}
+
+#[test]
+fn users_of_other_machines_are_served_over_tls_unless_somebody_says_otherwise() {
+    let directory = File::new(DIRECTORY);
+    let open = ["node.listen=10.0.0.1:3041"];
+    let with = |more: &[&str]| directory.directory(&[], &[&open[..], more].concat());
+    let pair = ["tls.certificate=c.pem", "tls.key=k.pem"];
+    let said = with(&[]).expect_err("in clear");
+    assert!(said.contains("Set `tls.certificate` and `tls.key`") && said.contains("`insecure = true`"), "{said}");
+    assert!(with(&["insecure=true"]).expect("it is meant").tls().is_none());
+    assert!(directory.directory(&[("RINGMASTER__INSECURE", "true")], &open).is_ok());
+    for half in pair {
+        let said = with(&[half]).expect_err("one of two");
+        assert!(said.contains("set both, or neither"), "{said}");
+    }
+    let said = with(&pair).expect_err("clients would be told http");
+    assert!(said.contains("`node.advertise` is http://127.0.0.1:3041, but `tls.certificate` is set"), "{said}");
+    let text = DIRECTORY
+        .replace("http://127.0.0.1:3041", "https://files.example")
+        .replace("[node]", "insecure = false\n[node]");
+    let config = File::new(&text).directory(&[], &[&open[..], &pair].concat()).expect("it is right");
+    assert_eq!(config.node.advertise().as_str(), "https://files.example:443");
+    let (certificate, key) = config.tls().expect("both are there");
+    assert_eq!((certificate, key), (Path::new("c.pem"), Path::new("k.pem")));
+    // Nobody says what clients are told: it follows.
+    let text = DIRECTORY
+        .replace("advertise = \"http://127.0.0.1:3041\"\n", "")
+        .replace("http://127.0.0.1:3041", "https://127.0.0.1:3041");
+    let config = File::new(&text).directory(&[], &pair).expect("it is right");
+    assert_eq!(config.node.advertise().as_str(), "https://127.0.0.1:3041");
+}
+
+#[test]
+fn proxies_are_addresses_and_networks_and_not_everybody() {
+    let directory = File::new(&DIRECTORY.replace("[node]", "trusted_proxies = [\"10.0.0.5\", \"fd00::/8\"]\n[node]"));
+    let config = directory.directory(&[], &[]).expect("it is right");
+    let told: Vec<String> = config.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["10.0.0.5/32", "fd00::/8"]);
+    let config = directory.directory(&[("RINGMASTER__TRUSTED_PROXIES", "127.0.0.1, 10.9.8.7/16")], &[]);
+    let told: Vec<String> = config.expect("it is right").trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["127.0.0.1/32", "10.9.0.0/16"]);
+    for (wrong, says) in
+        [("localhost", "neither"), ("0.0.0.0/0", "everybody"), ("::/0", "everybody"), ("10.0.0.0/33", "neither")]
+    {
+        let said = directory.directory(&[("RINGMASTER__TRUSTED_PROXIES", wrong)], &[]).expect_err(wrong);
+        assert!(said.contains(says) && said.contains("`trusted_proxies"), "{said}");
+    }
 }

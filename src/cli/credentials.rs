@@ -23,6 +23,9 @@ pub(super) struct Credential {
     pub(super) username: String,
     pub(super) token: String,
     pub(super) expires_at: String,
+    /// The authority that its nodes' certificates are of, where this machine does not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Credential {
@@ -182,7 +185,12 @@ mod tests {
     }
 
     fn credential(token: &str) -> Credential {
-        Credential { username: "ann".into(), token: token.into(), expires_at: "2027-01-01T00:00:00Z".into() }
+        Credential {
+            username: "ann".into(),
+            token: token.into(),
+            expires_at: "2027-01-01T00:00:00Z".into(),
+            ca_file: None,
+        }
     }
 
     #[test]

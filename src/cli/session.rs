@@ -1,5 +1,6 @@
 //! What all commands share: the options that come before or after any verb, and the client made from them.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crate::client::{Directory, Limits};
 
 /// The local cluster of `scripts/cluster`.
 const DEFAULT_URLS: &str = "http://127.0.0.1:3041,http://127.0.0.1:3042,http://127.0.0.1:3043";
+/// How a url is given.
+const WRITE_IT: &str = "write it as http://host:port or https://host:port";
 /// A token that takes the place of a saved login.
 const TOKEN_VARIABLE: &str = "RINGMASTER_TOKEN";
 
@@ -33,6 +36,10 @@ pub(super) struct Global {
         value_parser = parse_url
     )]
     pub(super) urls: Vec<Url>,
+
+    /// Certificate of an authority, in PEM, that is believed besides those of this machine; `login` keeps it
+    #[arg(long, global = true, env = "RINGMASTER_CA_FILE", hide_env_values = true, value_name = "FILE")]
+    pub(super) ca_file: Option<PathBuf>,
 
     /// Print the nodes' answers as JSON, one a line
     #[arg(long, global = true)]
@@ -110,12 +117,32 @@ impl Session {
     pub(super) fn member(&self, urls: Option<Vec<Url>>, secret: String) -> Result<Directory, CliError> {
         let limits = Limits { retry_for: self.global.timeout, ..Limits::default() };
         let urls = urls.filter(|_| !self.global.urls_named).unwrap_or_else(|| self.global.urls.clone());
-        Ok(Directory::with_limits(urls, Some(secret), limits)?)
+        Ok(Directory::with_authority(urls, Some(secret), limits, self.ca_file()?.as_deref())?)
     }
 
     fn client(&self, token: Option<String>) -> Result<Directory, CliError> {
         let limits = Limits { retry_for: self.global.timeout, ..Limits::default() };
-        Ok(Directory::with_limits(self.global.urls.clone(), token, limits)?)
+        Ok(Directory::with_authority(self.global.urls.clone(), token, limits, self.ca_file()?.as_deref())?)
+    }
+
+    /// The authority that is believed besides those of this machine: the one that is given, else the one of the last login.
+    /// With its whole path, so that it can be kept.
+    ///
+    /// # Errors
+    /// When the file of the logins is damaged.
+    pub(super) fn ca_file(&self) -> Result<Option<PathBuf>, CliError> {
+        if let Some(file) = self.global.ca_file.as_ref().filter(|file| !file.as_os_str().is_empty()) {
+            let whole = std::path::absolute(file);
+            return whole
+                .map(Some)
+                .map_err(|error| CliError::local(format_args!("cannot use {}", file.display()), &error));
+        }
+        if self.urls().iter().all(|url| url.scheme() != "https") {
+            return Ok(None);
+        }
+        // Without a home there is no login, and a token may do without.
+        let Ok(file) = CredentialsFile::of_user() else { return Ok(None) };
+        Ok(file.find(self.urls())?.and_then(|credential| credential.ca_file))
     }
 }
 
@@ -126,9 +153,10 @@ pub(super) fn token_of_environment() -> Option<String> {
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.trim().parse().map_err(|error| format!("{error}; write it as http://host:port"))?;
-    let plain = url.scheme() == "http" && url.has_host() && url.path() == "/" && url.query().is_none();
-    if plain && url.username().is_empty() { Ok(url) } else { Err("write it as http://host:port".to_owned()) }
+    let url: Url = text.trim().parse().map_err(|error| format!("{error}; {WRITE_IT}"))?;
+    let plain =
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.path() == "/" && url.query().is_none();
+    if plain && url.username().is_empty() { Ok(url) } else { Err(WRITE_IT.to_owned()) }
 }
 
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {

@@ -86,7 +86,7 @@ fn wrong_usage_is_seen_before_anything_is_sent() {
         "ringmaster quota bob --bytes much",
         "ringmaster lock /a --ttl soon",
         "ringmaster lock /a --ttl 0s",
-        "ringmaster --url https://a:1 ls",
+        "ringmaster --url ftp://a:1 ls",
         "ringmaster --url a:1 ls",
         "ringmaster --url http://a:1/files ls",
         "ringmaster login ann --password x --password-stdin",

@@ -22,6 +22,7 @@ use super::request::{Request, RequestBody, Upload};
 use super::retry::{Failure, Limits};
 use super::source::{Progress, SourceReader};
 use crate::protocol::api;
+use crate::trust::distrust;
 
 /// How many redirects one attempt follows. One leads to the leader; another is an election on the way.
 const MAX_REDIRECTS: usize = 3;
@@ -123,7 +124,7 @@ impl Wire {
             }
             self.nodes.forget_leader();
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            let next = location.and_then(|location| url.join(location).ok()).filter(|next| next.scheme() == "http");
+            let next = location.and_then(|location| url.join(location).ok()).filter(|next| self.nodes.may_call(next));
             let Some(next) = next else {
                 return Err(Failure::Final(ClientError::untrusted(format!(
                     "{} redirects to no usable address: check that it is a Ringmaster directory node",
@@ -149,15 +150,14 @@ impl Wire {
         headers: HeaderMap,
         limit: Duration,
     ) -> Result<Response, Failure> {
-        let node = origin(&url);
-        let mut builder = self.http.request(request.method.clone(), url).headers(headers);
+        let mut builder = self.http.request(request.method.clone(), url.clone()).headers(headers);
         if let RequestBody::Json(json) = &request.body {
             builder = builder.body(json.clone());
         }
         match tokio::time::timeout(limit, builder.send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(broken(&node, error)),
-            Err(_) => Err(Failure::Unknown { cause: format!("{node} did not answer in time"), silent: true }),
+            Ok(Err(error)) => Err(self.broken(&url, error)),
+            Err(_) => Err(Failure::Unknown { cause: format!("{} did not answer in time", origin(&url)), silent: true }),
         }
     }
 
@@ -169,7 +169,7 @@ impl Wire {
         upload: &Upload,
         breaks: u32,
     ) -> Result<Response, Failure> {
-        let node = origin(&url);
+        let (node, at) = (origin(&url), url.clone());
         let source = &upload.source;
         let local = |error: &io::Error| {
             Failure::Final(ClientError::local(format_args!("cannot read {}", source.name()), error))
@@ -197,7 +197,7 @@ impl Wire {
                     let own = transfer.broken.lock().unwrap_or_else(PoisonError::into_inner).take();
                     match own {
                         Some(own) => local(&own),
-                        None if transfer.finished.load(Ordering::Acquire) => broken(&node, error),
+                        None if transfer.finished.load(Ordering::Acquire) || error.is_connect() => self.broken(&at, error),
                         None => Failure::Unreachable { cause: text(&node, error) },
                     }
                 }),
@@ -219,6 +219,20 @@ impl Wire {
                     }
                 }
             }
+        }
+    }
+}
+
+impl Wire {
+    /// What a broken exchange means: without a connection nothing was sent. Where no node shows a certificate that is
+    /// believed, it is of no use to go on.
+    fn broken(&self, url: &Url, error: reqwest::Error) -> Failure {
+        let node = origin(url);
+        match distrust(&error) {
+            Some(why) if self.nodes.distrust(url) => Failure::Final(ClientError::untrusted(format!("{node}: {why}"))),
+            Some(why) => Failure::Unreachable { cause: format!("{node}: {why}") },
+            None if error.is_connect() => Failure::Unreachable { cause: text(&node, error) },
+            None => Failure::Unknown { cause: text(&node, error), silent: true },
         }
     }
 }
@@ -270,15 +284,6 @@ async fn read_chunk(reader: &mut SourceReader, left: u64) -> io::Result<Bytes> {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended early: it was cut short while it was sent"));
     }
     Ok(buffer.freeze())
-}
-
-/// What a broken exchange means: without a connection nothing was sent.
-fn broken(node: &str, error: reqwest::Error) -> Failure {
-    if error.is_connect() {
-        Failure::Unreachable { cause: text(node, error) }
-    } else {
-        Failure::Unknown { cause: text(node, error), silent: true }
-    }
 }
 
 /// The innermost cause, which is the one that says something. Never the url, which may hold a ticket.

@@ -1,6 +1,7 @@
 //! The client of the directory: whom a call goes to, and how often.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::request::{Request, RequestBody};
 use super::retry::{Attempts, Failure, Limits};
 use crate::clock::SharedClock;
 use crate::protocol::api::Cluster;
+use crate::trust;
 
 /// How long finding the leader may take before a change goes to any node, which forwards it.
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(2);
@@ -41,7 +43,7 @@ impl Directory {
     /// A client of the cluster of which `urls` are nodes; it finds the others by itself.
     ///
     /// # Errors
-    /// When an url is no `http://host:port`, or the token cannot be one.
+    /// When an url is no `http://host:port` or `https://host:port`, or the token cannot be one.
     pub fn new(urls: Vec<Url>, token: Option<String>) -> Result<Self, ClientError> {
         Self::with_limits(urls, token, Limits::default())
     }
@@ -51,10 +53,24 @@ impl Directory {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_limits(urls: Vec<Url>, token: Option<String>, limits: Limits) -> Result<Self, ClientError> {
+        Self::with_authority(urls, token, limits, None)
+    }
+
+    /// As [`Self::with_limits`], believing the authorities of a PEM file besides those that this machine does.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; when the file cannot be read, or holds no certificate.
+    pub fn with_authority(
+        urls: Vec<Url>,
+        token: Option<String>,
+        limits: Limits,
+        ca_file: Option<&Path>,
+    ) -> Result<Self, ClientError> {
         let clock = SharedClock::system();
         // No proxy: a token in plain HTTP goes to the cluster's own nodes only. No redirects: a body has to be
         // opened anew for each, and a ticket takes the place of the token. No retries: they are made here.
-        let http = crate::trust::http()
+        let http = trust::for_users(ca_file)
+            .map_err(|error| ClientError::usage(format!("{error:#}")))?
             .retry(reqwest::retry::never())
             .connect_timeout(limits.connect)
             .tcp_nodelay(true)
@@ -94,7 +110,7 @@ impl Directory {
     /// The same user at this node alone, without its fellows.
     ///
     /// # Errors
-    /// When the url is no `http://host:port`.
+    /// When the url is no `http://host:port` or `https://host:port`.
     pub fn at(&self, url: Url) -> Result<Self, ClientError> {
         let nodes = Arc::new(Nodes::new(vec![url], false, self.clock.clone())?);
         Ok(Self { wire: Wire { nodes, ..self.wire.clone() }, learns: false, ..self.clone() })

@@ -25,6 +25,8 @@ pub(super) struct Nodes {
     clock: SharedClock,
     /// Whether nodes that the cluster names are used besides those that the caller named.
     learns: bool,
+    /// The caller named none but by `https://`: what is secret goes to none in clear, whoever says so.
+    is_private: bool,
     state: Mutex<State>,
 }
 
@@ -43,6 +45,8 @@ struct Node {
     failed_at: Option<Duration>,
     /// How often it was silent since it last answered.
     silences: u32,
+    /// It showed a certificate that is not believed.
+    is_distrusted: bool,
 }
 
 /// A node chosen for one attempt.
@@ -56,15 +60,17 @@ pub(super) struct Chosen {
 
 impl Nodes {
     /// # Errors
-    /// When there is no url, or one is no plain `http://host:port`.
+    /// When there is no url, or one is no plain `http://host:port` or `https://host:port`.
     pub(super) fn new(urls: Vec<Url>, learns: bool, clock: SharedClock) -> Result<Self, ClientError> {
         let mut nodes: Vec<Node> = Vec::new();
         for url in urls {
             let url = base(&url).ok_or_else(|| {
-                ClientError::usage(format!("{url} is no url of a directory node: write it as http://host:port"))
+                ClientError::usage(format!(
+                    "{url} is no url of a directory node: write it as http://host:port or https://host:port"
+                ))
             })?;
             if nodes.iter().all(|node| node.url != url) {
-                nodes.push(Node { url, node_id: None, failed_at: None, silences: 0 });
+                nodes.push(Node { url, node_id: None, failed_at: None, silences: 0, is_distrusted: false });
             }
         }
         if nodes.is_empty() || nodes.len() > MAX_NODES {
@@ -72,7 +78,8 @@ impl Nodes {
         }
         // Clients start at different nodes, so that the reads of many spread.
         let current = usize::from(clock.random::<1>()[0]) % nodes.len();
-        Ok(Self { clock, learns, state: Mutex::new(State { nodes, current, leader: None }) })
+        let is_private = nodes.iter().all(|node| node.url.scheme() == "https");
+        Ok(Self { clock, learns, is_private, state: Mutex::new(State { nodes, current, leader: None }) })
     }
 
     /// Whether there is another node to go to.
@@ -157,7 +164,7 @@ impl Nodes {
     /// The node did it.
     pub(super) fn worked(&self, node: &Chosen) {
         if let Some(node) = self.lock().nodes.get_mut(node.index) {
-            (node.failed_at, node.silences) = (None, 0);
+            (node.failed_at, node.silences, node.is_distrusted) = (None, 0, false);
         }
     }
 
@@ -181,12 +188,27 @@ impl Nodes {
             }
             if let Some(node) = state.nodes.iter_mut().find(|node| node.url == url) {
                 node.node_id = Some(info.node_id);
-            } else if self.learns && state.nodes.len() < MAX_NODES {
-                state.nodes.push(Node { url, node_id: Some(info.node_id), failed_at: None, silences: 0 });
+            } else if self.learns && self.may_call(&url) && state.nodes.len() < MAX_NODES {
+                let node_id = Some(info.node_id);
+                state.nodes.push(Node { url, node_id, failed_at: None, silences: 0, is_distrusted: false });
             }
         }
         state.leader =
             cluster.leader_id.and_then(|leader| state.nodes.iter().position(|node| node.node_id == Some(leader)));
+    }
+
+    /// Whether anything is sent to a url that a node has named.
+    pub(super) fn may_call(&self, url: &Url) -> bool {
+        url.scheme() == "https" || (url.scheme() == "http" && !self.is_private)
+    }
+
+    /// This node showed a certificate that is not believed. Whether none is left that did not.
+    pub(super) fn distrust(&self, url: &Url) -> bool {
+        let mut state = self.lock();
+        for node in state.nodes.iter_mut().filter(|node| node.url.origin() == url.origin()) {
+            node.is_distrusted = true;
+        }
+        state.nodes.iter().all(|node| node.is_distrusted)
     }
 
     /// Whether a url is at one of the nodes, so that the token may go there.
@@ -213,7 +235,11 @@ fn base(url: &Url) -> Option<Url> {
 }
 
 fn base_of_any_path(url: &Url) -> Option<Url> {
-    if url.scheme() != "http" || !url.has_host() || !url.username().is_empty() || url.password().is_some() {
+    if !matches!(url.scheme(), "http" | "https")
+        || !url.has_host()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
         return None;
     }
     let mut base = url.clone();

@@ -113,6 +113,7 @@ pub(super) fn directory(config: &DirectoryConfig) -> Result<(), ConfigError> {
     });
     let taken = [("node.listen", node.listen), ("node.peer_listen", node.peer_listen)];
     edge::metrics(config.metrics_listen(), config.metrics_token_file(), &taken, &mut problems);
+    edge::users(config, &mut problems);
     problems.advertise("node.advertise", &node.advertise());
     problems.advertise("node.peer_advertise", &node.peer_advertise());
     problems.name("cluster.name", &config.cluster.name);

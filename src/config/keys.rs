@@ -5,7 +5,7 @@ mod edge;
 
 use std::fmt::Write as _;
 
-use edge::{METRICS_LISTEN, METRICS_TOKEN_FILE};
+use edge::{INSECURE, METRICS_LISTEN, METRICS_TOKEN_FILE, TLS_CERTIFICATE, TLS_KEY, TRUSTED_PROXIES};
 
 /// The prefix of environment variables that set keys. The double underscore keeps them apart from `RINGMASTER_URL`
 /// and the like, which belong to the command line client.
@@ -20,13 +20,15 @@ pub enum Takes {
     Path,
     /// `ip:port` to bind.
     Address,
-    /// `http://host:port` for others to call.
+    /// `http://host:port` or `https://host:port` for others to call.
     Url,
     Urls,
     Duration,
     Size,
     Choice(&'static [&'static str]),
     Members,
+    /// Addresses, and networks by their prefix.
+    Networks,
 }
 
 impl Takes {
@@ -42,6 +44,7 @@ impl Takes {
             Self::Urls => "a list of urls, such as [\"http://10.0.0.1:3041\", \"http://10.0.0.2:3041\"]".into(),
             Self::Duration => "a duration in quotes, such as \"30s\", \"15m\" or \"100ms\"".into(),
             Self::Size => "a size, such as \"1GiB\", \"500MB\" or a number of bytes".into(),
+            Self::Networks => "a list of addresses and networks, such as [\"10.0.0.5\", \"10.1.0.0/16\"]".into(),
             Self::Choice(choices) => {
                 choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ")
             }
@@ -65,6 +68,7 @@ impl Takes {
             Self::Size => "size".into(),
             Self::Choice(choices) => choices.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(" or "),
             Self::Members => "list of `{id, url, peer}`".into(),
+            Self::Networks => "list of addresses and networks".into(),
         }
     }
 }
@@ -199,13 +203,15 @@ const TEST_PLANT: Key = Key {
 };
 
 const DIRECTORY: &[Key] = &[
+    INSECURE,
+    TRUSTED_PROXIES,
     key("node.id", Integer, Required, "number of this node, from 1; never given to another node again"),
     key("node.data_dir", Path, Required, "where the Raft log and the index are kept"),
     key("node.listen", Address, Required, "address for clients and file servers"),
     key(
         "node.advertise",
         Url,
-        Absent("`http://` and `node.listen`"),
+        Absent("`http://`, with `tls.certificate` `https://`, and `node.listen`"),
         "url at which clients and file servers reach this node",
     ),
     key("node.peer_listen", Address, Required, "address for the other directory nodes"),
@@ -352,6 +358,8 @@ const DIRECTORY: &[Key] = &[
         Absent("5 % of the disk, from `1GiB` to `16GiB`"),
         "what stays free on the disk of `node.data_dir`: with less on most of the nodes only deletions are taken",
     ),
+    TLS_CERTIFICATE,
+    TLS_KEY,
     METRICS_LISTEN,
     METRICS_TOKEN_FILE,
     LOG_FORMAT,

@@ -14,9 +14,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
-pub use edge::Metrics;
+pub use edge::{Metrics, Tls};
 pub use keys::{DefaultValue, ENV_PREFIX, Key, Role, Takes, reference};
 pub use sources::environment;
 pub use values::BaseUrl;
@@ -46,6 +47,11 @@ impl ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DirectoryConfig {
+    /// Users are served in plain HTTP, also those of other machines.
+    pub insecure: bool,
+    /// Whose word about where requests come from is believed.
+    #[serde(deserialize_with = "values::networks")]
+    pub trusted_proxies: Vec<IpNet>,
     pub node: Node,
     pub cluster: DirectoryCluster,
     pub replication: Replication,
@@ -57,6 +63,8 @@ pub struct DirectoryConfig {
     pub shedding: Shedding,
     pub limits: Limits,
     pub storage: Storage,
+    #[serde(default)]
+    tls: Tls,
     #[serde(default)]
     metrics: Metrics,
     pub log: Log,
@@ -85,12 +93,12 @@ impl Node {
 
     /// The url at which clients and file servers reach this node.
     pub fn advertise(&self) -> BaseUrl {
-        self.advertise.clone().unwrap_or_else(|| BaseUrl::of(self.listen))
+        self.advertise.clone().unwrap_or_else(|| BaseUrl::of(self.listen, false))
     }
 
     /// The url at which the other directory nodes reach this node.
     pub fn peer_advertise(&self) -> BaseUrl {
-        self.peer_advertise.clone().unwrap_or_else(|| BaseUrl::of(self.peer_listen))
+        self.peer_advertise.clone().unwrap_or_else(|| BaseUrl::of(self.peer_listen, false))
     }
 }
 
@@ -294,7 +302,9 @@ impl DirectoryConfig {
         env: impl IntoIterator<Item = (String, String)>,
         flags: &[String],
     ) -> Result<Self, ConfigError> {
-        let config: Self = sources::load(Role::Directory, path, env, flags)?;
+        let mut config: Self = sources::load(Role::Directory, path, env, flags)?;
+        let own = BaseUrl::of(config.node.listen, config.tls().is_some());
+        config.node.advertise.get_or_insert(own);
         checks::directory(&config)?;
         Ok(config)
     }
@@ -342,7 +352,7 @@ pub struct Server {
 impl Server {
     /// The url at which directory nodes and other file servers reach this one.
     pub fn advertise(&self) -> BaseUrl {
-        self.advertise.clone().unwrap_or_else(|| BaseUrl::of(self.listen))
+        self.advertise.clone().unwrap_or_else(|| BaseUrl::of(self.listen, false))
     }
 }
 

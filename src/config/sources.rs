@@ -140,7 +140,7 @@ fn read_text(key: &Key, text: &str) -> Result<Value, String> {
     match key.takes {
         Takes::Integer => text.trim().parse::<u64>().map(Value::from).map_err(|_| wrong()),
         Takes::Boolean => text.trim().parse::<bool>().map(Value::from).map_err(|_| wrong()),
-        Takes::Urls => {
+        Takes::Urls | Takes::Networks => {
             let urls: Vec<&str> = text.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
             Ok(Value::from(urls))
         }
@@ -185,8 +185,12 @@ fn unknown(role: Role, key: &str, source: &str) -> String {
     match nearest(key, role.keys().iter().filter(|key| !key.hidden).map(|key| key.name)) {
         Some(near) => format!("`{key}`, set by {source}, is not a key that is known: did you mean `{near}`?"),
         None => {
-            let sections: Vec<&str> =
-                role.keys().iter().filter(|key| !key.hidden).filter_map(|key| key.name.split('.').next()).collect();
+            let sections: Vec<&str> = role
+                .keys()
+                .iter()
+                .filter(|key| !key.hidden)
+                .filter_map(|key| Some(key.name.split_once('.')?.0))
+                .collect();
             let mut sections: Vec<String> = sections.iter().map(|section| format!("[{section}]")).collect();
             sections.dedup();
             let sections = sections.join(", ");

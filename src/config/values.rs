@@ -1,17 +1,18 @@
 //! Values that TOML has no type for: base urls and sizes.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use figment::value::magic::RelativePathBuf;
+use ipnet::IpNet;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::plant::{self, Plant};
 
-/// `http://host:port` without a path, as it is advertised to others: two spellings of one place compare equal.
+/// `http://host:port` or `https://host:port`, without a path, as it is advertised to others: two spellings of one place compare equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct BaseUrl(String);
@@ -23,13 +24,18 @@ impl BaseUrl {
     }
 
     /// The url of a socket on this machine.
-    pub fn of(address: SocketAddr) -> Self {
-        Self(format!("http://{address}"))
+    pub fn of(address: SocketAddr, tls: bool) -> Self {
+        Self(format!("http{}://{address}", if tls { "s" } else { "" }))
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
     }
 
     /// Whether its host is the address that means "all of this machine's", at which nobody can call.
     pub(super) fn is_unspecified(&self) -> bool {
-        self.0.starts_with("http://0.0.0.0") || self.0.starts_with("http://[::]")
+        let host = self.0.split_once("://").map_or("", |(_, host)| host);
+        host.starts_with("0.0.0.0:") || host.starts_with("[::]:")
     }
 }
 
@@ -43,12 +49,12 @@ impl FromStr for BaseUrl {
     type Err = String;
 
     /// # Errors
-    /// When the text is anything else than `http://host`, an optional port and an optional slash.
+    /// When the text is anything else than `http://host` or `https://host`, an optional port and an optional slash.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("\"{text}\" {why}; write it as http://HOST:PORT");
+        let wrong = |why: &str| format!("\"{text}\" {why}; write it as http://HOST:PORT or https://HOST:PORT");
         let url = url::Url::parse(text.trim()).map_err(|error| wrong(&format!("is not a url ({error})")))?;
-        if url.scheme() != "http" {
-            return Err(wrong("does not start with http:// (TLS is not there yet)"));
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong("does not start with http:// or https://"));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong("holds a user name or a password, which are not used"));
@@ -60,7 +66,7 @@ impl FromStr for BaseUrl {
             return Err(wrong("has port 0, at which nobody can call"));
         }
         let host = url.host_str().ok_or_else(|| wrong("has no host"))?;
-        Ok(Self(format!("http://{host}:{}", url.port_or_known_default().unwrap_or(80))))
+        Ok(Self(format!("{}://{host}:{}", url.scheme(), url.port_or_known_default().unwrap_or(80))))
     }
 }
 
@@ -134,6 +140,23 @@ pub(super) fn plant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     name.parse().map(Some).map_err(D::Error::custom)
 }
 
+/// Networks, and addresses that stand for themselves alone.
+pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let networks = texts.iter().map(|text| {
+        let text = text.trim();
+        let found = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        let network =
+            found.ok_or_else(|| D::Error::custom(format!("\"{text}\" is neither an address nor a network")))?;
+        if network.prefix_len() == 0 {
+            let why = format!("\"{text}\" is everybody, and so whoever calls could say that he is somebody else");
+            return Err(D::Error::custom(why));
+        }
+        Ok(network.trunc())
+    });
+    networks.collect()
+}
+
 /// A path; one that stands in a file is relative to that file.
 pub(super) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     let path = RelativePathBuf::deserialize(deserializer)?;
@@ -167,8 +190,8 @@ mod tests {
         assert_eq!(parse("http://127.0.0.1:3041/"), Ok("http://127.0.0.1:3041".into()));
         assert_eq!(parse("http://Node-1"), Ok("http://node-1:80".into()));
         assert_eq!(parse("http://[::1]:5"), Ok("http://[::1]:5".into()));
-        for text in ["", "127.0.0.1:3041", "https://a:1", "http://a:1/x", "http://a:1?x", "http://u@a:1", "http://a:0"]
-        {
+        assert_eq!(parse("https://files.example/"), Ok("https://files.example:443".into()));
+        for text in ["", "127.0.0.1:3041", "ftp://a:1", "http://a:1/x", "http://a:1?x", "http://u@a:1", "http://a:0"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

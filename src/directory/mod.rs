@@ -4,6 +4,7 @@
 //! Nothing here decides what is true: that stands in the replicated state, and changes by proposals alone. What this
 //! module remembers by itself (heartbeats, what is in flight) may be lost at any moment at no cost but balance.
 
+mod certificate;
 mod clocks;
 mod damage;
 mod detection;
@@ -48,10 +49,11 @@ use crate::client::blobs::http::HttpBlobs;
 use crate::clock::SharedClock;
 use crate::config::DirectoryConfig;
 use crate::consensus::{self, Handle, Tuning};
-use crate::listener::{self, Gate, Limits, Port, Purpose};
+use crate::listener::{self, Gate, Limits, Port, Proxies, Purpose};
 use crate::monitoring::Monitoring;
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::Metrics;
+use certificate::Certificate;
 use clocks::Clocks;
 use doubts::Doubts;
 use guesses::Guesses;
@@ -101,6 +103,7 @@ pub struct Directory {
     clocks: JoinHandle<()>,
     switchboard: Arc<Switchboard>,
     monitoring: Watch,
+    _certificate: Option<Certificate>,
 }
 
 /// Starts a directory node. It returns when the node listens, which is before the cluster has a leader.
@@ -113,6 +116,11 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let lookout = Arc::new(Lookout::new(servers.clone(), Prober::new()?));
     let desk = PlacementDesk::new(servers.clone(), clock.clone());
     let metrics = Metrics::new();
+    let certificate = config
+        .tls()
+        .map(|(certificate, key)| Certificate::start(certificate.to_owned(), key.to_owned(), clock.clone(), &metrics));
+    let certificate = certificate.transpose()?;
+    let handshake = certificate.as_ref().map(Certificate::handshake);
     let progress = Arc::new(Progress::new(&metrics));
     let reads = Reads::default();
     let switchboard =
@@ -120,7 +128,8 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let connections = watched::connection_counts(&metrics);
     // Nodes know one another's times: what is configured is for users.
     let peers = Gate::new("peers", Limits::default(), connections.clone());
-    let gate = Gate::new("users", Limits::new(Purpose::Users, &config.connections), connections.clone());
+    let proxies = Proxies::new(&config.trusted_proxies);
+    let gate = Gate::behind(proxies, "users", Limits::new(Purpose::Users, &config.connections), connections.clone());
     let consensus = consensus_options(&config, &secret, &clock, peer_listener, peers);
     let handle = Handle::start(consensus, Arc::new(PeerCalls(switchboard.clone()))).await?;
     switchboard.open(handle.clone());
@@ -172,7 +181,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let close = CancellationToken::new();
     let service = TowerToHyperService::new(http::router(node.clone()));
     let server =
-        tokio::spawn(listener::serve(Port { listener, gate, handshake: None }, service, close.clone(), DRAIN_DEADLINE));
+        tokio::spawn(listener::serve(Port { listener, gate, handshake }, service, close.clone(), DRAIN_DEADLINE));
     let leader = tokio::spawn(vital("the leader's loop", node.clone(), leader::run(node.clone())));
     let endings = tokio::spawn(vital("the end of what has run out", node.clone(), endings::run(node.clone())));
     let detection =
@@ -180,7 +189,20 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let clocks =
         tokio::spawn(vital("the asking for the other nodes' clocks", node.clone(), timekeeping::run(node.clone())));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
-    Ok(Directory { handle, node, address, close, server, leader, endings, detection, clocks, switchboard, monitoring })
+    Ok(Directory {
+        handle,
+        node,
+        address,
+        close,
+        server,
+        leader,
+        endings,
+        detection,
+        clocks,
+        switchboard,
+        monitoring,
+        _certificate: certificate,
+    })
 }
 
 /// Waits until a node of a cluster that has formed before can serve, or for `CATCH_UP_LIMIT`.

@@ -11,6 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use tokio_util::sync::{CancellationToken, DropGuard};
+
 use super::gate::{InHand, Lease};
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -21,6 +23,8 @@ pub(crate) struct Arriving {
     body: Incoming,
     lease: Lease,
     in_hand: Option<InHand>,
+    /// Says to the answer's side that no more of it comes, or is wanted.
+    ends: Option<DropGuard>,
     /// What the other side has made us wait in all, before this time.
     waited: Duration,
     bytes: u64,
@@ -30,7 +34,13 @@ pub(crate) struct Arriving {
 impl Arriving {
     pub(super) fn new(body: Incoming, lease: Lease, in_hand: InHand) -> Self {
         let in_hand = Some(in_hand).filter(|_| !body.is_end_stream());
-        Self { body, lease, in_hand, waited: Duration::ZERO, bytes: 0, waits: None }
+        Self { body, lease, in_hand, ends: None, waited: Duration::ZERO, bytes: 0, waits: None }
+    }
+
+    /// Cancels `ends` once no more of it comes, or is wanted.
+    pub(super) fn telling(mut self, ends: CancellationToken) -> Self {
+        self.ends = Some(ends.drop_guard()).filter(|_| !self.body.is_end_stream());
+        self
     }
 
     /// How much longer the next piece may take.
@@ -64,11 +74,12 @@ impl Body for Arriving {
             }
             Poll::Ready(Some(Err(error))) => {
                 self.came();
+                self.ends = None;
                 Poll::Ready(Some(Err(error.into())))
             }
             Poll::Ready(None) => {
                 self.came();
-                self.in_hand = None;
+                (self.in_hand, self.ends) = (None, None);
                 Poll::Ready(None)
             }
             Poll::Pending => {

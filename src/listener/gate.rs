@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::counts::{At, Counts, Of};
 use super::limits::Limits;
+use super::origin::Proxies;
 use crate::domain::UserId;
 
 /// How many strangers are cut where the process has no descriptor left for the next connection.
@@ -72,7 +73,8 @@ type Line = BTreeSet<Place>;
 
 struct Open {
     who: Who,
-    block: Block,
+    /// Nothing while a proxy has it that has not told yet for whom.
+    block: Option<Block>,
     working: bool,
     turn: u64,
     cut: CancellationToken,
@@ -119,7 +121,9 @@ impl Book {
         let line = match who {
             Who::Member => return,
             Who::Stranger => {
-                change(&mut self.blocks, block, place, enters);
+                if let Some(block) = block {
+                    change(&mut self.blocks, block, place, enters);
+                }
                 &mut self.strangers
             }
             Who::User(user) => {
@@ -156,6 +160,7 @@ struct Inner {
     name: &'static str,
     limits: Limits,
     counts: Counts,
+    proxies: Proxies,
     book: Mutex<Book>,
 }
 
@@ -168,7 +173,12 @@ impl fmt::Debug for Gate {
 impl Gate {
     /// `name` is what metrics and log lines call it.
     pub fn new(name: &'static str, limits: Limits, counts: Counts) -> Self {
-        let gate = Self(Arc::new(Inner { name, limits, counts, book: Mutex::default() }));
+        Self::behind(Proxies::default(), name, limits, counts)
+    }
+
+    /// The same where these proxies tell for whom their connections are.
+    pub(crate) fn behind(proxies: Proxies, name: &'static str, limits: Limits, counts: Counts) -> Self {
+        let gate = Self(Arc::new(Inner { name, limits, counts, proxies, book: Mutex::default() }));
         for who in [Who::Stranger, Who::User(UserId(0)), Who::Member] {
             gate.count(who, 0);
         }
@@ -183,6 +193,11 @@ impl Gate {
         &self.0.limits
     }
 
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
     fn book(&self) -> MutexGuard<'_, Book> {
         self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -194,11 +209,12 @@ impl Gate {
     /// Gives a new connection its place, which may be the one of a stranger who keeps us waiting. Nothing where all places
     /// are those of users and members.
     pub(super) fn admit(&self, from: SocketAddr) -> Option<Held> {
-        let (block, limits) = (Block::of(from.ip()), self.limits());
+        let (block, limits) = (Some(Block::of(from.ip())), self.limits());
+        let block = block.filter(|_| !self.0.proxies.trusts(from.ip()));
         let mut book = self.book();
-        while book.blocks.get(&block).is_some_and(|line| line.len() >= limits.per_address)
-            && self.cut_first(&mut book, |book| book.blocks.get(&block), "address")
-        {}
+        if let Some(block) = block {
+            self.thin_out(&mut book, block, limits.per_address.saturating_sub(1));
+        }
         while book.strangers.len() >= limits.strangers
             && self.cut_first(&mut book, |book| Some(&book.strangers), "full")
         {}
@@ -216,6 +232,13 @@ impl Gate {
         self.count(Who::Stranger, 1);
         let phase = Mutex::new(Phase::Idle { since: Instant::now(), first: true });
         Some(Held(Lease(Arc::new(Leased { gate: self.clone(), id, from, cut, phase }))))
+    }
+
+    /// Leaves so many strangers of an address.
+    fn thin_out(&self, book: &mut Book, block: Block, most: usize) {
+        while book.blocks.get(&block).is_some_and(|line| line.len() > most)
+            && self.cut_first(book, |book| book.blocks.get(&block), "address")
+        {}
     }
 
     /// Cuts strangers, because the process has no descriptor left.
@@ -246,6 +269,20 @@ impl Gate {
         let left = self.book().leave(id);
         if let Some(open) = left {
             self.count(open.who, -1);
+        }
+    }
+
+    /// A proxy's connection is for a caller of this address now. Where there is no other request on it, nothing is known of
+    /// him yet.
+    fn carries(&self, id: u64, block: Block, alone: bool) {
+        let mut book = self.book();
+        let Some(before) = book.open.get(&id).map(|open| open.who) else { return };
+        let who = if alone { Who::Stranger } else { before };
+        book.change(id, |open| (open.who, open.block) = (who, Some(block)));
+        self.count(before, -1);
+        self.count(who, 1);
+        if who == Who::Stranger {
+            self.thin_out(&mut book, block, self.limits().per_address);
         }
     }
 
@@ -343,6 +380,18 @@ impl Lease {
         self.0.from
     }
 
+    pub(super) fn proxies(&self) -> &Proxies {
+        &self.0.gate.0.proxies
+    }
+
+    pub(super) fn is_of_proxy(&self) -> bool {
+        self.proxies().trusts(self.0.from.ip())
+    }
+
+    pub(super) fn carries(&self, block: Block, alone: bool) {
+        self.0.gate.carries(self.0.id, block, alone);
+    }
+
     pub(crate) fn listener(&self) -> &'static str {
         self.0.gate.name()
     }
@@ -387,8 +436,8 @@ impl Lease {
         }
     }
 
-    /// A head was read: two bodies begin, the request's and the answer's.
-    pub(super) fn begin(&self) -> (InHand, InHand) {
+    /// A head was read: two bodies begin, the request's and the answer's. Whether there was none before.
+    pub(super) fn begin(&self) -> (InHand, InHand, bool) {
         let bodies = {
             let mut phase = self.phase();
             let before = if let Phase::Busy { bodies } = *phase { bodies } else { 0 };
@@ -398,7 +447,7 @@ impl Lease {
         if bodies == 0 {
             self.0.gate.is_working(self.0.id, true);
         }
-        (InHand(self.clone()), InHand(self.clone()))
+        (InHand(self.clone()), InHand(self.clone()), bodies == 0)
     }
 
     /// This side waits for the other in the middle of a request, or does no longer.

@@ -19,9 +19,12 @@ mod arriving;
 mod counts;
 pub mod descriptors;
 mod gate;
+mod http2;
 mod limits;
+mod origin;
 mod pace;
 mod refusal;
+mod sign;
 mod tls;
 
 use std::convert::Infallible;
@@ -49,6 +52,7 @@ use self::gate::Held;
 pub(crate) use self::gate::{Block, Crowded, Lease, Who};
 pub use self::limits::Limits;
 pub(crate) use self::limits::Purpose;
+pub(crate) use self::origin::{Origin, Proxies};
 use self::pace::Paced;
 pub(crate) use self::tls::Handshake;
 use crate::trust::Identity;
@@ -138,12 +142,16 @@ async fn greet<S, B>(
     match handshake {
         None => hold(stream, None, lease, service, stop).await,
         Some(handshake) => {
+            let Some(stream) = tls::unless_plain(stream, lease).await else { return };
             let Some((stream, identity)) = tls::accept(stream, lease, &handshake).await else { return };
             // Who has shown a certificate of this cluster is no stranger from here on.
             if identity.is_some()
                 && let Err(crowded) = lease.is_of(Who::Member)
             {
                 tracing::warn!(?crowded, "a member of the cluster has no place: this is a bug");
+            }
+            if tls::is_http2(&stream) {
+                return http2::hold(stream, lease, service, stop).await;
             }
             hold(stream, identity, lease, service, stop).await;
         }
@@ -161,9 +169,9 @@ where
 {
     let io = TokioIo::new(Paced::new(stream, lease.clone()));
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let (arriving, leaving) = lease.begin();
+        let (arriving, leaving, alone) = lease.begin();
         let mut request = request.map(|body| Arriving::new(body, lease.clone(), arriving));
-        request.extensions_mut().insert(lease.clone());
+        lease.sign(&mut request, alone);
         if let Some(identity) = identity {
             request.extensions_mut().insert(identity);
         }

@@ -21,13 +21,25 @@ pub(super) struct Paced<S> {
     reading: Option<Pin<Box<Sleep>>>,
     /// Runs while a write waits.
     writing: Option<Pin<Box<Sleep>>>,
+    /// Bytes come for many requests, and for none: they say nothing of a head.
+    is_of_many: bool,
     /// What is sent in the place of hyper's own answer to a head that it cannot read.
     refusal: Option<Bytes>,
 }
 
 impl<S> Paced<S> {
     pub(super) const fn new(stream: S, lease: Lease) -> Self {
-        Self { stream, lease, reading: None, writing: None, refusal: None }
+        Self { stream, lease, reading: None, writing: None, is_of_many: false, refusal: None }
+    }
+
+    /// Of a connection that carries many requests at once.
+    pub(super) fn of_many(stream: S, lease: Lease) -> Self {
+        Self { is_of_many: true, ..Self::new(stream, lease) }
+    }
+
+    /// Whether what is written may be hyper's own answer to a head that it cannot read.
+    fn may_be_refusal(&self) -> bool {
+        !self.is_of_many && self.lease.awaited().is_some()
     }
 
     fn patient_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -74,7 +86,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         match read {
             Poll::Pending => self.patient_read(cx),
             Poll::Ready(_) => {
-                if buf.filled().len() > before {
+                if buf.filled().len() > before && !self.is_of_many {
                     self.lease.heard();
                 }
                 self.reading = None;
@@ -87,7 +99,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.refusal.is_none()
-            && self.lease.awaited().is_some()
+            && self.may_be_refusal()
             && let Some(refusal) = Refusal::of(buf)
         {
             self.refusal = Some(refusal.page(&self.lease));
@@ -116,7 +128,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.refusal.is_some() || self.lease.awaited().is_some() {
+        if self.refusal.is_some() || self.may_be_refusal() {
             let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
             if self.refusal.is_some() || Refusal::of(first).is_some() {
                 return self.poll_write(cx, first);

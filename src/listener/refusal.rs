@@ -14,6 +14,8 @@ use crate::protocol::problem::{Code, MEDIA_TYPE, Problem};
 pub(super) enum Refusal {
     Unreadable,
     TooLong,
+    /// Of a connection that begins without TLS where there is TLS.
+    Plain,
 }
 
 impl Refusal {
@@ -40,6 +42,7 @@ impl Refusal {
                 Code::HeadTooLarge,
                 "the request's line and headers are longer than is taken: send fewer or shorter headers, and a shorter url",
             ),
+            Self::Plain => (Code::InvalidRequest, "this port speaks TLS: write https:// in place of http://"),
         };
         // The request was never read, so that it has no id of its own; the log has the same one.
         let id = format!("{}-{}", lease.listener(), lease.number());
@@ -47,7 +50,7 @@ impl Refusal {
         let problem = Problem::new(code, detail, &id);
         let body = serde_json::to_string(&problem).unwrap_or_default();
         let reason = match self {
-            Self::Unreadable => "Bad Request",
+            Self::Unreadable | Self::Plain => "Bad Request",
             Self::TooLong => "Request Header Fields Too Large",
         };
         Bytes::from(format!(

@@ -28,9 +28,14 @@ fn limits() -> Limits {
     }
 }
 
-/// Answers with what was sent. `/user/N` and `/member` say whose the connection is, `/much` is a large answer.
 async fn start(limits: Limits) -> (SocketAddr, Gate, tokio::task::JoinHandle<()>) {
     let gate = Gate::new("test", limits, Counts::default());
+    let (address, served) = start_at(gate.clone()).await;
+    (address, gate, served)
+}
+
+/// Answers with what was sent. `/user/N` and `/member` say whose the connection is, `/much` is a large answer.
+async fn start_at(gate: Gate) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
     let service = service_fn(|request: Request<Arriving>| async move {
@@ -51,13 +56,8 @@ async fn start(limits: Limits) -> (SocketAddr, Gate, tokio::task::JoinHandle<()>
         *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
         Ok::<_, Infallible>(response)
     });
-    let served = tokio::spawn(serve(
-        Port { listener, gate: gate.clone(), handshake: None },
-        service,
-        CancellationToken::new(),
-        SOON,
-    ));
-    (address, gate, served)
+    let served = tokio::spawn(serve(Port { listener, gate, handshake: None }, service, CancellationToken::new(), SOON));
+    (address, served)
 }
 
 async fn connect(address: SocketAddr) -> TcpStream {
@@ -228,4 +228,41 @@ async fn a_head_that_cannot_be_read_gets_a_problem() {
         let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
         assert!(body.contains(code) && serde_json::from_str::<serde_json::Value>(body).is_ok(), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_proxys_connection_is_whoevers_request_it_carries() {
+    let proxies = Proxies::new(&["127.0.0.1/32".parse().expect("a net")]);
+    let gate = Gate::behind(proxies, "test", Limits { total: 20, strangers: 16, ..limits() }, Counts::default());
+    let (address, _served) = start_at(gate.clone()).await;
+    let ask = async |stream: &mut TcpStream, path: &str, from: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {from}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        status(stream).await
+    };
+    // As many connections as the proxy likes, before they carry anything.
+    let mut all = Vec::new();
+    for _ in 0..8 {
+        all.push(connect(address).await);
+    }
+    for (at, stream) in all.iter_mut().enumerate() {
+        let from = format!("203.0.113.{}", at % 2);
+        assert_eq!(ask(stream, "/", &from).await, Some(200), "of each address as many as it may have");
+    }
+    let mut more = connect(address).await;
+    assert_eq!(ask(&mut more, "/", "9.9.9.9, 203.0.113.0").await, Some(200));
+    assert!(is_closed(&mut all[0]).await, "an address takes places from itself, also behind a proxy");
+    assert_eq!(ask(&mut all[1], "/", "203.0.113.1").await, Some(200));
+    // Nobody but a proxy is believed.
+    let mut direct = connect_from(address, "127.0.0.2").await;
+    assert_eq!(ask(&mut direct, "/", "203.0.113.1").await, Some(200));
+    assert_eq!(ask(&mut all[3], "/", "203.0.113.1").await, Some(200));
+
+    // A user's request makes it the user's, the next one of somebody unknown a stranger's again.
+    let count = |what| gate.counts().open.get_or_create(&counts::Of { listener: "test", what }).get();
+    let strangers = count("stranger");
+    assert_eq!(ask(&mut all[1], "/user/1", "203.0.113.1").await, Some(200));
+    assert_eq!((count("user"), count("stranger")), (1, strangers - 1));
+    assert_eq!(ask(&mut all[1], "/", "203.0.113.1").await, Some(200));
+    assert_eq!((count("user"), count("stranger")), (0, strangers));
 }

@@ -13,12 +13,14 @@ mod credentials;
 mod crypto;
 mod identity;
 mod members;
+mod users;
 
 pub use self::authority::{Authority, LIFETIME_MS};
 pub use self::credentials::Credentials;
 pub use self::crypto::{http, provider};
 pub use self::identity::{Expected, Identity};
 pub use self::members::Members;
+pub use self::users::{Pair, distrust, for_users};
 
 #[cfg(test)]
 mod tests;

@@ -163,6 +163,9 @@ impl Islands {
                 moves.push((port.address(), port.address().replace("127.0.0.1", &address)));
             }
             process.url = process.url.replace("127.0.0.1", &address);
+            if process.serves_users() {
+                process.set_environment("RINGMASTER__INSECURE", "true".to_owned());
+            }
             // Nobody who has no token reads them on a network.
             process.set_environment("RINGMASTER__METRICS__TOKEN_FILE", token.display().to_string());
         }

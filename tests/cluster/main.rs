@@ -26,6 +26,7 @@ mod machine;
 mod manners;
 mod monitoring;
 mod orders;
+mod origins;
 mod partition;
 mod placement;
 mod planted;
@@ -44,6 +45,7 @@ mod strangers;
 mod streaming;
 #[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod support;
+mod tls;
 mod traced;
 mod trash;
 mod unwritable;

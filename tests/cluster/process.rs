@@ -92,12 +92,16 @@ impl Process {
         self.child = Some(child);
     }
 
+    pub(crate) fn serves_users(&self) -> bool {
+        self.verb == "directory"
+    }
+
     /// Where it tells its metrics. Its port is the last one; the others are beside it, wherever that is.
     pub(crate) fn metrics(&self) -> String {
         let at = self.ports.last().expect("each process has a port for them").address();
-        let (host, port) = at.rsplit_once(':').expect("a port");
-        let url = self.url.trim_start_matches("http://").rsplit_once(':').map_or(host, |(host, _)| host);
-        format!("http://{url}:{port}")
+        let (own, port) = at.rsplit_once(':').expect("a port");
+        let called = self.url.split_once("://").and_then(|(_, called)| called.rsplit_once(':'));
+        format!("http://{}:{port}", called.map_or(own, |(host, _)| host))
     }
 
     /// From its next start on.

@@ -29,30 +29,32 @@ async fn nginx_as_documented() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn caddy_as_documented() {
-    let start = |dir: &Path, block: &str| {
-        let file = dir.join("Caddyfile");
-        // Its port for orders would be the same for all tests.
-        fs::write(&file, format!("{{\n    admin off\n}}\n{block}")).expect("written");
-        let mut caddy = Command::new("caddy");
-        caddy.args(["run", "--adapter", "caddyfile", "--config"]).arg(file).env("HOME", dir);
-        caddy
-    };
-    behind(documented("caddyfile"), start, &LARGE).await;
+    behind(documented("caddyfile"), caddy, &LARGE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn haproxy_as_documented() {
-    let start = |dir: &Path, block: &str| {
-        let file = dir.join("haproxy.cfg");
-        fs::write(&file, format!("{block}\n")).expect("written");
-        let mut haproxy = Command::new(installed(HAPROXY));
-        haproxy.args(["-db", "-f"]).arg(file);
-        haproxy
-    };
-    behind(documented("haproxy"), start, &LARGE).await;
+    behind(documented("haproxy"), haproxy, &LARGE).await;
 }
 
-fn nginx(dir: &Path, block: &str) -> Command {
+pub(crate) fn caddy(dir: &Path, block: &str) -> Command {
+    let file = dir.join("Caddyfile");
+    // Its port for orders would be the same for all tests.
+    fs::write(&file, format!("{{\n    admin off\n}}\n{block}")).expect("written");
+    let mut caddy = Command::new("caddy");
+    caddy.args(["run", "--adapter", "caddyfile", "--config"]).arg(file).env("HOME", dir);
+    caddy
+}
+
+pub(crate) fn haproxy(dir: &Path, block: &str) -> Command {
+    let file = dir.join("haproxy.cfg");
+    fs::write(&file, format!("{block}\n")).expect("written");
+    let mut haproxy = Command::new(installed(HAPROXY));
+    haproxy.args(["-db", "-f"]).arg(file);
+    haproxy
+}
+
+pub(crate) fn nginx(dir: &Path, block: &str) -> Command {
     let file = dir.join("nginx.conf");
     // As Debian has it, but in a directory of its own, which another user could not enter.
     let user = if nix_is_root() { "user root;" } else { "" };
@@ -79,14 +81,14 @@ fn installed([plain, whole]: [&'static str; 2]) -> &'static str {
 }
 
 /// The block of that language in the documentation.
-fn documented(language: &str) -> &'static str {
+pub(crate) fn documented(language: &str) -> &'static str {
     let (_, block) = OPERATIONS.split_once(&format!("```{language}\n")).expect("docs/OPERATIONS.md has the block");
     block.split_once("\n```").expect("the block ends").0
 }
 
-struct Proxy {
+pub(crate) struct Proxy {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     _port: Port,
 }
 
@@ -98,12 +100,12 @@ impl Drop for Proxy {
     }
 }
 
-async fn start(cluster: &Cluster, block: &str, command: impl Fn(&Path, &str) -> Command) -> Proxy {
+pub(crate) async fn start(cluster: &Cluster, block: &str, command: impl Fn(&Path, &str) -> Command) -> Proxy {
     let (dir, port) = (cluster.dir.path().join("proxy"), Port::take());
     fs::create_dir(&dir).expect("made");
     let mut block = block.replace("8080", port.address().rsplit(':').next().expect("a port"));
     for at in 0..3 {
-        let node = cluster.url(at).trim_start_matches("http://");
+        let node = cluster.url(at % cluster.nodes.len()).trim_start_matches("http://");
         block = block.replace(&format!("10.0.0.{}:7400", at + 1), node);
     }
     let log = File::create(dir.join("log")).expect("a log");

@@ -23,6 +23,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     let directory = session.anonymous()?;
     let file = CredentialsFile::of_user()?;
     file.must_be_usable()?;
+    let ca_file = session.ca_file()?;
     let password = args.password.password(false).await?;
     let login = match directory.login(&args.username, &password).await.map_err(CliError::from) {
         // The hint of that code is to log in.
@@ -33,6 +34,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
         username: args.username.clone(),
         token: login.token.clone(),
         expires_at: login.expires_at.clone(),
+        ca_file,
     };
     if let Err(error) = file.save(session.urls(), credential) {
         // A session that nobody has the token of.

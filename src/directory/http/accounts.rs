@@ -16,7 +16,7 @@ use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
 use crate::domain::{Asked, Command, Outcome, Proposal, ReadStore, UserId, command};
-use crate::listener::{Block, Lease};
+use crate::listener::{Block, Origin};
 use crate::protocol::api::{Account, Credentials, Login};
 use crate::protocol::problem::Code;
 
@@ -58,7 +58,7 @@ impl FromRequestParts<App> for From {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
-        Ok(Self(parts.extensions.get::<Lease>().map(|lease| Block::of(lease.from().ip()))))
+        Ok(Self(parts.extensions.get::<Origin>().map(|origin| Block::of(origin.address))))
     }
 }
 

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use crate::client::request_id::in_request;
 use crate::consensus::ProposeError;
 use crate::directory::error::{ApiError, Pending};
+use crate::listener::Origin;
 use crate::protocol::api::REQUEST_ID;
 use crate::protocol::problem::{Code, MEDIA_TYPE, Problem};
 
@@ -32,8 +33,12 @@ pub(crate) async fn finish(
         "/write" | "/update" | "/read" | "/admin/backup/index" | "/admin/backup/blob" | "/restore/content"
     ) || request.uri().path().starts_with("/uploads");
     let route = request.uri().path().to_owned();
-    let span =
-        tracing::info_span!("request", request_id = %id, node_id = %node.node_id, method = %method, route = %route);
+    let origin = request.extensions().get::<Origin>().copied();
+    let (from, https) =
+        (origin.map(|origin| tracing::field::display(origin.address)), origin.and_then(|origin| origin.https));
+    let span = tracing::info_span!(
+        "request", request_id = %id, node_id = %node.node_id, method = %method, route = %route, from, https
+    );
     let mut response = {
         use tracing::Instrument as _;
         let answer = in_request(&id, next.run(request).instrument(span.clone()));

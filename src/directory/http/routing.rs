@@ -117,8 +117,9 @@ fn asked_routing(headers: &HeaderMap) -> ApiResult<Option<WriteRouting>> {
 fn was_called(parts: &Parts, url: &str) -> bool {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let called = parts.uri.authority().map(axum::http::uri::Authority::as_str).or(host);
-    let Some(Ok(called)) = called.map(|called| url::Url::parse(&format!("http://{called}"))) else { return false };
-    url::Url::parse(url).is_ok_and(|own| own.origin() == called.origin())
+    let (Some(called), Ok(own)) = (called, url::Url::parse(url)) else { return false };
+    // Which of the two it is, the connection has decided.
+    url::Url::parse(&format!("{}://{called}", own.scheme())).is_ok_and(|called| own.origin() == called.origin())
 }
 
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -156,6 +157,8 @@ mod tests {
             ("Node1.Example:7000", "http://node1.example:7000/"),
             ("node1", "http://node1:80"),
             ("[::1]:7000", "http://[0:0::1]:7000"),
+            ("node1", "https://node1:443"),
+            ("node1:443", "https://node1"),
         ] {
             assert!(called(host, url), "{host} {url}");
         }
@@ -163,6 +166,7 @@ mod tests {
             ("files.example", "http://node1:7000"),
             ("node1:8000", "http://node1:7000"),
             ("node1", "http://node1:7000"),
+            ("node1:80", "https://node1:443"),
             ("no host", "http://node1:7000"),
             ("", "http://node1:7000"),
         ] {
