@@ -114,6 +114,8 @@ async fn fill(dir: &Path, entries: u64) {
     let (http, peer) = (free_port(), free_port());
     let secret = format!("{:064x}", 7);
     std::fs::write(dir.join("cluster.secret"), &secret).expect("the secret is written");
+    std::fs::set_permissions(dir.join("cluster.secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("set");
     std::fs::write(dir.join("node.toml"), config(http, peer)).expect("the configuration is written");
     let member = Member { id: NodeId(1), url: url(http), peer: url(peer) };
     let options = Options {

@@ -2,7 +2,7 @@
 //!
 //! The modules are the architecture. Each stands on a floor and uses only what is below it:
 //! `cli` (6); `directory`, `fileserver` (5); `consensus`, `client`, `backup`, `monitoring` (4); `listener` (3); `trust` (2);
-//! `protocol`, `config`, `telemetry`, `clock`, `local` (1); `domain` (0). `tests/floors.rs` holds that.
+//! `protocol`, `config`, `telemetry`, `clock` (1); `domain`, `local` (0). `tests/floors.rs` holds that.
 
 pub mod backup;
 pub mod cli;

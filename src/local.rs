@@ -120,7 +120,8 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     private().create_new(true).open(path)
 }
 
-fn private() -> OpenOptions {
+/// To write with. What is made by it is its owner's alone.
+pub fn private() -> OpenOptions {
     let mut options = File::options();
     options.write(true).mode(0o600);
     options
@@ -136,6 +137,26 @@ pub fn make_folders(path: &Path, mode: u32) -> io::Result<()> {
         path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
     DirBuilder::new().recursive(true).mode(mode).create(path)?;
     lacking.into_iter().try_for_each(|folder| sync_folder(folder_of(folder)))
+}
+
+/// Takes from a folder what its group and others may do with it, and so all that is below it from them.
+///
+/// # Errors
+/// When it is not there; when it is somebody else's, with what to do.
+pub fn close_folder(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & !0o077)).map_err(|error| {
+        let shown = path.display();
+        io::Error::new(
+            error.kind(),
+            format!(
+                "others on this machine may use {shown}, and that cannot be changed ({error}): `chmod 700 {shown}`"
+            ),
+        )
+    })
 }
 
 /// Where a name is.

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::local;
+
 /// Makes a directory and its parents, durably.
 pub(crate) fn make_dir(dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
@@ -24,7 +26,7 @@ pub(crate) fn sync_dir(dir: &Path) -> anyhow::Result<()> {
 pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> anyhow::Result<()> {
     let temporary = path.with_extension("new");
     let written = (|| {
-        let mut file = File::create(&temporary)?;
+        let mut file = local::private().create(true).truncate(true).open(&temporary)?;
         write(&mut file)?;
         file.flush()?;
         file.sync_all()?;

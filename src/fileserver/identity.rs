@@ -1,7 +1,7 @@
 //! Whose data directory this is. `server.json` binds it to a file server and a cluster; a lock keeps a second process
 //! away.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::SharedClock;
 use crate::domain::{ClusterId, Incarnation, ServerId, ServerUuid};
+use crate::local;
 
 const IDENTITY: &str = "server.json";
 const LOCK: &str = "lock";
@@ -62,6 +63,7 @@ impl Identity {
     /// When it belongs to a directory node, is in use, or cannot be read or written.
     pub(super) fn open(dir: &Path, clock: &SharedClock) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make the data directory {}", dir.display()))?;
+        local::close_folder(dir)?;
         if dir.join(DIRECTORY_IDENTITY).exists() {
             bail!(
                 "{} is the data directory of a directory node: give the file server one of its own (`server.data_dir`)",
@@ -174,8 +176,7 @@ impl Identity {
 
 fn lock(dir: &Path) -> anyhow::Result<File> {
     let path = dir.join(LOCK);
-    let file = OpenOptions::new()
-        .write(true)
+    let file = local::private()
         .create(true)
         .truncate(false)
         .open(&path)
@@ -213,7 +214,7 @@ fn write(dir: &Path, record: &Record) -> anyhow::Result<()> {
     let path = dir.join(IDENTITY);
     let temporary = dir.join("server.json.tmp");
     let save = || -> std::io::Result<()> {
-        let mut file = File::create(&temporary)?;
+        let mut file = local::private().create(true).truncate(true).open(&temporary)?;
         file.write_all(&serde_json::to_vec_pretty(record)?)?;
         file.sync_all()?;
         std::fs::rename(&temporary, &path)?;

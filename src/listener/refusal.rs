@@ -54,7 +54,7 @@ impl Refusal {
             Self::TooLong => "Request Header Fields Too Large",
         };
         Bytes::from(format!(
-            "HTTP/1.1 {} {reason}\r\ncontent-type: {MEDIA_TYPE}\r\n{REQUEST_ID}: {id}\r\nconnection: close\r\n\
+            "HTTP/1.1 {} {reason}\r\ncontent-type: {MEDIA_TYPE}\r\nx-content-type-options: nosniff\r\n{REQUEST_ID}: {id}\r\nconnection: close\r\n\
              content-length: {}\r\n\r\n{body}",
             problem.status,
             body.len()

@@ -9,6 +9,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use subtle::ConstantTimeEq;
 
+use crate::local;
+
 /// 256 bits, written as 64 hexadecimal digits in a file.
 #[derive(Clone)]
 pub struct ClusterSecret([u8; 32]);
@@ -31,7 +33,7 @@ impl ClusterSecret {
     /// # Errors
     /// When the file cannot be read or holds no secret.
     pub fn read(file: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| {
+        let text = local::read_secret(file).with_context(|| {
             format!(
                 "cannot read the cluster secret {}: copy it from another node, or make one with `openssl rand -hex 32`",
                 file.display()

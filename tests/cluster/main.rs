@@ -24,6 +24,7 @@ mod locking;
 mod lost;
 mod machine;
 mod manners;
+mod modes;
 mod monitoring;
 mod orders;
 mod origins;

@@ -195,3 +195,57 @@ async fn a_read_says_when_the_version_was_made_and_takes_conditions_by_date() {
     assert_eq!(read("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT").await.0, 412);
     assert_eq!(read("if-unmodified-since", &date).await.0, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_is_asked_before_what_he_asks_is_judged() {
+    let cluster = Cluster::start(1, 0).await;
+    let somebody = cluster.user("somebody").await;
+    let send = async |path: &str, token: &str, body: &str| {
+        let request = cluster.http.post(format!("{}{path}", cluster.url(0))).bearer_auth(token).body(body.to_owned());
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    // Whatever takes a body; what strangers may call has its own rules.
+    let takes = |(path, allow): &(&'static str, &'static str)| {
+        allow.split(", ").any(|method| method == "POST") && !matches!(*path, "/signup" | "/login")
+    };
+    let mut wrong = Vec::new();
+    for (path, _) in ringmaster::directory::calls().into_iter().filter(takes) {
+        for body in ["{", "{}", "[1]", "{\"nobody_knows\": 1}"] {
+            let status = send(path, "nonsense", body).await;
+            if status != 401 {
+                wrong.push(format!("{path} {body}: {status}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for path in ["/admin/members", "/admin/members/address"] {
+        for body in [
+            "{\"node_id\":0,\"url\":\"x\",\"peer\":\"y\"}",
+            "{\"node_id\":4,\"url\":\"ftp://a\",\"peer\":\"http://b:1\"}",
+        ] {
+            assert_eq!(send(path, &somebody.token, body).await, 403, "{path} {body}");
+            assert_eq!(send(path, &cluster.admin.token, body).await, 400, "{path} {body}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_is_taken_for_a_page() {
+    let cluster = Cluster::start(1, 1).await;
+    let nodes = ["/nowhere", "/all", "/healthz", "/readyz", "/", "/write", "/read?path=/nothing"];
+    let mut urls: Vec<String> = nodes.iter().map(|path| format!("{}{path}", cluster.url(0))).collect();
+    urls.push(format!("{}/nowhere", cluster.servers[0].url));
+    urls.push(format!("{}/blobs", cluster.servers[0].url));
+    urls.push(format!("{}/nowhere", cluster.servers[0].metrics()));
+    for url in urls {
+        // The servers' own port may have TLS that this client knows nothing of.
+        let Ok(answer) = cluster.http.get(&url).bearer_auth("nonsense").send().await else {
+            assert!(url.starts_with(&cluster.servers[0].url), "{url}");
+            continue;
+        };
+        let told = answer.headers().get("x-content-type-options").map(reqwest::header::HeaderValue::as_bytes);
+        assert_eq!(told, Some(&b"nosniff"[..]), "{url}");
+    }
+    let answer = raw(&cluster, "GET /?name=\"quoted\" HTTP/1.1\r\nHost: x\r\n\r\n", b"").await;
+    assert!(answer.contains("x-content-type-options: nosniff"), "{answer}");
+}

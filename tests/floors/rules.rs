@@ -19,7 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("config", 1),
     ("telemetry", 1),
     ("clock", 1),
-    ("local", 1),
+    ("local", 0),
     ("domain", 0),
 ];
 

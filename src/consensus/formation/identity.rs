@@ -13,6 +13,7 @@ use super::super::files;
 use super::super::options::Member;
 use super::super::transport::KnownCluster;
 use crate::domain::{ClusterId, NodeId, Schema};
+use crate::local;
 
 const IDENTITY: &str = "node.json";
 /// What a file server keeps in its data directory.
@@ -184,6 +185,7 @@ impl DataDir {
     /// When another process has it, or it belongs to a file server.
     pub(crate) fn take(path: &Path) -> anyhow::Result<Self> {
         files::make_dir(path)?;
+        local::close_folder(path)?;
         if path.join(FILE_SERVER_IDENTITY).exists() {
             bail!(
                 "{} is the data directory of a file server: give this directory node a data_dir of its own",
@@ -191,7 +193,11 @@ impl DataDir {
             );
         }
         let lock_path = path.join(LOCK);
-        let lock = File::create(&lock_path).with_context(|| format!("cannot make {}", lock_path.display()))?;
+        let lock = local::private()
+            .create(true)
+            .truncate(true)
+            .open(&lock_path)
+            .with_context(|| format!("cannot make {}", lock_path.display()))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => bail!(

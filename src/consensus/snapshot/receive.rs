@@ -8,7 +8,7 @@
 //! its name and loses it when it is complete and synced. So after a crash of the machine whatever has its own name is
 //! whole; and of a part every byte is covered by the checksum that comes with the next piece.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::super::files;
 use super::super::types::Blob;
 use super::{DATABASE, INCOMING, SnapshotFiles, Snapshots, covered_index};
+use crate::local;
 
 /// More files than a database of a hundred million rows has; a limit against nonsense.
 const MAX_FILES: usize = 100_000;
@@ -261,7 +262,7 @@ fn check(offer: &Offer) -> anyhow::Result<()> {
 
 fn write_at(path: &Path, offset: u64, data: &[u8], last: bool) -> io::Result<()> {
     let part = path.with_file_name(format!("{}{PART}", path.file_name().unwrap_or_default().to_string_lossy()));
-    let mut file = if offset == 0 { File::create(&part)? } else { OpenOptions::new().write(true).open(&part)? };
+    let mut file = local::private().create(offset == 0).truncate(offset == 0).open(&part)?;
     file.seek(SeekFrom::Start(offset))?;
     file.write_all(data)?;
     if last {

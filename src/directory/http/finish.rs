@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -10,14 +11,17 @@ use axum::response::{IntoResponse, Response};
 use crate::client::request_id::in_request;
 use crate::consensus::ProposeError;
 use crate::directory::error::{ApiError, Pending};
-use crate::listener::Origin;
+use crate::listener::{Lease, Origin};
 use crate::protocol::api::REQUEST_ID;
 use crate::protocol::problem::{Code, MEDIA_TYPE, Problem};
+use crate::protocol::ticket::Ticket;
 
 /// A request that moves no bytes is answered within ten seconds.
 const DEADLINE: Duration = Duration::from_millis(9_500);
 /// Seconds after which a client that met no leader, or too many others, should try again. An election takes about one.
 const RETRY_AFTER: u64 = 1;
+/// Whose callers need not be known.
+const STRANGERS_CALLS: [&str; 5] = ["/signup", "/login", "/healthz", "/readyz", "/"];
 
 /// Gives the request its id, and writes the problem document of what failed. The one place where
 /// a failed request is logged.
@@ -39,6 +43,7 @@ pub(crate) async fn finish(
     let span = tracing::info_span!(
         "request", request_id = %id, node_id = %node.node_id, method = %method, route = %route, from, https
     );
+    let asker = Asker::of(&request);
     let mut response = {
         use tracing::Instrument as _;
         let answer = in_request(&id, next.run(request).instrument(span.clone()));
@@ -51,6 +56,12 @@ pub(crate) async fn finish(
             }
         }
     };
+    let code = response.extensions().get::<Pending>().map(|pending| pending.code);
+    if matches!(code, Some(Code::InvalidRequest | Code::InvalidPath))
+        && let Some(error) = asker.refuses_stranger(&node).await
+    {
+        response = error.into_response();
+    }
     let _entered = span.enter();
     if let Some(pending) = response.extensions_mut().remove::<Pending>() {
         let headers = std::mem::take(response.headers_mut());
@@ -71,10 +82,39 @@ pub(crate) async fn finish(
         }
     }
     node.count_request(response.status().as_u16());
+    // No browser is to find a page in what says that it is none.
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HeaderName::from_static(REQUEST_ID), value);
     }
     response
+}
+
+/// Whoever sent a request, for when there is something wrong with it: of that only those are told who may call at all. Each
+/// call looks at what it was sent before it asks the state who sent it, since both come from one read.
+struct Asker(Option<Parts>);
+
+impl Asker {
+    /// What strangers may call has nobody to ask for, and a ticket speaks for itself.
+    fn of(request: &Request) -> Self {
+        let uri = request.uri();
+        if STRANGERS_CALLS.contains(&uri.path()) || Ticket::find_in(uri.query().unwrap_or("")).is_some() {
+            return Self(None);
+        }
+        let mut parts = axum::http::Request::new(()).into_parts().0;
+        if let Some(bearer) = request.headers().get(header::AUTHORIZATION) {
+            parts.headers.insert(header::AUTHORIZATION, bearer.clone());
+        }
+        if let Some(lease) = request.extensions().get::<Lease>() {
+            parts.extensions.insert(lease.clone());
+        }
+        Self(Some(parts))
+    }
+
+    async fn refuses_stranger(self, node: &super::App) -> Option<ApiError> {
+        let parts = self.0?;
+        node.sender_is_known(&parts).await.err().filter(|error| error.code == Code::Unauthenticated)
+    }
 }
 
 /// The waits of one request, each bounded by itself, must not add up to more than a client was promised.

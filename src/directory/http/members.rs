@@ -17,31 +17,35 @@ use crate::protocol::problem::Code;
 type Answer = ApiResult<(StatusCode, Body<MemberProgress>)>;
 
 pub(crate) async fn add(State(node): State<App>, token: Token, Json(asked): Json<AddMember>) -> Answer {
+    node.read_as_admin(&token, |_| Ok(())).await?;
     let address = |text: &str| text.parse::<BaseUrl>().map_err(ApiError::invalid);
     let (url, peer) = (address(&asked.url)?, address(&asked.peer)?);
     if asked.node_id == 0 {
         return Err(ApiError::invalid("0 is no node's id: ids begin at 1"));
     }
     let (url, peer) = (url.as_str().to_owned(), peer.as_str().to_owned());
-    change(&node, &token, MembershipChange::Add { node: asked.node_id, url, peer }).await
+    change(&node, MembershipChange::Add { node: asked.node_id, url, peer }).await
 }
 
 pub(crate) async fn set_address(State(node): State<App>, token: Token, Json(asked): Json<SetAddress>) -> Answer {
+    node.read_as_admin(&token, |_| Ok(())).await?;
     let address = |text: &str| text.parse::<BaseUrl>().map_err(ApiError::invalid);
     let (url, peer) = (address(&asked.url)?.as_str().to_owned(), address(&asked.peer)?.as_str().to_owned());
-    change(&node, &token, MembershipChange::SetAddress { node: asked.node_id, url, peer }).await
+    change(&node, MembershipChange::SetAddress { node: asked.node_id, url, peer }).await
 }
 
 pub(crate) async fn remove(State(node): State<App>, token: Token, Json(asked): Json<RemoveMember>) -> Answer {
-    change(&node, &token, MembershipChange::Remove { node: asked.node_id, force: asked.force }).await
+    node.read_as_admin(&token, |_| Ok(())).await?;
+    change(&node, MembershipChange::Remove { node: asked.node_id, force: asked.force }).await
 }
 
 pub(crate) async fn transfer(State(node): State<App>, token: Token, Json(asked): Json<Transfer>) -> Answer {
-    change(&node, &token, MembershipChange::Transfer { to: asked.node_id }).await
+    node.read_as_admin(&token, |_| Ok(())).await?;
+    change(&node, MembershipChange::Transfer { to: asked.node_id }).await
 }
 
-async fn change(node: &App, token: &Token, change: MembershipChange) -> Answer {
-    node.read_as_admin(token, |_| Ok(())).await?;
+/// Of an admin, who was asked for before anything was said of what he sent.
+async fn change(node: &App, change: MembershipChange) -> Answer {
     let progress = node.handle().change(change).await?;
     let status = if progress.is_done() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Body(shown(&progress))))

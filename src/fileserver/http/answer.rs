@@ -106,6 +106,7 @@ pub(super) async fn finish(State(context): State<Arc<Context>>, request: Request
             name.as_ref().is_some_and(|name| *name != header::CONTENT_LENGTH && *name != header::CONTENT_TYPE)
         }));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response.headers_mut().insert(headers::CODE, HeaderValue::from_static(code.as_str()));
         if let Some(refusal) = refusal {
             let text = HeaderValue::from_str(&refusal).unwrap_or(HeaderValue::from_static("it refuses"));

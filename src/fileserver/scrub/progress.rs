@@ -1,11 +1,13 @@
 //! Where the scrubber is, in a file of its own.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::BlobId;
+use crate::local;
 
 const FILE: &str = "scrub.json";
 /// Not more often is the file written in the middle of a pass.
@@ -82,7 +84,8 @@ impl ProgressFile {
 
     /// Not synced: what a power cut takes is read once more.
     pub(super) fn write(&self, progress: &Progress) -> std::io::Result<()> {
-        std::fs::write(&self.temporary, serde_json::to_vec(progress)?)?;
+        let mut file = local::private().create(true).truncate(true).open(&self.temporary)?;
+        file.write_all(&serde_json::to_vec(progress)?)?;
         std::fs::rename(&self.temporary, &self.path)
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::{Store, StoreError, disk};
 use crate::clock::SharedClock;
+use crate::local;
 
 /// A disk that refuses is tried again after this time, and twice as long each time that it refuses again.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
@@ -207,7 +208,7 @@ impl Store {
     /// A sync that fails here loses nothing of anybody's, so the process goes on.
     fn try_to_write(&self) -> io::Result<()> {
         let (written, placed) = (self.layout.tmp.join(PROBE), self.layout.blobs.join(PROBE));
-        let mut file = File::create(&written)?;
+        let mut file = local::private().create(true).truncate(true).open(&written)?;
         file.write_all(PROBE.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&written, &placed)?;

@@ -1,6 +1,6 @@
 //! A copy on its way to the disk.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use super::layout::Part;
 use super::sidecar::{CHUNK_BYTES, CopyRecord, SidecarWriter};
 use super::{Store, StoreError, Stored, disk};
 use crate::domain::{BlobId, CopyId, Sha256};
+use crate::local;
 
 /// How much is written between two syncs. It bounds what the last one has left to do, and thereby how long the receipt
 /// takes: a writer that waits for it drops the server after ten seconds. Eyeballed: a third of a second on a poor disk.
@@ -199,5 +200,5 @@ impl Writer {
 }
 
 fn create(path: &Path) -> Result<File, StoreError> {
-    OpenOptions::new().write(true).create_new(true).open(path).map_err(disk::failed("cannot make", path))
+    local::private().create_new(true).open(path).map_err(disk::failed("cannot make", path))
 }
