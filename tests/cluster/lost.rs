@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::backup::{back_up, cli, login, quick, read_all, restore, run, text, unused, verify, write};
-use crate::support::{Cluster, PASSWORD, Process, files_below, noise, sha256, until};
+use crate::support::{Cluster, PASSWORD, Process, files_below, noise, sha256, until, write_secret};
 
 /// Where a backup has the bytes with this digest.
 fn blob_of(dir: &Path, bytes: &[u8]) -> PathBuf {
@@ -51,7 +51,7 @@ async fn a_restore_that_broke_off_needs_only_the_bytes_that_did_not_come() {
     let gone = run(new.url(0), "none", &args).await;
     assert_eq!(gone.code, Some(3), "{}", gone.err);
     let secret = old.dir.path().join("another.secret");
-    fs::write(&secret, "0123456789abcdef".repeat(4)).expect("it is written");
+    write_secret(&secret, &"0123456789abcdef".repeat(4));
     let blobs = files_below(&dir.join("blobs"));
     let moved = dir.join("moved");
     fs::rename(&blobs[0], &moved).expect("it is moved");
