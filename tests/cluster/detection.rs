@@ -224,13 +224,14 @@ async fn of_a_copied_disk_one_process_is_admitted() {
     assert!(copied.success());
     cluster.servers[1].start();
     cluster.wait_for_servers(2).await;
-    let port = crate::support::Port::take();
+    let ports = [(); 2].map(|()| crate::support::Port::take());
     let config = std::fs::read_to_string(&cluster.servers[1].config).expect("its configuration");
-    let own = cluster.servers[1].url.strip_prefix("http://").expect("an http url").to_owned();
-    let config = config.replace(&own, &port.address()).replace("fileserver-2", "copy");
-    let url = port.url();
+    let moves = cluster.servers[1].ports.iter().zip(&ports);
+    let config = moves.fold(config, |config, (old, new)| config.replace(&old.address(), &new.address()));
+    let config = config.replace("fileserver-2", "copy");
+    let url = ports[0].url();
     let mut second =
-        Process::new(cluster.dir.path(), "fileserver", "copy".to_owned(), url, &config, vec![port], Vec::new());
+        Process::new(cluster.dir.path(), "fileserver", "copy".to_owned(), url, &config, ports.into(), Vec::new());
     second.start();
     until("the copy is refused", async || second.log_text().contains("two processes have the identity")).await;
     assert_eq!(row(&cluster, 0, 1).await["state"], "up", "the original is where it was");
