@@ -24,6 +24,7 @@ use ringmaster::domain::{
     BlobId, Command as Change, CopyId, FilePath, NodeId, Outcome, Proposal, ServerUuid, Sha256, command,
 };
 use ringmaster::protocol::secret::ClusterSecret;
+use ringmaster::trust::{Authority, Credentials, Identity};
 
 const SMALL: u64 = 10_000;
 const WRITERS: u64 = 256;
@@ -127,7 +128,13 @@ async fn fill(dir: &Path, entries: u64) {
         cluster_name: "bench".to_owned(),
         members: vec![member],
         join: false,
-        secret: ClusterSecret::parse(&secret).expect("a secret"),
+        credentials: Credentials::issued(
+            &Authority::new(&ClusterSecret::parse(&secret).expect("a secret")).expect("an authority"),
+            Identity::Directory(NodeId(1)),
+            &SharedClock::system(),
+        )
+        .expect("a certificate"),
+        others: None,
         policy: Policy::default(),
         clock: SharedClock::system(),
         tuning: Tuning::default(),

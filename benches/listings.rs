@@ -21,6 +21,7 @@ use ringmaster::domain::plan::{Observed, plan};
 use ringmaster::domain::terms::{FileRef, PathRef, Policy};
 use ringmaster::domain::{Command, FilePath, NodeId, Outcome, Permission, Proposal, UserId, command, query};
 use ringmaster::protocol::secret::ClusterSecret;
+use ringmaster::trust::{Authority, Credentials, Identity};
 
 const LISTINGS: usize = 64;
 const WRITERS: u64 = 64;
@@ -145,7 +146,13 @@ async fn start(dir: &std::path::Path) -> Handle {
         cluster_name: "bench".to_owned(),
         members: vec![Member { id: NodeId(1), url, peer }],
         join: false,
-        secret: ClusterSecret::parse(&format!("{:064x}", 7)).expect("a secret"),
+        credentials: Credentials::issued(
+            &Authority::new(&ClusterSecret::parse(&format!("{:064x}", 7)).expect("a secret")).expect("an authority"),
+            Identity::Directory(NodeId(1)),
+            &SharedClock::system(),
+        )
+        .expect("a certificate"),
+        others: None,
         policy: Policy::default(),
         clock: SharedClock::system(),
         tuning: Tuning::default(),

@@ -26,6 +26,7 @@ use ringmaster::domain::{
     ServerUuid, Sha256, Stamped, UserId, WallTime, apply, command, query,
 };
 use ringmaster::protocol::secret::ClusterSecret;
+use ringmaster::trust::{Authority, Credentials, Identity};
 
 const SMALL: u64 = 1_000;
 const SERVERS: u64 = 4;
@@ -193,7 +194,13 @@ async fn fill(dir: &Path, files: u64) -> Handle {
         cluster_name: "bench".to_owned(),
         members: vec![Member { id: NodeId(1), url, peer: peer_url }],
         join: false,
-        secret: ClusterSecret::parse(&format!("{:064x}", 7)).expect("a secret"),
+        credentials: Credentials::issued(
+            &Authority::new(&ClusterSecret::parse(&format!("{:064x}", 7)).expect("a secret")).expect("an authority"),
+            Identity::Directory(NodeId(1)),
+            &SharedClock::system(),
+        )
+        .expect("a certificate"),
+        others: None,
         policy: Policy::default(),
         clock: SharedClock::system(),
         tuning: Tuning::default(),

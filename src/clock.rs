@@ -82,6 +82,12 @@ impl SharedClock {
         }
     }
 
+    /// Takes the agreed time itself, as somebody has told it a moment ago.
+    pub fn agreed_is(&self, now_ms: u64, with: &str) {
+        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        self.agree(signed(now_ms).saturating_sub(signed(self.wall_ms())), with);
+    }
+
     pub fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         self.own.fill_random(&mut bytes);

@@ -13,18 +13,18 @@ data_dir = "data/directory-1"
 listen = "127.0.0.1:3041"
 advertise = "http://127.0.0.1:3041"
 peer_listen = "127.0.0.1:4041"
-peer_advertise = "http://127.0.0.1:4041"
+peer_advertise = "https://127.0.0.1:4041"
 [cluster]
 name = "local"
 secret_file = "cluster.secret"
 [[cluster.members]]
 id = 1
 url = "http://127.0.0.1:3041"
-peer = "http://127.0.0.1:4041"
+peer = "https://127.0.0.1:4041"
 [[cluster.members]]
 id = 2
 url = "http://127.0.0.1:3042/"
-peer = "http://127.0.0.1:4042"
+peer = "https://127.0.0.1:4042"
 [replication]
 interval = "30s"
 copies = 2
@@ -42,11 +42,11 @@ const FILE_SERVER: &str = r#"
 [server]
 data_dir = "data/fileserver-1"
 listen = "127.0.0.1:3031"
-advertise = "http://127.0.0.1:3031"
+advertise = "https://127.0.0.1:3031"
 zone = "a"
 [cluster]
-directory = ["http://127.0.0.1:3041", "http://127.0.0.1:3042"]
-secret_file = "cluster.secret"
+directory = ["https://127.0.0.1:4041", "https://127.0.0.1:4042"]
+join_token_file = "fileserver-1.token"
 "#;
 
 struct File {
@@ -110,6 +110,7 @@ fn the_files_of_the_design_load() {
     assert_eq!(config.server.data_dir, file.dir.path().join("data/fileserver-1"));
     assert_eq!(config.server.capacity, None);
     assert_eq!(config.cluster.directory.len(), 2);
+    assert_eq!(config.cluster.join_token_file, Some(file.dir.path().join("fileserver-1.token")));
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn what_is_advertised_follows_what_is_bound() {
         DIRECTORY.lines().filter(|line| !line.contains("advertise")).map(|l| format!("{l}\n")).collect();
     let config = File::new(&without).directory(&[], &[]).expect("valid");
     assert_eq!(config.node.advertise().as_str(), "http://127.0.0.1:3041");
-    assert_eq!(config.node.peer_advertise().as_str(), "http://127.0.0.1:4041");
+    assert_eq!(config.node.peer_advertise().as_str(), "https://127.0.0.1:4041");
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn defaults_file_environment_flags() {
     let config = file
         .file_server(&[("RINGMASTER__CLUSTER__DIRECTORY", "http://a:1, http://b:1")], &["server.capacity=10GB"])
         .expect("valid");
-    assert_eq!(config.cluster.directory[1].as_str(), "http://b:1");
+    assert_eq!(config.cluster.directory[1].as_str(), "https://b:1", "always TLS");
     assert_eq!(config.server.capacity, Some(10_000_000_000));
 }
 
@@ -200,7 +201,7 @@ fn unknown_keys_are_named_with_their_source_and_the_nearest_known_one() {
     says(&refused("[http]", "[empty]\n[http]"), &["`empty`"]);
     says(&refused("[http]\n", "http = 3\n"), &["`detection.http`"]);
     says(
-        &refused("peer = \"http://127.0.0.1:4041\"", "pear = \"http://127.0.0.1:4041\""),
+        &refused("peer = \"https://127.0.0.1:4041\"", "pear = \"http://127.0.0.1:4041\""),
         &["`cluster.members", "pear`", "did you mean `peer`?"],
     );
 }
@@ -234,7 +235,7 @@ fn a_file_that_cannot_be_read_or_parsed() {
 fn missing_keys_say_where_to_put_them() {
     let message = refused("secret_file = \"cluster.secret\"\n", "");
     says(&message, &["`cluster.secret_file` is missing", "under [cluster]", "RINGMASTER__CLUSTER__SECRET_FILE"]);
-    says(&refused("peer = \"http://127.0.0.1:4041\"\n", ""), &["cluster.members", "peer`", "is missing"]);
+    says(&refused("peer = \"https://127.0.0.1:4041\"\n", ""), &["cluster.members", "peer`", "is missing"]);
     says(&File::new("").file_server(&[], &[]).expect_err("refused"), &["`server.data_dir`", "`cluster.directory`"]);
 }
 
@@ -270,13 +271,13 @@ fn values_that_do_not_go_together() {
         &["node 1 the url", "`node.advertise`"],
     );
     says(
-        &refused("peer_advertise = \"http://127.0.0.1:4041\"", "peer_advertise = \"http://127.0.0.1:9\""),
+        &refused("peer_advertise = \"https://127.0.0.1:4041\"", "peer_advertise = \"https://127.0.0.1:9\""),
         &["node 1 the peer", "`node.peer_advertise`"],
     );
     says(&refused("127.0.0.1:3041\"", "127.0.0.1:0\""), &["`node.listen`", "port 0"]);
     says(&refused("peer_listen = \"127.0.0.1:4041\"", "peer_listen = \"127.0.0.1:3041\""), &["its own port"]);
     says(&refused("id = 2", "id = 1"), &["id 1 twice"]);
-    says(&refused("http://127.0.0.1:4042", "http://127.0.0.1:3042"), &["http://127.0.0.1:3042 twice"]);
+    says(&refused("https://127.0.0.1:4042", "https://127.0.0.1:3042"), &["127.0.0.1:3042 twice"]);
     says(&refused("name = \"local\"", "name = \"local\"\njoin = true"), &["`cluster.join`", "list only the members"]);
     says(&refused("name = \"local\"", "name = \"a b\""), &["`cluster.name`", "letters"]);
     says(&refused("copies = 2", "copies = 6"), &["`replication.copies` is 6", "1 to 5"]);
@@ -302,7 +303,7 @@ fn values_that_do_not_go_together() {
     let file = File::new(FILE_SERVER);
     let refused = |flag: &str| file.file_server(&[], &[flag]).expect_err("refused");
     says(&refused("cluster.directory="), &["`cluster.directory` is empty"]);
-    says(&refused("cluster.directory=http://a:1,http://a:1/"), &["lists http://a:1 twice"]);
+    says(&refused("cluster.directory=http://a:1,http://a:1/"), &["lists https://a:1 twice"]);
     says(&refused("cluster.directory=http://127.0.0.1:3031"), &["this file server itself"]);
     says(&refused("server.capacity=5"), &["`server.capacity`", "1MiB"]);
     says(&refused("server.zone=a b"), &["`server.zone`"]);

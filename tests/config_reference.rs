@@ -30,7 +30,7 @@ fn the_files_of_the_local_cluster_load() {
         let first = members.get_or_insert_with(|| config.cluster.members.clone());
         assert_eq!(*first, config.cluster.members, "every node lists the same members");
     }
-    let urls: Vec<_> = members.into_iter().flatten().map(|member| member.url).collect();
+    let urls: Vec<_> = members.into_iter().flatten().map(|member| member.peer).collect();
     for id in 1..=4 {
         let config = FileServerConfig::load(&local.join(format!("fileserver-{id}.toml")), Vec::new(), &[])
             .unwrap_or_else(|error| panic!("fileserver-{id}: {error}"));

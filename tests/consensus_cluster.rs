@@ -16,6 +16,7 @@ use ringmaster::domain::{
     check, command, query,
 };
 use ringmaster::protocol::secret::ClusterSecret;
+use ringmaster::trust::{Authority, Credentials, Identity};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,10 +28,16 @@ impl PeerService for NoService {
     }
 }
 
+/// Those of a node of the cluster whose secret is this byte, over and over.
+fn credentials(secret: u8, node: u64) -> Credentials {
+    let authority = Authority::new(&ClusterSecret::from_bytes([secret; 32])).unwrap();
+    Credentials::issued(&authority, Identity::Directory(NodeId(node)), &SharedClock::system()).unwrap()
+}
+
 fn listeners(count: usize) -> (Vec<TcpListener>, Vec<Member>) {
     let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let members = listeners.iter().zip(1..).map(|(listener, id)| {
-        let peer = format!("http://{}", listener.local_addr().unwrap());
+        let peer = format!("https://{}", listener.local_addr().unwrap());
         Member { id: NodeId(id), url: "http://user.invalid".into(), peer }
     });
     let members = members.collect();
@@ -48,7 +55,8 @@ async fn start(dir: &Path, listener: TcpListener, members: &[Member], id: u64) -
         cluster_name: "test".into(),
         members: members.to_vec(),
         join: false,
-        secret: ClusterSecret::from_bytes([7; 32]),
+        credentials: credentials(7, id),
+        others: None,
         policy: Policy { copies: 3, ..Policy::default() },
         clock: SharedClock::system(),
         tuning: Tuning { snapshot_after: 500, keep_entries: 50, ..Tuning::default() },
@@ -151,7 +159,7 @@ async fn an_operation_takes_effect_once_whoever_leads() {
         let other = Proposal { operation: None, ..mkdir(ann, &format!("/{round}/3")) };
         let taken: Answer = survivor.propose(other).await.unwrap();
         assert_eq!(taken.unwrap_err().kind, RejectionKind::AlreadyExists);
-        let address = members[place].peer.trim_start_matches("http://").to_owned();
+        let address = members[place].peer.trim_start_matches("https://").to_owned();
         let listener = until(|| TcpListener::bind(&address).ok()).await;
         nodes[place] = Some(start(dir.path(), listener, &members, leads.0).await);
     }
@@ -201,7 +209,7 @@ async fn an_index_on_disk_takes_little_memory_and_starts_fast() {
     let filled = begun.elapsed();
     let memory = resident();
     drop(node);
-    let address = members[0].peer.trim_start_matches("http://").to_owned();
+    let address = members[0].peer.trim_start_matches("https://").to_owned();
     let listener = until(|| TcpListener::bind(&address).ok()).await;
     let begun = Instant::now();
     let node = start(dir.path(), listener, &members, 1).await;

@@ -5,13 +5,15 @@ mod fileserver_support;
 use fileserver_support::*;
 use futures_util::{StreamExt, stream};
 use proptest::prelude::*;
-use ringmaster::client::blobs::{BlobError, Blobs, CopyOrder, PutCopy};
+use ringmaster::client::blobs::{BlobError, Blobs, CopyOrder, PutCopy, ServerAddress};
 use ringmaster::domain::plant::Plant;
-use ringmaster::domain::{BlobId, CopyId, Epoch, ServerId};
+use ringmaster::domain::{BlobId, CopyId, Epoch, NodeId, ServerId, ServerUuid};
 use ringmaster::protocol::blob::CopyRequest;
 use ringmaster::protocol::capability::{Capability, Method};
 use ringmaster::protocol::problem::Problem;
 use ringmaster::protocol::secret::ClusterSecret;
+use ringmaster::protocol::signature::SigningKey;
+use ringmaster::trust::{Credentials, Expected, Identity, Members};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const BLOB: BlobId = BlobId(0xb10b);
@@ -119,14 +121,19 @@ async fn a_connection_that_is_cut_stores_nothing() {
     let capability = capability(&it.at(), Method::Put, Some(BLOB));
     let head =
         format!("PUT /blobs/{BLOB}?copy_id={COPY} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {capability}\r\n");
-    let address = it.server.url.strip_prefix("http://").expect("a URL");
+    let address = it.server.url.strip_prefix("https://").expect("a URL");
+    let credentials = tls::node_credentials(&secret());
+    let config = credentials.client(Expected::Member(Identity::FileServer(it.at().uuid))).expect("a configuration");
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
     for rest in [
         "content-length: 1000\r\n\r\ntoo short".to_owned(),
         "transfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n".to_owned(),
         "transfer-encoding: chunked\r\n\r\n5\r\nabcde\r\nffff\r\nabc".to_owned(),
         "transfer-encoding: chunked\r\n\r\n5\r\nabcde\r\nnonsense\r\n".to_owned(),
     ] {
-        let mut connection = tokio::net::TcpStream::connect(address).await.expect("connected");
+        let connection = tokio::net::TcpStream::connect(address).await.expect("connected");
+        let name = "server.invalid".try_into().expect("a name");
+        let mut connection = connector.connect(name, connection).await.expect("a handshake");
         connection.write_all(format!("{head}{rest}").as_bytes()).await.expect("sent");
         connection.shutdown().await.expect("closed");
         let mut answer = String::new();
@@ -275,12 +282,14 @@ async fn a_copy_goes_from_server_to_server() {
     assert!(matches!(&dead, Err(BlobError::Unreachable { server_id, .. }) if *server_id == source_id), "{dead:?}");
 }
 
+/// A directory node comes with what it asks for, and another file server with what a directory node has signed for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_needs_its_own_capability() {
     let it = Single::start().await;
     put(&it.blobs, &it.at(), BLOB, b"some bytes").await.expect("stored");
-    let http = ringmaster::trust::http().build().expect("a client");
-    for method in Method::ALL {
+    let (node, server) = (as_node(&it.at()), as_member(Identity::FileServer(ServerUuid(77)), &it.at()));
+    for (method, is_node) in Method::ALL.into_iter().flat_map(|method| [(method, true), (method, false)]) {
+        let http = if is_node { &node } else { &server };
         let blob_id = method.names_blob().then_some(BLOB);
         let good = Capability {
             method,
@@ -292,20 +301,18 @@ async fn every_call_needs_its_own_capability() {
             expires_at_wall_ms: ringmaster::clock::SharedClock::system().wall_ms() + 60_000,
         };
         let other_method = if method == Method::Get { Method::Head } else { Method::Get };
-        let stranger = ClusterSecret::from_bytes([1; 32]);
+        let sign = |capability: &Capability| {
+            if is_node { capability.mint() } else { capability.sign(&tls::signer(&secret())) }
+        };
         let mint = |change: &dyn Fn(&mut Capability)| {
             let mut capability = good;
             change(&mut capability);
-            Some(capability.mint(&secret()))
+            Some(sign(&capability))
         };
-        let mut altered = good.mint(&secret());
-        altered.replace_range(40..41, if &altered[40..41] == "A" { "B" } else { "A" });
         let mut refused = vec![
             ("none", None, 401),
             ("nonsense", Some("nonsense".to_owned()), 401),
-            ("the cluster secret itself", Some(secret().bearer()), 401),
-            ("altered", Some(altered), 401),
-            ("another secret's", Some(good.mint(&stranger)), 401),
+            ("the cluster secret itself", Some("2a".repeat(32)), 401),
             ("expired", mint(&|it| it.expires_at_wall_ms -= 60_000 + 6 * 60_000), 401),
             ("another method's", mint(&|it| it.method = other_method), 403),
             ("another cluster's", mint(&|it| it.cluster_id.0 += 1), 403),
@@ -313,11 +320,21 @@ async fn every_call_needs_its_own_capability() {
             ("another epoch's", mint(&|it| it.epoch = Some(Epoch(99))), 403),
             ("another blob's", mint(&|it| it.blob_id = Some(BlobId(99))), 403),
         ];
+        if is_node {
+            refused.push(("signed, as if for another", Some(good.sign(&tls::signer(&secret()))), 401));
+        } else {
+            let mut altered = sign(&good);
+            altered.replace_range(40..41, if &altered[40..41] == "A" { "B" } else { "A" });
+            let stranger = tls::signer(&ClusterSecret::from_bytes([1; 32]));
+            refused.push(("altered", Some(altered), 401));
+            refused.push(("not signed", Some(good.mint()), 401));
+            refused.push(("another cluster's directory's", Some(good.sign(&stranger)), 401));
+        }
         if method.writes() {
             refused.push(("without an epoch", mint(&|it| it.epoch = None), 403));
         }
         for (what, capability, status) in refused {
-            let response = call(&http, &it.server.url, method, capability).await;
+            let response = call(http, &it.server.url, method, capability).await;
             assert_eq!(response.status().as_u16(), status, "{method:?} with a capability that is {what}");
             if method != Method::Head {
                 assert_eq!(response.headers()["content-type"], "application/problem+json");
@@ -328,7 +345,7 @@ async fn every_call_needs_its_own_capability() {
         }
         assert_eq!(get(&it.blobs, &it.at(), BLOB, None).await.expect("untouched"), b"some bytes", "{method:?}");
         // The same call with the right one gets through (and meets what is there).
-        let response = call(&http, &it.server.url, method, mint(&|_| ())).await;
+        let response = call(http, &it.server.url, method, mint(&|_| ())).await;
         let expected = match method {
             Method::Put => 409,
             Method::Copy => 409,
@@ -341,6 +358,42 @@ async fn every_call_needs_its_own_capability() {
             put(&it.blobs, &it.at(), BLOB, b"some bytes").await.expect("stored again");
         }
     }
+}
+
+/// Who has no certificate of the cluster comes to no call, and neither does a member of another role.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_directory_nodes_and_file_servers_are_answered() {
+    let it = Single::start().await;
+    put(&it.blobs, &it.at(), BLOB, b"some bytes").await.expect("stored");
+    let (url, get) = (format!("{}/blobs/{BLOB}", it.server.url), capability(&it.at(), Method::Get, Some(BLOB)));
+    for role in [Identity::LockService, Identity::Operator] {
+        let answer = as_member(role, &it.at()).get(&url).bearer_auth(&get).send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 403, "{role}");
+    }
+    let clock = ringmaster::clock::SharedClock::system();
+    let expected = Identity::FileServer(it.at().uuid);
+    let nobody = Credentials::new(tls::authority(&secret()).public(), clock.clone());
+    let foreign = Credentials::new(tls::authority(&secret()).public(), clock.clone());
+    let (seed, theirs) = ([5; 32], tls::authority(&ClusterSecret::from_bytes([1; 32])));
+    let key = SigningKey::from_seed(&seed).public();
+    foreign
+        .show(theirs.issue(Identity::Directory(NodeId(1)), key, clock.wall_ms()).expect("issued"), &seed)
+        .expect("a key");
+    let ended = Credentials::new(tls::authority(&secret()).public(), clock.clone());
+    let before = clock.wall_ms() - 31 * 24 * 3600 * 1000;
+    let certificate = tls::authority(&secret()).issue(Identity::Directory(NodeId(1)), key, before).expect("issued");
+    ended.show(certificate, &seed).expect("a key");
+    for (who, credentials) in [("nobody", nobody), ("another cluster's node", foreign), ("one of last year", ended)] {
+        let client = Members::new(credentials, |client| client).member(expected).expect("a client");
+        client.get(&url).bearer_auth(&get).send().await.expect_err(who);
+    }
+    // Plain HTTP is none either.
+    let plain = ringmaster::trust::http().build().expect("a client");
+    plain.get(url.replace("https://", "http://")).bearer_auth(&get).send().await.expect_err("it is TLS");
+    // The other way round: another server at the address is not believed.
+    let elsewhere = ServerAddress { uuid: ServerUuid(1), ..it.at() };
+    let error = put(&it.blobs, &elsewhere, BlobId(9), b"x").await.expect_err("it is another server");
+    assert!(matches!(&error, BlobError::Unreachable { cause, .. } if cause.contains("answers there")), "{error:?}");
 }
 
 async fn call(http: &reqwest::Client, url: &str, method: Method, capability: Option<String>) -> reqwest::Response {
@@ -374,7 +427,7 @@ async fn call(http: &reqwest::Client, url: &str, method: Method, capability: Opt
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_are_told_what_is_wrong() {
     let it = Single::start().await;
-    let http = ringmaster::trust::http().build().expect("a client");
+    let http = as_node(&it.at());
     let url = &it.server.url;
     let put_capability = capability(&it.at(), Method::Put, Some(BLOB));
     let copy_capability = capability(&it.at(), Method::Copy, Some(BLOB));
@@ -388,8 +441,6 @@ async fn bad_requests_are_told_what_is_wrong() {
         (http.put(format!("{url}/blobs/{BLOB}?copy_id=zz")).bearer_auth(&put_capability).body("x"), 400),
         (http.post(format!("{url}/blobs/{BLOB}/copy")).bearer_auth(&copy_capability).body("{"), 400),
         (http.post(format!("{url}/blobs/{BLOB}/copy")).bearer_auth(&copy_capability).body("x".repeat(70_000)), 413),
-        (http.post(format!("{url}/challenge")).body("{\"nonce\":\"00\"}"), 401),
-        (http.post(format!("{url}/challenge")).body("nonsense"), 400),
     ];
     for (request, status) in requests {
         let response = request.send().await.expect("an answer");

@@ -55,7 +55,8 @@ impl Process {
             .expect("started");
         wait_until("the process is admitted", || directory.with_ledger(|ledger| ledger.registrations > known)).await;
         let entry = directory.with_ledger(|ledger| ledger.servers.values().next().cloned()).expect("registered");
-        let address = ServerAddress { server_id: entry.server_id, epoch: entry.epoch, url: entry.url };
+        let address =
+            ServerAddress { server_id: entry.server_id, epoch: entry.epoch, uuid: entry.uuid, url: entry.url };
         let process = Self { child, address };
         // The directory has admitted it; it has read the answer when it says where it is watched.
         wait_until("the process knows its epoch", || monitored(data_dir).exists()).await;

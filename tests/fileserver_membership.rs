@@ -115,7 +115,7 @@ async fn a_restart_keeps_its_name_and_its_blobs() {
     // Without a directory it serves what it holds, and takes nothing.
     let (_dead, dead) = dead_node();
     let (server, url) = try_start(dir.path(), vec![dead]).await.expect("starts");
-    let address = ServerAddress { server_id, epoch: Epoch(1), url };
+    let address = ServerAddress { server_id, epoch: Epoch(1), uuid: uuid(dir.path()), url };
     assert_eq!((server.server_id(), server.epoch()), (Some(server_id), None));
     assert!(get(&client(), &address, BlobId(1), None).await.expect("read") == bytes);
     let refused = put(&client(), &address, BlobId(2), b"x").await;
@@ -134,7 +134,7 @@ async fn a_call_waits_for_the_word_of_the_admission() {
     let dir = TempDir::new().expect("a temporary directory");
     let (server, url) = try_start(dir.path(), vec![directory.node().await]).await.expect("starts");
     wait_until("the directory has admitted it", || directory.with_ledger(|ledger| ledger.registrations > 0)).await;
-    let address = ServerAddress { server_id: ServerId(1), epoch: Epoch(1), url };
+    let address = ServerAddress { server_id: ServerId(1), epoch: Epoch(1), uuid: uuid(dir.path()), url };
     // The answer got lost: it hears of its admission when it asks again.
     let (blobs, began) = (client(), Instant::now());
     while let Err(error) = put(&blobs, &address, BlobId(1), b"x").await {
@@ -237,7 +237,7 @@ async fn a_shutdown_lets_running_requests_finish() {
     wait_until("the put has begun", || it.server.temporary_files() == 2).await;
     let finish = async {
         wait_until("no new connection is taken", || {
-            std::net::TcpListener::bind(at.url.trim_start_matches("http://")).is_ok()
+            std::net::TcpListener::bind(at.url.trim_start_matches("https://")).is_ok()
         })
         .await;
         drop(sender);
@@ -246,6 +246,6 @@ async fn a_shutdown_lets_running_requests_finish() {
     stopped.expect("stopped");
     let stored = putting.await.expect("no panic").expect("finished");
     assert_eq!(stored.size, 2_000_000);
-    let freed = TcpListener::bind(at.url.trim_start_matches("http://")).await;
+    let freed = TcpListener::bind(at.url.trim_start_matches("https://")).await;
     assert!(freed.is_ok(), "the port is free");
 }

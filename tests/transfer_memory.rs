@@ -15,6 +15,9 @@ mod content;
 #[path = "transfer_real/servers.rs"]
 #[allow(dead_code, reason = "shared with tests/transfer_real.rs")]
 mod servers;
+#[path = "fileserver_support/tls.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests of the file server use all of it")]
+mod tls;
 
 use content::Content;
 use servers::Servers;

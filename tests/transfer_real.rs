@@ -10,5 +10,8 @@ mod downloads;
 mod proxy;
 #[path = "transfer_real/servers.rs"]
 mod servers;
+#[path = "fileserver_support/tls.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests of the file server use all of it")]
+mod tls;
 #[path = "transfer_real/uploads.rs"]
 mod uploads;

@@ -13,6 +13,9 @@ use super::credentials::CredentialsFile;
 use super::error::CliError;
 use super::output::Output;
 use crate::client::{Directory, Limits};
+use crate::clock::SharedClock;
+use crate::protocol::secret::ClusterSecret;
+use crate::trust::{Authority, Credentials, Identity};
 
 /// The local cluster of `scripts/cluster`.
 const DEFAULT_URLS: &str = "http://127.0.0.1:3041,http://127.0.0.1:3042,http://127.0.0.1:3043";
@@ -112,12 +115,12 @@ impl Session {
         }
     }
 
-    /// A client that knows the cluster secret, of the nodes of `--url` where that is given, else of these, else of those
-    /// that every command asks.
-    pub(super) fn member(&self, urls: Option<Vec<Url>>, secret: String) -> Result<Directory, CliError> {
+    /// A client for an operator, at the directory nodes' addresses for members.
+    pub(super) fn operator(&self, members: Vec<Url>, secret: &ClusterSecret) -> Result<Directory, CliError> {
         let limits = Limits { retry_for: self.global.timeout, ..Limits::default() };
-        let urls = urls.filter(|_| !self.global.urls_named).unwrap_or_else(|| self.global.urls.clone());
-        Ok(Directory::with_authority(urls, Some(secret), limits, self.ca_file()?.as_deref())?)
+        let clock = SharedClock::system();
+        let credentials = Credentials::issued(&Authority::new(secret)?, Identity::Operator, &clock)?;
+        Ok(Directory::of_member(members, credentials, limits)?)
     }
 
     fn client(&self, token: Option<String>) -> Result<Directory, CliError> {

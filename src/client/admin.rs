@@ -28,6 +28,14 @@ impl Directory {
         self.call_json(&Request::change("/admin/drain", self.next_key(), drain)?).await
     }
 
+    /// A token with which one new file server joins.
+    ///
+    /// # Errors
+    /// Refused with `invalid_request` where it is to hold for too long.
+    pub async fn join_token(&self, asked: &admin::JoinTokenAsked) -> Result<admin::JoinTokenMade, ClientError> {
+        self.call_json(&Request::change("/admin/join-token", self.next_key(), asked)?).await
+    }
+
     /// Forgets a file server on which nothing is left.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-use crate::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, Sha256};
+use crate::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, ServerUuid, Sha256};
 
 /// Where a file server is, and which one is expected there: another that answers at the same address is not the one
 /// asked for.
@@ -17,6 +17,8 @@ use crate::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, Sha256};
 pub struct ServerAddress {
     pub server_id: ServerId,
     pub epoch: Epoch,
+    /// By which its certificate is known.
+    pub uuid: ServerUuid,
     pub url: String,
 }
 

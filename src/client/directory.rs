@@ -18,7 +18,7 @@ use super::request::{Request, RequestBody};
 use super::retry::{Attempts, Failure, Limits};
 use crate::clock::SharedClock;
 use crate::protocol::api::Cluster;
-use crate::trust;
+use crate::trust::{self, Credentials, Expected, Members};
 
 /// How long finding the leader may take before a change goes to any node, which forwards it.
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(2);
@@ -81,6 +81,23 @@ impl Directory {
         let nodes = Arc::new(Nodes::new(urls, true, clock.clone())?);
         let wire = Wire { http, nodes, limits, token: None };
         Self { wire, clock, key: None, learns: true }.with_token(token)
+    }
+
+    /// A client for who calls as a member of the cluster, at the directory nodes' addresses for members; it keeps to these.
+    ///
+    /// # Errors
+    /// When an url is no `https://host:port`.
+    pub fn of_member(urls: Vec<Url>, credentials: Credentials, limits: Limits) -> Result<Self, ClientError> {
+        let clock = SharedClock::system();
+        let connect = limits.connect;
+        let members = Members::new(credentials, move |client| {
+            client.retry(reqwest::retry::never()).connect_timeout(connect).tcp_nodelay(true)
+        });
+        let http = members
+            .of(Expected::AnyDirectory)
+            .map_err(|error| ClientError::usage(format!("cannot make an HTTP client: {error:#}")))?;
+        let nodes = Arc::new(Nodes::new(urls, false, clock.clone())?);
+        Ok(Self { wire: Wire { http, nodes, limits, token: None }, clock, key: None, learns: false })
     }
 
     /// The same cluster for another user, or for nobody.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{BaseUrl, ConfigError, Connections, DirectoryConfig, FileServerConfig, Log};
+use super::{ConfigError, Connections, DirectoryConfig, FileServerConfig, Log};
 
 /// The least log between two snapshots, in bytes.
 const SMALLEST_LOG: u64 = 1 << 20;
@@ -49,8 +49,8 @@ impl Problems {
         });
     }
 
-    fn advertise(&mut self, key: &str, url: &BaseUrl) {
-        self.require(!url.is_unspecified(), || {
+    fn advertise(&mut self, key: &str, url: &str, is_unspecified: bool) {
+        self.require(!is_unspecified, || {
             format!(
                 "`{key}` is {url}, at which no other machine can call: set `{key}` to this machine's name or address"
             )
@@ -114,8 +114,8 @@ pub(super) fn directory(config: &DirectoryConfig) -> Result<(), ConfigError> {
     let taken = [("node.listen", node.listen), ("node.peer_listen", node.peer_listen)];
     edge::metrics(config.metrics_listen(), config.metrics_token_file(), &taken, &mut problems);
     edge::users(config, &mut problems);
-    problems.advertise("node.advertise", &node.advertise());
-    problems.advertise("node.peer_advertise", &node.peer_advertise());
+    problems.advertise("node.advertise", node.advertise().as_str(), node.advertise().is_unspecified());
+    problems.advertise("node.peer_advertise", node.peer_advertise().as_str(), node.peer_advertise().is_unspecified());
     problems.name("cluster.name", &config.cluster.name);
     problems.require(!config.cluster.name.is_empty(), || "`cluster.name` is empty: give the cluster a name".into());
     members(config, &mut problems);
@@ -206,11 +206,13 @@ fn members(config: &DirectoryConfig, problems: &mut Problems) {
         problems.require(ids.insert(member.id), || {
             format!("`cluster.members` lists id {} twice: give each member its own id", member.id)
         });
-        for url in [&member.url, &member.peer] {
-            problems.require(urls.insert(url), || {
-                format!("`cluster.members` uses {url} twice: each url and each peer is an address of its own")
+        let (url, peer) = (&member.url, &member.peer);
+        for (url, unspecified) in [(url.as_str(), url.is_unspecified()), (peer.as_str(), peer.is_unspecified())] {
+            let place = url.split_once("://").map_or(url, |(_, place)| place);
+            problems.require(urls.insert(place), || {
+                format!("`cluster.members` uses {place} twice: each url and each peer is an address of its own")
             });
-            problems.advertise("cluster.members", url);
+            problems.advertise("cluster.members", url, unspecified);
         }
     }
     let listed = cluster.members.iter().find(|member| member.id == node.id);
@@ -230,10 +232,10 @@ fn members(config: &DirectoryConfig, problems: &mut Problems) {
         )),
         Some(member) => {
             for (what, key, listed, own) in [
-                ("url", "node.advertise", &member.url, node.advertise()),
-                ("peer", "node.peer_advertise", &member.peer, node.peer_advertise()),
+                ("url", "node.advertise", member.url.as_str(), node.advertise().to_string()),
+                ("peer", "node.peer_advertise", member.peer.as_str(), node.peer_advertise().to_string()),
             ] {
-                problems.require(*listed == own, || {
+                problems.require(listed == own, || {
                     format!(
                         "`cluster.members` gives node {} the {what} {listed}, but `{key}` is {own}: make them the same",
                         node.id
@@ -250,7 +252,7 @@ pub(super) fn file_server(config: &FileServerConfig) -> Result<(), ConfigError> 
     problems.listen("server.listen", server.listen);
     let taken = [("server.listen", server.listen)];
     edge::metrics(config.metrics_listen(), config.metrics_token_file(), &taken, &mut problems);
-    problems.advertise("server.advertise", &server.advertise());
+    problems.advertise("server.advertise", server.advertise().as_str(), server.advertise().is_unspecified());
     problems.name("server.zone", &server.zone);
     if let Some(capacity) = server.capacity {
         problems.require(capacity >= MIN_CAPACITY, || {
@@ -275,7 +277,7 @@ pub(super) fn file_server(config: &FileServerConfig) -> Result<(), ConfigError> 
         problems.require(*url != server.advertise(), || {
             format!("`cluster.directory` lists {url}, which is this file server itself: list the directory nodes")
         });
-        problems.advertise("cluster.directory", url);
+        problems.advertise("cluster.directory", url.as_str(), url.is_unspecified());
     }
     problems.connections(&config.connections);
     problems.log(&config.log);

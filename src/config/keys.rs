@@ -49,7 +49,7 @@ impl Takes {
                 choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ")
             }
             Self::Members => {
-                "a list of members, such as [{id=1, url=\"http://10.0.0.1:3041\", peer=\"http://10.0.0.1:4041\"}]"
+                "a list of members, such as [{id=1, url=\"http://10.0.0.1:3041\", peer=\"https://10.0.0.1:4041\"}]"
                     .into()
             }
         }
@@ -173,7 +173,7 @@ const SECRET_FILE: Key = key(
     "cluster.secret_file",
     Path,
     Required,
-    "file with the 64 hexadecimal digits that all nodes and file servers of a cluster share",
+    "file with the 64 hexadecimal digits that the directory nodes of a cluster share; no other machine needs it",
 );
 
 const CONNECTIONS_HEAD: Key = key(
@@ -207,20 +207,15 @@ const DIRECTORY: &[Key] = &[
     TRUSTED_PROXIES,
     key("node.id", Integer, Required, "number of this node, from 1; never given to another node again"),
     key("node.data_dir", Path, Required, "where the Raft log and the index are kept"),
-    key("node.listen", Address, Required, "address for clients and file servers"),
+    key("node.listen", Address, Required, "address for users"),
+    key("node.advertise", Url, Absent("`http://` and `node.listen`"), "url at which users reach this node"),
     key(
-        "node.advertise",
-        Url,
-        Absent("`http://`, with `tls.certificate` `https://`, and `node.listen`"),
-        "url at which clients and file servers reach this node",
+        "node.peer_listen",
+        Address,
+        Required,
+        "address for the other directory nodes and for file servers; always TLS",
     ),
-    key("node.peer_listen", Address, Required, "address for the other directory nodes"),
-    key(
-        "node.peer_advertise",
-        Url,
-        Absent("`http://` and `node.peer_listen`"),
-        "url at which the other directory nodes reach this node",
-    ),
+    key("node.peer_advertise", Url, Absent("`https://` and `node.peer_listen`"), "url at which they reach this node"),
     key(
         "cluster.name",
         Text,
@@ -397,13 +392,23 @@ const FILE_SERVER: &[Key] = &[
     key(
         "server.advertise",
         Url,
-        Absent("`http://` and `server.listen`"),
+        Absent("`https://` and `server.listen`"),
         "url at which directory nodes and other file servers reach this one",
     ),
     key("server.zone", Text, Value(""), "rack, room or data centre, for people and for placement"),
     key("server.capacity", Size, Absent("the size of the disk"), "the most that it stores"),
-    key("cluster.directory", Urls, Required, "urls of the directory nodes"),
-    SECRET_FILE,
+    key(
+        "cluster.directory",
+        Urls,
+        Required,
+        "addresses of the directory nodes for other members, as in their `node.peer_advertise`",
+    ),
+    key(
+        "cluster.join_token_file",
+        Path,
+        Absent("no token: the cluster knows this server already"),
+        "file with the join token of a server that is new (`ringmaster join-token`); it is used up by the first that comes with it",
+    ),
     key(
         "scrub.interval",
         Duration,

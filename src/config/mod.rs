@@ -7,6 +7,7 @@
 mod checks;
 mod edge;
 mod keys;
+mod member_url;
 mod sources;
 mod values;
 
@@ -19,6 +20,7 @@ use serde::Deserialize;
 
 pub use edge::{Metrics, Tls};
 pub use keys::{DefaultValue, ENV_PREFIX, Key, Role, Takes, reference};
+pub use member_url::MemberUrl;
 pub use sources::environment;
 pub use values::BaseUrl;
 pub(crate) use values::parse_size;
@@ -83,7 +85,7 @@ pub struct Node {
     advertise: Option<BaseUrl>,
     pub peer_listen: SocketAddr,
     #[serde(default)]
-    peer_advertise: Option<BaseUrl>,
+    peer_advertise: Option<MemberUrl>,
 }
 
 impl Node {
@@ -97,8 +99,8 @@ impl Node {
     }
 
     /// The url at which the other directory nodes reach this node.
-    pub fn peer_advertise(&self) -> BaseUrl {
-        self.peer_advertise.clone().unwrap_or_else(|| BaseUrl::of(self.peer_listen, false))
+    pub fn peer_advertise(&self) -> MemberUrl {
+        self.peer_advertise.clone().unwrap_or_else(|| MemberUrl::of(self.peer_listen))
     }
 }
 
@@ -118,7 +120,7 @@ pub struct DirectoryCluster {
 pub struct Member {
     pub id: u64,
     pub url: BaseUrl,
-    pub peer: BaseUrl,
+    pub peer: MemberUrl,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -342,7 +344,7 @@ pub struct Server {
     pub data_dir: PathBuf,
     pub listen: SocketAddr,
     #[serde(default)]
-    advertise: Option<BaseUrl>,
+    advertise: Option<MemberUrl>,
     pub zone: String,
     /// The most bytes that it stores; as much as the disk holds where it is `None`.
     #[serde(default, deserialize_with = "values::optional_size")]
@@ -351,8 +353,8 @@ pub struct Server {
 
 impl Server {
     /// The url at which directory nodes and other file servers reach this one.
-    pub fn advertise(&self) -> BaseUrl {
-        self.advertise.clone().unwrap_or_else(|| BaseUrl::of(self.listen, false))
+    pub fn advertise(&self) -> MemberUrl {
+        self.advertise.clone().unwrap_or_else(|| MemberUrl::of(self.listen))
     }
 }
 
@@ -360,9 +362,10 @@ impl Server {
 #[serde(deny_unknown_fields)]
 pub struct FileServerCluster {
     /// The directory nodes that it registers with and sends heartbeats to.
-    pub directory: Vec<BaseUrl>,
-    #[serde(deserialize_with = "values::path")]
-    pub secret_file: PathBuf,
+    pub directory: Vec<MemberUrl>,
+    /// A token by which the cluster comes to know a server that is new to it.
+    #[serde(default, deserialize_with = "values::optional_path")]
+    pub join_token_file: Option<PathBuf>,
 }
 
 /// How it looks for damage in what nobody reads.

@@ -40,3 +40,4 @@ pub use options::{Member, Options, Tuning};
 pub use status::{
     AskError, MemberStatus, Metrics, PeerService, ProposeError, ReadError, Role, Room, Status, StepDownReason,
 };
+pub use transport::{AnswerBody, MemberCalls};

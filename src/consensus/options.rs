@@ -1,13 +1,15 @@
 //! What a node is started with.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::transport::MemberCalls;
 use crate::clock::SharedClock;
 use crate::domain::NodeId;
 use crate::domain::terms::Policy;
 use crate::listener::{Counts, Gate, Limits};
-use crate::protocol::secret::ClusterSecret;
+use crate::trust::Credentials;
 
 /// What a directory node's consensus is started with.
 #[derive(Debug)]
@@ -26,7 +28,10 @@ pub struct Options {
     pub members: Vec<Member>,
     /// Wait to be added to a running cluster rather than form one.
     pub join: bool,
-    pub secret: ClusterSecret,
+    /// What this node shows to others, and whom it believes.
+    pub credentials: Credentials,
+    /// Who answers members that call what is no call between directory nodes.
+    pub others: Option<Arc<dyn MemberCalls>>,
     /// The policy of a cluster that forms now; a formed one has its own.
     pub policy: Policy,
     pub clock: SharedClock,
@@ -50,7 +55,7 @@ pub(crate) struct Settings {
 pub struct Member {
     pub id: NodeId,
     pub url: String,
-    /// The peer address, `http://host:port`.
+    /// The peer address, `https://host:port`.
     pub peer: String,
 }
 

@@ -29,12 +29,16 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the system's resources do not allow the threads or the connections.
 pub(crate) fn ground(options: Options, media: Arc<dyn Media>) -> anyhow::Result<(Settings, Environment, Listen, Open)> {
-    let Options { node_id, data_dir, peer_listener, url, peer_url, secret, clock, .. } = options;
+    let Options { node_id, data_dir, peer_listener, url, peer_url, credentials, others, clock, .. } = options;
     let cluster = KnownCluster::default();
-    let peers = HttpPeers::new(node_id, &secret, cluster.clone())?;
+    let peers = HttpPeers::new(node_id, &credentials, cluster.clone());
     let environment = Environment { clock, tasks: Tasks::new(Threads::start()?), peers: Arc::new(peers), cluster };
     let gate = options.tuning.gate.clone();
-    let listen: Listen = Box::new(move |inbound| server::start(peer_listener, gate, node_id, secret, inbound));
+    let listen: Listen = Box::new(move |inbound| {
+        let handshake = credentials.server(true)?;
+        let port = (peer_listener, gate, Arc::new(move || Arc::clone(&handshake)) as _);
+        server::start(port, node_id, inbound, others)
+    });
     let open: Open = Box::new(move |opening| storage::open(&data_dir, &*media, opening));
     let settings = Settings {
         node_id,

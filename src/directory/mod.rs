@@ -4,7 +4,7 @@
 //! Nothing here decides what is true: that stands in the replicated state, and changes by proposals alone. What this
 //! module remembers by itself (heartbeats, what is in flight) may be lost at any moment at no cost but balance.
 
-mod certificate;
+mod certificates;
 mod clocks;
 mod damage;
 mod detection;
@@ -16,6 +16,7 @@ mod guesses;
 pub(crate) mod http;
 mod leader;
 mod lookout;
+mod members_port;
 mod node;
 mod orders;
 mod passwords;
@@ -33,6 +34,7 @@ mod switchboard;
 mod timekeeping;
 pub mod transfer;
 mod unfinished;
+mod users_certificate;
 mod watched;
 
 use std::net::SocketAddr;
@@ -53,11 +55,12 @@ use crate::listener::{self, Gate, Limits, Port, Proxies, Purpose};
 use crate::monitoring::Monitoring;
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::Metrics;
-use certificate::Certificate;
+use certificates::Certificates;
 use clocks::Clocks;
 use doubts::Doubts;
 use guesses::Guesses;
 use lookout::{Lookout, Prober, ServerWatch};
+use members_port::MembersPort;
 use node::{App, Counters, Node, ReplicationSettings, Settings};
 use passwords::Passwords;
 use placement::PlacementDesk;
@@ -66,6 +69,7 @@ use reads::Reads;
 use shedding::Shedding;
 use switchboard::{PeerCalls, Switchboard};
 use unfinished::Budget;
+use users_certificate::UsersCertificate;
 use watched::Watch;
 
 /// How long a stopping node waits for the bodies in hand.
@@ -101,9 +105,10 @@ pub struct Directory {
     endings: JoinHandle<()>,
     detection: JoinHandle<()>,
     clocks: JoinHandle<()>,
+    certificates: JoinHandle<()>,
     switchboard: Arc<Switchboard>,
     monitoring: Watch,
-    _certificate: Option<Certificate>,
+    _users_certificate: Option<UsersCertificate>,
 }
 
 /// Starts a directory node. It returns when the node listens, which is before the cluster has a leader.
@@ -113,14 +118,15 @@ pub struct Directory {
 pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let Options { config, secret, clock, socket, peer_listener, monitoring } = options;
     let servers = Arc::new(ServerWatch::new(config.detection.heartbeat));
-    let lookout = Arc::new(Lookout::new(servers.clone(), Prober::new()?));
+    let certificates = Arc::new(Certificates::new(&secret, config.node.node_id(), clock.clone())?);
+    let lookout = Arc::new(Lookout::new(servers.clone(), Prober::new(certificates.credentials.clone())));
     let desk = PlacementDesk::new(servers.clone(), clock.clone());
     let metrics = Metrics::new();
-    let certificate = config
-        .tls()
-        .map(|(certificate, key)| Certificate::start(certificate.to_owned(), key.to_owned(), clock.clone(), &metrics));
-    let certificate = certificate.transpose()?;
-    let handshake = certificate.as_ref().map(Certificate::handshake);
+    let users_certificate = config.tls().map(|(certificate, key)| {
+        UsersCertificate::start(certificate.to_owned(), key.to_owned(), clock.clone(), &metrics)
+    });
+    let users_certificate = users_certificate.transpose()?;
+    let handshake = users_certificate.as_ref().map(UsersCertificate::handshake);
     let progress = Arc::new(Progress::new(&metrics));
     let reads = Reads::default();
     let switchboard =
@@ -130,7 +136,8 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let peers = Gate::new("peers", Limits::default(), connections.clone());
     let proxies = Proxies::new(&config.trusted_proxies);
     let gate = Gate::behind(proxies, "users", Limits::new(Purpose::Users, &config.connections), connections.clone());
-    let consensus = consensus_options(&config, &secret, &clock, peer_listener, peers);
+    let members = Arc::new(MembersPort::new());
+    let consensus = consensus_options(&config, &certificates, (&clock, members.clone()), peer_listener, peers);
     let handle = Handle::start(consensus, Arc::new(PeerCalls(switchboard.clone()))).await?;
     switchboard.open(handle.clone());
 
@@ -141,8 +148,14 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     };
     let node = Arc::new(Node {
         node_id: config.node.node_id(),
-        blobs: Arc::new(HttpBlobs::new(secret.clone(), cluster_id, clock.clone())?),
+        blobs: Arc::new(HttpBlobs::new(
+            certificates.credentials.clone(),
+            Some(certificates.capabilities.clone()),
+            cluster_id,
+            clock.clone(),
+        )),
         secret,
+        certificates,
         clock,
         settings: Settings {
             write_routing: config.http.write_routing,
@@ -157,7 +170,8 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
             },
         },
         servers,
-        http: crate::trust::http().build()?,
+        lookout: lookout.clone(),
+        joining: tokio::sync::Semaphore::new(http::join::MOST),
         counters: Counters::new(&metrics),
         progress,
         reads,
@@ -173,6 +187,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         stopping: false.into(),
     });
 
+    members.open(http::members_router(node.clone()));
     let monitoring = Watch::start(monitoring, connections, &node);
     caught_up(&handle).await;
     timekeeping::first(&node).await;
@@ -188,6 +203,11 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         tokio::spawn(vital("the detection of dead servers", node.clone(), detection::run(node.clone(), lookout)));
     let clocks =
         tokio::spawn(vital("the asking for the other nodes' clocks", node.clone(), timekeeping::run(node.clone())));
+    let certificates = tokio::spawn(vital(
+        "the renewal of its certificate",
+        node.clone(),
+        certificates::run(node.certificates.clone(), node.clock.clone()),
+    ));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
     Ok(Directory {
         handle,
@@ -199,9 +219,10 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         endings,
         detection,
         clocks,
+        certificates,
         switchboard,
         monitoring,
-        _certificate: certificate,
+        _users_certificate: users_certificate,
     })
 }
 
@@ -255,6 +276,7 @@ impl Directory {
         self.endings.abort();
         self.detection.abort();
         self.clocks.abort();
+        self.certificates.abort();
         self.switchboard.close();
         self.handle.shutdown().await;
         self.monitoring.end();
@@ -266,6 +288,7 @@ impl Directory {
         self.leader.abort();
         self.detection.abort();
         self.clocks.abort();
+        self.certificates.abort();
         self.switchboard.close();
         self.monitoring.end();
         self.handle.shutdown().await;
@@ -291,8 +314,8 @@ async fn vital(name: &'static str, node: App, run: impl Future<Output = ()> + Se
 
 fn consensus_options(
     config: &DirectoryConfig,
-    secret: &ClusterSecret,
-    clock: &SharedClock,
+    certificates: &Certificates,
+    (clock, others): (&SharedClock, Arc<MembersPort>),
     peer_listener: std::net::TcpListener,
     gate: Gate,
 ) -> consensus::Options {
@@ -310,7 +333,8 @@ fn consensus_options(
         cluster_name: config.cluster.name.clone(),
         members: config.cluster.members.iter().map(member).collect(),
         join: config.cluster.join,
-        secret: secret.clone(),
+        credentials: certificates.credentials.clone(),
+        others: Some(others),
         policy: config.bootstrap_policy(),
         clock: clock.clone(),
         tuning: Tuning {

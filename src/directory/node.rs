@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::certificates::Certificates;
 use super::clocks::Clocks;
 use super::doubts::Doubts;
 use super::error::ApiResult;
 use super::gauges::{RefusalGauges, StepDowns, UpkeepGauges};
 use super::guesses::Guesses;
-use super::lookout::ServerWatch;
+use super::lookout::{Lookout, ServerWatch};
 use super::passwords::Passwords;
 use super::progress::Progress;
 use super::reads::Reads;
@@ -34,11 +35,14 @@ pub(crate) type App = Arc<Node>;
 pub(crate) struct Node {
     pub(crate) node_id: NodeId,
     pub(crate) secret: ClusterSecret,
+    pub(crate) certificates: Arc<Certificates>,
     pub(crate) clock: SharedClock,
     pub(crate) settings: Settings,
     pub(crate) servers: Arc<ServerWatch>,
     pub(crate) blobs: Arc<dyn Blobs>,
-    pub(crate) http: reqwest::Client,
+    pub(crate) lookout: Arc<Lookout>,
+    /// Machines that ask to be let in.
+    pub(crate) joining: Semaphore,
     pub(crate) metrics: Metrics,
     pub(crate) counters: Counters,
     pub(crate) progress: Arc<Progress>,

@@ -103,7 +103,7 @@ mod tests {
     use crate::client::blobs::ServerAddress;
     use crate::directory::placer::Wish;
     use crate::directory::placer::message::{PlacementAnswer, PlacementRequest, Release, Renew, Target};
-    use crate::domain::{BlobId, ClusterTime, Epoch, ServerId};
+    use crate::domain::{BlobId, ClusterTime, Epoch, ServerId, ServerUuid};
 
     #[test]
     fn messages_come_back_as_they_went() {
@@ -121,7 +121,8 @@ mod tests {
         }
         assert_eq!(Wish::from(PlacementRequest::from(wish.clone())), wish);
 
-        let at = ServerAddress { server_id: ServerId(1), epoch: Epoch(2), url: "http://a".to_owned() };
+        let at =
+            ServerAddress { server_id: ServerId(1), epoch: Epoch(2), uuid: ServerUuid(3), url: "https://a".to_owned() };
         assert_eq!(ServerAddress::from(Target::from(&at)), at);
         for reply in [
             PeerReply::Placer(PlacerReply::Placement(PlacementAnswer::placed(&[at], ClusterTime(9)))),

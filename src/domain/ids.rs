@@ -133,6 +133,11 @@ wide! {
 }
 
 wide! {
+    /// A join token: random.
+    TokenId
+}
+
+wide! {
     /// One backup's claim that no garbage goes while it runs.
     HoldId
 }
@@ -150,6 +155,34 @@ impl ClusterTime {
     #[must_use]
     pub fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))
+    }
+}
+
+/// A key of Ed25519 by which signatures are checked.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicKey(pub [u8; 32]);
+
+impl Value for PublicKey {
+    const WIRE: Wire = Wire::Bytes;
+
+    fn put(&self, out: &mut Writer) {
+        out.bytes(&self.0);
+    }
+
+    fn take(payload: Payload<'_>) -> Result<Self, Fault> {
+        payload.bytes()?.try_into().map(Self).map_err(|_| bad("public key"))
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({self})")
     }
 }
 

@@ -97,6 +97,8 @@ tables! {
     Retention = "retention",
     /// file_id, name → value
     Properties = "properties",
+    /// UUID of a file server → its key
+    MemberKeys = "member_keys",
     /// file_id → label
     #[cfg(feature = "next-schema")]
     Labels = "labels",
@@ -112,7 +114,7 @@ impl Table {
     /// held in memory, so reading them costs a command next to nothing.
     pub const fn is_small(self) -> bool {
         use Table::*;
-        matches!(self, Servers | Ring | Sweeps | Policy | Meta | Pins | Retention)
+        matches!(self, Servers | Ring | Sweeps | Policy | Meta | Pins | Retention | MemberKeys)
     }
 }
 

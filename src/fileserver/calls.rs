@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::protocol::inventory::{InventoryAnswer, InventoryReport};
+use crate::protocol::join::{JoinAnswer, JoinRequest};
 use crate::protocol::problem::Problem;
 use crate::protocol::registration::{HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest};
-use crate::protocol::secret::ClusterSecret;
+use crate::trust::{self, Credentials, Expected, Members};
 
 /// An answer that comes later is of no use: the next heartbeat is on its way.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -34,18 +35,21 @@ pub(super) enum CallError {
 
 #[derive(Clone)]
 pub(super) struct Calls {
-    client: reqwest::Client,
-    secret: ClusterSecret,
+    members: Members,
 }
 
 impl Calls {
-    pub(super) fn new(secret: ClusterSecret) -> anyhow::Result<Self> {
-        let client = crate::trust::http().tcp_nodelay(true).connect_timeout(CONNECT_TIMEOUT).build()?;
-        Ok(Self { client, secret })
+    pub(super) fn new(credentials: Credentials) -> Self {
+        Self { members: Members::new(credentials, |client| client.tcp_nodelay(true).connect_timeout(CONNECT_TIMEOUT)) }
     }
 
     pub(super) async fn register(&self, node: &str, about: &RegisterRequest) -> Result<RegisterAnswer, CallError> {
         self.post(format!("{node}/register"), about, REGISTER_TIMEOUT).await
+    }
+
+    /// The one call that needs no certificate of this side.
+    pub(super) async fn join(&self, node: &str, request: &JoinRequest) -> Result<JoinAnswer, CallError> {
+        self.post(format!("{node}/join"), request, REGISTER_TIMEOUT).await
     }
 
     pub(super) async fn heartbeat(&self, node: &str, beat: &HeartbeatRequest) -> Result<HeartbeatAnswer, CallError> {
@@ -62,7 +66,9 @@ impl Calls {
         body: &impl Serialize,
         timeout: Duration,
     ) -> Result<T, CallError> {
-        let request = self.client.post(url).bearer_auth(self.secret.bearer()).json(body).timeout(timeout);
+        let client = self.members.of(Expected::AnyDirectory);
+        let client = client.map_err(|error| CallError::Unreachable(format!("{error:#}")))?;
+        let request = client.post(url).json(body).timeout(timeout);
         let response = request.send().await.map_err(|error| CallError::Unreachable(chain(&error)))?;
         let status = response.status();
         let body = read(response).await?;
@@ -86,12 +92,5 @@ async fn read(mut response: Response) -> Result<Vec<u8>, CallError> {
 }
 
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() { "no answer in time".to_owned() } else { "the connection failed".to_owned() };
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    if error.is_timeout() { "no answer in time".to_owned() } else { trust::why(error) }
 }

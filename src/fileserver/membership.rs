@@ -373,9 +373,9 @@ impl Membership {
     /// Permissions end by the time that the directory nodes agree on. It is late by the way of the answer, at most the
     /// patience with a heartbeat.
     fn told_time(&self, now_ms: Option<u64>) {
-        let Some(now_ms) = now_ms else { return };
-        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-        self.clock.agree(signed(now_ms).saturating_sub(signed(self.clock.wall_ms())), "the directory nodes");
+        if let Some(now_ms) = now_ms {
+            self.clock.agreed_is(now_ms, "the directory nodes");
+        }
     }
 
     fn admitted(&mut self, url: &str, answer: RegisterAnswer) {

@@ -10,6 +10,7 @@ mod disk_watch;
 mod http;
 mod identity;
 mod inventory;
+mod joining;
 mod membership;
 mod metrics;
 mod pace;
@@ -35,6 +36,7 @@ use self::calls::Calls;
 use self::damage::report_damage;
 use self::identity::Identity;
 use self::inventory::Inventory;
+use self::joining::Joining;
 use self::membership::Membership;
 use self::metrics::Metrics;
 use self::report::Reporter;
@@ -47,7 +49,7 @@ use crate::clock::SharedClock;
 use crate::domain::{Epoch, ServerId};
 use crate::listener::{self, Counts, Gate, Limits, Port};
 use crate::monitoring::{Monitoring, Page};
-use crate::protocol::secret::ClusterSecret;
+use crate::protocol::join::SignedToken;
 
 /// What is under way at a shutdown may take that long to finish.
 const GRACE: Duration = Duration::from_secs(10);
@@ -62,7 +64,8 @@ pub struct Options {
     pub zone: String,
     /// The URLs of directory nodes; it learns of further ones from them.
     pub directory: Vec<String>,
-    pub secret: ClusterSecret,
+    /// For a server whose key the cluster does not know yet.
+    pub join_token: Option<SignedToken>,
     pub clock: SharedClock,
     /// The most bytes that it is to hold; the size of the file system where it is not given.
     pub capacity: Option<u64>,
@@ -87,8 +90,19 @@ pub struct FileServer {
 /// When the data directory is in use, belongs to somebody else, or cannot be read or written; when the options name
 /// no directory node.
 pub async fn start(options: Options) -> anyhow::Result<FileServer> {
-    let Options { listener, data_dir, advertise, zone, directory, secret, clock, capacity, scrub, limits, monitoring } =
-        options;
+    let Options {
+        listener,
+        data_dir,
+        advertise,
+        zone,
+        directory,
+        join_token,
+        clock,
+        capacity,
+        scrub,
+        limits,
+        monitoring,
+    } = options;
     if directory.is_empty() {
         bail!("no directory node is named: set `cluster.directory` to the URLs of at least one");
     }
@@ -97,17 +111,19 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
     let opening = {
         let clock = clock.clone();
         let metrics = Arc::clone(&metrics);
-        move || -> anyhow::Result<(Identity, Arc<Store>, Scrubber)> {
+        move || -> anyhow::Result<(Identity, Joining, Arc<Store>, Scrubber)> {
             let identity = Identity::open(&data_dir, &clock)?;
+            let joining = Joining::open(&data_dir, identity.uuid(), identity.bound().is_some(), join_token, &clock)?;
             let store = Store::open(&data_dir, capacity, clock.clone())
                 .with_context(|| format!("cannot open the blob store in {}", data_dir.display()))?;
             let scrubber = Scrubber::open(&data_dir, Arc::clone(&store), metrics, clock, scrub);
-            Ok((identity, store, scrubber))
+            Ok((identity, joining, store, scrubber))
         }
     };
-    let (identity, store, scrubber) = tokio::task::spawn_blocking(opening).await??;
+    let (identity, joining, store, scrubber) = tokio::task::spawn_blocking(opening).await??;
     let uuid = identity.uuid();
-    let calls = Calls::new(secret.clone())?;
+    let joining = Arc::new(joining);
+    let calls = Calls::new(joining.credentials.clone());
     let known = (calls.clone(), clock.clone());
     let member = (advertise.clone(), zone);
     let (membership, view) =
@@ -126,7 +142,7 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
         Arc::clone(&store),
         Arc::clone(&metrics),
         clock.clone(),
-        Reporter::new("a report of damage", calls, view.clone()),
+        Reporter::new("a report of damage", calls.clone(), view.clone()),
     );
     let watching = disk_watch::run(Arc::clone(&store));
     let reporting = async move {
@@ -136,12 +152,11 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
     let context = Arc::new(http::Context {
         store: Arc::clone(&store),
         view: view.clone(),
-        peers: HttpBlobs::new(secret.clone(), cluster_id, clock.clone())?,
-        secret,
+        peers: HttpBlobs::new(joining.credentials.clone(), None, cluster_id, clock.clone()),
+        joining: joining.clone(),
         clock,
         scrub: scrubber.demand(),
         checks: Semaphore::new(http::MAX_CHECKS),
-        uuid,
         advertise,
         pause: limits.pause,
         registry: metrics.registry(&connections),
@@ -159,13 +174,18 @@ pub async fn start(options: Options) -> anyhow::Result<FileServer> {
     };
     tokio::spawn(monitoring.serve(connections, page, stop.clone()));
     let (report, outcome) = watch::channel(None);
-    let background = Background { membership, scrubber, reporting: Box::pin(reporting) };
+    let certified = Arc::clone(&joining).run(uuid, calls, view.clone());
+    let background =
+        Background { joining, certified: Box::pin(certified), membership, scrubber, reporting: Box::pin(reporting) };
     tokio::spawn(supervise((listener, gate), context, background, store, stop.clone(), report));
     Ok(FileServer { view, stop, outcome, monitored_at })
 }
 
 /// What goes on beside the serving of requests.
 struct Background {
+    joining: Arc<Joining>,
+    /// Ends only by a refusal.
+    certified: BoxFuture<'static, anyhow::Result<()>>,
     membership: Membership,
     scrubber: Scrubber,
     /// Ends only by being dropped.
@@ -182,7 +202,7 @@ async fn supervise(
     report: watch::Sender<Option<Result<(), Arc<anyhow::Error>>>>,
 ) {
     let _stop_when_dropped = stop.clone().drop_guard();
-    let Background { membership, scrubber, reporting } = background;
+    let Background { joining, certified, membership, scrubber, reporting } = background;
     let identity = membership.identity();
     let counting = {
         let stop = stop.clone();
@@ -196,9 +216,27 @@ async fn supervise(
         }
     };
     let service = TowerToHyperService::new(http::router(context));
-    let serving = listener::serve(Port { listener, gate, handshake: None }, service, stop.clone(), GRACE);
+    let handshake = joining.handshake();
+    let serving = async {
+        match handshake {
+            Ok(handshake) => {
+                listener::serve(Port { listener, gate, handshake: Some(handshake) }, service, stop.clone(), GRACE)
+                    .await;
+            }
+            Err(error) => tracing::error!(error = format!("{error:#}"), "this file server cannot serve"),
+        }
+    };
     let joining = async {
-        let joined = membership.run(stop.clone()).await;
+        let member = async {
+            tokio::select! {
+                () = joining.joined() => membership.run(stop.clone()).await,
+                () = stop.cancelled() => Ok(()),
+            }
+        };
+        let joined = tokio::select! {
+            joined = member => joined,
+            refused = certified => refused,
+        };
         stop.cancel();
         joined
     };

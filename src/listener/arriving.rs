@@ -19,7 +19,7 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The body of a request. Where it is waited for longer than its sender may take, it ends with an error: a stranger must
 /// keep up a rate, who has authenticated may pause. Time counts only while somebody here asks for the next piece.
-pub(crate) struct Arriving {
+pub struct Arriving {
     body: Incoming,
     lease: Lease,
     in_hand: Option<InHand>,

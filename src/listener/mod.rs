@@ -44,7 +44,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::arriving::Arriving;
+pub use self::arriving::Arriving;
 use self::arriving::Leaving;
 pub use self::counts::Counts;
 pub use self::gate::Gate;
@@ -55,7 +55,7 @@ pub(crate) use self::limits::Purpose;
 pub(crate) use self::origin::{Origin, Proxies};
 use self::pace::Paced;
 pub(crate) use self::tls::Handshake;
-use crate::trust::Identity;
+use crate::trust::Proven;
 
 /// After a failed accept, most often for want of descriptors: those that were cut give theirs back meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -143,9 +143,9 @@ async fn greet<S, B>(
         None => hold(stream, None, lease, service, stop).await,
         Some(handshake) => {
             let Some(stream) = tls::unless_plain(stream, lease).await else { return };
-            let Some((stream, identity)) = tls::accept(stream, lease, &handshake).await else { return };
+            let Some((stream, proven)) = tls::accept(stream, lease, &handshake).await else { return };
             // Who has shown a certificate of this cluster is no stranger from here on.
-            if identity.is_some()
+            if proven.is_some()
                 && let Err(crowded) = lease.is_of(Who::Member)
             {
                 tracing::warn!(?crowded, "a member of the cluster has no place: this is a bug");
@@ -153,13 +153,13 @@ async fn greet<S, B>(
             if tls::is_http2(&stream) {
                 return http2::hold(stream, lease, service, stop).await;
             }
-            hold(stream, identity, lease, service, stop).await;
+            hold(stream, proven, lease, service, stop).await;
         }
     }
 }
 
-/// Serves the requests of one connection to its end. Each has the [`Identity`] that was proven among its extensions.
-async fn hold<T, S, B>(stream: T, identity: Option<Identity>, lease: &Lease, service: S, stop: CancellationToken)
+/// Serves the requests of one connection to its end. Each has what was [`Proven`] among its extensions.
+async fn hold<T, S, B>(stream: T, proven: Option<Proven>, lease: &Lease, service: S, stop: CancellationToken)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send,
     S: Service<Request<Arriving>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
@@ -172,8 +172,8 @@ where
         let (arriving, leaving, alone) = lease.begin();
         let mut request = request.map(|body| Arriving::new(body, lease.clone(), arriving));
         lease.sign(&mut request, alone);
-        if let Some(identity) = identity {
-            request.extensions_mut().insert(identity);
+        if let Some(proven) = proven {
+            request.extensions_mut().insert(proven);
         }
         let answer = service.call(request);
         async move { answer.await.map(|response| response.map(|body| Leaving::new(body, leaving))) }

@@ -12,7 +12,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::gate::Lease;
 use super::refusal::Refusal;
-use crate::trust::Identity;
+use crate::trust::Proven;
 
 /// For who spoke plain HTTP to read why that is none.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -53,11 +53,7 @@ pub(super) fn is_http2<T>(stream: &TlsStream<T>) -> bool {
 
 /// Takes the place of the plain connection. It has the time of a first head, and its caller waits for it under the lease of
 /// the connection, so that it can be cut like any other that keeps us waiting.
-pub(super) async fn accept<T>(
-    stream: T,
-    lease: &Lease,
-    handshake: &Handshake,
-) -> Option<(TlsStream<T>, Option<Identity>)>
+pub(super) async fn accept<T>(stream: T, lease: &Lease, handshake: &Handshake) -> Option<(TlsStream<T>, Option<Proven>)>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -66,8 +62,8 @@ where
     match accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(stream) => {
             let chain = stream.get_ref().1.peer_certificates();
-            let identity = chain.and_then(|chain| chain.first()).and_then(Identity::of);
-            Some((stream, identity))
+            let proven = chain.and_then(|chain| chain.first()).and_then(Proven::by);
+            Some((stream, proven))
         }
         Err(error) => {
             lease.gives_up("handshake");

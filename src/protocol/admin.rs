@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::join::SignedToken;
+use crate::domain::ServerUuid;
+
 /// What the whole cluster goes by. `GET /admin/policy`, and the answer to a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
@@ -229,6 +232,26 @@ pub enum MemberStage {
     Leads,
     /// The cluster begins to use the next schema: no change of members, but it runs in their place.
     Rising,
+}
+
+/// Body of `POST /admin/join-token`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinTokenAsked {
+    /// How long the token is to hold: a second to 30 days, an hour where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// The file server that is to have a new key, because it has lost its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replace: Option<ServerUuid>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinTokenMade {
+    /// Whoever has it can add one file server.
+    pub token: SignedToken,
+    /// RFC 3339.
+    pub expires_at: String,
 }
 
 #[cfg(test)]

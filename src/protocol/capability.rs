@@ -4,22 +4,26 @@
 //! `Authorization: Bearer`. The form is fixed-width binary under base64url, so that one capability has one spelling:
 //!
 //! ```text
-//! version 1 | method 1 | cluster_id 16 | server_id 8 | present 1 | epoch 8 | blob_id 16 | max_bytes 8 | expires 8 | mac 32
+//! version 1 | method 1 | cluster_id 16 | server_id 8 | present 1 | epoch 8 | blob_id 16 | max_bytes 8 | expires 8 | signature 64
 //! ```
+//!
+//! A directory node that calls itself has shown by its certificate who it is, and leaves the signature out: what it asks for
+//! is what it may. What it gives to another file server, which is to fetch a copy, it signs. File servers can check that
+//! and never make it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::secret::ClusterSecret;
-use crate::domain::{BlobId, ClusterId, Epoch, ServerId};
+use super::signature::{SIGNATURE_BYTES, SigningKey, verify};
+use crate::domain::{BlobId, ClusterId, Epoch, PublicKey, ServerId};
 
 /// How far the clocks of two machines may be apart before their capabilities are refused.
 pub const CLOCK_TOLERANCE_MS: u64 = 5 * 60 * 1000;
 
-const LABEL: &str = "capability";
-const FORM: u8 = 1;
+/// What is signed begins with it, so that a signature for anything else is none for a capability.
+const LABEL: &[u8] = b"ringmaster capability\0";
+const FORM: u8 = 2;
 const BODY_BYTES: usize = 67;
-const MAC_BYTES: usize = 32;
 const HAS_EPOCH: u8 = 1;
 const HAS_BLOB: u8 = 2;
 
@@ -93,12 +97,21 @@ pub struct Demand {
     pub blob_id: Option<BlobId>,
 }
 
+/// Who comes with a capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bearer {
+    /// A directory node, which has shown that it is one.
+    Directory,
+    /// Any other member. A directory node must have signed for it, which this key tells.
+    Other(PublicKey),
+}
+
 /// Why a call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CapabilityError {
     #[error("the capability is malformed")]
     Malformed,
-    #[error("the capability is not signed with this cluster's secret")]
+    #[error("the capability is not signed by this cluster's directory")]
     Forged,
     #[error(
         "the capability has expired by the clock of this file server: compare the clocks of the two machines, best have NTP set both"
@@ -124,9 +137,21 @@ impl CapabilityError {
 }
 
 impl Capability {
-    /// The signed text.
-    pub fn mint(&self, secret: &ClusterSecret) -> String {
-        let mut form = Vec::with_capacity(BODY_BYTES + MAC_BYTES);
+    /// The text for a call that a directory node makes itself.
+    pub fn mint(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.form())
+    }
+
+    /// The text for a call that another member makes.
+    pub fn sign(&self, key: &SigningKey) -> String {
+        let mut form = self.form();
+        let signature = key.sign(&[LABEL, &form].concat());
+        form.extend(signature);
+        URL_SAFE_NO_PAD.encode(form)
+    }
+
+    fn form(&self) -> Vec<u8> {
+        let mut form = Vec::with_capacity(BODY_BYTES + SIGNATURE_BYTES);
         form.extend([FORM, self.method.number()]);
         form.extend(self.cluster_id.0.to_be_bytes());
         form.extend(self.server_id.0.to_be_bytes());
@@ -137,23 +162,26 @@ impl Capability {
         form.extend(self.blob_id.map_or(0, |blob| blob.0).to_be_bytes());
         form.extend(self.max_bytes.to_be_bytes());
         form.extend(self.expires_at_wall_ms.to_be_bytes());
-        let mac = secret.mac(LABEL, &[&form]);
-        form.extend(mac);
-        URL_SAFE_NO_PAD.encode(form)
+        form
     }
 
-    /// Reads a signed text and checks its signature and its expiry, but not what it is for: see [`Self::check`].
+    /// Reads a text and checks its signature and its expiry, but not what it is for: see [`Self::check`]. `bearer` is who
+    /// came with it.
     ///
     /// # Errors
     /// `Malformed`, `Forged` or `Expired`.
-    pub fn verify(secret: &ClusterSecret, text: &str, now_wall_ms: u64) -> Result<Self, CapabilityError> {
+    pub fn verify(bearer: Bearer, text: &str, now_wall_ms: u64) -> Result<Self, CapabilityError> {
         let form = URL_SAFE_NO_PAD.decode(text).map_err(|_| CapabilityError::Malformed)?;
-        if form.len() != BODY_BYTES + MAC_BYTES {
-            return Err(CapabilityError::Malformed);
-        }
-        let (body, mac) = form.split_at(BODY_BYTES);
-        if !secret.verify(LABEL, &[body], mac) {
-            return Err(CapabilityError::Forged);
+        let (body, signature) = form.split_at_checked(BODY_BYTES).ok_or(CapabilityError::Malformed)?;
+        match bearer {
+            Bearer::Directory if signature.is_empty() => {}
+            Bearer::Directory => return Err(CapabilityError::Malformed),
+            Bearer::Other(_) if signature.len() != SIGNATURE_BYTES => return Err(CapabilityError::Malformed),
+            Bearer::Other(key) => {
+                if !verify(key, &[LABEL, body].concat(), signature) {
+                    return Err(CapabilityError::Forged);
+                }
+            }
         }
         let capability = Self::read(body).ok_or(CapabilityError::Malformed)?;
         if now_wall_ms > capability.expires_at_wall_ms.saturating_add(CLOCK_TOLERANCE_MS) {

@@ -1,4 +1,4 @@
-//! What a file server's open `/healthz` answers: who is there, for whoever wants to know whether it is the one expected.
+//! What a file server's `/healthz` answers to directory nodes: who is there, and whether it is the one expected.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,8 @@ pub const MAX_HEALTH_BYTES: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     pub status: String,
+    /// Where it says that it is reached.
+    pub url: String,
     /// Nothing before the first admission to a cluster.
     pub cluster_id: Option<ClusterId>,
     pub server_id: Option<ServerId>,

@@ -7,6 +7,7 @@ pub mod blob;
 pub mod capability;
 pub mod health;
 pub mod inventory;
+pub mod join;
 pub mod problem;
 pub mod properties;
 pub mod registration;

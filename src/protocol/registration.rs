@@ -1,24 +1,19 @@
 //! How a file server comes into the cluster and stays there.
 //!
-//! It calls `POST /register` at any directory node with the cluster secret. Before it is admitted the directory calls
-//! `POST {url}/challenge` back: whoever answers at that address must know the secret too and must be the very server
-//! that asked, or bytes would be sent to a stranger. Neither call shows the secret to whoever is at the address.
+//! It calls `POST /register` at the cluster's port of any directory node, with the certificate that `POST /join` gave it. Before
+//! it is admitted the directory calls back at the address that it names: whoever answers there must show the certificate of
+//! that very server, or bytes would be sent to a stranger.
 
 use serde::{Deserialize, Serialize};
-use subtle::ConstantTimeEq;
 
 use super::api::ServerState;
-use super::secret::ClusterSecret;
 use crate::domain::{ClusterId, Epoch, Incarnation, ServerId, ServerUuid};
 
-const CALL_LABEL: &str = "challenge-call";
-const ANSWER_LABEL: &str = "challenge-answer";
-
-/// Body of `POST /register`, with the cluster secret as bearer token.
+/// Body of `POST /register`. Its sender shows the certificate of that server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterRequest {
     pub uuid: ServerUuid,
-    /// Where directory nodes and other file servers reach it, such as `http://10.0.0.7:3031`.
+    /// Where directory nodes and other file servers reach it, such as `https://10.0.0.7:3031`.
     pub url: String,
     pub zone: String,
     /// Bytes that it can hold in all.
@@ -67,11 +62,12 @@ pub struct RegisterAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerEntry {
     pub server_id: ServerId,
+    pub uuid: ServerUuid,
     pub url: String,
     pub epoch: Epoch,
 }
 
-/// Body of `POST /heartbeat`, with the cluster secret as bearer token.
+/// Body of `POST /heartbeat`. Its sender shows the certificate of that server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeartbeatRequest {
     pub uuid: ServerUuid,
@@ -114,104 +110,4 @@ pub struct HeartbeatAnswer {
     /// asked none of the others yet, or is of a release from before, says nothing of it.
     #[serde(default)]
     pub now_ms: Option<u64>,
-}
-
-/// Body of `POST {url}/challenge`, with [`ChallengeCall::bearer`] as bearer token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChallengeRequest {
-    /// 64 hexadecimal digits, fresh for each call.
-    pub nonce: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChallengeAnswer {
-    pub uuid: ServerUuid,
-    /// Hexadecimal.
-    pub proof: String,
-}
-
-/// The directory's side of one challenge.
-#[derive(Clone, Debug)]
-pub struct ChallengeCall {
-    secret: ClusterSecret,
-    nonce: String,
-}
-
-impl ChallengeCall {
-    /// `nonce` is random and fresh.
-    pub fn new(secret: &ClusterSecret, nonce: [u8; 32]) -> Self {
-        Self { secret: secret.clone(), nonce: hex::encode(nonce) }
-    }
-
-    /// The body to send.
-    pub fn request(&self) -> ChallengeRequest {
-        ChallengeRequest { nonce: self.nonce.clone() }
-    }
-
-    /// The bearer token to send, which shows that the caller knows the secret without showing the secret.
-    pub fn bearer(&self) -> String {
-        hex::encode(self.secret.mac(CALL_LABEL, &[self.nonce.as_bytes()]))
-    }
-
-    /// Whether the answer comes from the server `uuid` that calls `url` its own, and that knows the secret.
-    pub fn verify_answer(&self, answer: &ChallengeAnswer, uuid: ServerUuid, url: &str) -> bool {
-        answer.uuid == uuid
-            && hex::decode(&answer.proof)
-                .is_ok_and(|proof| proof_mac(&self.secret, &self.nonce, uuid, url).ct_eq(&proof).into())
-    }
-}
-
-impl ChallengeRequest {
-    /// The file server's side: the answer, or nothing where the caller does not know the secret.
-    pub fn answer(&self, secret: &ClusterSecret, bearer: &str, uuid: ServerUuid, url: &str) -> Option<ChallengeAnswer> {
-        let mac = hex::decode(bearer).ok()?;
-        secret
-            .verify(CALL_LABEL, &[self.nonce.as_bytes()], &mac)
-            .then(|| ChallengeAnswer { uuid, proof: hex::encode(proof_mac(secret, &self.nonce, uuid, url)) })
-    }
-}
-
-fn proof_mac(secret: &ClusterSecret, nonce: &str, uuid: ServerUuid, url: &str) -> [u8; 32] {
-    secret.mac(ANSWER_LABEL, &[nonce.as_bytes(), uuid.to_string().as_bytes(), url.as_bytes()])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const UUID: ServerUuid = ServerUuid(5);
-    const URL: &str = "http://127.0.0.1:3031";
-
-    fn secret() -> ClusterSecret {
-        ClusterSecret::from_bytes([1; 32])
-    }
-
-    #[test]
-    fn a_challenge_is_answered_by_the_right_server_only() {
-        let call = ChallengeCall::new(&secret(), [9; 32]);
-        let answer = call.request().answer(&secret(), &call.bearer(), UUID, URL).expect("the caller knows the secret");
-        assert!(call.verify_answer(&answer, UUID, URL));
-        assert!(!call.verify_answer(&answer, ServerUuid(6), URL));
-        assert!(!call.verify_answer(&answer, UUID, "http://127.0.0.1:3032"));
-        assert!(
-            !ChallengeCall::new(&secret(), [8; 32]).verify_answer(&answer, UUID, URL),
-            "an answer is for one nonce"
-        );
-        let renamed = ChallengeAnswer { uuid: ServerUuid(6), ..answer.clone() };
-        assert!(!call.verify_answer(&renamed, ServerUuid(6), URL));
-        let empty = ChallengeAnswer { proof: String::new(), ..answer };
-        assert!(!call.verify_answer(&empty, UUID, URL));
-    }
-
-    #[test]
-    fn a_stranger_is_told_nothing_and_believed_nothing() {
-        let stranger = ClusterSecret::from_bytes([2; 32]);
-        let call = ChallengeCall::new(&stranger, [9; 32]);
-        assert_eq!(call.request().answer(&secret(), &call.bearer(), UUID, URL), None);
-        assert_eq!(call.request().answer(&secret(), "", UUID, URL), None);
-        let honest = ChallengeCall::new(&secret(), [9; 32]);
-        let forged = call.request().answer(&stranger, &call.bearer(), UUID, URL).expect("its own secret");
-        assert!(!honest.verify_answer(&forged, UUID, URL));
-        assert_ne!(honest.bearer(), forged.proof, "the call's token is no answer");
-    }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::domain::{BlobId, ClusterId, CopyId, Epoch, Incarnation, ServerId, ServerUuid, Sha256};
+use crate::domain::{BlobId, ClusterId, CopyId, Epoch, Incarnation, PublicKey, ServerId, ServerUuid, Sha256};
 
 /// Reads the one spelling that `Display` writes.
 trait Hexadecimal: Sized {
@@ -58,6 +58,7 @@ hexadecimal! {
     Incarnation: "32 lower-case hexadecimal digits", Incarnation::parse;
     ServerUuid: "32 lower-case hexadecimal digits", ServerUuid::parse;
     Sha256: "64 lower-case hexadecimal digits", parse_sha256;
+    PublicKey: "64 lower-case hexadecimal digits", parse_public_key;
 }
 
 macro_rules! number {
@@ -80,9 +81,17 @@ number! { ServerId Epoch }
 
 /// Reads exactly 64 lower-case hexadecimal digits.
 pub fn parse_sha256(text: &str) -> Option<Sha256> {
+    parse_32(text).map(Sha256)
+}
+
+fn parse_public_key(text: &str) -> Option<PublicKey> {
+    parse_32(text).map(PublicKey)
+}
+
+fn parse_32(text: &str) -> Option<[u8; 32]> {
     let mut digest = [0; 32];
     let canonical = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    (canonical && hex::decode_to_slice(text, &mut digest).is_ok()).then_some(Sha256(digest))
+    (canonical && hex::decode_to_slice(text, &mut digest).is_ok()).then_some(digest)
 }
 
 #[cfg(test)]

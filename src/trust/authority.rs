@@ -3,16 +3,19 @@
 //! Its key follows from the cluster secret, so every directory node has the same one without anything being issued or
 //! copied. Others know it by its public key: there is no certificate of the authority to give out.
 
+use std::fmt;
+
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, PublicKeyData, SignatureAlgorithm,
 };
 use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, Der, PrivatePkcs8KeyDer, TrustAnchor};
 
 use super::identity::Identity;
+use crate::domain::PublicKey;
 use crate::protocol::secret::ClusterSecret;
-use crate::protocol::signature::{PublicKey, SigningKey};
+use crate::protocol::signature::SigningKey;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// How long a certificate holds. Its owner takes a new one when half of it is over.
@@ -29,9 +32,8 @@ const KEY_INFO: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 const PKCS8: &[u8] = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
 
 /// Signs certificates.
-#[derive(Debug)]
 pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+    issuer: CertifiedIssuer<'static, KeyPair>,
     public: PublicKey,
 }
 
@@ -48,6 +50,12 @@ impl PublicKeyData for Subject {
     }
 }
 
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Authority({})", self.public)
+    }
+}
+
 impl Authority {
     /// # Errors
     /// When the cryptography refuses the key, which it does for no secret.
@@ -57,13 +65,19 @@ impl Authority {
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, NAME);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let issuer = Issuer::new(params, KeyPair::try_from(&private_key(&seed))?);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::try_from(&private_key(&seed))?)?;
         Ok(Self { issuer, public: SigningKey::from_seed(&seed).public() })
     }
 
     /// What all members know the authority by.
     pub const fn public(&self) -> PublicKey {
         self.public
+    }
+
+    /// The authority's own certificate, for other programs. Members need none: they know its key.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        self.issuer.der().clone()
     }
 
     /// A certificate that says that `identity` has the key `public`, from a day before `now_ms` (since the Unix epoch) on.

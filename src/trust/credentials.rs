@@ -18,11 +18,12 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
-use super::authority::{private_key, roots};
+use super::authority::{Authority, private_key, roots};
 use super::crypto::provider;
 use super::identity::{Expected, Identity};
 use crate::clock::SharedClock;
-use crate::protocol::signature::PublicKey;
+use crate::domain::PublicKey;
+use crate::protocol::signature::SigningKey;
 
 /// One member's side of every connection between machines: TLS 1.3 alone, both sides proven, nothing resumed and nothing
 /// sent early, since both would pass by the check of who is there. A clone is the same member.
@@ -38,11 +39,11 @@ struct Inner {
 
 /// The certificate that is shown, exchanged while connections go on.
 #[derive(Debug, Default)]
-struct Own(RwLock<Option<Arc<CertifiedKey>>>);
+struct Own(RwLock<(u64, Option<Arc<CertifiedKey>>)>);
 
 impl Own {
     fn get(&self) -> Option<Arc<CertifiedKey>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 }
 
@@ -63,6 +64,26 @@ impl Credentials {
         Self(Arc::new(Inner { roots: Arc::new(roots(authority)), clock, own: Own::default() }))
     }
 
+    /// Of a member whose certificate `authority` signs here and now, for a key of its own that nobody else has.
+    ///
+    /// # Errors
+    /// When the cryptography fails.
+    pub fn issued(authority: &Authority, identity: Identity, clock: &SharedClock) -> anyhow::Result<Self> {
+        let this = Self::new(authority.public(), clock.clone());
+        this.renew(authority, identity)?;
+        Ok(this)
+    }
+
+    /// Takes a new key and a new certificate, which later connections show.
+    ///
+    /// # Errors
+    /// When the cryptography fails.
+    pub fn renew(&self, authority: &Authority, identity: Identity) -> anyhow::Result<()> {
+        let (clock, seed) = (&self.0.clock, self.0.clock.random());
+        let certificate = authority.issue(identity, SigningKey::from_seed(&seed).public(), clock.agreed_ms())?;
+        self.show(certificate, &seed)
+    }
+
     /// Shows `certificate` from now on, whose key has this seed.
     ///
     /// # Errors
@@ -71,8 +92,14 @@ impl Credentials {
         let key = PrivateKeyDer::Pkcs8(private_key(seed));
         let key = provider().key_provider.load_private_key(key).context("the key of the certificate cannot be used")?;
         let certified = Arc::new(CertifiedKey::new(vec![certificate], key));
-        *self.0.own.0.write().unwrap_or_else(PoisonError::into_inner) = Some(certified);
+        let mut own = self.0.own.0.write().unwrap_or_else(PoisonError::into_inner);
+        *own = (own.0 + 1, Some(certified));
         Ok(())
+    }
+
+    /// Another number with each certificate that is shown. A connection keeps the one that it began with.
+    pub(super) fn generation(&self) -> u64 {
+        self.0.own.0.read().unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// For a port that members call. Where `strangers` may call as well, who shows no certificate has no identity.
@@ -146,7 +173,7 @@ impl ServerCertVerifier for MemberVerifier {
         &self,
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        name: &ServerName<'_>,
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
@@ -155,7 +182,11 @@ impl ServerCertVerifier for MemberVerifier {
         verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)?;
         match Identity::of(certificate) {
             Some(identity) if self.expected.allows(identity) => Ok(ServerCertVerified::assertion()),
-            _ => Err(CertificateError::NotValidForName.into()),
+            Some(identity) => {
+                let presented = vec![identity.to_string()];
+                Err(CertificateError::NotValidForNameContext { expected: name.to_owned(), presented }.into())
+            }
+            None => Err(CertificateError::NotValidForName.into()),
         }
     }
 

@@ -5,13 +5,15 @@ use std::fmt;
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
-use crate::domain::{NodeId, ServerUuid};
+use crate::domain::{NodeId, PublicKey, ServerUuid};
 
 /// Under which all members have their names. No resolver knows it: the names are only in certificates.
 const DOMAIN: &str = ".ringmaster.internal";
 const DIRECTORY: &str = ".directory";
 const FILE_SERVER: &str = ".fileserver";
 const LOCK_SERVICE: &str = "lock-service";
+/// The key of Ed25519 in a certificate, in DER: 12 bytes that are always the same, and the key.
+const KEY_INFO_BYTES: usize = 44;
 const OPERATOR: &str = "operator";
 
 /// A member of the cluster and its role. A certificate has exactly one, as the one DNS name that it is for, so that the
@@ -50,12 +52,12 @@ impl Identity {
     }
 
     /// What a person calls it.
-    pub const fn role(&self) -> &'static str {
+    pub fn describe(&self) -> String {
         match self {
-            Self::Directory(_) => "a directory node",
-            Self::FileServer(_) => "a file server",
-            Self::LockService => "the lock service",
-            Self::Operator => "an operator",
+            Self::Directory(id) => format!("directory node {id}"),
+            Self::FileServer(uuid) => format!("the file server with the UUID {uuid}"),
+            Self::LockService => "the lock service".to_owned(),
+            Self::Operator => "an operator".to_owned(),
         }
     }
 }
@@ -68,6 +70,23 @@ impl fmt::Display for Identity {
             Self::LockService => write!(f, "{LOCK_SERVICE}{DOMAIN}"),
             Self::Operator => write!(f, "{OPERATOR}{DOMAIN}"),
         }
+    }
+}
+
+/// What the other side of a connection has proven: who it is, and with which key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proven {
+    pub identity: Identity,
+    pub key: PublicKey,
+}
+
+impl Proven {
+    /// Of a certificate that was verified. Nothing where it is none of ours.
+    pub fn by(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let identity = Identity::of(certificate)?;
+        let info = EndEntityCert::try_from(certificate).ok()?.subject_public_key_info();
+        let key = info.as_ref().last_chunk::<32>()?;
+        (info.len() == KEY_INFO_BYTES).then_some(Self { identity, key: PublicKey(*key) })
     }
 }
 

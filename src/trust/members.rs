@@ -21,7 +21,14 @@ pub struct Members(Arc<Inner>);
 struct Inner {
     credentials: Credentials,
     build: Box<dyn Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + Sync>,
-    clients: Mutex<HashMap<Expected, reqwest::Client>>,
+    clients: Mutex<Clients>,
+}
+
+#[derive(Default)]
+struct Clients {
+    /// Of the certificate that they show.
+    generation: u64,
+    known: HashMap<Expected, reqwest::Client>,
 }
 
 impl Members {
@@ -47,7 +54,12 @@ impl Members {
     /// As [`Self::member`].
     pub fn of(&self, expected: Expected) -> anyhow::Result<reqwest::Client> {
         let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&expected) {
+        let generation = self.0.credentials.generation();
+        if clients.generation != generation {
+            // Connections that are kept show the old certificate, or none. What is under way on them goes on.
+            *clients = Clients { generation, known: HashMap::new() };
+        }
+        if let Some(client) = clients.known.get(&expected) {
             return Ok(client.clone());
         }
         let tls = self.0.credentials.client(expected)?;
@@ -55,10 +67,10 @@ impl Members {
             .tls_backend_preconfigured(tls)
             .build()
             .context("cannot make an HTTP client")?;
-        if clients.len() >= MOST {
-            clients.clear();
+        if clients.known.len() >= MOST {
+            clients.known.clear();
         }
-        clients.insert(expected, client.clone());
+        clients.known.insert(expected, client.clone());
         Ok(client)
     }
 }

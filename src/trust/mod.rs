@@ -13,13 +13,16 @@ mod credentials;
 mod crypto;
 mod identity;
 mod members;
+pub mod pem;
+mod reason;
 mod users;
 
 pub use self::authority::{Authority, LIFETIME_MS};
 pub use self::credentials::Credentials;
 pub use self::crypto::{http, provider};
-pub use self::identity::{Expected, Identity};
+pub use self::identity::{Expected, Identity, Proven};
 pub use self::members::Members;
+pub use self::reason::why;
 pub use self::users::{Pair, distrust, for_users};
 
 #[cfg(test)]

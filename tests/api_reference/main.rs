@@ -16,7 +16,7 @@ use reading::{Call, document, operations, page, source};
 use schema::{Shapes, texts};
 
 /// What file servers alone call of a directory node: on the page, and not in the document.
-const OF_FILE_SERVERS: [&str; 3] = ["/register", "/heartbeat", "/inventory"];
+const OF_FILE_SERVERS: [&str; 4] = ["/join", "/register", "/heartbeat", "/inventory"];
 
 /// The calls of a directory node, HEAD left out: it is wherever GET is.
 fn routed() -> BTreeSet<Call> {
@@ -84,7 +84,8 @@ fn page_and_document_agree_on_who_may_call_and_under_a_key() {
         let scheme = operation["security"][0].as_object().and_then(|scheme| scheme.keys().next().cloned());
         let expected = match row.who.as_str() {
             "anyone" => None,
-            "cluster secret" => Some("clusterSecret"),
+            "lock service" => Some("lockService"),
+            "operator" => Some("operator"),
             _ => Some("login"),
         };
         if scheme.as_deref() != expected {

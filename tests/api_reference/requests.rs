@@ -118,6 +118,8 @@ fn of_admins(shapes: &mut Shapes<'_>) {
     );
     shapes.request("RemoveMember", &admin::RemoveMember { node_id: 4, force: true });
     shapes.request("Transfer", &admin::Transfer { node_id: Some(2) });
+    let asked = admin::JoinTokenAsked { ttl_ms: Some(60_000), replace: Some(ringmaster::domain::ServerUuid(7)) };
+    shapes.request("JoinTokenAsked", &asked);
     shapes.query("/admin/backup/blob", "get", &admin::BlobOfBackup { blob_id: hold_id, size: 1, offset: 1 });
 }
 

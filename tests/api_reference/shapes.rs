@@ -311,6 +311,15 @@ fn of_admins(shapes: &mut Shapes<'_>) {
     shapes.answer("ScrubFailure", &failure, &failure);
     let scrubbing = admin::Scrubbing { started: vec![1], failed: vec![failure] };
     shapes.answer("Scrubbing", &scrubbing, &admin::Scrubbing::default());
+    let token = ringmaster::protocol::join::JoinToken {
+        authority: ringmaster::domain::PublicKey([1; 32]),
+        id: ringmaster::domain::TokenId(2),
+        ends_ms: 3,
+        replaces: None,
+    };
+    let secret = ringmaster::protocol::secret::ClusterSecret::from_bytes([4; 32]);
+    let made = admin::JoinTokenMade { token: token.sign(&secret), expires_at: time() };
+    shapes.answer("JoinTokenMade", &made, &made);
     let progress = |number| admin::MemberProgress {
         node_id: 4,
         stage: admin::MemberStage::CatchingUp,

@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use ringmaster::trust::Identity;
+
 use crate::support::{Cluster, PASSWORD, Setup, User, files_below, noise, sha256, until};
 
 /// What a run of the command line came to.
@@ -258,8 +260,9 @@ async fn a_backup_under_load_is_restored_byte_for_byte() {
         .args(["restore", text(&dir), "--parallel", "1", "--config", text(&new.nodes[0].config)])
         .spawn()
         .expect("it starts");
+    let operator = new.member(Identity::Operator);
     until("the restore is under way", async || {
-        let answer = new.http.get(format!("{}/restore", new.url(1))).bearer_auth(&new.secret).send().await;
+        let answer = operator.get(format!("{}/restore", new.member_url(1))).send().await;
         let status: Value = answer.expect("an answer").json().await.expect("JSON");
         status["state"] == "restoring"
     })
@@ -307,12 +310,14 @@ async fn until_a_restore_has_ended_everybody_else_is_told_so() {
     assert!(mine.code == Some(1) && mine.err.contains("very cluster"), "{}", mine.err);
 
     // As after the first rows of another backup.
-    let begin = |secret: &str| {
+    let begin = |client: reqwest::Client| {
         let rows = json!({"backup": "ab".repeat(32), "rows": [], "taken_at": 0});
-        new.http.post(format!("{}/restore/rows", new.url(0))).bearer_auth(secret).json(&rows).send()
+        client.post(format!("{}/restore/rows", new.member_url(0))).json(&rows).send()
     };
-    assert_eq!(begin(&old.admin.token).await.expect("an answer").status().as_u16(), 401, "the secret is needed");
-    assert_eq!(begin(&new.secret).await.expect("an answer").status().as_u16(), 204);
+    begin(old.member(Identity::Operator)).await.expect_err("the secret is needed");
+    let service = begin(new.member(Identity::LockService)).await.expect("an answer");
+    assert_eq!(service.status().as_u16(), 403, "it is another role's");
+    assert_eq!(begin(new.member(Identity::Operator)).await.expect("an answer").status().as_u16(), 204);
     let body = json!({"username": "eve", "password": PASSWORD});
     for call in ["/signup", "/login"] {
         let answer = new.http.post(format!("{}{call}", new.url(0))).json(&body).send().await.expect("an answer");

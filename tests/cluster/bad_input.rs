@@ -170,9 +170,9 @@ async fn operators() {
     cluster.servers[0].kill();
     let (text, metrics) = (fs::read_to_string(&cluster.servers[0].config).expect("the configuration"), Port::take());
     let text = text
-        .replace(cluster.url(0), other.url(0))
+        .replace(&cluster.member_url(0), &other.member_url(0))
         .replace(&cluster.servers[0].ports[1].address(), &metrics.address())
-        .replace("\"cluster.secret\"", &format!("{:?}", other.dir.path().join("cluster.secret")));
+        .replace("fileserver-1.token", other.dir.path().join("fileserver-1.token").to_str().expect("text"));
     let mut stranger =
         Process::new(cluster.dir.path(), "fileserver", "stranger".to_owned(), String::new(), &text, vec![], vec![]);
     stranger.start();

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Cluster, Process, Setup, User, noise, until};
+use ringmaster::protocol::secret::ClusterSecret;
+
+use crate::support::{Cluster, Process, Setup, User, join_token, noise, until, write_secret};
 
 /// With heartbeats each 200 ms a server is declared down after little more than a second.
 pub(crate) fn quick(nodes: usize, servers: usize) -> Setup {
@@ -199,6 +201,8 @@ async fn a_stranger_at_a_dead_servers_address_is_not_taken_for_it() {
     cluster.servers[1].kill();
     let config = std::fs::read_to_string(&cluster.servers[1].config).expect("its configuration");
     let config = config.replace("fileserver-2", "stranger");
+    let secret = ClusterSecret::parse(&cluster.secret).expect("a secret");
+    write_secret(&cluster.dir.path().join("stranger.token"), join_token(&secret, None).as_str());
     let url = cluster.servers[1].url.clone();
     let mut stranger =
         Process::new(cluster.dir.path(), "fileserver", "stranger".to_owned(), url, &config, Vec::new(), Vec::new());

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use ringmaster::trust::Identity;
+
 use crate::support::{Cluster, User, until};
 
 async fn lock(cluster: &Cluster, user: &User, node: usize, body: Value) -> (u16, Value) {
@@ -113,12 +115,13 @@ async fn the_lock_service_asks_what_a_user_may_do() {
     let bert = cluster.user("bert").await;
     let (_, stat) = cluster.put(&cluster.admin, 0, "/write?path=/f", "one", &[]).await;
     let file = stat["file_id"].clone();
+    let service = cluster.member(Identity::LockService);
     let ask = async |user: u64, mode: &str, token: Option<&str>| {
         let mut body = json!({"user_id": user, "file_id": file, "mode": mode});
         if let Some(token) = token {
             body["lock_token"] = json!(token);
         }
-        let request = cluster.http.post(format!("{}/access", cluster.url(1))).bearer_auth(&cluster.secret).json(&body);
+        let request = service.post(format!("{}/access", cluster.member_url(1))).json(&body);
         request.send().await.expect("an answer").json::<Value>().await.expect("JSON")
     };
     assert_eq!(ask(cluster.admin.id, "write", None).await["allowed"], true);
@@ -127,8 +130,11 @@ async fn the_lock_service_asks_what_a_user_may_do() {
     let refused = ask(cluster.admin.id, "write", None).await;
     assert_eq!((&refused["allowed"], &refused["fence"]), (&json!(false), &held["fence"]), "{refused}");
     assert_eq!(ask(cluster.admin.id, "write", held["lock_token"].as_str()).await["allowed"], true);
-    let (status, _) = cluster.post(&bert, 0, "/access", &json!({"user_id": 1, "file_id": 1, "mode": "read"})).await;
-    assert_eq!(status, 401, "a user's token is not the cluster's secret");
+    let body = json!({"user_id": 1, "file_id": 1, "mode": "read"});
+    let (status, _) = cluster.post(&bert, 0, "/access", &body).await;
+    assert_eq!(status, 404, "it is not users' to ask");
+    let operator = cluster.member(Identity::Operator).post(format!("{}/access", cluster.member_url(0))).json(&body);
+    assert_eq!(operator.send().await.expect("an answer").status().as_u16(), 403, "nor an operator's");
 }
 
 /// What has run out before a lock does not keep it: hundreds of remembered operations end in the same second. (That it is

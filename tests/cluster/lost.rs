@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::backup::{back_up, cli, login, quick, read_all, restore, run, text, unused, verify, write};
+use ringmaster::trust::Identity;
+
 use crate::support::{Cluster, PASSWORD, Process, files_below, noise, sha256, until, write_secret};
 
 /// Where a backup has the bytes with this digest.
@@ -43,11 +45,12 @@ async fn a_restore_that_broke_off_needs_only_the_bytes_that_did_not_come() {
     let dir = old.dir.path().join("backup");
     back_up(&old, &dir).await;
 
-    // The cluster is asked before anything is read, and --url has the last word.
+    // The cluster is asked before anything is read.
     let new = unused(1, 2).await;
     let config = text(&new.nodes[0].config).to_owned();
     let nowhere = "http://127.0.0.1:1";
-    let args = ["restore", text(&dir), "--config", &config, "--timeout", "1s", "--url", nowhere];
+    let secret = new.dir.path().join("cluster.secret");
+    let args = ["restore", text(&dir), "--secret-file", text(&secret), "--timeout", "1s", "--members", nowhere];
     let gone = run(new.url(0), "none", &args).await;
     assert_eq!(gone.code, Some(3), "{}", gone.err);
     let secret = old.dir.path().join("another.secret");
@@ -55,8 +58,13 @@ async fn a_restore_that_broke_off_needs_only_the_bytes_that_did_not_come() {
     let blobs = files_below(&dir.join("blobs"));
     let moved = dir.join("moved");
     fs::rename(&blobs[0], &moved).expect("it is moved");
-    let foreign = run(new.url(0), "none", &["restore", text(&dir), "--secret-file", text(&secret)]).await;
-    assert!(foreign.code == Some(1) && foreign.err.contains("secret of the new cluster"), "{}", foreign.err);
+    let foreign = run(
+        new.url(0),
+        "none",
+        &["restore", text(&dir), "--timeout", "1s", "--members", &new.member_url(0), "--secret-file", text(&secret)],
+    )
+    .await;
+    assert!(foreign.code == Some(1) && foreign.err.contains("another cluster secret"), "{}", foreign.err);
     fs::rename(&moved, &blobs[0]).expect("it is moved back");
 
     let mut child = Command::new(env!("CARGO_BIN_EXE_ringmaster"))
@@ -67,17 +75,18 @@ async fn a_restore_that_broke_off_needs_only_the_bytes_that_did_not_come() {
     // What was stored in one piece has a content with the number of its blob.
     let name = |blob: &Path| blob.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
     let names: Vec<String> = blobs.iter().map(|blob| name(blob)).collect();
+    let operator = new.member(Identity::Operator);
     let ask = async || {
-        let url = format!("{}/restore/missing", new.url(0));
+        let url = format!("{}/restore/missing", new.member_url(0));
         let asked = json!({"content_ids": names});
-        let answer = new.http.post(url).bearer_auth(&new.secret).json(&asked).send().await.expect("an answer");
+        let answer = operator.post(url).json(&asked).send().await.expect("an answer");
         let missing: Value = answer.json().await.expect("JSON");
         missing["content_ids"].as_array().expect("a list").clone()
     };
     until("some files have come", async || ask().await.len() < names.len() - 2).await;
     child.kill().expect("it is killed");
     child.wait().expect("it ends");
-    let answer = new.http.get(format!("{}/restore", new.url(0))).bearer_auth(&new.secret).send().await;
+    let answer = operator.get(format!("{}/restore", new.member_url(0))).send().await;
     let status: Value = answer.expect("an answer").json().await.expect("JSON");
     assert_eq!(status["state"], "restoring", "it broke off: {status}");
 

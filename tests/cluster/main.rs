@@ -18,12 +18,17 @@ mod idempotency;
 mod integrity;
 #[allow(dead_code, reason = "shared with tests/failover, which uses the rest")]
 mod islands;
+mod joining;
 mod kills;
 mod large;
+mod liars;
 mod locking;
 mod lost;
 mod machine;
 mod manners;
+#[path = "../fileserver_support/tls.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests of the file server, which use the rest")]
+mod member_tls;
 mod modes;
 mod monitoring;
 mod orders;

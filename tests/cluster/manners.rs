@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use ringmaster::domain::NodeId;
+use ringmaster::trust::Identity;
+
 use crate::support::{Cluster, Setup};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,17 +122,18 @@ async fn a_request_that_cannot_be_read_is_told_what_to_mend() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_server_tells_which_methods_a_call_takes() {
     let cluster = Cluster::start(1, 1).await;
+    let node = cluster.to_server(Identity::Directory(NodeId(1)), 0);
     for (path, wrong, allowed) in [
-        ("/challenge", Method::GET, "POST"),
+        ("/scrub", Method::GET, "POST"),
         ("/blobs/00000000000000000000000000000000", Method::POST, "GET,HEAD,PUT,DELETE"),
     ] {
         let url = format!("{}{path}", cluster.servers[0].url);
-        let answer = cluster.http.request(wrong.clone(), &url).send().await.expect("an answer");
+        let answer = node.request(wrong.clone(), &url).send().await.expect("an answer");
         let told = |answer: &reqwest::Response| answer.headers()["allow"].to_str().expect("text").replace(' ', "");
         assert_eq!((answer.status().as_u16(), told(&answer).as_str()), (405, allowed), "{wrong} {path}");
         let problem: Value = answer.json().await.expect("a problem");
         assert_eq!(problem["code"], json!("method_not_allowed"), "{wrong} {path}");
-        let answer = cluster.http.request(Method::OPTIONS, &url).send().await.expect("an answer");
+        let answer = node.request(Method::OPTIONS, &url).send().await.expect("an answer");
         assert_eq!((answer.status().as_u16(), told(&answer).as_str()), (204, allowed));
     }
 }

@@ -210,4 +210,9 @@ impl Port {
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address())
     }
+
+    /// For members of the cluster.
+    pub(crate) fn member_url(&self) -> String {
+        format!("https://{}", self.address())
+    }
 }

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use ringmaster::trust::Identity;
+
 use crate::support::{Cluster, PASSWORD, Setup};
 
 fn page(name: &str) -> String {
@@ -27,10 +29,13 @@ async fn the_examples_of_the_page_work_as_they_are_written() {
     let first = script.lines().find(|line| line.contains("/signup")).expect("the page signs up").to_owned();
     assert!(first.contains("\"ann\"") && script.contains(PASSWORD), "ann signs up first: {first}");
     script = script.replace(&first, "").replace("http://127.0.0.1:3041", cluster.url(cluster.follower().await));
+    script = script.replace("127.0.0.1:4041", &cluster.nodes[0].ports[1].address());
     assert!(script.matches("curl").count() > 10, "the examples were not found: {script}");
     let here = tempfile::TempDir::new().expect("a directory");
     let mut bash = Command::new("bash");
     bash.args(["-euxo", "pipefail", "-c", &script]).current_dir(here.path());
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_ringmaster")).parent().expect("a folder").display();
+    bash.env("PATH", format!("{binary}:{}", std::env::var("PATH").unwrap_or_default()));
     bash.env("RINGMASTER_CLUSTER_DIR", cluster.dir.path()).env("no_proxy", "*");
     let output = bash.output().expect("bash runs");
     let said = String::from_utf8_lossy(&output.stderr);
@@ -58,10 +63,18 @@ fn operations(document: &Value) -> Vec<Operation> {
     each.collect()
 }
 
+/// Who sends an operation.
+#[derive(Clone, Copy)]
+enum Caller<'a> {
+    Nobody,
+    User(&'a str),
+    Member(Identity),
+}
+
 impl Operation {
     /// Sends it with the example of its body and with what its query must have, and looks whether the answer is one
     /// that the document tells.
-    async fn send(&self, cluster: &Cluster, bearer: Option<&str>) -> u16 {
+    async fn send(&self, cluster: &Cluster, caller: Caller<'_>) -> u16 {
         let parameters = self.told["parameters"].as_array().cloned().unwrap_or_default();
         let mut query = Vec::new();
         for parameter in parameters.iter().filter(|parameter| parameter["required"] == true) {
@@ -76,10 +89,15 @@ impl Operation {
         let content = &self.told["requestBody"]["content"];
         let example = &content["application/json"]["example"];
         let body = if content.is_null() || example.is_null() { String::new() } else { example.to_string() };
-        let url = format!("{}{}", cluster.url(0), self.path);
-        let mut request = cluster.http.request(self.method.clone(), url).query(&query).body(body);
-        if let Some(bearer) = bearer {
-            request = request.bearer_auth(bearer);
+        let base = if self.is_for_members() { cluster.member_url(0) } else { cluster.url(0).to_owned() };
+        let client = match caller {
+            Caller::Member(identity) => cluster.member(identity),
+            Caller::Nobody | Caller::User(_) if self.is_for_members() => cluster.stranger(),
+            Caller::Nobody | Caller::User(_) => cluster.http.clone(),
+        };
+        let mut request = client.request(self.method.clone(), format!("{base}{}", self.path)).query(&query).body(body);
+        if let Caller::User(token) = caller {
+            request = request.bearer_auth(token);
         }
         let answer = request.send().await.expect("an answer");
         let status = answer.status().as_u16();
@@ -89,6 +107,11 @@ impl Operation {
         }
         assert!(answer.headers().contains_key("x-request-id"), "{}: {status}", self.name());
         status
+    }
+
+    /// At the other port.
+    fn is_for_members(&self) -> bool {
+        self.told.get("servers").is_some()
     }
 
     fn name(&self) -> String {
@@ -105,30 +128,38 @@ async fn who_may_call_and_how_it_is_answered_is_as_the_document_says() {
     assert!(operations.len() > 40, "the operations were not found");
     for operation in operations.iter().filter(|operation| operation.path != "/logout") {
         let name = operation.name();
-        let without = operation.send(&cluster, None).await;
+        let without = operation.send(&cluster, Caller::Nobody).await;
         let security = &operation.told["security"][0];
         if security.is_null() {
             assert!(without < 400 || operation.path == "/login", "{name} is open to anyone: {without}");
             continue;
         }
         assert_eq!(without, 401, "{name} without a token");
-        let by_user = operation.send(&cluster, Some(&user.token)).await;
-        let by_cluster = operation.send(&cluster, Some(&cluster.secret)).await;
-        if security.get("clusterSecret").is_some() {
+        let by_user = operation.send(&cluster, Caller::User(&user.token)).await;
+        if operation.is_for_members() {
             assert_eq!(by_user, 401, "{name} by a user");
-            assert_ne!(by_cluster, 401, "{name} with the secret");
+            let roles = [("operator", Identity::Operator), ("lockService", Identity::LockService)];
+            for (role, identity) in roles {
+                let answered = operation.send(&cluster, Caller::Member(identity)).await;
+                assert_eq!(answered == 403, security.get(role).is_none(), "{name} by the {role}: {answered}");
+                assert_ne!(answered, 401, "{name} by the {role}");
+            }
             continue;
         }
-        assert_eq!(by_cluster, 401, "{name} with the secret");
         assert_eq!(by_user == 403, operation.path.starts_with("/admin/"), "{name} by a user: {by_user}");
     }
 
     // A method that the document does not have is refused, with those that it has.
     for path in document["paths"].as_object().expect("paths").keys() {
-        let url = format!("{}{path}", cluster.url(0));
+        let members = operations.iter().any(|operation| operation.path == *path && operation.is_for_members());
+        let (client, base) = match members {
+            true => (cluster.member(Identity::Operator), cluster.member_url(0)),
+            false => (cluster.http.clone(), cluster.url(0).to_owned()),
+        };
+        let url = format!("{base}{path}");
         let patched = operations.iter().any(|operation| operation.path == *path && operation.method == "PATCH");
         let other = if patched { reqwest::Method::PUT } else { reqwest::Method::PATCH };
-        let answer = cluster.http.request(other, url).send().await.expect("an answer");
+        let answer = client.request(other, url).send().await.expect("an answer");
         assert_eq!(answer.status(), 405, "{path}");
         let allow = answer.headers()["allow"].to_str().expect("a list").to_owned();
         let told = operations.iter().filter(|operation| operation.path == *path && operation.method != "HEAD");

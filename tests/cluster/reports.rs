@@ -55,8 +55,13 @@ impl Stored {
     }
 }
 
+/// A report as the server makes it that it is about.
 async fn report(cluster: &Cluster, body: &Value) -> (u16, Value) {
-    let request = cluster.http.post(format!("{}/inventory", cluster.url(0))).bearer_auth(&cluster.secret).json(body);
+    let ring = cluster.get(0, "/ring").await.1;
+    let server = ring["servers"].as_array().expect("servers").iter().find(|it| it["server_id"] == body["server_id"]);
+    let at = server.and_then(|server| cluster.servers.iter().position(|process| server["url"] == process.url));
+    let at = at.unwrap_or(0);
+    let request = cluster.as_server(at).post(format!("{}/inventory", cluster.member_url(0))).json(body);
     let answer = request.send().await.expect("an answer");
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }

@@ -69,7 +69,7 @@ async fn no_more_of_a_body_is_read_than_a_login_has_before_its_sender_is_known()
         assert_eq!(answer(&mut stream).await, (status, json!(code)), "{call} as {bearer:?}");
     }
     // Nobody waits for a body whose sender has nothing to show.
-    for call in ["/mkdir", "/heartbeat", "/register", "/inventory", "/access", "/restore/rows"] {
+    for call in ["/mkdir", "/share", "/admin/members", "/admin/join-token"] {
         let mut stream = begin(to, call, None, 0).await;
         assert_eq!(answer(&mut stream).await, (401, json!("unauthenticated")), "{call}");
     }

@@ -12,6 +12,11 @@ use std::time::{Duration, Instant};
 
 use reqwest::RequestBuilder;
 use ringmaster::client::Directory;
+use ringmaster::clock::SharedClock;
+use ringmaster::domain::{ServerUuid, TokenId};
+use ringmaster::protocol::join::{JoinToken, SignedToken};
+use ringmaster::protocol::secret::ClusterSecret;
+use ringmaster::trust::{Authority, Credentials, Expected, Identity, Members};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -82,9 +87,9 @@ impl Cluster {
     /// Everything but the start.
     pub(crate) fn prepare(setup: &Setup) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
-        let secret = format!("{:064x}", std::process::id() as u128 + u128::from(dir.path().as_os_str().len() as u64));
+        let secret = hex::encode(SharedClock::system().random::<32>());
         write_secret(&dir.path().join("cluster.secret"), &secret);
-        let (nodes, servers) = configure(dir.path(), setup);
+        let (nodes, servers) = configure(dir.path(), setup, &ClusterSecret::parse(&secret).expect("it is one"));
         let http = ringmaster::trust::http()
             .redirect(reqwest::redirect::Policy::default())
             .timeout(TRANSFER)
@@ -155,6 +160,49 @@ impl Cluster {
 
     pub(crate) fn url(&self, node: usize) -> &str {
         &self.nodes[node].url
+    }
+
+    /// Where the members of the cluster reach a directory node.
+    pub(crate) fn member_url(&self, node: usize) -> String {
+        self.nodes[node].ports[1].member_url()
+    }
+
+    fn authority(&self) -> Authority {
+        Authority::new(&ClusterSecret::parse(&self.secret).expect("it is one")).expect("an authority")
+    }
+
+    /// A client that believes the cluster's authority, and shows no certificate.
+    pub(crate) fn stranger(&self) -> reqwest::Client {
+        client_of(Credentials::new(self.authority().public(), SharedClock::system()))
+    }
+
+    /// A client that calls directory nodes as this member, with a certificate that the cluster's authority has signed.
+    pub(crate) fn member(&self, identity: Identity) -> reqwest::Client {
+        let credentials = Credentials::issued(&self.authority(), identity, &SharedClock::system());
+        client_of(credentials.expect("a certificate"))
+    }
+
+    /// A client that calls a file server, and no other, as this member.
+    pub(crate) fn to_server(&self, identity: Identity, at: usize) -> reqwest::Client {
+        let kept = fs::read(self.servers[at].data.join("server.json")).expect("it has an identity");
+        let kept: Value = serde_json::from_slice(&kept).expect("JSON");
+        let uuid = ServerUuid::parse(kept["uuid"].as_str().expect("a UUID")).expect("hexadecimal");
+        let credentials = Credentials::issued(&self.authority(), identity, &SharedClock::system());
+        let members = Members::new(credentials.expect("a certificate"), |client| client.timeout(TRANSFER));
+        members.member(Identity::FileServer(uuid)).expect("an HTTP client")
+    }
+
+    /// A client that calls directory nodes with the very certificate of a file server.
+    pub(crate) fn as_server(&self, at: usize) -> reqwest::Client {
+        let kept = fs::read(self.servers[at].data.join("credentials.json")).expect("it has joined");
+        let kept: Value = serde_json::from_slice(&kept).expect("JSON");
+        let mut seed = [0; 32];
+        hex::decode_to_slice(kept["seed"].as_str().expect("a key"), &mut seed).expect("32 bytes");
+        let certificate = kept["given"]["certificate"].as_str().expect("a certificate");
+        let certificate = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, certificate).expect("base64");
+        let credentials = Credentials::new(self.authority().public(), SharedClock::system());
+        credentials.show(certificate.into(), &seed).expect("a key for it");
+        client_of(credentials)
     }
 
     /// A client with the deadlines of the command line, that is told of all nodes.
@@ -311,16 +359,21 @@ impl Drop for Cluster {
     }
 }
 
-fn configure(dir: &Path, setup: &Setup) -> (Vec<Process>, Vec<Process>) {
+fn configure(dir: &Path, setup: &Setup, secret: &ClusterSecret) -> (Vec<Process>, Vec<Process>) {
     let ports: Vec<[Port; 3]> = (0..setup.nodes).map(|_| [(); 3].map(|()| Port::take())).collect();
     let members: String = ports
         .iter()
         .enumerate()
         .map(|(at, [http, peer, _])| {
-            format!("[[cluster.members]]\nid = {}\nurl = \"{}\"\npeer = \"{}\"\n", at + 1, http.url(), peer.url())
+            format!(
+                "[[cluster.members]]\nid = {}\nurl = \"{}\"\npeer = \"{}\"\n",
+                at + 1,
+                http.url(),
+                peer.member_url()
+            )
         })
         .collect();
-    let directory: Vec<String> = ports.iter().map(|[http, ..]| format!("\"{}\"", http.url())).collect();
+    let directory: Vec<String> = ports.iter().map(|[_, peer, _]| format!("\"{}\"", peer.member_url())).collect();
     let mut nodes = Vec::new();
     for (at, [http, peer, metrics]) in ports.into_iter().enumerate() {
         let id = at + 1;
@@ -331,7 +384,7 @@ fn configure(dir: &Path, setup: &Setup) -> (Vec<Process>, Vec<Process>) {
             http.address(),
             http.url(),
             peer.address(),
-            peer.url(),
+            peer.member_url(),
             metrics.address(),
         );
         let url = http.url();
@@ -349,19 +402,32 @@ fn configure(dir: &Path, setup: &Setup) -> (Vec<Process>, Vec<Process>) {
     for at in 0..setup.servers {
         let (port, metrics) = (Port::take(), Port::take());
         let id = at + 1;
+        write_secret(&dir.join(format!("fileserver-{id}.token")), join_token(secret, None).as_str());
         let text = format!(
             "[server]\ndata_dir = \"fileserver-{id}\"\nlisten = \"{}\"\nadvertise = \"{}\"\nzone = \"a\"\n\
-             [metrics]\nlisten = \"{}\"\n[cluster]\ndirectory = [{}]\nsecret_file = \"cluster.secret\"\n",
+             [metrics]\nlisten = \"{}\"\n[cluster]\ndirectory = [{}]\njoin_token_file = \"fileserver-{id}.token\"\n",
             port.address(),
-            port.url(),
+            port.member_url(),
             metrics.address(),
             directory.join(", "),
         );
-        let url = port.url();
+        let url = port.member_url();
         let name = format!("fileserver-{id}");
         servers.push(Process::new(dir, "fileserver", name, url, &text, vec![port, metrics], Vec::new()));
     }
     (nodes, servers)
+}
+
+fn client_of(credentials: Credentials) -> reqwest::Client {
+    Members::new(credentials, |client| client.timeout(TRANSFER)).of(Expected::AnyDirectory).expect("an HTTP client")
+}
+
+/// A token for one file server, good for an hour.
+pub(crate) fn join_token(secret: &ClusterSecret, replaces: Option<ServerUuid>) -> SignedToken {
+    let clock = SharedClock::system();
+    let authority = Authority::new(secret).expect("an authority").public();
+    let ends_ms = clock.wall_ms() + 3_600_000;
+    JoinToken { authority, id: TokenId(clock.random_u128()), ends_ms, replaces }.sign(secret)
 }
 
 /// The status and what came with it. Status 0 says that there was no answer.

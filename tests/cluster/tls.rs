@@ -10,8 +10,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use ringmaster::trust::for_users;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsConnector;
+use tokio::net::TcpStream;
 
 use crate::support::{Cluster, PASSWORD, Port, Setup, noise, sha256, until, write_secret};
 
@@ -75,15 +74,6 @@ async fn prepare(nodes: usize, servers: usize, until: i32) -> (Cluster, Authorit
         let text = fs::read_to_string(&node.config).expect("its configuration");
         fs::write(&node.config, moves.iter().fold(text, |text, (old, new)| text.replace(old, new))).expect("written");
     }
-    for server in &cluster.servers {
-        let mut text = fs::read_to_string(&server.config).expect("its configuration");
-        for (plain, tls) in
-            moves.iter().filter(|(plain, _)| fs::read_to_string(&server.config).is_ok_and(|text| text.contains(plain)))
-        {
-            text = text.replace(plain, &forward(tls, &authority.file).await);
-        }
-        fs::write(&server.config, text).expect("written");
-    }
     cluster.http = client(&authority.file);
     (cluster, authority)
 }
@@ -100,37 +90,6 @@ async fn start(nodes: usize, servers: usize) -> (Cluster, Authority) {
 fn client(authority: &Path) -> reqwest::Client {
     let builder = for_users(Some(authority)).expect("an authority").timeout(Duration::from_secs(120));
     builder.redirect(reqwest::redirect::Policy::default()).build().expect("a client")
-}
-
-/// A plain port that leads to a node's TLS, for file servers that call the nodes where users do.
-async fn forward(to: &str, authority: &Path) -> String {
-    let to = to.trim_start_matches("https://").to_owned();
-    let mut roots = rustls::RootCertStore::empty();
-    let pem = fs::read(authority).expect("there");
-    for root in rustls_pki_types::pem::PemObject::pem_slice_iter(&pem) {
-        let root: rustls_pki_types::CertificateDer<'static> = root.expect("a certificate");
-        roots.add(root).expect("a root");
-    }
-    let config = rustls::ClientConfig::builder_with_provider(ringmaster::trust::provider())
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = TlsConnector::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("its address"));
-    tokio::spawn(async move {
-        while let Ok((mut from, _)) = listener.accept().await {
-            let (to, connector) = (to.clone(), connector.clone());
-            tokio::spawn(async move {
-                let stream = TcpStream::connect(&to).await.ok()?;
-                let name = rustls_pki_types::ServerName::try_from("localhost").expect("a name");
-                let mut stream = connector.connect(name, stream).await.ok()?;
-                tokio::io::copy_bidirectional(&mut from, &mut stream).await.ok()
-            });
-        }
-    });
-    url
 }
 
 /// A person's command line, in a home of its own and on a machine that knows no authority.

@@ -2,12 +2,14 @@
 
 use ringmaster::domain::rows::SweepKind;
 use ringmaster::domain::terms::RestoredRow;
-use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, ServerUuid, Table, Version, command};
+use ringmaster::domain::{
+    ClusterId, ClusterTime, Command, HoldId, PublicKey, Schema, ServerUuid, Table, TokenId, Version, command,
+};
 
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 50;
+pub(crate) const COMMANDS: usize = 51;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -62,6 +64,7 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::PinContent(_) => 47,
         Command::SetRetention(_) => 48,
         Command::SetProperties(_) => 49,
+        Command::AdmitKey(_) => 50,
     }
 }
 
@@ -225,6 +228,14 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             remove: s.many(Source::name),
             precondition: s.precondition(),
             lock: s.lock_proof(),
+        }
+        .into(),
+        50 => command::AdmitKey {
+            token: TokenId(s.pick(6).into()),
+            ttl_ms: if s.one_in(6) { s.number() } else { s.pick(100_000) },
+            uuid: ServerUuid(s.pick(5).into()),
+            key: PublicKey([s.pick(3) as u8; 32]),
+            replaces: s.flag(),
         }
         .into(),
         // The one after it would stop this program in the log, by its frame.

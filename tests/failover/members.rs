@@ -9,7 +9,7 @@ use crate::support::{Cluster, Port, Process, until};
 /// Where the other directory nodes reach it.
 fn peer_url(node: &Process) -> String {
     let host = |address: &str| address.rsplit_once(':').map(|(host, _)| host.to_owned()).expect("host and port");
-    node.ports[1].url().replace(&host(&node.ports[1].url()), &host(&node.url))
+    format!("https://{}", node.ports[1].address()).replace("127.0.0.1", host(&node.url).trim_start_matches("http://"))
 }
 
 /// A node that waits to be added, at the position of its id.
@@ -35,7 +35,7 @@ pub(crate) fn spare_with(cluster: &mut Cluster, id: usize, environment: Vec<(&'s
         http.address(),
         http.url(),
         peer.address(),
-        peer.url(),
+        peer.member_url(),
         metrics.address(),
     );
     let url = http.url();

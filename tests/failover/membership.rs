@@ -79,7 +79,7 @@ async fn a_dead_node_is_replaced_under_a_new_id_and_its_own_is_refused() {
     assert_eq!(code, 0, "{said}");
     work.goes_on().await;
     // Another node under the id of the dead one.
-    let peer = cluster.nodes[3].ports[1].url();
+    let peer = cluster.nodes[3].ports[1].member_url();
     let at = (0..3).find(|at| *at != dead).expect("there are three");
     let used = json!({"node_id": dead + 1, "url": "http://127.0.0.1:1", "peer": peer});
     let (status, problem) = cluster.post(&cluster.admin, at, "/admin/members", &used).await;

@@ -49,7 +49,7 @@ async fn everybody_knows(cluster: &Cluster) {
         until(&format!("node {} knows all addresses", at + 1), async || {
             let nodes = cluster.get(at, "/cluster").await.1["nodes"].as_array().cloned().unwrap_or_default();
             let right = |(node, known): (&crate::support::Process, &serde_json::Value)| {
-                known["url"] == node.url && known["peer"] == node.ports[1].url() && known["reachable"] == true
+                known["url"] == node.url && known["peer"] == node.ports[1].member_url() && known["reachable"] == true
             };
             nodes.len() == cluster.nodes.len() && cluster.nodes.iter().zip(&nodes).all(right)
         })
@@ -155,7 +155,7 @@ async fn an_address_that_is_not_the_nodes_own_is_refused_with_what_to_do() {
     cluster.leader().await;
     let free = Port::take();
     let url = |at: usize| cluster.nodes[at].url.clone();
-    let peer = |at: usize| cluster.nodes[at].ports[1].url();
+    let peer = |at: usize| cluster.nodes[at].ports[1].member_url();
     let set = async |node: &str, url: &str, peer: &str| {
         in_background(&cluster, &["cluster", "set-address", node, "--url", url, "--peer", peer]).await
     };

@@ -4,6 +4,7 @@
 
 #[path = "../rerun/mod.rs"]
 pub mod rerun;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,27 +13,32 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use ringmaster::client::blobs::http::HttpBlobs;
 use ringmaster::client::blobs::{BlobError, Blobs, Body, PutCopy, ServerAddress, StoredCopy};
 use ringmaster::clock::SharedClock;
-use ringmaster::domain::{BlobId, ClusterId, CopyId, Epoch, ServerId, ServerUuid, Sha256};
+use ringmaster::domain::{BlobId, ClusterId, CopyId, Epoch, NodeId, PublicKey, ServerId, ServerUuid, Sha256};
 use ringmaster::fileserver::{FileServer, Options, Scrubbing, start};
 use ringmaster::listener::Limits;
 use ringmaster::monitoring::Monitoring;
 use ringmaster::protocol::api::ServerState;
 use ringmaster::protocol::capability::{Capability, Method};
+use ringmaster::protocol::health::Health;
 use ringmaster::protocol::inventory::{InventoryAnswer, InventoryReport};
+use ringmaster::protocol::join::{JoinAnswer, JoinRequest};
 use ringmaster::protocol::problem::{Code, Problem};
 use ringmaster::protocol::registration::{
-    ChallengeAnswer, ChallengeCall, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry,
+    HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry,
 };
 use ringmaster::protocol::secret::ClusterSecret;
+use ringmaster::trust::{Identity, Members, Proven};
 use sha2::Digest;
 use tokio::net::TcpListener;
 
@@ -49,6 +55,7 @@ pub fn secret() -> ClusterSecret {
 pub struct Ledger {
     pub cluster_id: Option<ClusterId>,
     pub servers: BTreeMap<u128, ServerEntry>,
+    pub keys: BTreeMap<u128, PublicKey>,
     /// As the directory sees the servers.
     pub forgotten: bool,
     pub state: Option<ServerState>,
@@ -91,8 +98,9 @@ impl Directory {
             .route("/register", post(register))
             .route("/heartbeat", post(heartbeat))
             .route("/inventory", post(inventory))
+            .route("/join", post(join))
             .with_state((self.clone(), url.clone()));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        tls::serve(listener, &tls::node_credentials(&self.secret), router);
         url
     }
 
@@ -116,17 +124,38 @@ impl Directory {
     }
 }
 
-fn allowed(directory: &Directory, headers: &HeaderMap) -> bool {
-    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    bearer.is_some_and(|bearer| directory.secret.is_bearer(bearer))
+type Shown = Extension<Arc<Option<Proven>>>;
+
+/// The file server that calls.
+fn caller(shown: &Option<Proven>) -> Option<ServerUuid> {
+    match shown {
+        Some(Proven { identity: Identity::FileServer(uuid), .. }) => Some(*uuid),
+        _ => None,
+    }
+}
+
+async fn join(State((directory, _)): State<(Directory, String)>, Json(asked): Json<JoinRequest>) -> Response {
+    let clock = SharedClock::system();
+    let known = directory.with_ledger(|ledger| ledger.keys.get(&asked.uuid.0).copied());
+    let has_token = asked.token.is_some_and(|token| token.verify(&directory.secret, clock.wall_ms()).is_ok());
+    if known != Some(asked.key) && !has_token {
+        let problem = Problem::new(Code::Forbidden, "no key and no token", "1");
+        return (StatusCode::FORBIDDEN, Json(problem)).into_response();
+    }
+    directory.with_ledger(|ledger| ledger.keys.insert(asked.uuid.0, asked.key));
+    let authority = tls::authority(&directory.secret);
+    let certificate = authority.issue(Identity::FileServer(asked.uuid), asked.key, clock.wall_ms());
+    let certificate = BASE64_STANDARD.encode(certificate.expect("a certificate"));
+    Json(JoinAnswer { certificate, capabilities: tls::signer(&directory.secret).public(), now_ms: None })
+        .into_response()
 }
 
 async fn register(
     State((directory, _)): State<(Directory, String)>,
-    headers: HeaderMap,
+    Extension(shown): Shown,
     Json(request): Json<RegisterRequest>,
 ) -> Response {
-    if !allowed(&directory, &headers) {
+    if caller(&shown) != Some(request.uuid) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     if let Some((status, detail)) = directory.with_ledger(|ledger| {
@@ -136,19 +165,16 @@ async fn register(
         let problem = Problem::new(Code::Forbidden, detail, "1");
         return (StatusCode::from_u16(status).expect("a status"), Json(problem)).into_response();
     }
-    let call = ChallengeCall::new(&directory.secret, SharedClock::system().random());
-    let answer = ringmaster::trust::http()
-        .build()
-        .expect("a client")
-        .post(format!("{}/challenge", request.url))
-        .bearer_auth(call.bearer())
-        .json(&call.request())
-        .send()
-        .await;
-    let Ok(Ok(answer)) = async { Ok::<_, reqwest::Error>(answer?.json::<ChallengeAnswer>().await) }.await else {
+    let members = Members::new(tls::node_credentials(&directory.secret), |client| client);
+    let client = members.member(Identity::FileServer(request.uuid)).expect("a client");
+    let Ok(Ok(health)) = async {
+        Ok::<_, reqwest::Error>(client.get(format!("{}/healthz", request.url)).send().await?.json::<Health>().await)
+    }
+    .await
+    else {
         return StatusCode::FORBIDDEN.into_response();
     };
-    if !call.verify_answer(&answer, request.uuid, &request.url) {
+    if health.url != request.url {
         return StatusCode::FORBIDDEN.into_response();
     }
     let (cluster_id, entry, inventory_ms, is_lost) = directory.with_ledger(|ledger| {
@@ -159,6 +185,7 @@ async fn register(
         let ServerUuid(uuid) = request.uuid;
         let entry = ledger.servers.entry(uuid).or_insert_with(|| ServerEntry {
             server_id: next,
+            uuid: request.uuid,
             url: String::new(),
             epoch: Epoch(1),
         });
@@ -186,10 +213,10 @@ async fn register(
 
 async fn heartbeat(
     State((directory, url)): State<(Directory, String)>,
-    headers: HeaderMap,
+    Extension(shown): Shown,
     Json(request): Json<HeartbeatRequest>,
 ) -> Response {
-    if !allowed(&directory, &headers) {
+    if caller(&shown) != Some(request.uuid) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let (known, epoch, state) = directory.with_ledger(|ledger| {
@@ -203,10 +230,10 @@ async fn heartbeat(
 
 async fn inventory(
     State((directory, _)): State<(Directory, String)>,
-    headers: HeaderMap,
+    Extension(shown): Shown,
     Json(report): Json<InventoryReport>,
 ) -> Response {
-    if !allowed(&directory, &headers) {
+    if caller(&shown).is_none() {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let refused = directory.with_ledger(|ledger| {
@@ -224,7 +251,7 @@ async fn inventory(
 pub async fn bind() -> (TcpListener, String) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address: SocketAddr = listener.local_addr().expect("bound");
-    (listener, format!("http://{address}"))
+    (listener, format!("https://{address}"))
 }
 
 /// A file server with its data directory.
@@ -253,7 +280,7 @@ pub async fn try_start_scrubbing(
         advertise: url.clone(),
         zone: "a".to_owned(),
         directory,
-        secret: secret(),
+        join_token: Some(tls::join_token(&secret())),
         clock: SharedClock::system(),
         capacity: None,
         scrub,
@@ -284,6 +311,7 @@ impl Server {
         ServerAddress {
             server_id: self.server.server_id().expect("admitted"),
             epoch: self.server.epoch().expect("admitted"),
+            uuid: uuid(&self.data_dir),
             url: self.url.clone(),
         }
     }
@@ -299,6 +327,24 @@ impl Server {
     pub fn temporary_files(&self) -> usize {
         temporary_files(&self.data_dir)
     }
+}
+
+/// Of the server whose data directory it is.
+pub fn uuid(data_dir: &Path) -> ServerUuid {
+    let kept = std::fs::read(data_dir.join("server.json")).expect("it has an identity");
+    let kept: serde_json::Value = serde_json::from_slice(&kept).expect("JSON");
+    ServerUuid::parse(kept["uuid"].as_str().expect("a UUID")).expect("hexadecimal")
+}
+
+/// A client of a server, and no other, that calls as this member.
+pub fn as_member(identity: Identity, to: &ServerAddress) -> reqwest::Client {
+    let members = Members::new(tls::credentials(&secret(), identity), |client| client);
+    members.member(Identity::FileServer(to.uuid)).expect("a client")
+}
+
+/// As a directory node.
+pub fn as_node(to: &ServerAddress) -> reqwest::Client {
+    as_member(Identity::Directory(NodeId(1)), to)
 }
 
 pub fn data_file(data_dir: &Path, blob_id: BlobId) -> PathBuf {
@@ -357,7 +403,12 @@ impl Single {
 }
 
 pub fn client() -> HttpBlobs {
-    HttpBlobs::new(secret(), || Some(CLUSTER), SharedClock::system()).expect("a client")
+    HttpBlobs::new(
+        tls::node_credentials(&secret()),
+        Some(tls::signer(&secret())),
+        || Some(CLUSTER),
+        SharedClock::system(),
+    )
 }
 
 /// Bytes without any regularity that a mistaken offset could hide in.
@@ -437,7 +488,7 @@ pub fn capability(at: &ServerAddress, method: Method, blob_id: Option<BlobId>) -
         max_bytes: u64::MAX,
         expires_at_wall_ms: SharedClock::system().wall_ms() + 60_000,
     };
-    capability.mint(&secret())
+    capability.mint()
 }
 
 /// The reports of one blob alone: of damage.

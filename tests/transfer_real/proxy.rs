@@ -42,10 +42,14 @@ impl Proxy {
 
     /// Goes over to `at_limit` by itself once `limit` bytes went through.
     pub(crate) async fn start_with_limit(server_url: &str, limit: u64, at_limit: Mode) -> Self {
-        let target: SocketAddr =
-            server_url.strip_prefix("http://").expect("an http url").trim_end_matches('/').parse().expect("an address");
+        let target: SocketAddr = server_url
+            .strip_prefix("https://")
+            .expect("a member's url")
+            .trim_end_matches('/')
+            .parse()
+            .expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let url = format!("https://{}", listener.local_addr().expect("it is bound"));
         let (mode, watched) = watch::channel(Mode::Forward);
         let meter = Arc::new(Meter {
             forwarded: AtomicU64::new(0),

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use ringmaster::client::blobs::http::HttpBlobs;
 use ringmaster::client::blobs::{Blobs, ServerAddress};
 use ringmaster::clock::SharedClock;
@@ -20,10 +22,14 @@ use ringmaster::fileserver::{self, FileServer};
 use ringmaster::listener::Limits;
 use ringmaster::monitoring::Monitoring;
 use ringmaster::protocol::api::ServerState;
+use ringmaster::protocol::join::{JoinAnswer, JoinRequest};
 use ringmaster::protocol::registration::{
     HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry,
 };
 use ringmaster::protocol::secret::ClusterSecret;
+use ringmaster::trust::Identity;
+
+use crate::tls;
 
 const CLUSTER: ClusterId = ClusterId(0xc1);
 const EPOCH: Epoch = Epoch(1);
@@ -47,7 +53,7 @@ impl Gate {
         let server_id = {
             let mut known = self.0.lock().expect("no handler panics");
             let next = ServerId(known.len() as u64 + 1);
-            let entry = ServerEntry { server_id: next, url: request.url, epoch: EPOCH };
+            let entry = ServerEntry { server_id: next, uuid: request.uuid, url: request.url, epoch: EPOCH };
             known.entry(request.uuid).or_insert(entry).server_id
         };
         RegisterAnswer {
@@ -64,7 +70,7 @@ impl Gate {
 
     async fn open(self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let url = format!("https://{}", listener.local_addr().expect("it is bound"));
         let (own, gate) = (url.clone(), self.clone());
         let register = async move |Json(request): Json<RegisterRequest>| Json(gate.register(request, own.clone()));
         let gate = self;
@@ -79,9 +85,23 @@ impl Gate {
             })
         };
         let router = Router::new().route("/register", post(register)).route("/heartbeat", post(heartbeat));
-        tokio::spawn(async { axum::serve(listener, router).await });
+        let router = router.route("/join", post(join));
+        tls::serve(listener, &tls::node_credentials(&secret()), router);
         url
     }
+}
+
+async fn join(Json(asked): Json<JoinRequest>) -> Json<JoinAnswer> {
+    let (authority, now_ms) = (tls::authority(&secret()), SharedClock::system().wall_ms());
+    let certificate = authority.issue(Identity::FileServer(asked.uuid), asked.key, now_ms).expect("a certificate");
+    let certificate = BASE64_STANDARD.encode(certificate);
+    Json(JoinAnswer { certificate, capabilities: tls::signer(&secret()).public(), now_ms: None })
+}
+
+fn uuid(data_dir: &Path) -> ServerUuid {
+    let kept = std::fs::read(data_dir.join("server.json")).expect("it has an identity");
+    let kept: serde_json::Value = serde_json::from_slice(&kept).expect("JSON");
+    ServerUuid::parse(kept["uuid"].as_str().expect("a UUID")).expect("hexadecimal")
 }
 
 pub(crate) struct Server {
@@ -100,7 +120,12 @@ pub(crate) struct Servers {
 impl Servers {
     pub(crate) async fn start(count: usize) -> Self {
         let clock = SharedClock::system();
-        let blobs = HttpBlobs::new(secret(), || Some(CLUSTER), clock.clone()).expect("an HTTP client");
+        let blobs = HttpBlobs::new(
+            tls::node_credentials(&secret()),
+            Some(tls::signer(&secret())),
+            || Some(CLUSTER),
+            clock.clone(),
+        );
         let gate = Gate::default().open().await;
         let mut this = Self { blobs: Arc::new(blobs), servers: Vec::new(), gate, clock };
         for _ in 0..count {
@@ -114,16 +139,17 @@ impl Servers {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let (data_dir, gate, clock) = (dir.path().to_owned(), self.gate.clone(), self.clock.clone());
+        let kept_at = data_dir.clone();
         let started = runtime.spawn(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-            let advertise = format!("http://{}", listener.local_addr().expect("it is bound"));
+            let advertise = format!("https://{}", listener.local_addr().expect("it is bound"));
             let options = fileserver::Options {
                 listener,
                 data_dir,
                 advertise: advertise.clone(),
                 zone: "a".to_owned(),
                 directory: vec![gate],
-                secret: secret(),
+                join_token: Some(tls::join_token(&secret())),
                 clock,
                 capacity: None,
                 scrub: fileserver::Scrubbing::default(),
@@ -132,7 +158,8 @@ impl Servers {
             };
             let server = fileserver::start(options).await.expect("it starts");
             let (server_id, epoch) = server.admitted().await.expect("it is admitted");
-            (server, ServerAddress { server_id, epoch, url: advertise })
+            let uuid = uuid(&kept_at);
+            (server, ServerAddress { server_id, epoch, uuid, url: advertise })
         });
         let (server, address) = started.await.expect("no panic");
         self.servers.push(Server { address: address.clone(), dir, running: Some((runtime, server)) });

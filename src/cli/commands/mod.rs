@@ -2,11 +2,13 @@
 
 mod backup;
 mod cat;
+mod certificate;
 mod cluster;
 mod cp;
 mod du;
 mod get;
 mod history;
+mod join_token;
 mod lock;
 mod locks;
 mod login;
@@ -24,6 +26,7 @@ mod restore;
 mod retention;
 mod ring;
 mod rm;
+mod secret;
 mod serve;
 mod share;
 mod signup;
@@ -82,6 +85,8 @@ pub(super) enum Command {
     Replication(replication::Command),
     Users(users::Args),
     Quota(quota::Args),
+    JoinToken(join_token::Args),
+    Certificate(certificate::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Verify(verify::Args),
@@ -132,6 +137,8 @@ impl Command {
             Self::Replication(command) => replication::run(command, session).await,
             Self::Users(args) => users::run(args, session).await,
             Self::Quota(args) => quota::run(args, session).await,
+            Self::JoinToken(args) => join_token::run(args, session).await,
+            Self::Certificate(args) => certificate::run(args, session),
             Self::Backup(args) => backup::run(args, session).await,
             Self::Restore(args) => restore::run(args, session).await,
             Self::Verify(args) => verify::run(args, session).await,

@@ -17,8 +17,7 @@ use crate::cli::lost;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::session::Session;
-use crate::client::{Directory, Source};
-use crate::config::{self, DirectoryConfig};
+use crate::client::{Directory, ErrorKind, Source};
 use crate::domain::{ContentId, Sha256, Table, query, restored};
 use crate::protocol::problem::Code;
 use crate::protocol::restore::{Came, Done, Row, Rows, State, Status};
@@ -35,13 +34,15 @@ use crate::protocol::secret::ClusterSecret;
 pub(in crate::cli) struct Args {
     /// The folder with the backup
     dir: PathBuf,
-    /// The configuration of one of the new cluster's directory nodes: it names the cluster secret, and the nodes where
-    /// --url does not
+    /// The configuration of one of the new cluster's directory nodes: it names the cluster secret and the nodes
     #[arg(short, long, value_name = "FILE", required_unless_present = "secret_file")]
     config: Option<PathBuf>,
-    /// The file with the cluster secret; the nodes are those of --url
+    /// The file with the cluster secret
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     secret_file: Option<PathBuf>,
+    /// The directory nodes' addresses for members (`node.peer_advertise`), where --config does not name them
+    #[arg(long, value_name = "URL,…", value_delimiter = ',', default_value = MEMBERS)]
+    members: Vec<Url>,
     /// The log entry of the backup to take; the newest one where it is not given
     #[arg(long, value_name = "N")]
     index: Option<u64>,
@@ -53,6 +54,8 @@ pub(in crate::cli) struct Args {
     parallel: u32,
 }
 
+/// Those of a local cluster.
+const MEMBERS: &str = "https://127.0.0.1:4041,https://127.0.0.1:4042,https://127.0.0.1:4043";
 /// Contents that are asked about at once.
 const ASKED_AT_ONCE: usize = 200;
 
@@ -94,7 +97,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
 }
 
 async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Result<Report, CliError> {
-    let directory = member(args, session)?;
+    let directory = operator(args, session)?;
     let folder = Folder::open(&args.dir)?;
     let path = match args.index {
         None => folder.latest()?,
@@ -240,23 +243,25 @@ async fn missing(directory: &Directory, contents: BTreeSet<ContentId>) -> Result
     Ok(missing)
 }
 
-fn member(args: &Args, session: &Session) -> Result<Directory, CliError> {
-    let (secret_file, urls) = match (&args.config, &args.secret_file) {
+fn operator(args: &Args, session: &Session) -> Result<Directory, CliError> {
+    let (secret_file, members) = match (&args.config, &args.secret_file) {
         (Some(path), _) => {
-            let config = DirectoryConfig::load(path, config::environment(), &[]).map_err(|error| {
-                CliError::usage(format!("{} is not right:\n  {}", path.display(), error.lines().join("\n  ")))
-            })?;
-            let urls = config.cluster.members.iter().map(|member| member.url.as_str().parse::<Url>());
+            let config = super::secret::load(path)?;
+            let urls = config.cluster.members.iter().map(|member| member.peer.as_str().parse::<Url>());
             let urls = urls.collect::<Result<Vec<_>, _>>().map_err(|error| CliError::usage(error.to_string()))?;
-            (config.cluster.secret_file.clone(), Some(urls))
+            (config.cluster.secret_file, urls)
         }
-        (None, Some(path)) => (path.clone(), None),
+        (None, Some(path)) => (path.clone(), args.members.clone()),
         (None, None) => return Err(CliError::usage("give --config or --secret-file")),
     };
-    session.member(urls, ClusterSecret::read(&secret_file)?.bearer())
+    session.operator(members, &ClusterSecret::read(&secret_file)?)
 }
 
 fn secret_hint(error: crate::client::ClientError) -> CliError {
+    if matches!(error.kind(), ErrorKind::Local(std::io::ErrorKind::InvalidData)) {
+        return CliError::refused("the directory nodes have another cluster secret")
+            .hint("give the secret of the new cluster, with --config or --secret-file");
+    }
     let error = CliError::from(error);
     if error.is(Code::Unauthenticated) {
         return error.without_hints().hint("give the secret of the new cluster, with --config or --secret-file");

@@ -14,6 +14,7 @@ use crate::config::{self, ConfigError, DirectoryConfig, FileServerConfig, Log, L
 use crate::domain::plant;
 use crate::listener::{Limits, descriptors};
 use crate::monitoring::Monitoring;
+use crate::protocol::join::SignedToken;
 use crate::protocol::secret::ClusterSecret;
 use crate::telemetry::{LogLines, start_logging};
 use crate::{directory, fileserver};
@@ -77,14 +78,14 @@ async fn start_directory(config: DirectoryConfig) -> anyhow::Result<Running> {
 }
 
 async fn start_file_server(config: FileServerConfig) -> anyhow::Result<Running> {
-    let secret = ClusterSecret::read(&config.cluster.secret_file)?;
+    let join_token = config.cluster.join_token_file.as_deref().map(read_token).transpose()?.flatten();
     let options = fileserver::Options {
         listener: bind(config.server.listen, "server.listen").await?,
         data_dir: config.server.data_dir.clone(),
         advertise: config.server.advertise().as_str().to_owned(),
         zone: config.server.zone.clone(),
         directory: config.cluster.directory.iter().map(|url| url.as_str().to_owned()).collect(),
-        secret,
+        join_token,
         clock: SharedClock::system(),
         capacity: config.server.capacity,
         limits: Limits::of_file_server(&config),
@@ -100,6 +101,16 @@ async fn start_file_server(config: FileServerConfig) -> anyhow::Result<Running> 
         }),
         stop: Box::pin(async move { server.shutdown().await }),
     })
+}
+
+/// A token that is used up may be deleted: the file server is known then.
+fn read_token(file: &Path) -> anyhow::Result<Option<SignedToken>> {
+    let text = match crate::local::read_secret(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot read the join token {}", file.display())),
+    };
+    text.parse().map(Some).with_context(|| format!("{} holds no join token", file.display()))
 }
 
 /// Before anything is touched on the disk.

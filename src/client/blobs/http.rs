@@ -19,7 +19,8 @@ use crate::domain::{BlobId, ClusterId, CopyId, ServerId};
 use crate::protocol::api::REQUEST_ID;
 use crate::protocol::blob::{CopyRequest, InventoryPage, InventoryQuery, Receipt};
 use crate::protocol::capability::{Capability, Method};
-use crate::protocol::secret::ClusterSecret;
+use crate::protocol::signature::SigningKey;
+use crate::trust::{Credentials, Identity, Members};
 
 /// A file server is on the same network: one that has not answered a SYN and its first repetition is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -40,8 +41,9 @@ type ClusterSource = Arc<dyn Fn() -> Option<ClusterId> + Send + Sync>;
 /// File servers reached over HTTP. A clone shares the connections.
 #[derive(Clone)]
 pub struct HttpBlobs {
-    client: reqwest::Client,
-    secret: ClusterSecret,
+    members: Members,
+    /// Signs what another file server is to come with.
+    signer: Option<SigningKey>,
     cluster_id: ClusterSource,
     clock: SharedClock,
     /// Of the request on whose behalf a call is made.
@@ -51,21 +53,22 @@ pub struct HttpBlobs {
 impl HttpBlobs {
     /// `cluster_id` is asked at each call; while it knows none, calls are refused.
     ///
-    /// # Errors
-    /// When the HTTP client cannot be set up.
+    /// `signer` is a directory node's, without which no copies can be ordered.
     pub fn new(
-        secret: ClusterSecret,
+        credentials: Credentials,
+        signer: Option<SigningKey>,
         cluster_id: impl Fn() -> Option<ClusterId> + Send + Sync + 'static,
         clock: SharedClock,
-    ) -> anyhow::Result<Self> {
-        let client = crate::trust::http()
-            .tcp_nodelay(true)
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .pool_max_idle_per_host(64)
-            .build()?;
-        Ok(Self { client, secret, cluster_id: Arc::new(cluster_id), clock, request_id: None })
+    ) -> Self {
+        let members = Members::new(credentials, |client| {
+            client
+                .tcp_nodelay(true)
+                .retry(reqwest::retry::never())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+                .pool_max_idle_per_host(64)
+        });
+        Self { members, signer, cluster_id: Arc::new(cluster_id), clock, request_id: None }
     }
 
     /// As [`Blobs::get`], with a capability that somebody else minted.
@@ -87,7 +90,7 @@ impl HttpBlobs {
             if range.as_ref().is_some_and(Range::is_empty) {
                 return Ok(futures_util::stream::empty().boxed());
             }
-            let mut request = this.request(HttpMethod::GET, &blob_url(&from, blob_id), &capability);
+            let mut request = this.request(&from, HttpMethod::GET, &blob_url(&from, blob_id), &capability)?;
             if let Some(range) = &range {
                 request = request.header(header::RANGE, format!("bytes={}-{}", range.start, range.end - 1));
             }
@@ -116,7 +119,7 @@ impl HttpBlobs {
     ) -> Result<InventoryPage, BlobError> {
         let capability = self.mint(at, Method::Inventory, None, 0)?;
         let url = format!("{}/blobs", at.url.trim_end_matches('/'));
-        let request = self.request(HttpMethod::GET, &url, &capability);
+        let request = self.request(at, HttpMethod::GET, &url, &capability)?;
         let request = request.query(&InventoryQuery { after, limit: Some(limit) });
         let response = in_time(at, request.send()).await?;
         if response.status() != StatusCode::OK {
@@ -134,7 +137,7 @@ impl HttpBlobs {
     pub async fn scrub(&self, at: &ServerAddress) -> Result<(), BlobError> {
         let capability = self.mint(at, Method::Scrub, None, 0)?;
         let url = format!("{}/scrub", at.url.trim_end_matches('/'));
-        let response = in_time(at, self.request(HttpMethod::POST, &url, &capability).send()).await?;
+        let response = in_time(at, self.request(at, HttpMethod::POST, &url, &capability)?.send()).await?;
         match response.status() {
             StatusCode::ACCEPTED => Ok(()),
             _ => Err(failure(at.server_id, at.server_id, response).await),
@@ -155,7 +158,7 @@ impl HttpBlobs {
         blob_id: Option<BlobId>,
         max_bytes: u64,
     ) -> Result<String, BlobError> {
-        self.mint_for(at, method, blob_id, max_bytes, CAPABILITY_LIFETIME_MS)
+        Ok(self.mint_for(at, method, blob_id, max_bytes, CAPABILITY_LIFETIME_MS)?.mint())
     }
 
     fn mint_for(
@@ -165,7 +168,7 @@ impl HttpBlobs {
         blob_id: Option<BlobId>,
         max_bytes: u64,
         lifetime_ms: u64,
-    ) -> Result<String, BlobError> {
+    ) -> Result<Capability, BlobError> {
         let capability = Capability {
             method,
             cluster_id: self.cluster(at)?,
@@ -175,15 +178,24 @@ impl HttpBlobs {
             max_bytes,
             expires_at_wall_ms: self.clock.agreed_ms().saturating_add(lifetime_ms),
         };
-        Ok(capability.mint(&self.secret))
+        Ok(capability)
     }
 
-    fn request(&self, method: HttpMethod, url: &str, capability: &str) -> RequestBuilder {
-        let request = self.client.request(method, url).bearer_auth(capability);
-        match self.request_id.clone().or_else(request_id::current) {
+    fn request(
+        &self,
+        at: &ServerAddress,
+        method: HttpMethod,
+        url: &str,
+        capability: &str,
+    ) -> Result<RequestBuilder, BlobError> {
+        let client = self.members.member(Identity::FileServer(at.uuid));
+        let client =
+            client.map_err(|error| BlobError::Unreachable { server_id: at.server_id, cause: format!("{error:#}") })?;
+        let request = client.request(method, url).bearer_auth(capability);
+        Ok(match self.request_id.clone().or_else(request_id::current) {
             Some(id) => request.header(REQUEST_ID, id.as_ref()),
             None => request,
-        }
+        })
     }
 
     /// For a call that may run in a task of its own.
@@ -210,7 +222,7 @@ impl HttpBlobs {
         let capability = self.mint(&to, Method::Put, Some(copy.blob_id), copy.max_bytes)?;
         let (body, sent) = streams::outgoing(body, copy.length);
         let mut request = self
-            .request(HttpMethod::PUT, &blob_url(&to, copy.blob_id), &capability)
+            .request(&to, HttpMethod::PUT, &blob_url(&to, copy.blob_id), &capability)?
             .query(&[("copy_id", copy.copy_id.to_string())])
             .body(body);
         if let Some(length) = copy.length {
@@ -235,7 +247,7 @@ impl HttpBlobs {
 
     async fn do_head(&self, at: ServerAddress, blob_id: BlobId) -> Result<StoredCopy, BlobError> {
         let capability = self.mint(&at, Method::Head, Some(blob_id), 0)?;
-        let request = self.request(HttpMethod::HEAD, &blob_url(&at, blob_id), &capability);
+        let request = self.request(&at, HttpMethod::HEAD, &blob_url(&at, blob_id), &capability)?;
         let response = in_time(&at, request.send()).await?;
         if response.status() != StatusCode::OK {
             return Err(failure(at.server_id, at.server_id, response).await);
@@ -247,8 +259,12 @@ impl HttpBlobs {
     async fn do_copy(&self, to: ServerAddress, order: CopyOrder) -> Result<StoredCopy, BlobError> {
         let capability = self.mint(&to, Method::Copy, Some(order.blob_id), order.size)?;
         let lifetime_ms = copy_lifetime_ms(order.size, order.bytes_per_second);
-        let source_capability =
-            self.mint_for(&order.source, Method::Get, Some(order.blob_id), order.size, lifetime_ms)?;
+        let signer = self.signer.as_ref().ok_or_else(|| BlobError::Refused {
+            server_id: to.server_id,
+            cause: "only directory nodes order copies".to_owned(),
+        })?;
+        let source = self.mint_for(&order.source, Method::Get, Some(order.blob_id), order.size, lifetime_ms)?;
+        let source_capability = source.sign(signer);
         let body = CopyRequest {
             source_server_id: order.source.server_id,
             source_capability,
@@ -259,7 +275,7 @@ impl HttpBlobs {
             replaces: order.replaces,
         };
         let url = format!("{}/copy", blob_url(&to, order.blob_id));
-        let request = self.request(HttpMethod::POST, &url, &capability).json(&body);
+        let request = self.request(&to, HttpMethod::POST, &url, &capability)?.json(&body);
         let response = request.send().await.map_err(|error| unreachable(to.server_id, &error))?;
         let stored = self.stored(&to, order.copy_id, response, order.source.server_id).await?;
         if stored.size != order.size || stored.sha256 != order.sha256 {
@@ -278,7 +294,7 @@ impl HttpBlobs {
     ) -> Result<StoredCopy, BlobError> {
         let capability = self.mint(&at, Method::Verify, Some(blob_id), 0)?;
         let request = self
-            .request(HttpMethod::POST, &format!("{}/verify", blob_url(&at, blob_id)), &capability)
+            .request(&at, HttpMethod::POST, &format!("{}/verify", blob_url(&at, blob_id)), &capability)?
             .query(&[("copy_id", copy_id.to_string())]);
         let patience = ANSWER_TIMEOUT + Duration::from_secs(size / SLOWEST_VERIFY);
         let response = within(patience, &at, request.send()).await?;
@@ -289,7 +305,7 @@ impl HttpBlobs {
     async fn do_delete(&self, at: ServerAddress, blob_id: BlobId, copy_id: CopyId) -> Result<(), BlobError> {
         let capability = self.mint(&at, Method::Delete, Some(blob_id), 0)?;
         let request = self
-            .request(HttpMethod::DELETE, &blob_url(&at, blob_id), &capability)
+            .request(&at, HttpMethod::DELETE, &blob_url(&at, blob_id), &capability)?
             .query(&[("copy_id", copy_id.to_string())]);
         let response = in_time(&at, request.send()).await?;
         match response.status() {

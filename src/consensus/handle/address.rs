@@ -1,7 +1,7 @@
 //! Members that move: a node has its addresses from its configuration, and the cluster knows it by what is in the
 //! membership. Where the two differ, the node has moved, and tells whoever leads.
 //!
-//! The node proves who it is as with every call between nodes: by its id, the cluster's id and the cluster's secret; and the
+//! The node proves who it is as with every call between nodes, by its certificate, and names the cluster's id; and the
 //! leader asks at the new address whether that node answers there and says the same of itself. So what the cluster knows
 //! is always what the node's own file says, and a node that was moved by mistake is moved back by its file.
 

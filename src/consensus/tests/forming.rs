@@ -1,5 +1,7 @@
 use super::super::formation;
 use super::*;
+use crate::domain::ServerUuid;
+use crate::trust::Members;
 
 over_both_media!(
     one_node_forms_a_cluster_alone_and_keeps_it,
@@ -153,7 +155,7 @@ async fn different_lists_of_members_and_different_secrets_are_named(on: On) {
     options.members.truncate(2);
     let second = cluster.try_start(options).await.unwrap();
     let mut options = cluster.options(3).await;
-    options.secret = ClusterSecret::from_bytes([8; 32]);
+    options.credentials = super::credentials(8, 3);
     let third = cluster.try_start(options).await.unwrap();
     let status = until_status(cluster.node(1), |status| {
         let text = status.waiting_for.as_deref().unwrap_or_default();
@@ -166,23 +168,46 @@ async fn different_lists_of_members_and_different_secrets_are_named(on: On) {
 async fn calls_with_another_secret_cluster_or_receiver_are_refused(on: On) {
     let cluster = Cluster::started(on, 1, Tuning::default()).await;
     let url = format!("{}/peer/1/status", cluster.members[0].peer);
-    let client = crate::trust::http().build().unwrap();
-    let id = cluster.node(1).status().cluster_id.unwrap().to_string();
-    let secret = format!("Bearer {}", ClusterSecret::from_bytes([7; 32]).bearer());
-    let post_in = async |protocol: &str, bearer: &str, to: &str, cluster: &str, url: &str| {
-        let request = client.post(url).header("authorization", bearer).header("ringmaster-from", "2");
-        let request = request.header("ringmaster-to", to).header("ringmaster-cluster", cluster);
-        let request = request.header("ringmaster-protocol", protocol).body(vec![0xc0]);
-        request.send().await.unwrap().status().as_u16()
+    let client = |node| Members::new(super::credentials(7, node), |client| client);
+    let of_cluster = async |node, url: &str, headers: [(&str, &str); 4]| {
+        let client = client(node).member(Identity::Directory(NodeId(1))).unwrap();
+        let request = headers.iter().fold(client.post(url), |request, (name, value)| request.header(*name, *value));
+        request.body(vec![0xc0]).send().await.unwrap().status().as_u16()
     };
-    let post = async |bearer: &str, to: &str, cluster: &str, url: &str| post_in("1", bearer, to, cluster, url).await;
-    assert_eq!(post(&secret, "1", &id, &url).await, 200);
+    let id = cluster.node(1).status().cluster_id.unwrap().to_string();
+    let post = async |protocol: &str, (from, to): (&str, &str), cluster: &str, url: &str| {
+        let headers = [
+            ("ringmaster-from", from),
+            ("ringmaster-to", to),
+            ("ringmaster-cluster", cluster),
+            ("ringmaster-protocol", protocol),
+        ];
+        of_cluster(2, url, headers).await
+    };
+    assert_eq!(post("1", ("2", "1"), &id, &url).await, 200);
     // Of a neighbouring release, and of one that is two ahead.
-    assert_eq!(post_in("2", &secret, "1", &id, &url).await, 200);
-    assert_eq!(post_in("3", &secret, "1", &id, &url).await, 505);
-    assert_eq!(post("Bearer 00", "1", &id, &url).await, 401);
-    assert_eq!(post(&secret, "3", &id, &url).await, 421);
-    assert_eq!(post(&secret, "1", "000102030405060708090a0b0c0d0e0f", &url).await, 409);
-    assert_eq!(post(&secret, "1", "nonsense", &url).await, 400);
-    assert_eq!(post(&secret, "1", &id, &url.replace("status", "unknown")).await, 404);
+    assert_eq!(post("2", ("2", "1"), &id, &url).await, 200);
+    assert_eq!(post("3", ("2", "1"), &id, &url).await, 505);
+    assert_eq!(post("1", ("3", "1"), &id, &url).await, 403, "its certificate is that of node 2");
+    assert_eq!(post("1", ("2", "3"), &id, &url).await, 421);
+    assert_eq!(post("1", ("2", "1"), "000102030405060708090a0b0c0d0e0f", &url).await, 409);
+    assert_eq!(post("1", ("2", "1"), "nonsense", &url).await, 400);
+    assert_eq!(post("1", ("2", "1"), &id, &url.replace("status", "unknown")).await, 404);
+    // Who has shown no certificate, that of another cluster, or that of another role.
+    let authority = Authority::new(&ClusterSecret::from_bytes([7; 32])).unwrap();
+    let clock = SharedClock::system();
+    let call = async |credentials: Credentials| {
+        let client = Members::new(credentials, |client| client).member(Identity::Directory(NodeId(1))).unwrap();
+        let sent = client.post(&url).header("ringmaster-from", "2").header("ringmaster-to", "1").send().await;
+        sent.map(|answer| answer.status().as_u16())
+    };
+    assert_eq!(call(Credentials::new(authority.public(), clock.clone())).await.unwrap(), 403);
+    for other in [Identity::FileServer(ServerUuid(2)), Identity::LockService, Identity::Operator] {
+        assert_eq!(call(Credentials::issued(&authority, other, &clock).unwrap()).await.unwrap(), 403, "{other}");
+    }
+    call(super::credentials(8, 2)).await.expect_err("of another cluster");
+    // The other way round: whoever answers must be the node that is meant.
+    let client = client(2).member(Identity::Directory(NodeId(3))).unwrap();
+    let error = client.post(&url).send().await.expect_err("node 1 is at the address of node 3");
+    assert!(crate::trust::why(&error).contains("directory node 1 of this cluster answers there"), "{error:?}");
 }

@@ -152,10 +152,10 @@ async fn what_cannot_be_added_or_removed_is_refused_with_the_reason(on: On) {
     let leader = until(|| cluster.leader_of_members()).await;
     let node = cluster.node(leader).clone();
     let member = |id: u64, at: &Member| Member { id: NodeId(id), ..at.clone() };
-    let nobody = Member { id: NodeId(9), url: "http://user.invalid/9".into(), peer: "http://127.0.0.1:9".into() };
+    let nobody = Member { id: NodeId(9), url: "http://user.invalid/9".into(), peer: "https://127.0.0.1:9".into() };
     for (change, expected) in [
         (MembershipChange::add(&nobody), "does not answer"),
-        (MembershipChange::add(&member(9, &cluster.members[3])), "this is node 4, not node 9"),
+        (MembershipChange::add(&member(9, &cluster.members[3])), "directory node 4 of this cluster answers there"),
         (MembershipChange::add(&member(9, &cluster.members[0])), "at that address already"),
         (
             MembershipChange::add(&Member { url: "http://other.invalid".into(), ..cluster.members[0].clone() }),
@@ -171,7 +171,7 @@ async fn what_cannot_be_added_or_removed_is_refused_with_the_reason(on: On) {
     cluster.kill(4);
     let mut options = cluster.options(4).await;
     until(|| super::super::formation::DataDir::take(&options.data_dir).ok()).await;
-    options.secret = ClusterSecret::from_bytes([8; 32]);
+    options.credentials = super::credentials(8, 4);
     let stranger = cluster.try_start(options).await.unwrap();
     let text = refusal(&node, &cluster.add(4)).await;
     assert!(text.contains("another cluster secret"), "{text}");

@@ -33,6 +33,7 @@ use crate::clock::SharedClock;
 use crate::domain::terms::Policy;
 use crate::domain::{NodeId, ReadStore, Table};
 use crate::protocol::secret::ClusterSecret;
+use crate::trust::{Authority, Credentials, Identity};
 
 /// Far more than anything here takes, also on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -108,6 +109,12 @@ struct Cluster {
     tuning: Tuning,
 }
 
+/// Those of a node of the cluster whose secret is this byte, over and over.
+fn credentials(secret: u8, node: u64) -> Credentials {
+    let authority = Authority::new(&ClusterSecret::from_bytes([secret; 32])).unwrap();
+    Credentials::issued(&authority, Identity::Directory(NodeId(node)), &SharedClock::system()).unwrap()
+}
+
 impl Cluster {
     /// Bound to their ports, not started.
     fn of(on: On, count: u64, tuning: Tuning) -> Self {
@@ -123,7 +130,7 @@ impl Cluster {
             .map(|(listener, id)| Member {
                 id: NodeId(id),
                 url: format!("http://user.invalid/{id}"),
-                peer: format!("http://{}", listener.local_addr().unwrap()),
+                peer: format!("https://{}", listener.local_addr().unwrap()),
             })
             .collect();
         let nodes = (0..count).map(|_| None).collect();
@@ -146,7 +153,7 @@ impl Cluster {
     }
 
     async fn options(&mut self, id: u64) -> Options {
-        let address = self.members[id as usize - 1].peer.trim_start_matches("http://").to_owned();
+        let address = self.members[id as usize - 1].peer.trim_start_matches("https://").to_owned();
         let peer_listener = match self.listeners[id as usize - 1].take() {
             Some(listener) => listener,
             None => until(|| TcpListener::bind(&address).ok()).await,
@@ -161,7 +168,8 @@ impl Cluster {
             cluster_name: "test".into(),
             members: self.members[..self.first as usize].to_vec(),
             join: id > self.first,
-            secret: ClusterSecret::from_bytes([7; 32]),
+            credentials: credentials(7, id),
+            others: None,
             policy: Policy::default(),
             clock: SharedClock::system(),
             tuning: self.tuning.clone(),

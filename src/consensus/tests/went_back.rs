@@ -183,7 +183,7 @@ async fn a_copy_that_runs_beside_the_original_ends() {
     cluster.listeners[id as usize - 1] = Some(TcpListener::bind("127.0.0.1:0").unwrap());
     let mut options = cluster.options(id).await;
     options.data_dir = kept.path().to_owned();
-    options.peer_url = format!("http://{}", options.peer_listener.local_addr().unwrap());
+    options.peer_url = format!("https://{}", options.peer_listener.local_addr().unwrap());
     let twin = cluster.try_start(options).await.unwrap();
     let mut stopped = twin.stopped();
     let said = until(|| stopped.borrow_and_update().clone()).await;

@@ -2,7 +2,7 @@
 //!
 //! One of the two is old: the member has moved and the cluster does not know yet, or the file was never touched since it
 //! moved. Nobody can tell which, so whichever answered last is asked first, and the other one next. No harm comes of a
-//! wrong one: each call names the cluster and the node that it is for, and carries the cluster's secret.
+//! wrong one: whoever answers there has to prove that it is the node that is meant.
 //!
 //! So nodes that have all moved find one another by the files alone, elect a leader, and each of them then tells the
 //! cluster its new address (`handle/address.rs`).

@@ -1,15 +1,14 @@
-//! The peer transport over HTTP/1.1: the calling side.
+//! The peer transport over HTTP/1.1 and TLS: the calling side.
 
 use std::time::Duration;
 
-use anyhow::Context;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use reqwest::{Client, Response};
+use reqwest::{ClientBuilder, Response};
 
 use super::{Call, CallError, KnownCluster, Lane, MAX_BODY_BYTES, PROTOCOL, Peers, Target};
 use crate::domain::NodeId;
-use crate::protocol::secret::ClusterSecret;
+use crate::trust::{self, Credentials, Identity, Members};
 
 pub(super) const FROM: &str = "ringmaster-from";
 pub(super) const TO: &str = "ringmaster-to";
@@ -21,41 +20,29 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 /// Shorter than what the server allows a connection to be idle, so that it is this side that closes.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// One pool of connections for each lane.
+/// One pool of connections for each lane and member.
 pub(crate) struct HttpPeers {
     node: NodeId,
-    bearer: String,
     cluster: KnownCluster,
-    append: Client,
-    vital: Client,
-    snapshot: Client,
-    work: Client,
+    append: Members,
+    vital: Members,
+    snapshot: Members,
+    work: Members,
 }
 
 impl HttpPeers {
-    /// # Errors
-    /// When the system's resources do not allow a client.
-    pub(crate) fn new(node: NodeId, secret: &ClusterSecret, cluster: KnownCluster) -> anyhow::Result<Self> {
-        Ok(Self {
-            node,
-            bearer: format!("Bearer {}", secret.bearer()),
-            cluster,
-            append: lane(2)?,
-            vital: lane(4)?,
-            snapshot: lane(1)?,
-            work: lane(32)?,
-        })
+    pub(crate) fn new(node: NodeId, credentials: &Credentials, cluster: KnownCluster) -> Self {
+        let lane = |idle_connections| {
+            Members::new(credentials.clone(), move |client: ClientBuilder| {
+                client
+                    .tcp_nodelay(true)
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .pool_idle_timeout(IDLE)
+                    .pool_max_idle_per_host(idle_connections)
+            })
+        };
+        Self { node, cluster, append: lane(2), vital: lane(4), snapshot: lane(1), work: lane(32) }
     }
-}
-
-fn lane(idle_connections: usize) -> anyhow::Result<Client> {
-    crate::trust::http()
-        .tcp_nodelay(true)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(idle_connections)
-        .build()
-        .context("cannot make an HTTP client")
 }
 
 impl Peers for HttpPeers {
@@ -66,15 +53,18 @@ impl Peers for HttpPeers {
         body: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<Bytes, CallError>> {
-        let client = match call.lane() {
+        let lane = match call.lane() {
             Lane::Append => &self.append,
             Lane::Vital => &self.vital,
             Lane::Snapshot => &self.snapshot,
             Lane::Work => &self.work,
         };
+        let client = match lane.member(Identity::Directory(target.id)) {
+            Ok(client) => client,
+            Err(error) => return Box::pin(async move { Err(CallError::Unreachable(format!("{error:#}"))) }),
+        };
         let mut request = client
             .post(format!("{}{}", target.address.trim_end_matches('/'), call.path()))
-            .header(http::header::AUTHORIZATION, &self.bearer)
             .header(FROM, self.node.0)
             .header(TO, target.id.0)
             .header(SPOKEN, PROTOCOL)
@@ -114,11 +104,6 @@ async fn collect(mut response: Response) -> Result<Bytes, CallError> {
 
 /// Only a connection that was never made is sure not to have carried the call.
 fn broken(error: &reqwest::Error) -> CallError {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
+    let text = trust::why(error);
     if error.is_connect() { CallError::Unreachable(text) } else { CallError::Broken(text) }
 }

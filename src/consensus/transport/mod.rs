@@ -1,7 +1,7 @@
 //! Calls between directory nodes.
 //!
 //! [`Peers`] is all that the rest of consensus knows of the network, and [`Inbound`] is all that the network knows of
-//! it: a simulation puts itself between the two. The real one is HTTP/1.1 with binary bodies (`client`, `server`).
+//! it: a simulation puts itself between the two. The real one is HTTP/1.1 over TLS with binary bodies (`client`, `server`).
 //!
 //! Calls travel in lanes, each with connections of its own: on a connection that carries one request at a time, a large
 //! append would hold up the heartbeat behind it, and a snapshot would hold up both.
@@ -20,6 +20,7 @@ use std::time::Duration;
 
 pub(crate) use self::addresses::{AddressBook, KnownAddresses};
 pub(crate) use self::network::{Finish, Introduction, Network, Sending};
+pub use self::server::{AnswerBody, MemberCalls};
 use crate::domain::{ClusterId, NodeId};
 
 /// The version of the calls between nodes, which each of them carries. It rises where an older node would misread a call
@@ -149,7 +150,7 @@ impl Call {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub id: NodeId,
-    /// `http://host:port`
+    /// `https://host:port`
     pub address: String,
 }
 
@@ -192,7 +193,7 @@ pub(crate) trait Peers: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Bytes, CallError>>;
 }
 
-/// A call that arrived, from a caller who knows the cluster's secret and means this node.
+/// A call that arrived, from a directory node that has proven who it is and means this one.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub from: NodeId,

@@ -1,4 +1,4 @@
-//! Who is calling: a user with a login token, or a part of the cluster with its secret.
+//! Who is calling: a user with a login token. Members of the cluster are in `callers`.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -13,6 +13,7 @@ use crate::domain::{ClusterTime, Fault, ReadStore, Sha256, UserId, restored};
 use crate::listener::{Crowded, Lease, Who};
 use crate::protocol::capability::CLOCK_TOLERANCE_MS;
 use crate::protocol::problem::Code;
+use crate::trust::Proven;
 
 /// A login token that was sent, not yet checked: the check belongs into the same consistent read as the query, and
 /// costs no round of its own.
@@ -131,7 +132,7 @@ impl super::Node {
     /// Checks who sends a body before more of it is read than a stranger may send. What this node has applied mostly knows;
     /// a session that has just been opened at another node is asked for.
     pub(crate) async fn sender_is_known(&self, parts: &Parts) -> ApiResult<()> {
-        if bearer(&parts.headers).is_some_and(|token| self.secret.is_bearer(token)) {
+        if parts.extensions.get::<Proven>().is_some() {
             return Ok(());
         }
         let token = Token::sent(parts).ok_or_else(no_token)?;
@@ -164,26 +165,4 @@ fn not_logged_in() -> ApiError {
 /// A cluster that is being restored has no sessions.
 pub(crate) fn restoring() -> ApiError {
     ApiError::new(Code::Restoring, restored::RESTORING)
-}
-
-/// A file server, the lock service or another part of the cluster: whoever knows its secret.
-pub(crate) struct ClusterMember;
-
-impl FromRequestParts<App> for ClusterMember {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, node: &App) -> Result<Self, ApiError> {
-        match bearer(&parts.headers) {
-            Some(token) if node.secret.is_bearer(token) => {
-                if let Some(Err(crowded)) = parts.extensions.get::<Lease>().map(|lease| lease.is_of(Who::Member)) {
-                    tracing::warn!(?crowded, "a member of the cluster has no place: this is a bug");
-                }
-                Ok(Self)
-            }
-            _ => Err(ApiError::new(
-                Code::Unauthenticated,
-                "this call is for members of the cluster: send the cluster secret as `Authorization: Bearer <secret>`",
-            )),
-        }
-    }
 }

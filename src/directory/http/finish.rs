@@ -15,13 +15,14 @@ use crate::listener::{Lease, Origin};
 use crate::protocol::api::REQUEST_ID;
 use crate::protocol::problem::{Code, MEDIA_TYPE, Problem};
 use crate::protocol::ticket::Ticket;
+use crate::trust::Proven;
 
 /// A request that moves no bytes is answered within ten seconds.
 const DEADLINE: Duration = Duration::from_millis(9_500);
 /// Seconds after which a client that met no leader, or too many others, should try again. An election takes about one.
 const RETRY_AFTER: u64 = 1;
 /// Whose callers need not be known.
-const STRANGERS_CALLS: [&str; 5] = ["/signup", "/login", "/healthz", "/readyz", "/"];
+const STRANGERS_CALLS: [&str; 6] = ["/signup", "/login", "/healthz", "/readyz", "/", "/join"];
 
 /// Gives the request its id, and writes the problem document of what failed. The one place where
 /// a failed request is logged.
@@ -98,7 +99,9 @@ impl Asker {
     /// What strangers may call has nobody to ask for, and a ticket speaks for itself.
     fn of(request: &Request) -> Self {
         let uri = request.uri();
-        if STRANGERS_CALLS.contains(&uri.path()) || Ticket::find_in(uri.query().unwrap_or("")).is_some() {
+        // A member has shown who it is before its first request.
+        let is_member = request.extensions().get::<Proven>().is_some();
+        if is_member || STRANGERS_CALLS.contains(&uri.path()) || Ticket::find_in(uri.query().unwrap_or("")).is_some() {
             return Self(None);
         }
         let mut parts = axum::http::Request::new(()).into_parts().0;

@@ -5,7 +5,7 @@ use axum::extract::State;
 use futures_util::{StreamExt, stream};
 
 use super::App;
-use super::auth::ClusterMember;
+use super::callers::FileServer;
 use super::request::Json;
 use crate::client::blobs::ServerAddress;
 use crate::consensus::QueryKind;
@@ -28,7 +28,7 @@ const ASKED_AT_ONCE: usize = 16;
 /// in it. What is found is proposed part by part, so that a request that is broken off leaves less for the next.
 pub(crate) async fn inventory(
     State(node): State<App>,
-    _: ClusterMember,
+    caller: FileServer,
     Json(report): Json<InventoryReport>,
 ) -> ApiResult<Body<InventoryAnswer>> {
     let (range, held) = read_report(&report)?;
@@ -41,6 +41,7 @@ pub(crate) async fn inventory(
     let (server, surplus) = judged.await?;
     let surplus = surplus?;
     let server = server.ok_or_else(|| ApiError::internal("a server that may report is known"))?;
+    caller.is_known(&node, server.uuid).await?;
     let orphans = node.condemn_copies(&surplus.orphans).await?;
     let mut owed = node.report_copies(&surplus.damaged).await?;
 

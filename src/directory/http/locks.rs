@@ -9,7 +9,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::App;
-use super::auth::{ClusterMember, Token};
+use super::auth::Token;
+use super::callers::LockService;
 use super::request::{Headers, Json, file_ref, lock_proof, mac_hash};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
@@ -106,7 +107,7 @@ pub(crate) async fn locks(State(node): State<App>, token: Token) -> ApiResult<Bo
 
 pub(crate) async fn access(
     State(node): State<App>,
-    _: ClusterMember,
+    _: LockService,
     Json(asked): Json<AccessRequest>,
 ) -> ApiResult<Body<AccessAnswer>> {
     let mode = match asked.mode {

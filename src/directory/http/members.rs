@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use super::App;
 use super::auth::Token;
 use super::request::Json;
-use crate::config::BaseUrl;
+use crate::config::{BaseUrl, MemberUrl};
 use crate::consensus::{MembershipChange, MembershipError, MembershipProgress, Stage};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::protocol::admin::{AddMember, MemberProgress, MemberStage, RemoveMember, SetAddress, Transfer};
@@ -19,7 +19,8 @@ type Answer = ApiResult<(StatusCode, Body<MemberProgress>)>;
 pub(crate) async fn add(State(node): State<App>, token: Token, Json(asked): Json<AddMember>) -> Answer {
     node.read_as_admin(&token, |_| Ok(())).await?;
     let address = |text: &str| text.parse::<BaseUrl>().map_err(ApiError::invalid);
-    let (url, peer) = (address(&asked.url)?, address(&asked.peer)?);
+    let peer_address = |text: &str| text.parse::<MemberUrl>().map_err(ApiError::invalid);
+    let (url, peer) = (address(&asked.url)?, peer_address(&asked.peer)?);
     if asked.node_id == 0 {
         return Err(ApiError::invalid("0 is no node's id: ids begin at 1"));
     }
@@ -30,7 +31,8 @@ pub(crate) async fn add(State(node): State<App>, token: Token, Json(asked): Json
 pub(crate) async fn set_address(State(node): State<App>, token: Token, Json(asked): Json<SetAddress>) -> Answer {
     node.read_as_admin(&token, |_| Ok(())).await?;
     let address = |text: &str| text.parse::<BaseUrl>().map_err(ApiError::invalid);
-    let (url, peer) = (address(&asked.url)?.as_str().to_owned(), address(&asked.peer)?.as_str().to_owned());
+    let peer_address = |text: &str| text.parse::<MemberUrl>().map_err(ApiError::invalid);
+    let (url, peer) = (address(&asked.url)?.as_str().to_owned(), peer_address(&asked.peer)?.as_str().to_owned());
     change(&node, MembershipChange::SetAddress { node: asked.node_id, url, peer }).await
 }
 

@@ -5,10 +5,12 @@ pub(crate) mod admin;
 pub(crate) mod auth;
 pub(crate) mod backup;
 pub(crate) mod body;
+pub(crate) mod callers;
 pub(crate) mod cluster;
 pub(crate) mod entries;
 pub(crate) mod finish;
 pub(crate) mod inventory;
+pub(crate) mod join;
 #[cfg(feature = "next-schema")]
 mod labels;
 pub(crate) mod linger;
@@ -42,7 +44,7 @@ pub(crate) use super::node::{App, Node};
 use super::shedding::Class;
 use crate::protocol::problem::Code;
 
-/// All endpoints. `docs/openapi.json` and `docs/API.md` describe them, and a test compares them with this table.
+/// The endpoints of the users' port. `docs/openapi.json` and `docs/API.md` describe them, and a test compares them with this table.
 fn routes() -> Vec<Route> {
     vec![
         Route::post("/signup", accounts::signup).of(Class::Logins),
@@ -82,10 +84,6 @@ fn routes() -> Vec<Route> {
         Route::post("/unlock", locks::unlock),
         Route::post("/locks/break", locks::break_lock),
         Route::get("/locks", locks::locks).of(Class::Listings),
-        Route::post("/register", servers::register).of(Class::Cluster),
-        Route::post("/heartbeat", servers::heartbeat).of(Class::Cluster),
-        Route::post("/inventory", inventory::inventory).of(Class::Cluster),
-        Route::post("/access", locks::access).of(Class::Cluster),
         Route::get("/cluster", cluster::cluster).of(Class::Cluster),
         Route::get("/ring", cluster::ring).of(Class::Cluster),
         Route::get("/replication", upkeep::replication).of(Class::Cluster),
@@ -100,24 +98,36 @@ fn routes() -> Vec<Route> {
         Route::post("/admin/backup/release", backup::release).of(Class::Cluster),
         Route::get("/admin/backup/index", backup::index).of(Class::Cluster),
         Route::get("/admin/backup/blob", backup::blob).of(Class::Cluster),
-        Route::get("/restore", restore::status).of(Class::Cluster),
-        Route::post("/restore/rows", restore::rows).of(Class::Cluster),
-        Route::post("/restore/missing", restore::missing).of(Class::Cluster),
-        Route::put("/restore/content", restore::content).of(Class::Cluster),
-        Route::post("/restore/done", restore::done).of(Class::Cluster),
         Route::post("/admin/members", members::add).of(Class::Cluster),
         Route::post("/admin/members/address", members::set_address).of(Class::Cluster),
         Route::post("/admin/members/remove", members::remove).of(Class::Cluster),
         Route::post("/admin/transfer", members::transfer).of(Class::Cluster),
+        Route::post("/admin/join-token", join::make_token).of(Class::Cluster),
         Route::get("/healthz", cluster::healthz).of(Class::Cluster),
         Route::get("/readyz", cluster::readyz).of(Class::Cluster),
         Route::get("/", cluster::root).of(Class::Cluster),
     ]
 }
 
+/// The endpoints of the cluster's port, where members of the cluster call. Described in the same places.
+fn members_routes() -> Vec<Route> {
+    vec![
+        Route::post("/join", join::join).of(Class::Cluster),
+        Route::post("/register", servers::register).of(Class::Cluster),
+        Route::post("/heartbeat", servers::heartbeat).of(Class::Cluster),
+        Route::post("/inventory", inventory::inventory).of(Class::Cluster),
+        Route::post("/access", locks::access).of(Class::Cluster),
+        Route::get("/restore", restore::status).of(Class::Cluster),
+        Route::post("/restore/rows", restore::rows).of(Class::Cluster),
+        Route::post("/restore/missing", restore::missing).of(Class::Cluster),
+        Route::put("/restore/content", restore::content).of(Class::Cluster),
+        Route::post("/restore/done", restore::done).of(Class::Cluster),
+    ]
+}
+
 /// Every path that a directory node answers, with the methods that it takes: those of its `Allow` header.
 pub(crate) fn calls() -> Vec<(&'static str, &'static str)> {
-    routes().iter().map(|route| (route.path, route.allow)).collect()
+    routes().iter().chain(&members_routes()).map(|route| (route.path, route.allow)).collect()
 }
 
 /// One path and what answers there.
@@ -172,12 +182,22 @@ impl Route {
     }
 }
 
+/// What answers users.
 pub(crate) fn router(node: App) -> Router {
+    router_of(routes(), node)
+}
+
+/// What answers members of the cluster.
+pub(crate) fn members_router(node: App) -> Router {
+    router_of(members_routes(), node)
+}
+
+fn router_of(routes: Vec<Route>, node: App) -> Router {
     let add = |router: Router<App>, Route { path, allow, answer, class }| {
         let answer = answer.fallback(move |method: Method| other_method(method, allow));
         router.route(path, answer.layer(middleware::from_fn_with_state((node.clone(), class), shed::shed)))
     };
-    routes()
+    routes
         .into_iter()
         .fold(Router::new(), add)
         .fallback(no_such_call)

@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
 use super::App;
-use super::auth::ClusterMember;
 use super::body;
+use super::callers::Operator;
 use super::linger::linger;
 use super::request::{Json, parse_query};
 use super::routing::content_length;
@@ -25,7 +25,7 @@ use crate::protocol::restore::{Came, Content, Contents, Done, Rows, State as Sta
 /// Contents that are asked about at once.
 const MAX_ASKED: usize = 1000;
 
-pub(crate) async fn status(State(node): State<App>, _: ClusterMember) -> ApiResult<ResponseBody<Status>> {
+pub(crate) async fn status(State(node): State<App>, _: Operator) -> ApiResult<ResponseBody<Status>> {
     let look = |store: &dyn crate::domain::ReadStore| {
         let schema_version = query::schema(store)?.map_or(0, |schema| schema.0);
         Ok((query::cluster_info(store)?, query::restore(store)?, query::is_unused(store)?, schema_version))
@@ -53,7 +53,7 @@ pub(crate) async fn status(State(node): State<App>, _: ClusterMember) -> ApiResu
     Ok(ResponseBody(Status { state, backup, cluster_id, cluster_name, schema_version, came }))
 }
 
-pub(crate) async fn rows(State(node): State<App>, _: ClusterMember, Json(asked): Json<Rows>) -> ApiResult<StatusCode> {
+pub(crate) async fn rows(State(node): State<App>, _: Operator, Json(asked): Json<Rows>) -> ApiResult<StatusCode> {
     if asked.rows.len() > MAX_RESTORED {
         return Err(ApiError::invalid(format!("too many rows at once: send {MAX_RESTORED} at most")));
     }
@@ -70,7 +70,7 @@ pub(crate) async fn rows(State(node): State<App>, _: ClusterMember, Json(asked):
 
 pub(crate) async fn missing(
     State(node): State<App>,
-    _: ClusterMember,
+    _: Operator,
     Json(asked): Json<Contents>,
 ) -> ApiResult<ResponseBody<Contents>> {
     if asked.content_ids.len() > MAX_ASKED {
@@ -86,7 +86,7 @@ fn content_id(text: &str) -> ApiResult<ContentId> {
         .ok_or_else(|| ApiError::invalid("a content's id is 32 lower-case hexadecimal digits: take it from the index"))
 }
 
-pub(crate) async fn done(State(node): State<App>, _: ClusterMember, Json(asked): Json<Done>) -> ApiResult<StatusCode> {
+pub(crate) async fn done(State(node): State<App>, _: Operator, Json(asked): Json<Done>) -> ApiResult<StatusCode> {
     let backup = digest(&asked.backup)?;
     let Done { entries, users, grants, contents, versions, trash, retentions, properties, .. } = asked;
     let command =
@@ -96,7 +96,7 @@ pub(crate) async fn done(State(node): State<App>, _: ClusterMember, Json(asked):
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) async fn content(State(node): State<App>, _: ClusterMember, request: Request) -> ApiResult<StatusCode> {
+pub(crate) async fn content(State(node): State<App>, _: Operator, request: Request) -> ApiResult<StatusCode> {
     let (parts, body) = request.into_parts();
     let (purpose, content_id, incoming) = match incoming(&node, &parts) {
         Ok(read) => read,

@@ -6,7 +6,7 @@ use axum::Json as Body;
 use axum::extract::State;
 
 use super::App;
-use super::auth::ClusterMember;
+use super::callers::FileServer;
 use super::request::Json;
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
@@ -16,12 +16,10 @@ use crate::domain::rows::{Server, ServerState};
 use crate::domain::{Command, Epoch, Outcome, Proposal, ServerUuid, command};
 use crate::protocol::api;
 use crate::protocol::problem::Code;
-use crate::protocol::registration::{
-    ChallengeAnswer, ChallengeCall, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry,
-};
+use crate::protocol::registration::{HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest, ServerEntry};
 
-/// How long a file server may take to answer its challenge.
-const CHALLENGE_DEADLINE: Duration = Duration::from_secs(3);
+/// How long a file server may take to answer at the address that it names.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
 /// The same at the address where the server was before: mostly nobody is there any more.
 const RECORDED_DEADLINE: Duration = Duration::from_secs(1);
 /// The longest url and zone, in bytes.
@@ -29,7 +27,7 @@ const MAX_TEXT: usize = 1024;
 
 pub(crate) async fn register(
     State(node): State<App>,
-    _: ClusterMember,
+    caller: FileServer,
     Json(asked): Json<RegisterRequest>,
 ) -> ApiResult<Body<RegisterAnswer>> {
     if asked.url.len() > MAX_TEXT || asked.zone.len() > MAX_TEXT {
@@ -37,7 +35,12 @@ pub(crate) async fn register(
             "url and zone have at most 1,024 bytes: shorten server.advertise or server.zone",
         ));
     }
-    challenge(&node, &asked).await?;
+    // Trying again would not mend it, so it is told as what ends a file server.
+    caller.is_known(&node, asked.uuid).await.map_err(|error| match error.code {
+        Code::Forbidden => ApiError::invalid(error.detail),
+        _ => error,
+    })?;
+    is_there(&node, &asked).await?;
     is_alone(&node, &asked).await?;
     let command = Command::RegisterServer(command::RegisterServer {
         uuid: asked.uuid,
@@ -68,11 +71,14 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Whoever answers at the address must be the server that asks, and must know the secret.
-async fn challenge(node: &App, asked: &RegisterRequest) -> ApiResult<()> {
-    answers(node, asked.uuid, &asked.url, CHALLENGE_DEADLINE).await.map_err(|cause| {
-        let detail = format!("the file server's own address {} did not answer its challenge: set server.advertise to where directory nodes reach it", asked.url);
-        ApiError::new(Code::Forbidden, detail).because(cause)
+/// Whoever answers at the address must be the server that asks, or bytes would be sent to a stranger.
+async fn is_there(node: &App, asked: &RegisterRequest) -> ApiResult<()> {
+    answers(node, asked.uuid, &asked.url, ANSWER_DEADLINE).await.map_err(|cause| {
+        let detail = format!(
+            "the file server does not answer at its own address {} ({cause}): set server.advertise to where directory nodes reach it",
+            asked.url
+        );
+        ApiError::new(Code::Forbidden, detail)
     })
 }
 
@@ -108,25 +114,23 @@ async fn is_alone(node: &App, asked: &RegisterRequest) -> ApiResult<()> {
     Ok(())
 }
 
-/// Whether the server with that UUID, advertising that url, answers there; if not, why.
+/// Whether the server with that UUID, advertising that url, answers there; if not, why. Only what this server itself has
+/// proven to be is told, nothing of what else may answer there.
 async fn answers(node: &App, uuid: ServerUuid, url: &str, deadline: Duration) -> Result<(), String> {
-    let call = ChallengeCall::new(&node.secret, node.clock.random());
-    let challenge = format!("{}/challenge", url.trim_end_matches('/'));
-    let send = node.http.post(challenge).bearer_auth(call.bearer()).json(&call.request()).timeout(deadline).send();
-    let answer = send.await.and_then(reqwest::Response::error_for_status).map_err(|error| error.to_string())?;
-    let answer: ChallengeAnswer = answer.json().await.map_err(|error| error.to_string())?;
-    if call.verify_answer(&answer, uuid, url) {
+    let health = node.lookout.prober.ask(uuid, url, deadline).await?;
+    if health.url.trim_end_matches('/') == url.trim_end_matches('/') {
         Ok(())
     } else {
-        Err("another server or another secret answers there".to_owned())
+        Err("it is there, and says that it is reached elsewhere".to_owned())
     }
 }
 
 pub(crate) async fn heartbeat(
     State(node): State<App>,
-    _: ClusterMember,
+    caller: FileServer,
     Json(heartbeat): Json<HeartbeatRequest>,
 ) -> ApiResult<Body<HeartbeatAnswer>> {
+    caller.is_known(&node, heartbeat.uuid).await?;
     let servers = node.handle().read_local(|store| query::servers(store)).await?;
     let known = servers.iter().find(|server| server.server_id == heartbeat.server_id && server.uuid == heartbeat.uuid);
     // A follower that is a little behind may not know a server yet that has just registered.
@@ -157,13 +161,13 @@ fn entries(servers: &[Server]) -> Vec<ServerEntry> {
     servers
         .iter()
         .map(address)
-        .map(|at| ServerEntry { server_id: at.server_id, url: at.url, epoch: at.epoch })
+        .map(|at| ServerEntry { server_id: at.server_id, uuid: at.uuid, url: at.url, epoch: at.epoch })
         .collect()
 }
 
 impl super::Node {
-    /// Where every directory node is reached.
+    /// Where members of the cluster reach every directory node.
     pub(crate) fn directory_urls(&self) -> Vec<String> {
-        self.handle().status().members.into_iter().map(|member| member.url).collect()
+        self.handle().status().members.into_iter().map(|member| member.peer).collect()
     }
 }

@@ -35,7 +35,7 @@ pub(crate) enum ReachReply {
 /// Looks at file servers, for this node and for those that ask it.
 pub(crate) struct Lookout {
     pub(crate) servers: Arc<ServerWatch>,
-    prober: Prober,
+    pub(crate) prober: Prober,
 }
 
 impl Lookout {

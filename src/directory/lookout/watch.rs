@@ -23,7 +23,7 @@ const RECENT_HEARTBEATS: u32 = 2;
 
 /// Where a server is, by its record.
 pub(crate) fn address(server: &Server) -> ServerAddress {
-    ServerAddress { server_id: server.server_id, epoch: server.epoch, url: server.url.clone() }
+    ServerAddress { server_id: server.server_id, epoch: server.epoch, uuid: server.uuid, url: server.url.clone() }
 }
 
 /// The file servers as this node sees them.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Wish;
 use crate::client::blobs::ServerAddress;
-use crate::domain::{BlobId, ClusterTime, Epoch, ServerId};
+use crate::domain::{BlobId, ClusterTime, Epoch, ServerId, ServerUuid};
 
 /// How often a follower renews the lease of a running upload: twice may get lost.
 pub const RENEW_EVERY: Duration = Duration::from_secs(20);
@@ -69,6 +69,7 @@ pub enum PlacementAnswer {
 pub struct Target {
     pub server_id: ServerId,
     pub epoch: Epoch,
+    pub uuid: ServerUuid,
     pub url: String,
 }
 
@@ -92,12 +93,12 @@ impl PlacementAnswer {
 
 impl From<&ServerAddress> for Target {
     fn from(at: &ServerAddress) -> Self {
-        Self { server_id: at.server_id, epoch: at.epoch, url: at.url.clone() }
+        Self { server_id: at.server_id, epoch: at.epoch, uuid: at.uuid, url: at.url.clone() }
     }
 }
 
 impl From<Target> for ServerAddress {
-    fn from(Target { server_id, epoch, url }: Target) -> Self {
-        Self { server_id, epoch, url }
+    fn from(Target { server_id, epoch, uuid, url }: Target) -> Self {
+        Self { server_id, epoch, uuid, url }
     }
 }

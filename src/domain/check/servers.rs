@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Report;
 use super::contents::Named;
 use crate::domain::record::Record;
-use crate::domain::rows::{Garbage, Server, ServerState};
+use crate::domain::rows::{Garbage, MemberKey, Server, ServerState};
 use crate::domain::tables::{self, Counter, MAX_COPIES, keys};
 use crate::domain::{Fault, ServerId, Table};
 
 pub(super) fn check(report: &mut Report<'_>, held: &BTreeMap<ServerId, Named>) -> Result<(), Fault> {
     let next = Counter::Server.peek(report.store)?;
     let ring = tables::ring(report.store)?;
-    let mut uuids = BTreeSet::new();
+    let (mut uuids, mut tokens) = (BTreeSet::new(), BTreeSet::new());
     let mut in_ring = BTreeSet::new();
     let mut eligible = 0;
     report.each(Table::Servers, |report, _, key, value| {
@@ -46,6 +46,14 @@ pub(super) fn check(report: &mut Report<'_>, held: &BTreeMap<ServerId, Named>) -
     });
     report.expect("ring_is_in_order", ring.is_sorted(), || format!("ring {ring:?}"));
 
+    report.each(Table::MemberKeys, |report, _, key, value| {
+        let uuid = keys::read_member_key(key)?;
+        let row = MemberKey::from_bytes(value)?;
+        for used in &row.used {
+            report.expect("a_join_token_is_used_once", tokens.insert(used.token), || format!("{uuid}: {}", used.token));
+        }
+        Ok(())
+    })?;
     report.each(Table::Repairs, |report, store, key, _| {
         let (copies, at) = key.split_first().ok_or_else(|| Fault("a repair's key is empty".to_owned()))?;
         let at = keys::read_extent(at, Table::Repairs)?;

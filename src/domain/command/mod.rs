@@ -160,6 +160,7 @@ commands! {
     pin: PinContent = 62,
     set_retention: SetRetention = 67,
     set_properties: SetProperties = 68,
+    admit_key: AdmitKey = 80,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

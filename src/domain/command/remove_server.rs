@@ -1,7 +1,7 @@
 use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
-use crate::domain::rows::ServerState;
+use crate::domain::rows::{MemberKey, ServerState};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::{Outcome, RejectionKind, ServerId, tables};
 
@@ -39,6 +39,10 @@ impl Act for RemoveServer {
             let detail =
                 format!("the copies that are named on file server {id} are being counted: try again in a moment");
             return Err(reject(RejectionKind::NotEmpty, detail));
+        }
+        if let Some(key) = tables::member_key(change.store, server.uuid)? {
+            // Its token must not let it in again.
+            tables::put_member_key(change.store, server.uuid, &MemberKey { removed: true, ..key })?;
         }
         tables::delete_server(change.store, id)?;
         Ok(Outcome::Done)

@@ -4,7 +4,7 @@ use super::Ring;
 use crate::domain::rows::{ClusterInfo, DOOMED, Server, ServerState, SweepKind};
 use crate::domain::tables::Class;
 use crate::domain::terms::Policy;
-use crate::domain::{ClusterTime, Epoch, Fault, ReadStore, ServerId, tables};
+use crate::domain::{ClusterTime, Epoch, Fault, PublicKey, ReadStore, ServerId, ServerUuid, tables};
 
 /// # Errors
 /// When the storage fails.
@@ -18,6 +18,14 @@ pub fn ring(store: &dyn ReadStore) -> Result<Ring, Fault> {
 /// When the storage fails.
 pub fn servers(store: &dyn ReadStore) -> Result<Vec<Server>, Fault> {
     tables::servers(store)
+}
+
+/// The key of a file server that is to be believed.
+///
+/// # Errors
+/// When the storage fails.
+pub fn member_key(store: &dyn ReadStore, uuid: ServerUuid) -> Result<Option<PublicKey>, Fault> {
+    Ok(tables::member_key(store, uuid)?.filter(|row| !row.removed).map(|row| row.key))
 }
 
 /// # Errors

@@ -22,7 +22,8 @@ pub use accounts::{UserPage, UserStat, answer_again, operation, session, user_by
 pub use all::all;
 pub use backup::{full_path, holders, is_restoring, is_unused, missing_contents, restore, schema};
 pub use cluster::{
-    ServerSignal, Signal, cluster_info, cluster_time, due, policy, ring, server, servers, signal, trash_pending,
+    ServerSignal, Signal, cluster_info, cluster_time, due, member_key, policy, ring, server, servers, signal,
+    trash_pending,
 };
 #[cfg(feature = "next-schema")]
 pub use files::label;

@@ -6,8 +6,8 @@
 
 use crate::domain::rows::SweepKind;
 use crate::domain::{
-    BlobId, ClusterTime, ContentId, CopyId, ExtentAt, Fault, Fence, FileId, HoldId, ServerId, Sha256, Table, UserId,
-    Version,
+    BlobId, ClusterTime, ContentId, CopyId, ExtentAt, Fault, Fence, FileId, HoldId, ServerId, ServerUuid, Sha256,
+    Table, UserId, Version,
 };
 
 /// The only row of a table that has one.
@@ -87,6 +87,15 @@ pub(crate) fn extent(at: ExtentAt) -> Vec<u8> {
 pub(crate) fn read_extent(key: &[u8], table: Table) -> Result<ExtentAt, Fault> {
     let (id, offset) = key.split_first_chunk::<16>().ok_or_else(|| bad(table))?;
     Ok(ExtentAt { content_id: ContentId(u128::from_be_bytes(*id)), offset: read_u64(offset, table)? })
+}
+
+/// `MemberKeys`: UUID (16).
+pub(crate) fn member_key(uuid: ServerUuid) -> [u8; 16] {
+    uuid.0.to_be_bytes()
+}
+
+pub(crate) fn read_member_key(key: &[u8]) -> Result<ServerUuid, Fault> {
+    key.try_into().map(u128::from_be_bytes).map(ServerUuid).map_err(|_| bad(Table::MemberKeys))
 }
 
 /// `Dead`: due when (8), content (16).

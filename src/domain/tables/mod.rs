@@ -4,6 +4,7 @@
 mod children;
 mod contents;
 pub(crate) mod keys;
+mod member_keys;
 mod meta;
 mod people;
 mod properties;
@@ -17,6 +18,7 @@ mod versions;
 pub(crate) use children::{is_filled, number_of_children};
 pub(crate) use contents::*;
 pub(crate) use keys::{Class, Ending};
+pub(crate) use member_keys::*;
 pub(crate) use meta::*;
 pub(crate) use people::*;
 pub(crate) use properties::*;

@@ -12,25 +12,35 @@ use super::answer::Failure;
 use crate::domain::plant::{Plant, planted};
 use crate::domain::{BlobId, ClusterId, Epoch, ServerId};
 use crate::fileserver::view::View;
-use crate::listener::{Lease, Who};
-use crate::protocol::capability::{Capability, Demand, Method};
+use crate::protocol::capability::{Bearer, Capability, Demand, Method};
 use crate::protocol::problem::Code;
+use crate::trust::{Identity, Proven};
 
 /// How long a call waits for the answer to a registration. The directory counts a server as up from its own commit on:
 /// the server learns of that later by a message and a sync of its record.
 const ADMISSION: Duration = Duration::from_secs(2);
 
-/// The head of a call, and the connection that it came by.
+/// The head of a call, and who has sent it.
 pub(super) struct Caller {
     pub(super) headers: HeaderMap,
-    lease: Option<Lease>,
+    proven: Option<Proven>,
 }
 
 impl Caller {
-    /// It knows the cluster's secret, or was told so by who does.
-    pub(super) fn is_member(&self) {
-        if let Some(Err(crowded)) = self.lease.as_ref().map(|lease| lease.is_of(Who::Member)) {
-            tracing::warn!(?crowded, "a member of the cluster has no place: this is a bug");
+    /// As whom it comes with a capability.
+    fn bearer(&self, context: &Context) -> Result<Bearer, Failure> {
+        match self.proven.map(|proven| proven.identity) {
+            Some(Identity::Directory(_)) => Ok(Bearer::Directory),
+            Some(Identity::FileServer(_)) => context.joining.capabilities().map(Bearer::Other).ok_or_else(not_admitted),
+            Some(other) => {
+                let detail =
+                    format!("The certificate is that of {}: send the call to a directory node.", other.describe());
+                Err(Failure::new(Code::Forbidden, detail))
+            }
+            None => Err(Failure::new(
+                Code::Unauthenticated,
+                "Show a certificate of this cluster: send the call to a directory node.",
+            )),
         }
     }
 }
@@ -39,7 +49,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self { headers: parts.headers.clone(), lease: parts.extensions.get().cloned() })
+        Ok(Self { headers: parts.headers.clone(), proven: parts.extensions.get().copied() })
     }
 }
 
@@ -80,8 +90,8 @@ pub(super) async fn authorize(
         let code = if error.is_unauthenticated() { Code::Unauthenticated } else { Code::Forbidden };
         Failure::new(code, error.to_string())
     };
-    let capability = Capability::verify(&context.secret, text, context.clock.agreed_ms()).map_err(refused)?;
-    caller.is_member();
+    let bearer = caller.bearer(context)?;
+    let capability = Capability::verify(bearer, text, context.clock.agreed_ms()).map_err(refused)?;
     let mut views = context.view.clone();
     // Whether it came in time or not, what is known then decides.
     let _ = tokio::time::timeout(ADMISSION, views.wait_for(|view| !is_behind(view, &capability))).await;

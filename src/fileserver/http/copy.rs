@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt, stream};
 use super::answer::Failure;
 use super::authorize::{Caller, authorize};
 use super::blobs::{parse_blob_id, stored_answer};
-use super::{Context, MAX_JSON_BYTES, STALL, read_json};
+use super::{Context, STALL, read_json};
 use crate::client::blobs::http::HttpBlobs;
 use crate::client::blobs::{BlobError, Body as BlobBody, ServerAddress};
 use crate::domain::{BlobId, CopyId};
@@ -36,7 +36,7 @@ pub(super) async fn copy(
 ) -> Result<Response, Failure> {
     let blob_id = parse_blob_id(&blob_id)?;
     let granted = authorize(&context, &caller, Method::Copy, Some(blob_id)).await?;
-    let request: CopyRequest = read_json(body, MAX_JSON_BYTES).await?;
+    let request: CopyRequest = read_json(body).await?;
     if request.size > granted.max_bytes {
         let detail = format!("The capability allows {} bytes: ask for a larger one.", granted.max_bytes);
         return Err(Failure::new(Code::TooLarge, detail));
@@ -99,7 +99,7 @@ fn source(context: &Context, request: &CopyRequest) -> Result<ServerAddress, Fai
         let detail = format!("File server {source_id} is not known here yet: try again after the next heartbeat.");
         Failure::new(Code::NoReplicaAvailable, detail)
     })?;
-    Ok(ServerAddress { server_id: entry.server_id, epoch: entry.epoch, url: entry.url.clone() })
+    Ok(ServerAddress { server_id: entry.server_id, epoch: entry.epoch, uuid: entry.uuid, url: entry.url.clone() })
 }
 
 /// What becomes of the source's errors: the caller must be able to tell which of the two servers is at fault.

@@ -1,5 +1,5 @@
-//! The endpoints of a file server. Only `/healthz` is open; every blob call needs a capability, and
-//! `/challenge` a proof that the caller knows the cluster secret.
+//! The endpoints of a file server. Who calls has shown a certificate of this cluster, and every call of a blob needs a
+//! capability.
 
 mod answer;
 mod authorize;
@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 
 use self::answer::Failure;
-use self::authorize::Caller;
+use super::joining::Joining;
 use super::metrics::{Metrics, render};
 use super::scrub::Demand;
 use super::store::Store;
@@ -33,17 +33,13 @@ use super::transfer::blocking;
 use super::view::View;
 use crate::client::blobs::http::HttpBlobs;
 use crate::clock::SharedClock;
-use crate::domain::ServerUuid;
 use crate::protocol::health::Health;
 use crate::protocol::problem::Code;
-use crate::protocol::registration::ChallengeRequest;
-use crate::protocol::secret::ClusterSecret;
 
 /// The longest that another file server may leave a copying without a byte.
 const STALL: Duration = Duration::from_secs(150);
-/// The requests with a JSON body are small, and that of a caller who is still to prove who it is is tiny.
+/// The requests with a JSON body are small.
 const MAX_JSON_BYTES: usize = 64 * 1024;
-const MAX_CHALLENGE_BYTES: usize = 4 * 1024;
 /// For such a body.
 const JSON_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -54,9 +50,8 @@ pub(super) const MAX_CHECKS: usize = 4;
 pub(super) struct Context {
     pub(super) store: Arc<Store>,
     pub(super) view: watch::Receiver<View>,
-    pub(super) secret: ClusterSecret,
+    pub(super) joining: Arc<Joining>,
     pub(super) clock: SharedClock,
-    pub(super) uuid: ServerUuid,
     pub(super) advertise: String,
     /// For copies from other file servers.
     pub(super) peers: HttpBlobs,
@@ -76,7 +71,6 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/blobs/{blob_id}/copy", post(copy::copy))
         .route("/blobs/{blob_id}/verify", post(verify::verify))
         .route("/scrub", post(verify::scrub))
-        .route("/challenge", post(challenge))
         .route("/healthz", get(healthz))
         .fallback(unknown)
         .method_not_allowed_fallback(other_method)
@@ -100,7 +94,8 @@ async fn other_method(method: AskedMethod) -> Response {
 async fn healthz(State(context): State<Arc<Context>>) -> Response {
     let view = context.view.borrow().clone();
     let (cluster_id, server_id) = view.bound.unzip();
-    Json(Health { status: "ok".to_owned(), cluster_id, server_id, epoch: view.epoch }).into_response()
+    let url = context.advertise.clone();
+    Json(Health { status: "ok".to_owned(), url, cluster_id, server_id, epoch: view.epoch }).into_response()
 }
 
 /// What is told to those who watch this server.
@@ -114,26 +109,16 @@ pub(super) async fn metrics_page(context: &Context) -> Result<Bytes, String> {
     Ok(text.into())
 }
 
-async fn challenge(State(context): State<Arc<Context>>, caller: Caller, body: Body) -> Result<Response, Failure> {
-    let request: ChallengeRequest = read_json(body, MAX_CHALLENGE_BYTES).await?;
-    let bearer = authorize::bearer(&caller.headers).unwrap_or_default();
-    let answer = request.answer(&context.secret, bearer, context.uuid, &context.advertise).ok_or_else(|| {
-        Failure::new(Code::Unauthenticated, "The caller does not know this cluster's secret: compare the secret files.")
-    })?;
-    caller.is_member();
-    Ok(Json(answer).into_response())
-}
-
 /// A small JSON body, whatever its content type says.
-async fn read_json<T: DeserializeOwned>(body: Body, most: usize) -> Result<T, Failure> {
+async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
     let invalid = |detail: String| Failure::new(Code::InvalidRequest, detail);
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
     let reading = async {
         while let Some(piece) = stream.next().await {
             let piece = piece.map_err(|error| invalid(format!("The body broke off: {error}.")))?;
-            if bytes.len() + piece.len() > most {
-                return Err(Failure::new(Code::TooLarge, format!("Send at most {most} bytes.")));
+            if bytes.len() + piece.len() > MAX_JSON_BYTES {
+                return Err(Failure::new(Code::TooLarge, format!("Send at most {MAX_JSON_BYTES} bytes.")));
             }
             bytes.extend_from_slice(&piece);
         }

@@ -2,8 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn secret() -> ClusterSecret {
-    ClusterSecret::from_bytes([7; 32])
+fn key() -> SigningKey {
+    SigningKey::from_seed(&[7; 32])
+}
+
+fn other() -> Bearer {
+    Bearer::Other(key().public())
 }
 
 fn any_capability() -> impl Strategy<Value = Capability> {
@@ -46,47 +50,55 @@ fn demand() -> Demand {
 proptest! {
     #[test]
     fn what_was_minted_is_read_back(capability in any_capability()) {
-        let text = capability.mint(&secret());
-        prop_assert_eq!(Capability::verify(&secret(), &text, capability.expires_at_wall_ms), Ok(capability));
+        let text = capability.sign(&key());
+        prop_assert_eq!(Capability::verify(other(), &text, capability.expires_at_wall_ms), Ok(capability));
     }
 
     #[test]
     fn any_altered_bit_is_refused(capability in any_capability(), position in any::<prop::sample::Index>(), bit in 0..8) {
-        let mut form = URL_SAFE_NO_PAD.decode(capability.mint(&secret())).expect("minted text decodes");
+        let mut form = URL_SAFE_NO_PAD.decode(capability.sign(&key())).expect("minted text decodes");
         let position = position.index(form.len());
         form[position] ^= 1_u8 << bit;
         let altered = URL_SAFE_NO_PAD.encode(form);
-        prop_assert_eq!(Capability::verify(&secret(), &altered, 0), Err(CapabilityError::Forged));
+        prop_assert_eq!(Capability::verify(other(), &altered, 0), Err(CapabilityError::Forged));
     }
 
     #[test]
-    fn any_altered_character_is_refused(capability in any_capability(), position in any::<prop::sample::Index>(), other in any::<u8>()) {
-        let mut text = capability.mint(&secret()).into_bytes();
+    fn any_altered_character_is_refused(capability in any_capability(), position in any::<prop::sample::Index>(), character in any::<u8>()) {
+        let mut text = capability.sign(&key()).into_bytes();
         let position = position.index(text.len());
-        prop_assume!(text[position] != other % 128);
-        text[position] = other % 128;
+        prop_assume!(text[position] != character % 128);
+        text[position] = character % 128;
         let altered = String::from_utf8(text).expect("still ASCII");
-        prop_assert!(Capability::verify(&secret(), &altered, 0).is_err());
+        prop_assert!(Capability::verify(other(), &altered, 0).is_err());
+    }
+
+    #[test]
+    fn a_directory_node_needs_no_signature_and_nobody_else_goes_without(capability in any_capability()) {
+        let (plain, signed) = (capability.mint(), capability.sign(&key()));
+        prop_assert_eq!(Capability::verify(Bearer::Directory, &plain, 0), Ok(capability));
+        prop_assert_eq!(Capability::verify(other(), &plain, 0), Err(CapabilityError::Malformed));
+        prop_assert_eq!(Capability::verify(Bearer::Directory, &signed, 0), Err(CapabilityError::Malformed));
     }
 
     #[test]
     fn no_text_panics(text in ".{0,200}") {
-        prop_assert!(Capability::verify(&secret(), &text, 0).is_err());
+        prop_assert!(Capability::verify(other(), &text, 0).is_err());
     }
 }
 
 #[test]
 fn another_secret_is_refused() {
-    let text = put().mint(&ClusterSecret::from_bytes([8; 32]));
-    assert_eq!(Capability::verify(&secret(), &text, 0), Err(CapabilityError::Forged));
+    let text = put().sign(&SigningKey::from_seed(&[8; 32]));
+    assert_eq!(Capability::verify(other(), &text, 0), Err(CapabilityError::Forged));
 }
 
 #[test]
 fn clocks_may_differ_by_five_minutes() {
-    let text = put().mint(&secret());
+    let text = put().sign(&key());
     let last = put().expires_at_wall_ms + CLOCK_TOLERANCE_MS;
-    assert!(Capability::verify(&secret(), &text, last).is_ok());
-    assert_eq!(Capability::verify(&secret(), &text, last + 1), Err(CapabilityError::Expired));
+    assert!(Capability::verify(other(), &text, last).is_ok());
+    assert_eq!(Capability::verify(other(), &text, last + 1), Err(CapabilityError::Expired));
 }
 
 #[test]

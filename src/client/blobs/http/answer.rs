@@ -144,21 +144,9 @@ pub(super) async fn read_json<T: DeserializeOwned>(server_id: ServerId, response
     serde_json::from_slice(&body).map_err(|error| broken(format!("its answer is not understood: {error}")))
 }
 
-/// A failed call, with the whole chain of causes but without the URL, which the caller knows.
+/// A failed call, with the whole chain of causes.
 pub(super) fn unreachable(server_id: ServerId, error: &reqwest::Error) -> BlobError {
-    let mut cause = String::new();
-    let mut next: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = next {
-        if !cause.is_empty() {
-            cause.push_str(": ");
-        }
-        cause.push_str(&error.to_string());
-        next = error.source();
-    }
-    if cause.is_empty() {
-        cause = error.to_string();
-    }
-    BlobError::Unreachable { server_id, cause }
+    BlobError::Unreachable { server_id, cause: crate::trust::why(error) }
 }
 
 fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {

@@ -31,7 +31,7 @@ struct Trace {
 }
 
 /// The certificate of a node. The looking ends when this is dropped.
-pub(super) struct Certificate {
+pub(super) struct UsersCertificate {
     kept: Arc<Kept>,
     looking: JoinHandle<()>,
 }
@@ -46,7 +46,7 @@ struct Kept {
     exchanged: Counter,
 }
 
-impl Certificate {
+impl UsersCertificate {
     /// # Errors
     /// When the files hold no pair that can be used: with what to do.
     pub(super) fn start(
@@ -88,7 +88,7 @@ impl Certificate {
     }
 }
 
-impl Drop for Certificate {
+impl Drop for UsersCertificate {
     fn drop(&mut self) {
         self.looking.abort();
     }
