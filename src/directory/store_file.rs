@@ -206,6 +206,7 @@ pub(crate) fn change_command(
             let content_id = content_id.unwrap_or_else(|| ContentId::of(content.blob_id));
             Command::RestoreContent(command::RestoreContent { backup, content_id, row, content })
         }
+        Purpose::Part { upload_id, number } => Command::PutPart(command::PutPart { user, upload_id, number, content }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The rows of the tables, each declared with its bytes. `tables` has their keys.
 
 mod contents;
+mod parts;
 mod properties;
 mod remembered;
 mod retention;
@@ -10,6 +11,7 @@ mod uploads;
 mod versions;
 
 pub use contents::*;
+pub use parts::*;
 pub use properties::*;
 pub use remembered::*;
 pub use retention::*;

@@ -99,6 +99,7 @@ fn of_admins(shapes: &mut Shapes<'_>) {
             quota_bytes: Some(1),
             quota_files: Some(1),
             extent_bytes: Some(4_194_304),
+            part_min_bytes: Some(1),
         },
     );
     shapes.request("Drain", &admin::Drain { server_id: 1, cancel: true });

@@ -304,6 +304,7 @@ fn of_admins(shapes: &mut Shapes<'_>) {
         quota_bytes: 1,
         quota_files: 1,
         extent_bytes: 4_194_304,
+        part_min_bytes: 5_242_880,
         held_up: Some(text()),
     };
     shapes.answer("Policy", &policy, &admin::Policy { held_up: None, ..policy.clone() });

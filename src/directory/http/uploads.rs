@@ -256,7 +256,7 @@ fn shown(found: &UploadStat) -> UploadInfo {
         Purpose::Write(at) => (None, Some(at), false),
         Purpose::Update { file: FileRef::Path(at), .. } => (None, Some(at), true),
         Purpose::Update { file: FileRef::Id(id), .. } => (Some(id.0), None, true),
-        Purpose::Restore { .. } => (None, None, false),
+        Purpose::Restore { .. } | Purpose::Part { .. } => (None, None, false),
     };
     UploadInfo {
         upload_id: found.upload_id.to_string(),

@@ -5,13 +5,26 @@ use crate::domain::rows::{Content, ContentState, Dead, Extent, Layout};
 use crate::domain::stop::{Stop, astray, require};
 use crate::domain::{ClusterTime, ContentId, Fault, FileId, RejectionKind, tables};
 
+/// Its own, that of a repair, and for each of five copies placement, garbage and server.
+const ROWS_OF_EXTENT: usize = 2 + 5 * 3;
+
 impl Change<'_> {
     /// Puts a content of one extent, named once.
     pub(crate) fn put_content(&mut self, id: ContentId, made_for: FileId, extent: Extent) -> Result<(), Stop> {
+        self.put_new_content(id, made_for, None, extent)
+    }
+
+    pub(super) fn put_new_content(
+        &mut self,
+        id: ContentId,
+        made_for: FileId,
+        part_of: Option<ContentId>,
+        extent: Extent,
+    ) -> Result<(), Stop> {
         let taken = tables::content(self.store, id)?.is_some();
         require(!taken, RejectionKind::StaleReceipt, "a content of this id is there: use a fresh blob id")?;
         self.enlist(id.start(), &extent)?;
-        let content = Content { made_for, refs: 1, state: ContentState::Sealed, layout: Layout::One(extent) };
+        let content = Content { made_for, refs: 1, state: ContentState::Sealed, layout: Layout::One(extent), part_of };
         Ok(tables::put_content(self.store, id, &content)?)
     }
 
@@ -46,9 +59,14 @@ impl Change<'_> {
         tables::put_content(self.store, id, &content)
     }
 
-    /// Releases at most `limit` extents of a content that is dead since then, and the content with the last of them: their
-    /// copies have lingered meanwhile. How many it released, and whether the content is gone.
-    pub(crate) fn bury(&mut self, id: ContentId, since: ClusterTime, limit: usize) -> Result<(usize, bool), Fault> {
+    /// Releases extents or pieces of a content that is dead since then, in at most `rows` rows or a few more, and the content
+    /// with the last of them: their copies have lingered meanwhile. How many rows it took, and whether the content is gone.
+    pub(crate) fn bury(&mut self, id: ContentId, since: ClusterTime, rows: usize) -> Result<(usize, bool), Fault> {
+        if let Some(Layout::Pieces(_)) = tables::content(self.store, id)?.map(|content| content.layout) {
+            return self.bury_pieces(id, since, rows);
+        }
+        // One at least: a batch too small for any would never come to an end.
+        let limit = (rows / ROWS_OF_EXTENT).max(1);
         let mut extents = tables::extents_of(self.store, id, 0, limit + 1)?;
         let gone = extents.len() <= limit;
         extents.truncate(limit);
@@ -59,6 +77,6 @@ impl Change<'_> {
         if gone {
             tables::delete_content(self.store, id)?;
         }
-        Ok((extents.len(), gone))
+        Ok((extents.len() * ROWS_OF_EXTENT, gone))
     }
 }

@@ -160,6 +160,10 @@ commands! {
     pin: PinContent = 62,
     set_retention: SetRetention = 67,
     set_properties: SetProperties = 68,
+    begin_parts: BeginParts = 80,
+    put_part: PutPart = 81,
+    complete_parts: CompleteParts = 82,
+    add_pieces: AddPieces = 83,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

@@ -20,8 +20,6 @@ const MAX_ROWS: u32 = 1000;
 const LOOK: usize = 16;
 /// Looks of one command. Going into a directory takes away no row, and a restored tree may be deeper than any path.
 const MAX_LOOKS: u32 = 250;
-/// Its own, that of a repair, and for each of five copies placement, garbage and server.
-const ROWS_OF_EXTENT: u32 = 2 + 5 * 3;
 /// A content's own, and where it is listed.
 const ROWS_OF_CONTENT: u32 = 2;
 
@@ -146,11 +144,8 @@ fn bury(change: &mut Change<'_>, limit: u32, unread_before: ClusterTime, rows: &
             *rows = rows.saturating_add(ROWS_OF_CONTENT);
             continue;
         }
-        // One at least: a batch too small for any would never come to an end.
-        let left = (limit.saturating_sub(*rows) / ROWS_OF_EXTENT).max(1);
-        let (released, gone) = change.bury(id, row.since, left as usize)?;
-        let extents = u32::try_from(released).unwrap_or(u32::MAX);
-        *rows = rows.saturating_add(extents.saturating_mul(ROWS_OF_EXTENT)).saturating_add(ROWS_OF_CONTENT);
+        let (released, gone) = change.bury(id, row.since, limit.saturating_sub(*rows) as usize)?;
+        *rows = rows.saturating_add(u32::try_from(released).unwrap_or(u32::MAX)).saturating_add(ROWS_OF_CONTENT);
         if !gone {
             return Ok(true);
         }

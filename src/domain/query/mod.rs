@@ -9,6 +9,7 @@ mod cursor;
 mod files;
 mod inventory;
 mod listing;
+mod parts;
 mod properties;
 mod retention;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use files::label;
 pub use files::{access, extent, precheck_update, precheck_write, stat};
 pub use inventory::{BlobRange, Held, HeldCopy, Missing, Reporter, Surplus, missing, surplus};
 pub use listing::{list, locks};
+pub use parts::{Judged, PartPage, PartsStat, completed, judge_parts, parts, precheck_part, upload_in_parts};
 pub use properties::{PropertyList, properties};
 pub use retention::{RetentionStat, retention, retentions};
 pub use upkeep::{AtRisk, ToDelete, Upkeep, Viewer, at_risk, upkeep};

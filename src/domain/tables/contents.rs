@@ -28,7 +28,8 @@ pub(crate) fn extent(store: &dyn ReadStore, at: ExtentAt) -> Result<Option<Exten
     Ok(match content(store, at.content_id)?.map(|content| content.layout) {
         Some(Layout::One(extent)) => (at.offset == 0).then_some(extent),
         Some(Layout::Many(_)) => read(store, Table::Extents, &keys::extent(at))?,
-        None => None,
+        // They are its pieces'.
+        Some(Layout::Pieces(_)) | None => None,
     })
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn put_extent(store: &mut dyn Store, at: ExtentAt, new: &Extent) -> R
             put_content(store, at.content_id, &content)
         }
         Layout::Many(_) => write(store, Table::Extents, &keys::extent(at), new),
+        Layout::Pieces(_) => Ok(()),
     }
 }
 
@@ -77,20 +79,23 @@ pub(crate) fn extents_from(
     at: ExtentAt,
     limit: usize,
 ) -> Result<Vec<(ExtentAt, Extent)>, Fault> {
-    match start_of_extent(store, at)? {
+    let first_from = |from| {
+        let found = extents_of(store, at.content_id, from, 1)?;
+        Ok(found.first().map(|(at, extent)| (at.offset, extent.size)))
+    };
+    match start_of(at.offset, &first_from)? {
         Some(start) => extents_of(store, at.content_id, start, limit),
         None => Ok(Vec::new()),
     }
 }
 
-/// Where the extent with a byte begins. Rows can only be looked for upwards, so it looks a usual extent's size below the
-/// byte, further down where there is nothing, and halves what lies between: extents may be as small as 64 bytes.
-fn start_of_extent(store: &dyn ReadStore, at: ExtentAt) -> Result<Option<u64>, Fault> {
-    let offset = at.offset;
-    let first_from = |from| -> Result<Option<(u64, u64)>, Fault> {
-        let found = extents_of(store, at.content_id, from, 1)?;
-        Ok(found.first().map(|(at, extent)| (at.offset, extent.size)).filter(|(start, _)| *start <= offset))
-    };
+/// Where and how large the first run from a byte on is.
+type FirstFrom<'a> = dyn Fn(u64) -> Result<Option<(u64, u64)>, Fault> + 'a;
+
+/// Where the extent or piece with a byte begins. Rows can only be looked for upwards, so it looks a usual extent's size below
+/// the byte, further down where there is nothing, and halves what lies between: extents may be as small as 64 bytes.
+pub(super) fn start_of(offset: u64, first_from: &FirstFrom<'_>) -> Result<Option<u64>, Fault> {
+    let first_from = |from| Ok::<_, Fault>(first_from(from)?.filter(|(start, _)| *start <= offset));
     let mut back: u64 = 64 << 20;
     let (mut start, mut size) = loop {
         let from = offset.saturating_add(1).saturating_sub(back);
@@ -138,6 +143,8 @@ pub(crate) fn extents_after(
             match Content::from_bytes(value)?.layout {
                 Layout::One(extent) => found.push((id.start(), extent)),
                 Layout::Many(_) => found.extend(extents_of(store, id, 0, limit.saturating_sub(found.len()))?),
+                // Its pieces' contents are met by themselves.
+                Layout::Pieces(_) => {}
             }
             if found.len() >= limit {
                 return Ok((found, false));

@@ -79,7 +79,7 @@ pub(crate) fn read_content(key: &[u8]) -> Result<ContentId, Fault> {
     key.try_into().map(|id| ContentId(u128::from_be_bytes(id))).map_err(|_| bad(Table::Contents))
 }
 
-/// `Extents`: content (16), offset (8): a content's extents are one stretch, in the order of its bytes.
+/// `Extents` and `Pieces`: content (16), offset (8): a content's are one stretch, in the order of its bytes.
 pub(crate) fn extent(at: ExtentAt) -> Vec<u8> {
     [&content(at.content_id)[..], &at.offset.to_be_bytes()].concat()
 }
@@ -87,6 +87,17 @@ pub(crate) fn extent(at: ExtentAt) -> Vec<u8> {
 pub(crate) fn read_extent(key: &[u8], table: Table) -> Result<ExtentAt, Fault> {
     let (id, offset) = key.split_first_chunk::<16>().ok_or_else(|| bad(table))?;
     Ok(ExtentAt { content_id: ContentId(u128::from_be_bytes(*id)), offset: read_u64(offset, table)? })
+}
+
+/// `Parts`: upload (16), number (4): an upload's parts are one stretch, in the order of their numbers.
+pub(crate) fn part(upload: ContentId, number: u32) -> Vec<u8> {
+    [&content(upload)[..], &number.to_be_bytes()].concat()
+}
+
+pub(crate) fn read_part(key: &[u8]) -> Result<(ContentId, u32), Fault> {
+    let (id, number) = key.split_first_chunk::<16>().ok_or_else(|| bad(Table::Parts))?;
+    let number = number.try_into().map(u32::from_be_bytes).map_err(|_| bad(Table::Parts))?;
+    Ok((ContentId(u128::from_be_bytes(*id)), number))
 }
 
 /// `Dead`: due when (8), content (16).
