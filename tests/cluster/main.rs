@@ -26,6 +26,7 @@ mod machine;
 mod manners;
 mod orders;
 mod partition;
+mod parts;
 mod placement;
 mod planted;
 mod privacy;

@@ -21,7 +21,7 @@ mod walk;
 
 pub use accounts::{UserPage, UserStat, answer_again, operation, session, user_by_id, user_by_name, user_stat, users};
 pub use all::all;
-pub use backup::{full_path, holders, is_restoring, is_unused, missing_contents, restore, schema};
+pub use backup::{full_path, holders, is_named, is_restoring, is_unused, missing_contents, restore, schema};
 pub use cluster::{
     ServerSignal, Signal, cluster_info, cluster_time, due, policy, ring, server, servers, signal, trash_pending,
 };
@@ -35,7 +35,8 @@ pub use properties::{PropertyList, properties};
 pub use retention::{RetentionStat, retention, retentions};
 pub use upkeep::{AtRisk, ToDelete, Upkeep, Viewer, at_risk, upkeep};
 pub use uploads::{
-    ExtentPage, ExtentStat, UploadPage, UploadStat, extents, file_extents, finished, losses, upload, uploads,
+    ExtentPage, ExtentStat, UploadPage, UploadStat, extents, file_extents, finished, has_upload, losses, upload,
+    uploads,
 };
 pub use versions::{TrashPage, TrashStat, UsageStat, VersionPage, VersionStat, stat_version, trash, usage, versions};
 

@@ -39,6 +39,14 @@ pub fn upload(store: &dyn ReadStore, user: UserId, id: ContentId) -> Asked<Uploa
     settle(find_upload(store, user, id))
 }
 
+/// Whether a user has begun an upload of that id, in order or in parts, that has not come to its end.
+///
+/// # Errors
+/// When the storage fails.
+pub fn has_upload(store: &dyn ReadStore, user: UserId, id: ContentId) -> Asked<()> {
+    settle(rules::known_upload(store, user, id).map(drop))
+}
+
 fn find_upload(store: &dyn ReadStore, user: UserId, id: ContentId) -> Result<UploadStat, Stop> {
     let upload = rules::known_stream(store, user, id)?;
     Ok(described(store, id, upload)?)
