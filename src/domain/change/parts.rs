@@ -1,12 +1,13 @@
 //! Uploads in parts: parts that come and are replaced, and what becomes of them.
 
 use super::Change;
+use super::contents::rows_of;
 use crate::domain::rows::{Content, ContentState, Dead, Extent, Layout, Part, Parts, Pieces, Upload};
 use crate::domain::stop::{Stop, astray};
 use crate::domain::{ClusterTime, ContentId, Fault, FileId, Outcome, UserId, rules, tables};
 
-/// Rows of a piece or part that goes: its own, its content's, and with its last name those of the content's extent.
-const ROWS_OF_PIECE: usize = 2 + 1 + 5 * 3;
+/// Pieces or parts that one look reads.
+const LOOK: usize = 256;
 
 impl Change<'_> {
     /// An upload in parts that its user may go on with, and what its content comes to so far.
@@ -70,47 +71,56 @@ impl Change<'_> {
     }
 
     /// Takes back the one name of a part's content. Nobody ever reads a part by itself, so what it has goes as of `since`.
-    pub(crate) fn drop_part(&mut self, id: ContentId, since: ClusterTime) -> Result<(), Fault> {
+    /// Answers with the rows that it touched.
+    pub(crate) fn drop_part(&mut self, id: ContentId, since: ClusterTime) -> Result<usize, Fault> {
         let Some(mut content) = tables::content(self.store, id)?.filter(|content| !content.is_dead()) else {
-            return Ok(());
+            return Ok(0);
         };
         content.refs = content.refs.saturating_sub(1);
         if content.refs == 0 {
             if let Layout::One(extent) = &content.layout {
                 self.release_of(id.start(), extent, since)?;
-                return tables::delete_content(self.store, id);
+                tables::delete_content(self.store, id)?;
+                return Ok(1 + rows_of(extent));
             }
             content.state = ContentState::Dead;
-            tables::put_dead(self.store, self.now, id, &Dead { since })?;
+            tables::put_dead(self.store, self.now, id, &Dead { since, from: 0 })?;
         }
-        tables::put_content(self.store, id, &content)
+        tables::put_content(self.store, id, &content)?;
+        Ok(2)
     }
 
-    /// Drops pieces of a content that is dead since then, and parts that never became any, in at most `rows` rows or a few
-    /// more; the content goes with the last of them. How many rows it took, and whether the content is gone.
+    /// As `bury`: drops pieces of a content, and then parts that never became any.
     pub(super) fn bury_pieces(
         &mut self,
         id: ContentId,
-        since: ClusterTime,
+        dead: Dead,
         rows: usize,
-    ) -> Result<(usize, bool), Fault> {
-        let limit = (rows / ROWS_OF_PIECE).max(1);
-        let mut pieces = tables::pieces_of(self.store, id, 0, limit + 1)?;
-        let mut parts = tables::parts_after(self.store, id, 0, (limit + 1).saturating_sub(pieces.len()))?;
-        let gone = pieces.len() + parts.len() <= limit;
-        pieces.truncate(limit);
-        parts.truncate(limit - pieces.len());
+    ) -> Result<(usize, Option<Dead>), Fault> {
+        let mut used = 0;
+        let pieces = tables::pieces_of(self.store, id, dead.from, LOOK)?;
         for (at, piece) in &pieces {
-            self.drop_part(piece.content_id, since)?;
+            if used >= rows {
+                return Ok((used, Some(Dead { from: at.offset, ..dead })));
+            }
+            used += 1 + self.drop_part(piece.content_id, dead.since)?;
             tables::delete_piece(self.store, *at)?;
         }
+        if let Some((last, _)) = pieces.last() {
+            return Ok((used, Some(Dead { from: last.offset.saturating_add(1), ..dead })));
+        }
+        let parts = tables::parts_after(self.store, id, 0, LOOK)?;
         for (number, part) in &parts {
-            self.drop_part(part.content_id, since)?;
+            if used >= rows {
+                return Ok((used, Some(dead)));
+            }
+            used += 1 + self.drop_part(part.content_id, dead.since)?;
             tables::delete_part(self.store, id, *number)?;
         }
-        if gone {
-            tables::delete_content(self.store, id)?;
+        if parts.len() == LOOK {
+            return Ok((used, Some(dead)));
         }
-        Ok(((pieces.len() + parts.len()) * ROWS_OF_PIECE, gone))
+        tables::delete_content(self.store, id)?;
+        Ok((used + 1, None))
     }
 }

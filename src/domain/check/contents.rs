@@ -77,7 +77,10 @@ pub(super) fn check(report: &mut Report<'_>, named: &Refs) -> Result<Held, Fault
         report.expect("extents_are_of_contents", holds, || format!("{at}"));
         Ok(())
     })?;
+    let dead_from = tables::dead_from(report.store)?;
     report.each(Table::Dead, |report, store, key, _| {
+        let behind = key >= &dead_from[..];
+        report.expect("no_dead_content_is_before_the_mark", behind, || format!("{key:?} before {dead_from:?}"));
         let id = keys::read_dead(key)?.1;
         let dead = tables::content(store, id)?.is_some_and(|content| content.is_dead());
         report.expect("dead_contents_are_listed", dead, || format!("content {id} is listed as dead"));

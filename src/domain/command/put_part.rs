@@ -1,7 +1,7 @@
 use super::{Act, Schema};
 use crate::domain::change::{Change, parts_outcome};
 use crate::domain::record::declare::record;
-use crate::domain::rows::Part;
+use crate::domain::rows::{Content, Part};
 use crate::domain::stop::Stop;
 use crate::domain::terms::NewContent;
 use crate::domain::{ContentId, Outcome, UserId, rules, tables};
@@ -31,7 +31,12 @@ impl Act for PutPart {
         let content_id = ContentId::of(new.blob_id);
         rules::check_part_number(self.number)?;
         let (upload, parts, _) = change.known_parts(user, upload_id)?;
-        if tables::part(change.store, upload_id, self.number)?.is_some_and(|part| part.content_id == content_id) {
+        let same = |part: Part| part.content_id == content_id;
+        // Named before, as a part or as the piece that this has become: its sender must not take the bytes back.
+        let ours = |content: Content| content.part_of == Some(upload_id);
+        if tables::part(change.store, upload_id, self.number)?.is_some_and(same)
+            || (parts.completing.is_some() && tables::content(change.store, content_id)?.is_some_and(ours))
+        {
             return Ok(parts_outcome(upload_id, &upload, &parts));
         }
         let open = change.open_parts(user, upload_id, self.number)?;

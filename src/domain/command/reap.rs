@@ -133,6 +133,15 @@ fn leave(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32)
 
 /// Releases what extents of dead contents are left. Whether more are.
 fn bury(change: &mut Change<'_>, limit: u32, unread_before: ClusterTime, rows: &mut u32) -> Result<bool, Fault> {
+    let before = *rows;
+    let more = bury_some(change, limit, unread_before, rows)?;
+    if *rows > before {
+        tables::note_dead_from(change.store, change.now)?;
+    }
+    Ok(more)
+}
+
+fn bury_some(change: &mut Change<'_>, limit: u32, unread_before: ClusterTime, rows: &mut u32) -> Result<bool, Fault> {
     for (due, id, row) in tables::dead(change.store, change.now, unread_before, LOOK)? {
         if *rows >= limit {
             return Ok(true);
@@ -140,13 +149,14 @@ fn bury(change: &mut Change<'_>, limit: u32, unread_before: ClusterTime, rows: &
         if let Some(until) = tables::pinned_until(change.store, id)? {
             let later = until.max(change.now.plus_ms(1000));
             tables::delete_dead(change.store, due, id)?;
-            tables::put_dead(change.store, later, id, &Dead { since: change.now })?;
+            tables::put_dead(change.store, later, id, &Dead { since: change.now, ..row })?;
             *rows = rows.saturating_add(ROWS_OF_CONTENT);
             continue;
         }
-        let (released, gone) = change.bury(id, row.since, limit.saturating_sub(*rows) as usize)?;
+        let (released, left) = change.bury(id, row, limit.saturating_sub(*rows) as usize)?;
         *rows = rows.saturating_add(u32::try_from(released).unwrap_or(u32::MAX)).saturating_add(ROWS_OF_CONTENT);
-        if !gone {
+        if let Some(left) = left {
+            tables::put_dead(change.store, due, id, &left)?;
             return Ok(true);
         }
         tables::delete_dead(change.store, due, id)?;

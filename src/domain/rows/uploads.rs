@@ -31,10 +31,12 @@ record! {
 
 record! {
     /// A content that nothing names any more. Its key says when it is due.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(crate) struct Dead as "dead content" {
         /// Since when.
         pub(crate) since: ClusterTime = 1,
+        /// What of it lies before this byte is gone.
+        pub(crate) from: u64 = 2,
     }
 }
 

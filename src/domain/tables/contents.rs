@@ -2,7 +2,7 @@
 
 use super::{keys, read, stretch, write};
 use crate::domain::record::Record;
-use crate::domain::rows::{Content, Dead, Extent, Layout};
+use crate::domain::rows::{Content, Cursor, Dead, Extent, Layout};
 use crate::domain::stop::{Stop, astray};
 use crate::domain::{ClusterTime, ContentId, ExtentAt, Fault, ReadStore, Store, Table};
 
@@ -160,11 +160,33 @@ pub(crate) fn extents_after(
 
 /// Lists a content that nothing names any more, to be reaped when it is due.
 pub(crate) fn put_dead(store: &mut dyn Store, due: ClusterTime, id: ContentId, row: &Dead) -> Result<(), Fault> {
-    write(store, Table::Dead, &keys::dead(due, id), row)
+    let key = keys::dead(due, id);
+    if key < dead_from(store)? {
+        put_dead_from(store, &key)?;
+    }
+    write(store, Table::Dead, &key, row)
 }
 
 pub(crate) fn delete_dead(store: &mut dyn Store, due: ClusterTime, id: ContentId) -> Result<(), Fault> {
     store.delete(Table::Dead, &keys::dead(due, id))
+}
+
+/// Notes where the list begins now that some at its front were deleted at `now`. Others may have come meanwhile, in between.
+pub(crate) fn note_dead_from(store: &mut dyn Store, now: ClusterTime) -> Result<(), Fault> {
+    let before = dead_from(store)?;
+    let first = store.scan(Table::Dead, &before, None, 1)?;
+    let key = first.into_iter().next().map_or_else(|| keys::dead(now, ContentId(0)), |(key, _)| key);
+    if key == before { Ok(()) } else { put_dead_from(store, &key) }
+}
+
+/// Nothing is listed before this key. The search begins there: from the front it would pass over the tombstones of all that
+/// was ever reaped and is not compacted yet.
+pub(crate) fn dead_from(store: &dyn ReadStore) -> Result<Vec<u8>, Fault> {
+    Ok(read::<Cursor>(store, Table::Meta, keys::meta::DEAD_FROM)?.map(|mark| mark.0).unwrap_or_default())
+}
+
+fn put_dead_from(store: &mut dyn Store, key: &[u8]) -> Result<(), Fault> {
+    write(store, Table::Meta, keys::meta::DEAD_FROM, &Cursor(key.to_vec()))
 }
 
 /// At most `limit` contents that nothing names and that are due at `now`, or that nothing named before `unread_before`:
@@ -176,7 +198,7 @@ pub(crate) fn dead(
     limit: usize,
 ) -> Result<Vec<(ClusterTime, ContentId, Dead)>, Fault> {
     let mut found = Vec::new();
-    for (key, value) in store.scan(Table::Dead, &[], None, limit)? {
+    for (key, value) in store.scan(Table::Dead, &dead_from(store)?, None, limit)? {
         let (due, id) = keys::read_dead(&key)?;
         let row = Dead::from_bytes(&value)?;
         if due > now && row.since >= unread_before {

@@ -37,6 +37,8 @@ pub(crate) mod meta {
     pub(crate) const LOSSES: &[u8] = b"losses";
     /// The key of `Names` below which everything in the trash was worked off.
     pub(crate) const REAPED_THROUGH: &[u8] = b"reaped_through";
+    /// The key of `Dead` before which there is nothing.
+    pub(crate) const DEAD_FROM: &[u8] = b"dead_from";
     /// Since when the newest repair that was ever owed has been.
     pub(crate) const NEWEST_REPAIR: &[u8] = b"newest_repair";
     /// How many file servers can take new files.

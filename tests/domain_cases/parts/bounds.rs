@@ -74,6 +74,39 @@ fn many_parts_that_are_left_out_go_in_bounded_steps() {
     cluster.cleared();
 }
 
+/// The list of the dead is searched from where it begins, and what becomes dead while others are reaped is found.
+#[test]
+fn reaping_does_not_pass_over_what_it_has_reaped() {
+    let mut cluster = Cluster::for_parts();
+    let many = 40;
+    for number in 0..many {
+        let id = ContentId(ID.0 + 1000 * number);
+        cluster.must(begin(id, to(&format!("/{number}"))).into());
+        cluster.put(id, &[(1, 5)]);
+        cluster.put_large(id, 2, &[64, 64]);
+        cluster.put_large(id, 3, &[64, 1]);
+        cluster.complete(id, &list_of(&[(1, 5), (2, 128), (3, 65)]), 250);
+        cluster.now += 1;
+    }
+    for number in 0..many {
+        cluster.delete_for_good(&format!("/{number}"));
+        // Some at the same moment.
+        cluster.now += (number % 3) as u64;
+    }
+    let linger = query::policy(&cluster.store).expect("no fault").garbage_linger_ms;
+    cluster.now += linger;
+    // All is due at one moment, and large parts die as of it.
+    let mut most = 0;
+    while query::trash_pending(&cluster.store, cluster.time(), Default::default()).expect("no fault") {
+        cluster.must(command::Reap { limit: 30, ..Default::default() }.into());
+        most = most.max(cluster.reads);
+        cluster.sound();
+    }
+    assert!(most <= 150, "{most}");
+    cluster.assert_nothing_of_parts();
+    assert_eq!(rows(&cluster, Table::Placements), 0);
+}
+
 /// A part without bytes is a file without bytes, where it is alone.
 #[test]
 fn a_file_may_be_one_empty_part() {

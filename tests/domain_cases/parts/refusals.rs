@@ -123,6 +123,34 @@ fn a_completion_goes_on_with_the_list_that_it_began_with() {
     cluster.cleared();
 }
 
+/// A leader's end may hide that a part was taken, and its repeat may come when the upload has gone on. Its sender must not take
+/// for unnamed what a piece names.
+#[test]
+fn a_repeat_that_comes_late_finds_its_part_named() {
+    let mut cluster = Cluster::for_parts();
+    cluster.must(begin(ID, to("/a")).into());
+    let part = cluster.part(ID, 1, 5);
+    let blob = part.content.blob_id;
+    let named = |cluster: &Cluster| query::is_named(&cluster.store, blob).expect("no fault");
+    assert!(!named(&cluster));
+    let first = cluster.must(part.clone().into());
+    let list = list_of(&[(1, 5)]);
+    let complete = cluster.complete_command(ID, &list);
+    cluster.must(complete.into());
+    let add = cluster.pieces_command(ID, &list, 250);
+    cluster.must(add.into());
+    let Outcome::Upload { offset, .. } = cluster.must(part.clone().into()) else { panic!("{first:?}") };
+    assert_eq!(offset, 5, "it is a piece by now, and none of its bytes may go");
+    let finish = cluster.finish_parts_command(ID, 5);
+    cluster.must(finish.into());
+    assert_eq!(cluster.kind(part), RejectionKind::NotFound);
+    assert!(named(&cluster), "the refusal does not say that nothing names it");
+    cluster.delete_for_good("/a");
+    cluster.now += HOUR;
+    cluster.upkeep();
+    assert!(!named(&cluster));
+}
+
 /// A part in several extents that is on its way when the upload is completed or ends.
 #[test]
 fn a_large_part_that_comes_too_late_is_refused() {

@@ -1,7 +1,7 @@
 //! Uploads in parts, and contents of pieces.
 
 use super::*;
-use crate::domain::rows::{Completing, Content, ContentState, Layout, Part, Parts, Piece, Pieces, Upload};
+use crate::domain::rows::{Completing, Content, ContentState, Dead, Layout, Part, Parts, Piece, Pieces, Upload};
 use crate::domain::terms::{NewPiece, Purpose};
 
 const ID: ContentId = ContentId(0xc0 << 64);
@@ -41,6 +41,8 @@ pub(super) fn rows(golden: &mut Golden) {
     golden.add("row.upload.parts", &Upload { parts, ..upload.clone() });
     let purpose = Purpose::Part { upload_id: ID, number: 10_000 };
     golden.add("row.upload.part", &Upload { purpose, parts: None, ..upload });
+    golden.add("row.dead", &Dead { since: ClusterTime(5), from: 0 });
+    golden.add("row.dead.half", &Dead { since: ClusterTime(5), from: 1 << 30 });
     golden.add("row.policy.parts", &Policy::default());
 }
 
