@@ -232,7 +232,7 @@ async fn of_two_who_end_an_upload_at_once_one_decides() {
         assert_eq!(cluster.read(admin, 2, &path).await.expect("it is there"), noise(turn, 50).repeat(parts.len()));
         delete(&cluster, &path).await;
     }
-    for turn in 0..8_u64 {
+    for turn in 0..24_u64 {
         let path = format!("/either-{turn}");
         let id = begin(&cluster, 0, &path).await;
         let mut parts = Vec::new();
@@ -241,7 +241,7 @@ async fn of_two_who_end_an_upload_at_once_one_decides() {
         }
         let (body, call) = (list(&parts), complete(&id));
         let gives_up = async {
-            tokio::time::sleep(Duration::from_millis(turn * 2)).await;
+            tokio::time::sleep(Duration::from_millis(turn)).await;
             let url = format!("{}/uploads/parts/{id}", cluster.url(2));
             cluster.http.delete(url).bearer_auth(&admin.token).send().await.expect("an answer").status().as_u16()
         };

@@ -233,7 +233,13 @@ pub(crate) async fn delete(State(node): State<App>, token: Token, Path(id): Path
         .await?;
     known?;
     let command = command::EndUpload { user, upload_id };
-    node.propose(Proposal { operation: None, command: command.into() }).await?;
+    let outcome = node.propose(Proposal { operation: None, command: command.into() }).await?;
+    // There was none any more: an attempt of our own may have ended it, or somebody has finished it meanwhile.
+    let ended = matches!(outcome, Outcome::Progress { rows, .. } if rows > 0);
+    if !ended && node.handle().read(move |store| query::finished(store, user, upload_id)).await?.is_some() {
+        let detail = "this upload has become a file meanwhile, and was not given up: delete the file";
+        return Err(ApiError::new(Code::NotFound, detail));
+    }
     Ok(tus(StatusCode::NO_CONTENT.into_response()))
 }
 
