@@ -4,7 +4,7 @@
 //! of real files; no bytes are stored), then starts the real program on both, and prints how long each took to
 //! become ready, how much memory it has, and how fast it answers `/stat` of random files under the same load. The rounds
 //! of the two alternate, so that whatever else the machine does falls on both. It fails when a bound of the design does
-//! not hold. `ENTRIES` and `ROUNDS` in the environment change the size.
+//! not hold. At the end the larger one's files are deleted for good, while somebody asks for what is left. `ENTRIES` and `ROUNDS` in the environment change the size.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
 
@@ -34,6 +34,8 @@ const FILES_IN_A_DIRECTORY: u64 = 1_000;
 const PASSWORD: &str = "a password for benchmarks";
 
 const MEMORY_LIMIT: u64 = 500 << 20;
+/// Files a second.
+const DELETIONS_LIMIT: f64 = 5_000.0;
 const READY_LIMIT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
@@ -88,11 +90,13 @@ async fn run(large: u64, rounds: u64) -> ExitCode {
             node.percentile(99),
         );
     }
+    let deletions = nodes[1].delete_all().await;
     let (small, big) = (&nodes[0], &nodes[1]);
     let bounds = [
         ("memory under 500 MiB", big.memory() < MEMORY_LIMIT),
         ("restart to ready under 5 s", big.ready < READY_LIMIT),
         ("p99 of /stat at most twice the small one's", big.percentile(99) <= 2 * small.percentile(99)),
+        ("more than 5,000 files deleted a second", deletions > DELETIONS_LIMIT),
     ];
     let mut good = true;
     for (bound, holds) in bounds {
@@ -340,6 +344,37 @@ impl Node {
         }
         self.busy += begun.elapsed();
         self.asked += stats;
+    }
+
+    /// Deletes all files for good, and says how many a second are gone. Somebody else asks for the root meanwhile.
+    async fn delete_all(&self) -> f64 {
+        let get = async |call: &str| {
+            let answer = self.http.get(format!("{}{call}", self.url)).bearer_auth(&self.token).send().await;
+            answer.expect("an answer").json::<serde_json::Value>().await.expect("JSON")
+        };
+        let body = serde_json::json!({"path": "/bench", "recursive": true, "permanently": true});
+        let begun = Instant::now();
+        let request = self.http.post(format!("{}/delete", self.url)).bearer_auth(&self.token).json(&body);
+        assert_eq!(request.send().await.expect("an answer").status(), 204);
+        let mut latencies = Vec::new();
+        while get("/usage").await["files"] != 0 {
+            assert!(begun.elapsed() < Duration::from_secs(1_800), "the files are not gone in half an hour");
+            let asked = Instant::now();
+            get("/stat?path=/").await;
+            latencies.push(asked.elapsed().as_micros() as u64);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        latencies.sort_unstable();
+        let percentile = |percent: usize| latencies.get(latencies.len() * percent / 100).copied().unwrap_or_default();
+        let rate = self.entries as f64 / seconds;
+        println!(
+            "\n{} files deleted in {seconds:.1} s: {rate:.0} files/s; /stat meanwhile p50 {} µs, p99 {} µs",
+            self.entries,
+            percentile(50),
+            percentile(99)
+        );
+        rate
     }
 
     /// Of the sorted latencies, in microseconds.

@@ -15,6 +15,7 @@ mod directory;
 mod download;
 mod error;
 mod nodes;
+mod parts;
 mod properties;
 mod request;
 pub mod request_id;

@@ -65,7 +65,11 @@ impl Request {
     ///
     /// # Errors
     /// When the key cannot be a header.
-    pub(super) fn change(path: &'static str, key: String, body: &impl Serialize) -> Result<Self, ClientError> {
+    pub(super) fn change(
+        path: impl Into<Cow<'static, str>>,
+        key: String,
+        body: &impl Serialize,
+    ) -> Result<Self, ClientError> {
         let json = serde_json::to_vec(body).expect("the wire types have string keys only and no failing serializer");
         if json.len() > api::MAX_JSON_BYTES {
             return Err(ClientError::usage("the request is too large: JSON bodies have at most 1 MiB"));
@@ -86,6 +90,11 @@ impl Request {
     /// The next bytes of an upload.
     pub(super) fn patch(path: String, upload: Upload) -> Self {
         Self { method: Method::PATCH, body: RequestBody::Source(upload), ..Self::get(path) }
+    }
+
+    /// A body that may be sent again under the same name.
+    pub(super) fn put(path: String, upload: Upload) -> Self {
+        Self { method: Method::PUT, body: RequestBody::Source(upload), ..Self::get(path) }
     }
 
     /// What has no body and no answer.

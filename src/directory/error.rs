@@ -92,6 +92,7 @@ impl From<Rejection> for ApiError {
             RejectionKind::StorageFull => Code::StorageFull,
             RejectionKind::QuotaExceeded => Code::QuotaExceeded,
             RejectionKind::Restoring => Code::Restoring,
+            RejectionKind::ChangeUnderWay => Code::ChangeUnderWay,
             RejectionKind::Astray => Code::DataCorrupt,
             RejectionKind::StaleReceipt | RejectionKind::StaleState => {
                 return Self::new(Code::NoFileServer, "the file servers changed during the request: send it again")

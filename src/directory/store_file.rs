@@ -29,11 +29,13 @@ mod blob;
 mod copies;
 mod errors;
 mod extents;
+mod parts;
 mod resumed;
 
 pub(crate) use blob::{BlobWriter, Order};
-pub(crate) use errors::{too_large, upload_error};
+pub(crate) use errors::{over_quota, too_large, upload_error};
 pub(crate) use extents::{Begin, Sending};
+pub(crate) use parts::{NewPart, begin_parts, complete_parts, put_part};
 pub(crate) use resumed::{Received, finish_empty, receive};
 
 /// How long an upload that this node receives as one body waits for its next extent: no client that is still there is slower
@@ -206,6 +208,7 @@ pub(crate) fn change_command(
             let content_id = content_id.unwrap_or_else(|| ContentId::of(content.blob_id));
             Command::RestoreContent(command::RestoreContent { backup, content_id, row, content })
         }
+        Purpose::Part { upload_id, number } => Command::PutPart(command::PutPart { user, upload_id, number, content }),
     }
 }
 

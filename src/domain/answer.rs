@@ -102,6 +102,8 @@ numbered! {
         Restoring = 20,
         /// The owner of the tree has as much as the owner may. Never stored: something may go.
         QuotaExceeded = 22,
+        /// What was begun before has to come to its end first, as it was begun.
+        ChangeUnderWay = 30,
         /// Rows lead nowhere. Never stored: it is no answer to what was asked.
         Astray = 21,
     }

@@ -44,6 +44,7 @@ record! {
         pub quota_bytes: Option<u64> = 11,
         pub quota_files: Option<u64> = 12,
         pub extent_bytes: Option<u64> = 13,
+        pub part_min_bytes: Option<u64> = 20,
     }
 }
 

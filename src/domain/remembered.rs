@@ -12,8 +12,8 @@ use super::rows::{Done, Kept, KeptContent, KeptEntry, KeptLock, KeptPlace, ToldC
 use super::rules::Describer;
 use super::terms::{FileRef, NewContent, PathRef, Purpose};
 use super::{
-    Answer, BlobId, ClusterTime, Command, CopyId, Epoch, Fault, Outcome, ReadStore, Rejection, RejectionKind, UserId,
-    tables,
+    Answer, BlobId, ClusterTime, Command, ContentId, CopyId, Epoch, Fault, Outcome, ReadStore, Rejection,
+    RejectionKind, UserId, tables,
 };
 
 /// What a request says of the entry that it is answered with.
@@ -68,6 +68,11 @@ impl<'a> Said<'a> {
             (new.size, Some(new.sha256), &new.content_type) == (content.size, content.sha256, &content.content_type)
         })
     }
+}
+
+/// Under which name the completion of an upload in parts is remembered. No client's name and none of a node's begins so.
+pub(super) fn completion(upload: ContentId) -> String {
+    format!("p:{upload}")
 }
 
 /// What is kept of an answer to a command of the user.

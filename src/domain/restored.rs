@@ -106,15 +106,15 @@ pub fn piece(table: Table, key: &[u8], value: &[u8]) -> Result<Piece, Fault> {
     })
 }
 
-/// Says which extents belong to a backup: those of contents that something names. What is still being sent does not, nor
-/// what is dead and waits to be reaped.
+/// Says which extents belong to a backup: those of contents that something names, and of their pieces. What is still being
+/// sent does not, nor what is dead and waits to be reaped.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BackedUp {
-    last: Option<(ContentId, bool)>,
+    last: Option<(ContentId, Option<ContentId>)>,
 }
 
 impl BackedUp {
-    /// The extent that a row has, with its content's id.
+    /// The extent that a row has, with the id of its content, or of the content of pieces that it is in.
     ///
     /// # Errors
     /// When the row cannot be read.
@@ -126,30 +126,40 @@ impl BackedUp {
         value: &[u8],
     ) -> Result<Option<(ContentId, Extent)>, Fault> {
         match table {
-            Table::Contents => match Content::from_bytes(value)?.layout {
-                Layout::One(extent) => Ok(Some((keys::read_content(key)?, extent))),
-                Layout::Many(_) => Ok(None),
-            },
+            Table::Contents => {
+                let content = Content::from_bytes(value)?;
+                let kept = matches!(content.layout, Layout::One(_)) && tables::is_kept(store, &content)?;
+                match content.layout {
+                    Layout::One(extent) if kept => {
+                        Ok(Some((content.part_of.map_or_else(|| keys::read_content(key), Ok)?, extent)))
+                    }
+                    _ => Ok(None),
+                }
+            }
             Table::Extents => {
                 let id = keys::read_extent(key, table)?.content_id;
-                let sealed = match self.last {
-                    Some((last, sealed)) if last == id => sealed,
-                    _ => tables::content(store, id)?.is_some_and(|content| content.state == ContentState::Sealed),
+                let whole = match self.last {
+                    Some((last, whole)) if last == id => whole,
+                    _ => match tables::content(store, id)? {
+                        Some(content) if tables::is_kept(store, &content)? => Some(content.part_of.unwrap_or(id)),
+                        _ => None,
+                    },
                 };
-                self.last = Some((id, sealed));
-                Ok(if sealed { Some((id, Extent::from_bytes(value)?)) } else { None })
+                self.last = Some((id, whole));
+                whole.map(|whole| Ok((whole, Extent::from_bytes(value)?))).transpose()
             }
             _ => Ok(None),
         }
     }
 }
 
-/// Whether a content belongs to a backup, by its row.
+/// Whether a content is one of those that a backup has, by its row. One that is a piece is in another.
 ///
 /// # Errors
-/// When the row cannot be read.
-pub fn is_backed_up(value: &[u8]) -> Result<bool, Fault> {
-    Ok(Content::from_bytes(value)?.state == ContentState::Sealed)
+/// When a row cannot be read.
+pub fn is_backed_up(store: &dyn ReadStore, value: &[u8]) -> Result<bool, Fault> {
+    let content = Content::from_bytes(value)?;
+    Ok(content.part_of.is_none() && tables::is_kept(store, &content)?)
 }
 
 /// The blobs of a content, in the order of its bytes, by its row; nothing where it does not belong to a backup.
@@ -159,23 +169,38 @@ pub fn is_backed_up(value: &[u8]) -> Result<bool, Fault> {
 pub fn blobs(store: &dyn ReadStore, key: &[u8], value: &[u8]) -> Result<Option<(ContentId, Vec<BlobId>)>, Fault> {
     let id = keys::read_content(key)?;
     let content = Content::from_bytes(value)?;
-    if content.state != ContentState::Sealed {
+    if content.part_of.is_some() || !tables::is_kept(store, &content)? {
         return Ok(None);
     }
     let mut blobs = Vec::new();
-    match content.layout {
-        Layout::One(extent) => blobs.push(extent.blob_id),
-        Layout::Many(_) => {
-            let mut from = 0;
-            loop {
-                let page = tables::extents_of(store, id, from, 1000)?;
-                let Some((last, _)) = page.last() else { break };
-                from = last.offset.saturating_add(1);
-                blobs.extend(page.iter().map(|(_, extent)| extent.blob_id));
-            }
-        }
-    }
+    list_blobs(store, id, content.layout, &mut blobs)?;
     Ok(Some((id, blobs)))
+}
+
+fn list_blobs(store: &dyn ReadStore, id: ContentId, layout: Layout, blobs: &mut Vec<BlobId>) -> Result<(), Fault> {
+    let mut from = 0;
+    match layout {
+        Layout::One(extent) => blobs.push(extent.blob_id),
+        Layout::Many(_) => loop {
+            let page = tables::extents_of(store, id, from, 1000)?;
+            let Some((last, _)) = page.last() else { break };
+            from = last.offset.saturating_add(1);
+            blobs.extend(page.iter().map(|(_, extent)| extent.blob_id));
+        },
+        Layout::Pieces(_) => loop {
+            let page = tables::pieces_of(store, id, from, 1000)?;
+            let Some((last, _)) = page.last() else { break };
+            from = last.offset.saturating_add(1);
+            for (_, piece) in &page {
+                match tables::content(store, piece.content_id)?.map(|content| content.layout) {
+                    // None is made of pieces itself.
+                    None | Some(Layout::Pieces(_)) => {}
+                    Some(layout) => list_blobs(store, piece.content_id, layout, blobs)?,
+                }
+            }
+        },
+    }
+    Ok(())
 }
 
 /// The size and the digest of a content, by its row.
@@ -257,7 +282,8 @@ pub(crate) fn check_parent(entry: &Entry, parent: &Entry) -> Result<(), Stop> {
 
 /// What can be told of a content from its row alone.
 pub(crate) fn check_content(content: &Content) -> Result<(), Stop> {
-    fit(content.state == ContentState::Sealed, "a content is dead, or was never whole")
+    let whole = content.state == ContentState::Sealed && content.part_of.is_none();
+    fit(whole, "a content is dead, was never whole, or is a part of another")
 }
 
 /// Whether a version is what its content is.

@@ -2,6 +2,7 @@
 
 mod contents;
 mod member_keys;
+mod parts;
 mod properties;
 mod remembered;
 mod retention;
@@ -12,6 +13,7 @@ mod versions;
 
 pub use contents::*;
 pub use member_keys::*;
+pub use parts::*;
 pub use properties::*;
 pub use remembered::*;
 pub use retention::*;

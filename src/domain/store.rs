@@ -99,6 +99,10 @@ tables! {
     Properties = "properties",
     /// UUID of a file server → its key
     MemberKeys = "member_keys",
+    /// upload_id, number → content_id, size, digest: the parts of uploads under way
+    Parts = "parts",
+    /// content_id, offset → content_id, size: what contents that came in parts are made of
+    Pieces = "pieces",
     /// file_id → label
     #[cfg(feature = "next-schema")]
     Labels = "labels",

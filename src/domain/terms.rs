@@ -2,7 +2,8 @@
 
 use super::record::declare::{choice, record};
 use super::{
-    BlobId, ClusterTime, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, ServerId, Sha256, Table, UserId, Version,
+    BlobId, ClusterTime, ContentId, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, ServerId, Sha256, Table, UserId,
+    Version,
 };
 
 record! {
@@ -121,11 +122,31 @@ choice! {
             backup: Sha256 = 1,
             row: Vec<u8> = 2,
         } = 22,
+        /// A part of an upload in parts.
+        Part {
+            upload_id: ContentId = 1,
+            number: u32 = 2,
+        } = 23,
     }
 }
 
 /// The most extents in one `AddExtents`: each touches up to twenty rows.
 pub const MAX_EXTENTS_ADDED: usize = 40;
+/// The highest number of a part.
+pub const MAX_PARTS: u32 = 10_000;
+/// The most parts in one `AddPieces`: each touches two rows, or twenty where one is left out before it.
+pub const MAX_PIECES_ADDED: usize = 250;
+
+record! {
+    /// A part that becomes a piece.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct NewPiece as "new piece" {
+        pub number: u32 = 1,
+        /// As it was when the list was judged.
+        pub content_id: ContentId = 2,
+    }
+}
+
 /// Extents but the last of an upload are multiples of so many bytes, so that a hash can be gone on with.
 pub const EXTENT_UNIT: u64 = 64;
 
@@ -203,6 +224,8 @@ record! {
         pub quota_files: u64 = 12,
         /// The largest extent: what is larger is stored in several; 0 for 64 MiB.
         pub extent_bytes: u64 = 13,
+        /// The least size of a part that is not the last one of its upload; 0 for 5 MiB.
+        pub part_min_bytes: u64 = 20,
     }
 }
 
@@ -222,6 +245,7 @@ impl Default for Policy {
             quota_bytes: 0,
             quota_files: 0,
             extent_bytes: 64 << 20,
+            part_min_bytes: 5 << 20,
         }
     }
 }

@@ -42,6 +42,9 @@ pub struct Policy {
     /// The largest extent, 4 MiB to 1 GiB: what is larger is stored in several.
     #[serde(default)]
     pub extent_bytes: u64,
+    /// The least size of a part that is not the last one of its upload.
+    #[serde(default)]
+    pub part_min_bytes: u64,
     /// Why files cannot have so many copies now, and what to do.
     #[serde(default)]
     pub held_up: Option<String>,
@@ -77,6 +80,8 @@ pub struct PolicyChange {
     pub quota_files: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extent_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_min_bytes: Option<u64>,
 }
 
 /// `POST /admin/drain`: takes a server out of the ring to be emptied, or back into it. Answered by the server as

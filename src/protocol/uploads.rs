@@ -60,6 +60,10 @@ pub struct UploadInfo {
     pub file_id: Option<u64>,
     /// It is to be the next version of a file that is there.
     pub update: bool,
+    /// How many parts it has, where it comes in parts; `offset` is what they come to.
+    pub parts: Option<u64>,
+    /// It is a large part of that upload, on its way.
+    pub part_of: Option<String>,
     pub expires_at: String,
 }
 
@@ -75,6 +79,88 @@ pub struct Uploads {
 #[serde(deny_unknown_fields)]
 pub struct Finish {
     pub upload_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_id: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub update: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_token: Option<String>,
+}
+
+/// `POST /uploads/parts`: begins an upload in parts. What it is to become is named as for `POST /uploads`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BeginParts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_id: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub update: bool,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_token: Option<String>,
+}
+
+/// An upload in parts that has not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartsInfo {
+    pub upload_id: String,
+    /// How many there are that are not put together yet.
+    pub parts: u64,
+    /// Of all of them.
+    pub bytes: u64,
+    /// It is being completed: nothing becomes of it but what the list of parts says.
+    pub completing: bool,
+    pub content_type: String,
+    /// Where it is to be a new file, or whose next version it is to be.
+    pub path: Option<String>,
+    pub owner: Option<String>,
+    pub file_id: Option<u64>,
+    pub update: bool,
+    pub expires_at: String,
+}
+
+/// One part: the answer to `PUT /uploads/parts/{upload_id}`, and a row of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartInfo {
+    pub part: u32,
+    pub size: u64,
+    pub sha256: String,
+    /// In the list alone.
+    pub put_at: Option<String>,
+}
+
+/// `GET /uploads/parts/{upload_id}`, in the order of their numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartsPage {
+    pub upload: PartsInfo,
+    pub parts: Vec<PartInfo>,
+    pub next_cursor: Option<String>,
+}
+
+/// A part as a list names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedPart {
+    pub part: u32,
+    /// What the part was answered with.
+    pub sha256: String,
+}
+
+/// `POST /uploads/parts/{upload_id}/complete`: a file of these parts; another one than it was begun for where one is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompleteParts {
+    #[serde(default)]
+    pub parts: Vec<NamedPart>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_id: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

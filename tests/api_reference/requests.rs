@@ -59,6 +59,15 @@ fn of_uploads(shapes: &mut Shapes<'_>) {
     shapes.query("/uploads", "post", &target);
     let (upload_id, lock_token) = ("00".repeat(16), some("1.00"));
     shapes.request("Finish", &uploads::Finish { upload_id, file_id, path, owner, update: true, lock_token });
+    let api::FileName { file_id, path, owner } = file();
+    let (content_type, lock_token) = ("text/plain".to_owned(), some("1.00"));
+    let begin = uploads::BeginParts { file_id, path, owner, update: true, content_type, lock_token };
+    shapes.request("BeginParts", &begin);
+    let named = uploads::NamedPart { part: 1, sha256: "00".repeat(32) };
+    shapes.request("NamedPart", &named);
+    let uploads::BeginParts { file_id, path, owner, lock_token, .. } = begin;
+    let complete = uploads::CompleteParts { parts: vec![named], file_id, path, owner, update: true, lock_token };
+    shapes.request("CompleteParts", &complete);
 }
 
 fn of_versions(shapes: &mut Shapes<'_>) {
@@ -99,6 +108,7 @@ fn of_admins(shapes: &mut Shapes<'_>) {
             quota_bytes: Some(1),
             quota_files: Some(1),
             extent_bytes: Some(4_194_304),
+            part_min_bytes: Some(1),
         },
     );
     shapes.request("Drain", &admin::Drain { server_id: 1, cancel: true });

@@ -33,6 +33,7 @@ fn of_files(shapes: &mut Shapes<'_>) {
     shapes.answer("Account", &account, &account);
     let login = api::Login { token: text(), user_id: 1, expires_at: time() };
     shapes.answer("Login", &login, &login);
+    of_parts(shapes);
     let replica = api::ReplicaInfo { server_id: 1, role: api::ReplicaRole::Primary, counts: true };
     shapes.answer("ReplicaInfo", &replica, &replica);
     let lock = api::LockInfo { owner: text(), fence: 7, expires_at: time() };
@@ -85,9 +86,19 @@ fn of_uploads(shapes: &mut Shapes<'_>) {
         owner: Some(text()),
         file_id: Some(2),
         update: true,
+        parts: Some(3),
+        part_of: Some(text()),
         expires_at: time(),
     };
-    let least = uploads::UploadInfo { length: None, path: None, owner: None, file_id: None, ..upload.clone() };
+    let least = uploads::UploadInfo {
+        length: None,
+        path: None,
+        owner: None,
+        file_id: None,
+        parts: None,
+        part_of: None,
+        ..upload.clone()
+    };
     shapes.answer("UploadInfo", &upload, &least);
     let page = uploads::Uploads { uploads: vec![upload], next_cursor: Some(text()) };
     shapes.answer("Uploads", &page, &uploads::Uploads { uploads: Vec::new(), next_cursor: None });
@@ -97,6 +108,27 @@ fn of_uploads(shapes: &mut Shapes<'_>) {
     shapes.answer("ExtentInfo", &extent, &bare);
     let page = uploads::Extents { extents: vec![extent], next_cursor: Some(text()) };
     shapes.answer("Extents", &page, &uploads::Extents { extents: Vec::new(), next_cursor: None });
+}
+
+fn of_parts(shapes: &mut Shapes<'_>) {
+    let upload = uploads::PartsInfo {
+        upload_id: "00".repeat(16),
+        parts: 1,
+        bytes: 2,
+        completing: true,
+        content_type: text(),
+        path: Some(text()),
+        owner: Some(text()),
+        file_id: Some(2),
+        update: true,
+        expires_at: time(),
+    };
+    let least = uploads::PartsInfo { path: None, owner: None, file_id: None, ..upload.clone() };
+    shapes.answer("PartsInfo", &upload, &least);
+    let part = uploads::PartInfo { part: 1, size: 2, sha256: "00".repeat(32), put_at: Some(time()) };
+    shapes.answer("PartInfo", &part, &uploads::PartInfo { put_at: None, ..part.clone() });
+    let page = uploads::PartsPage { upload: least.clone(), parts: vec![part], next_cursor: Some(text()) };
+    shapes.answer("PartsPage", &page, &uploads::PartsPage { upload: least, parts: Vec::new(), next_cursor: None });
 }
 
 fn of_versions(shapes: &mut Shapes<'_>) {
@@ -304,6 +336,7 @@ fn of_admins(shapes: &mut Shapes<'_>) {
         quota_bytes: 1,
         quota_files: 1,
         extent_bytes: 4_194_304,
+        part_min_bytes: 5_242_880,
         held_up: Some(text()),
     };
     shapes.answer("Policy", &policy, &admin::Policy { held_up: None, ..policy.clone() });

@@ -34,6 +34,7 @@ mod monitoring;
 mod orders;
 mod origins;
 mod partition;
+mod parts;
 mod placement;
 mod planted;
 mod privacy;

@@ -60,7 +60,8 @@ fn old_cluster() -> Cluster {
 /// The contents of a backup, with their sizes.
 fn contents(old: &Cluster) -> Vec<((ContentId, Vec<u8>), u64)> {
     let (_, contents) = rows_of(&old.store);
-    let backed = contents.into_iter().filter(|(_, row)| restored::is_backed_up(row).expect("it can be read"));
+    let backed =
+        contents.into_iter().filter(|(_, row)| restored::is_backed_up(&old.store, row).expect("it can be read"));
     let sized = backed.map(|found| (restored::content(&found.1).expect("it can be read").0, found));
     sized.map(|(size, found)| (found, size)).collect()
 }

@@ -14,6 +14,7 @@ use ringmaster::domain::{
 pub(crate) const ADA: UserId = UserId(1);
 pub(crate) const BOB: UserId = UserId(2);
 
+#[derive(Clone)]
 pub(crate) struct Cluster {
     pub(crate) store: MemoryStore,
     pub(crate) now: u64,

@@ -7,6 +7,7 @@ mod cluster;
 mod damage;
 mod locks;
 mod paging;
+mod parts;
 mod placement;
 mod properties;
 mod retention;

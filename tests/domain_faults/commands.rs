@@ -1,15 +1,15 @@
 //! Every command, with anything in its fields.
 
 use ringmaster::domain::rows::SweepKind;
-use ringmaster::domain::terms::RestoredRow;
+use ringmaster::domain::terms::{NewContent, NewPiece, RestoredRow};
 use ringmaster::domain::{
-    ClusterId, ClusterTime, Command, HoldId, PublicKey, Schema, ServerUuid, Table, TokenId, Version, command,
+    ClusterId, ClusterTime, Command, HoldId, PublicKey, Schema, ServerUuid, Sha256, Table, TokenId, Version, command,
 };
 
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 51;
+pub(crate) const COMMANDS: usize = 55;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -64,7 +64,11 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::PinContent(_) => 47,
         Command::SetRetention(_) => 48,
         Command::SetProperties(_) => 49,
-        Command::AdmitKey(_) => 50,
+        Command::BeginParts(_) => 50,
+        Command::PutPart(_) => 51,
+        Command::CompleteParts(_) => 52,
+        Command::AddPieces(_) => 53,
+        Command::AdmitKey(_) => 54,
     }
 }
 
@@ -230,7 +234,36 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             lock: s.lock_proof(),
         }
         .into(),
-        50 => command::AdmitKey {
+        50 => command::BeginParts {
+            user: s.user(),
+            upload_id: s.content_id(),
+            content_type: if s.one_in(8) { s.text() } else { String::new() },
+            idle_ms: ttl(s),
+            purpose: s.purpose(),
+        }
+        .into(),
+        51 => {
+            let content = NewContent { content_type: String::new(), ..s.content() };
+            command::PutPart { user: s.user(), upload_id: s.content_id(), number: part_number(s), content }.into()
+        }
+        52 => command::CompleteParts {
+            user: s.user(),
+            upload_id: s.content_id(),
+            revision: s.pick(4),
+            digest: Sha256([s.pick(2) as u8; 32]),
+            pieces: s.pick(4),
+            size: if s.one_in(4) { s.number() } else { s.pick(200) },
+            purpose: s.one_in(4).then(|| s.purpose()),
+        }
+        .into(),
+        53 => command::AddPieces {
+            user: s.user(),
+            upload_id: s.content_id(),
+            digest: Sha256([s.pick(2) as u8; 32]),
+            pieces: s.many(|s| NewPiece { number: part_number(s), content_id: s.content_id() }),
+        }
+        .into(),
+        54 => command::AdmitKey {
             token: TokenId(s.pick(6).into()),
             ttl_ms: if s.one_in(6) { s.number() } else { s.pick(100_000) },
             uuid: ServerUuid(s.pick(5).into()),
@@ -241,6 +274,10 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
         // The one after it would stop this program in the log, by its frame.
         _ => command::RaiseSchema { to: command::Raised(Schema(s.number() % (Schema::NEWEST.0 + 2))) }.into(),
     }
+}
+
+fn part_number(s: &mut Source<'_>) -> u32 {
+    if s.one_in(16) { s.small() } else { 1 + s.pick(3) as u32 }
 }
 
 fn ttl(s: &mut Source<'_>) -> u64 {

@@ -251,6 +251,7 @@ impl<'a> Source<'a> {
                 let (precondition, lock) = (self.precondition(), self.lock_proof());
                 Purpose::Update { file: self.file_ref(), precondition, lock }
             }
+            3 => Purpose::Part { upload_id: self.content_id(), number: 1 + self.pick(4) as u32 },
             _ => Purpose::Write(self.at()),
         }
     }
@@ -289,6 +290,7 @@ impl<'a> Source<'a> {
             quota_bytes: if self.one_in(4) { self.number() } else { 0 },
             quota_files: if self.one_in(4) { self.number() } else { 0 },
             extent_bytes: if self.one_in(4) { self.number() } else { 64 << 20 },
+            part_min_bytes: if self.one_in(4) { self.number() } else { 1 },
         }
     }
 

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use ringmaster::domain::Permission;
 
+use crate::parts;
+
 /// A path: at most three names out of three, so that stories keep meeting the same places.
 pub(crate) type Names = Vec<String>;
 
@@ -157,6 +159,7 @@ pub(crate) enum Act {
     Pin {
         sent: usize,
     },
+    Parts(parts::Act),
     Share {
         target: Target,
         with: usize,
@@ -280,7 +283,7 @@ fn permission() -> impl Strategy<Value = Permission> {
     prop_oneof![Just(Permission::Read), Just(Permission::Write)]
 }
 
-fn aim() -> impl Strategy<Value = Aim> {
+pub(crate) fn aim() -> impl Strategy<Value = Aim> {
     prop_oneof![
         3 => (0..USERS, names(1)).prop_map(|(owner, names)| Aim::Write { owner, names }),
         2 => (target(), token(), condition())
@@ -351,7 +354,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0..SERVERS, any::<bool>()).prop_map(|(name, full)| Act::Full { name, full }),
         1 => (0..7_u32).prop_map(|copies| Act::Copies { copies }),
     ];
-    prop_oneof![6 => tree, 2 => locks, 3 => jobs, 4 => uploads()]
+    prop_oneof![6 => tree, 2 => locks, 3 => jobs, 4 => uploads(), 4 => parts::act().prop_map(Act::Parts)]
 }
 
 fn step() -> impl Strategy<Value = Step> {

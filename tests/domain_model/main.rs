@@ -2,6 +2,7 @@
 
 mod acts;
 mod model;
+mod parts;
 mod planted;
 mod properties;
 #[path = "../rerun/mod.rs"]
@@ -202,6 +203,13 @@ proptest! {
                 stage.run(command::EndUpload { user: user_id(user), upload_id: uploads::id_of(sent) }.into()).expect("it is no more");
             }
         }
+        for sent in 0..stage.model.parts.len() {
+            for user in 0..USERS {
+                // One that is being completed ends by itself.
+                stage.run(command::EndUpload { user: user_id(user), upload_id: parts::id_of(sent) }.into()).ok();
+            }
+        }
+        stage.model.now += parts::LONGEST_MS;
         // What nothing names any more lingers from when it was reaped, for who reads it.
         for ms in [0, LONG] {
             stage.model.now += ms;
@@ -214,7 +222,7 @@ proptest! {
         // Roots keep theirs.
         prop_assert!(rows(Table::Retention) <= USERS);
         prop_assert!(rows(Table::Properties) <= 3 * USERS);
-        for table in [Table::Names, Table::Placements, Table::Grants, Table::GrantsByFile, Table::Locks, Table::Repairs, Table::Contents, Table::Extents, Table::Dead, Table::Uploads, Table::Pins, Table::Versions, Table::Trash, Table::Usage] {
+        for table in [Table::Names, Table::Placements, Table::Grants, Table::GrantsByFile, Table::Locks, Table::Repairs, Table::Contents, Table::Extents, Table::Dead, Table::Uploads, Table::Parts, Table::Pieces, Table::Pins, Table::Versions, Table::Trash, Table::Usage] {
             prop_assert_eq!(rows(table), 0, "{:?}", table);
         }
         for server in query::servers(&stage.store).expect("no fault in memory") {

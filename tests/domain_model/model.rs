@@ -7,6 +7,7 @@ use ringmaster::domain::answer::Access;
 use ringmaster::domain::{Permission, RejectionKind};
 
 use crate::acts::{Names, Values};
+use crate::parts::InParts;
 use crate::uploads::Sent;
 
 /// A place: whose tree, and the names from its root.
@@ -64,6 +65,7 @@ pub(crate) struct Model {
     pub(crate) trash: Vec<Trashed>,
     /// All that were ever begun.
     pub(crate) uploads: Vec<Sent>,
+    pub(crate) parts: Vec<InParts>,
     pub(crate) fence: u64,
     pub(crate) now: u64,
 }

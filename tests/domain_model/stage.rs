@@ -207,6 +207,7 @@ impl Stage {
 
     /// Acts one step; panics where state machine and model part.
     pub(crate) fn step(&mut self, step: &Step) {
+        let step = &self.as_sender(step);
         let before = self.model.clone();
         let (command, verdict) = match self.cue(step) {
             Some(both) => both,
@@ -427,6 +428,7 @@ impl Stage {
             Act::AddAgain { sent } => return self.add_again(step.user, *sent),
             Act::Finish { sent, aim, looked, sized } => self.finish(step.user, *sent, aim.as_ref(), (*looked, *sized)),
             Act::GiveUp { sent } => self.give_up(step.user, *sent),
+            Act::Parts(act) => return self.part_act(step.user, act),
             job => {
                 self.job(job);
                 return None;

@@ -29,7 +29,7 @@ pub(crate) struct Sent {
 
 /// What an upload is to become.
 #[derive(Clone, Debug)]
-enum Goal {
+pub(crate) enum Goal {
     Write(Place),
     /// A file by its id is followed wherever it goes meanwhile.
     Update(Option<u64>, Option<Place>, Proof, IfMatch),
@@ -69,7 +69,7 @@ impl Sent {
 
 impl Model {
     /// Whether what was sent may become this.
-    fn may_become(&self, user: usize, goal: &Goal) -> Result<Place, RejectionKind> {
+    pub(crate) fn may_become(&self, user: usize, goal: &Goal) -> Result<Place, RejectionKind> {
         match goal {
             Goal::Write(place) => self.free(user, place).map(|()| place.clone()),
             Goal::Update(id, place, proof, condition) => {
@@ -89,6 +89,9 @@ impl Model {
         for sent in self.uploads.iter_mut().filter(|sent| sent.ends <= self.now) {
             sent.over = true;
         }
+        for sent in self.parts.iter_mut().filter(|sent| sent.ends <= self.now) {
+            sent.over = true;
+        }
     }
 }
 
@@ -98,7 +101,7 @@ impl Stage {
         pick % self.model.uploads.len().max(1)
     }
 
-    fn aim(&self, aim: &Aim) -> (Purpose, Goal) {
+    pub(crate) fn aim(&self, aim: &Aim) -> (Purpose, Goal) {
         match aim {
             Aim::Write { owner, names } => {
                 (Purpose::Write(path_ref(*owner, names)), Goal::Write((*owner, names.clone())))
@@ -272,6 +275,10 @@ impl Stage {
 
     /// What a user is told of an upload is what the model knows of it.
     pub(crate) fn assert_told(&self, upload_id: ContentId, offset: u64) {
+        if let Some(bytes) = self.bytes_in_parts(upload_id) {
+            assert_eq!(offset, bytes, "{upload_id}");
+            return;
+        }
         let number = usize::try_from(upload_id.0 - FIRST).expect("it was begun here");
         assert_eq!(offset, self.model.uploads[number].offset(), "upload {number}");
     }
@@ -286,6 +293,8 @@ impl Stage {
     pub(crate) fn assert_listed(&self, user: usize) {
         let page = query::uploads(&self.store, user_id(user), None, 1000).expect("no fault in memory");
         let told = page.expect("an account").uploads;
+        let (parted, told): (Vec<_>, Vec<_>) = told.into_iter().partition(|told| told.upload.parts.is_some());
+        self.assert_parts_listed(user, &parted);
         let told: Vec<_> = told.iter().map(|told| (told.upload_id, told.offset(), told.extents)).collect();
         let own = self.model.uploads.iter().enumerate().filter(|(_, sent)| !sent.over && sent.user == user);
         let known: Vec<_> =

@@ -47,6 +47,19 @@ pub(crate) enum Act {
     GiveUp {
         upload: usize,
     },
+    /// A part of an upload, of a new one where there is none of that number.
+    Part {
+        upload: usize,
+        number: u32,
+        lost: u8,
+        late: bool,
+    },
+    /// So many commands of its completion.
+    Complete {
+        upload: usize,
+        steps: usize,
+        late: bool,
+    },
     /// The machine starts, or starts again, and asks to be admitted.
     Start {
         machine: usize,
@@ -138,6 +151,9 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0..3_usize, proptest::option::weighted(0.3, 0..99_usize), late())
             .prop_map(|(upload, file, late)| Act::Finish { upload, file, late }),
         1 => (0..3_usize).prop_map(|upload| Act::GiveUp { upload }),
+        3 => (0..2_usize, 1..6_u32, 0..3_u8, late())
+            .prop_map(|(upload, number, lost, late)| Act::Part { upload, number, lost, late }),
+        2 => (0..2_usize, 1..6_usize, late()).prop_map(|(upload, steps, late)| Act::Complete { upload, steps, late }),
     ];
     let machine = || 0..MACHINES;
     let machines = prop_oneof![

@@ -244,6 +244,8 @@ impl Sim {
             Act::Send { upload, extents, lost, late } => self.send_extents(*upload, *extents, *lost, *late),
             Act::Finish { upload, file, late } => self.finish(*upload, *file, *late),
             Act::GiveUp { upload } => self.give_up(*upload),
+            Act::Part { upload, number, lost, late } => self.put_part(*upload, *number, *lost, *late),
+            Act::Complete { upload, steps, late } => self.complete(*upload, *steps, *late),
             Act::Start { machine, disk } => self.start(*machine, *disk),
             Act::Kill { machine } => self.machines[*machine].alive = false,
             Act::Down { machine } => {

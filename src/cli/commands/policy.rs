@@ -15,8 +15,8 @@ pub(in crate::cli) enum Command {
     /// Change it, for all nodes at once
     ///
     /// Names are those that `policy show` prints: copies, garbage_linger, garbage_grace, operation_ttl, session_ttl,
-    /// receipt_ttl, rebalance_percent, versions_keep, versions, trash, quota_bytes, quota_files, extent_bytes. Times are written
-    /// 15m, 1h or 7days, or in milliseconds with _ms behind the name.
+    /// receipt_ttl, rebalance_percent, versions_keep, versions, trash, quota_bytes, quota_files, extent_bytes,
+    /// part_min_bytes. Times are written 15m, 1h or 7days, or in milliseconds with _ms behind the name.
     Set {
         #[arg(required = true, value_name = "NAME=VALUE")]
         values: Vec<Setting>,
@@ -53,6 +53,7 @@ pub(in crate::cli) enum Setting {
     QuotaBytes(u64),
     QuotaFiles(u64),
     ExtentBytes(u64),
+    PartMinBytes(u64),
 }
 
 impl FromStr for Setting {
@@ -73,6 +74,7 @@ impl FromStr for Setting {
             "quota_bytes" => return large().map(Self::QuotaBytes),
             "quota_files" => return large().map(Self::QuotaFiles),
             "extent_bytes" => return large().map(Self::ExtentBytes),
+            "part_min_bytes" => return large().map(Self::PartMinBytes),
             _ => {}
         }
         match name.strip_suffix("_ms").unwrap_or(name) {
@@ -110,6 +112,7 @@ impl Setting {
             Self::QuotaBytes(value) => change.quota_bytes = Some(value),
             Self::QuotaFiles(value) => change.quota_files = Some(value),
             Self::ExtentBytes(value) => change.extent_bytes = Some(value),
+            Self::PartMinBytes(value) => change.part_min_bytes = Some(value),
         }
     }
 }
@@ -142,6 +145,7 @@ fn describe(policy: &Policy) -> String {
     line("quota_bytes", policy.quota_bytes.to_string(), "a user may have; 0 for any number");
     line("quota_files", policy.quota_files.to_string(), "a user may have; 0 for any number");
     line("extent_bytes", policy.extent_bytes.to_string(), "what is larger is stored in several extents");
+    line("part_min_bytes", policy.part_min_bytes.to_string(), "a part of an upload has at least, but the last one");
     let held_up = policy.held_up.as_ref().map_or_else(String::new, |why| format!("held up: {why}\n"));
     table.render() + &held_up
 }
@@ -167,6 +171,7 @@ mod tests {
             quota_bytes: 1 << 40,
             quota_files: 0,
             extent_bytes: 0,
+            part_min_bytes: 1,
         };
         let mut change = PolicyChange::default();
         for line in describe(&policy).lines() {
@@ -187,6 +192,7 @@ mod tests {
             quota_bytes: Some(1 << 40),
             quota_files: Some(0),
             extent_bytes: Some(0),
+            part_min_bytes: Some(1),
         };
         assert_eq!(change, again);
     }

@@ -355,7 +355,7 @@ async fn send_content(
 fn count_contents(index: &Index) -> anyhow::Result<u64> {
     let mut count = 0;
     index.each(Table::Contents, |_, value| {
-        count += u64::from(restored::is_backed_up(value)?);
+        count += u64::from(restored::is_backed_up(index, value)?);
         Ok(())
     })?;
     Ok(count)

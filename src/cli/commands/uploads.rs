@@ -78,7 +78,7 @@ fn describe(page: &Uploads, is_first: bool) -> String {
         table.row(vec![
             upload.upload_id.clone(),
             upload.offset.to_string(),
-            or_dash(upload.length),
+            upload.parts.map_or_else(|| or_dash(upload.length), |parts| format!("{parts} parts")),
             upload.expires_at.clone(),
             purpose(upload),
         ]);
@@ -88,6 +88,9 @@ fn describe(page: &Uploads, is_first: bool) -> String {
 
 fn purpose(upload: &UploadInfo) -> String {
     let owner = upload.owner.as_ref().map_or_else(String::new, |owner| format!("{owner}:"));
+    if let Some(whole) = &upload.part_of {
+        return format!("a part of {whole}");
+    }
     match (upload.file_id, &upload.path) {
         (Some(id), _) => format!("id:{id}"),
         (None, Some(path)) => format!("{owner}{path}"),

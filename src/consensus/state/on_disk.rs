@@ -225,7 +225,11 @@ fn is_queue(table: Table) -> bool {
             | Table::Locks
             | Table::LocksByOwner
             | Table::LocksByTree
+            | Table::Extents
             | Table::Dead
+            | Table::Uploads
+            | Table::Parts
+            | Table::Pieces
             | Table::Trash
             | Table::Versions
             | Table::Operations

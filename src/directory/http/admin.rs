@@ -115,6 +115,7 @@ fn shown(policy: &Policy) -> admin::Policy {
         quota_bytes: policy.quota_bytes,
         quota_files: policy.quota_files,
         extent_bytes: policy.extent_bytes,
+        part_min_bytes: policy.part_min_bytes,
         held_up: None,
     }
 }
@@ -134,6 +135,7 @@ fn asked(change: &admin::PolicyChange) -> PolicyAsked {
         quota_bytes: change.quota_bytes,
         quota_files: change.quota_files,
         extent_bytes: change.extent_bytes,
+        part_min_bytes: change.part_min_bytes,
     }
 }
 
@@ -152,6 +154,7 @@ fn changed(old: &Policy, change: &admin::PolicyChange) -> Policy {
         quota_bytes: change.quota_bytes.unwrap_or(old.quota_bytes),
         quota_files: change.quota_files.unwrap_or(old.quota_files),
         extent_bytes: change.extent_bytes.unwrap_or(old.extent_bytes),
+        part_min_bytes: change.part_min_bytes.unwrap_or(old.part_min_bytes),
     }
 }
 

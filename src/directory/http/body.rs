@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::linger::Lingering;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::Sha256;
+use crate::protocol::problem::Code;
 
 /// What a file is called where the client names no better type. Clients that send a file as if it were a form
 /// (`curl --data-binary`, `wget --post-file`) did not mean it.
@@ -167,6 +168,27 @@ pub(crate) fn announced_digest(headers: &HeaderMap) -> ApiResult<Option<Sha256>>
         .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
         .map(|bytes| Some(Sha256(bytes)))
         .ok_or_else(|| ApiError::invalid("the digest is not valid: send `Repr-Digest: sha-256=:<base64 of 32 bytes>:`"))
+}
+
+/// Refuses bytes that are coded for the way: they would be stored as they come.
+pub(crate) fn check_codings(headers: &HeaderMap) -> ApiResult<()> {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = codings.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
+        return Err(ApiError::invalid(
+            "the body is compressed for the way (Content-Encoding): send the file's own bytes",
+        ));
+    }
+    // What is below this takes the chunks apart and nothing else: the bytes would be stored as they were coded.
+    let codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = codings.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"chunked")) {
+        return Err(ApiError::new(
+            Code::NotImplemented,
+            "the body is coded for the way (Transfer-Encoding): send the file's own bytes, in chunks if need be",
+        ));
+    }
+    Ok(())
 }
 
 /// The same body, with its errors as text. It was broken off by the listener where nothing came for long.

@@ -70,6 +70,9 @@ fn routes() -> Vec<Route> {
         Route::uploads(),
         Route::upload(),
         Route::post("/uploads/finish", uploads::finish),
+        Route::post("/uploads/parts", uploads::parts::begin),
+        Route::parts(),
+        Route::post("/uploads/parts/{upload_id}/complete", uploads::parts::complete),
         Route::get("/extents", uploads::extents).of(Class::Listings),
         Route::get("/versions", versions::versions).of(Class::Listings),
         Route::post("/versions/restore", versions::restore_version),
@@ -167,6 +170,12 @@ impl Route {
     fn upload() -> Self {
         let answer = head(uploads::head).patch(uploads::patch).delete(uploads::delete);
         Self { path: "/uploads/{upload_id}", allow: "HEAD, PATCH, DELETE", answer, class: Class::Uploads }
+    }
+
+    /// One upload in parts.
+    fn parts() -> Self {
+        let answer = get(uploads::parts::list).put(uploads::parts::put).delete(uploads::delete);
+        Self { path: "/uploads/parts/{upload_id}", allow: "GET, HEAD, PUT, DELETE", answer, class: Class::Uploads }
     }
 
     fn get_and_post<T: 'static, U: 'static>(

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::App;
 use super::auth::Token;
-use super::body::{checked_content_type, told};
+use super::body::{check_codings, checked_content_type, told};
 use super::entries::page_size;
 use super::linger::linger;
 use super::request::{Headers, Json, Query, lock_proof, parse_query, precondition};
@@ -26,7 +26,7 @@ use crate::directory::transfer::condition::ETag;
 use crate::directory::transfer::digest::HashState;
 use crate::domain::answer::Stat;
 use crate::domain::query::{self, Session, UploadStat};
-use crate::domain::terms::{FileRef, Purpose};
+use crate::domain::terms::Purpose;
 use crate::domain::{Command, ContentId, Fault, Outcome, Proposal, ReadStore, UserId, command};
 use crate::protocol::api;
 use crate::protocol::problem::Code;
@@ -37,6 +37,7 @@ use crate::protocol::uploads::{
 
 mod extents;
 mod metadata;
+pub(crate) mod parts;
 
 pub(crate) use extents::extents;
 use metadata::{Metadata, purpose};
@@ -84,6 +85,7 @@ async fn begin(node: &App, token: &Token, parts: &Parts) -> ApiResult<(UserId, C
     let user = node.user(token).await?;
     let headers = &parts.headers;
     check_version(headers)?;
+    check_codings(headers)?;
     let metadata = Metadata::read(headers)?;
     let target = metadata.target(parse_query(&parts.uri)?)?;
     let length = number(headers, LENGTH)?;
@@ -176,6 +178,7 @@ async fn admit(
     if headers.get(header::CONTENT_TYPE).is_none_or(|value| value != OFFSET_OCTETS) {
         return Err(ApiError::invalid(format!("the body of a PATCH is {OFFSET_OCTETS}: say so in Content-Type")));
     }
+    check_codings(headers)?;
     let offset = number(headers, OFFSET)?
         .ok_or_else(|| ApiError::invalid("no Upload-Offset is given: ask for it with HEAD, and go on from there"))?;
     let found = open?;
@@ -225,10 +228,18 @@ async fn known(node: &App, user: UserId, id: ContentId) -> ApiResult<UploadStat>
 /// Gives an upload up.
 pub(crate) async fn delete(State(node): State<App>, token: Token, Path(id): Path<String>) -> ApiResult {
     let upload_id = known_id(&node, &token, &id).await?;
-    let (user, open, _) = node.read_as(&token, move |store, session| look(store, session, upload_id)).await?;
-    open?;
+    let (user, known) = node
+        .read_as(&token, move |store, session| Ok((session.user, query::has_upload(store, session.user, upload_id)?)))
+        .await?;
+    known?;
     let command = command::EndUpload { user, upload_id };
-    node.propose(Proposal { operation: None, command: command.into() }).await?;
+    let outcome = node.propose(Proposal { operation: None, command: command.into() }).await?;
+    // There was none any more: an attempt of our own may have ended it, or somebody has finished it meanwhile.
+    let ended = matches!(outcome, Outcome::Progress { rows, .. } if rows > 0);
+    if !ended && node.handle().read(move |store| query::finished(store, user, upload_id)).await?.is_some() {
+        let detail = "this upload has become a file meanwhile, and was not given up: delete the file";
+        return Err(ApiError::new(Code::NotFound, detail));
+    }
     Ok(tus(StatusCode::NO_CONTENT.into_response()))
 }
 
@@ -252,11 +263,10 @@ pub(crate) async fn list(
 
 fn shown(found: &UploadStat) -> UploadInfo {
     let upload = &found.upload;
-    let (file_id, at, update) = match &upload.purpose {
-        Purpose::Write(at) => (None, Some(at), false),
-        Purpose::Update { file: FileRef::Path(at), .. } => (None, Some(at), true),
-        Purpose::Update { file: FileRef::Id(id), .. } => (Some(id.0), None, true),
-        Purpose::Restore { .. } => (None, None, false),
+    let (file_id, at, update) = parts::named(&upload.purpose);
+    let part_of = match &upload.purpose {
+        Purpose::Part { upload_id, .. } => Some(upload_id.to_string()),
+        _ => None,
     };
     UploadInfo {
         upload_id: found.upload_id.to_string(),
@@ -269,6 +279,8 @@ fn shown(found: &UploadStat) -> UploadInfo {
         owner: at.and_then(|at| at.owner.clone()),
         file_id,
         update,
+        parts: upload.parts.map(|parts| parts.count),
+        part_of,
         expires_at: view::time(upload.wall_expires_at),
     }
 }

@@ -23,7 +23,7 @@ use super::request::{Headers, OperationName, file_ref, fingerprint, lock_proof, 
 use super::routing::{self, Caller, Route, content_length};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
-use crate::directory::store_file::{Incoming, StoreFile, change_command, too_large, upload_error};
+use crate::directory::store_file::{Incoming, StoreFile, change_command, over_quota, too_large, upload_error};
 use crate::directory::transfer::condition::ETag;
 use crate::directory::transfer::repeat::{Summary, hash_only};
 use crate::domain::answer::Stat;
@@ -194,22 +194,7 @@ fn read_intent(parts: &Parts, call: Call) -> ApiResult<Intent> {
     if parts.method != Method::PUT && parts.method != Method::POST {
         return Err(ApiError::invalid("this call takes PUT or POST"));
     }
-    let codings = parts.headers.get_all(header::CONTENT_ENCODING).iter();
-    let mut codings = codings.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
-    if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
-        return Err(ApiError::invalid(
-            "the body is compressed for the way (Content-Encoding): send the file's own bytes",
-        ));
-    }
-    // What is below this takes the chunks apart and nothing else: the bytes would be stored as they were coded.
-    let codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
-    let mut codings = codings.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
-    if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"chunked")) {
-        return Err(ApiError::new(
-            Code::NotImplemented,
-            "the body is coded for the way (Transfer-Encoding): send the file's own bytes, in chunks if need be",
-        ));
-    }
+    body::check_codings(&parts.headers)?;
     if parts.headers.contains_key(header::CONTENT_RANGE) {
         return Err(ApiError::invalid("a part of a file cannot be written (Content-Range): send the whole file"));
     }
@@ -363,21 +348,10 @@ impl Job {
                     None => Err(error),
                 }
             }
-            Err(error) if error.code == Code::TooLarge && room < max_bytes => Err(no_room(room)),
+            Err(error) if error.code == Code::TooLarge && room < max_bytes => Err(over_quota(room)),
             stored => answer_of(&intent.target, stored?),
         }
     }
-}
-
-/// A body that did not say how long it is was longer than there is room for.
-fn no_room(room: u64) -> ApiError {
-    ApiError::new(
-        Code::QuotaExceeded,
-        format!(
-            "the quota of this tree's owner has room for {room} bytes more, and nothing was stored: delete something for \
-             good (old versions and the trash count), or ask the admin for more"
-        ),
-    )
 }
 
 /// The answer to a repeat.

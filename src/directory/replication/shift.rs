@@ -23,6 +23,9 @@ const WORKERS: usize = 32;
 const QUEUE: usize = 512;
 /// How many batches of one command are proposed before the loop turns to other things.
 const BATCHES_AT_ONCE: usize = 8;
+/// The same of what works off what was deleted, beside the loop: so many, and the rest with the next look. One is in flight at
+/// a time, and users' commands come in between.
+const REAPS_AT_ONCE: usize = 64;
 /// How many windows in a row are looked at where nothing in them can be mended.
 const PLANS_AT_ONCE: usize = 16;
 /// Rounds that events call for are this far apart at least.
@@ -38,6 +41,7 @@ const LOOK: Duration = Duration::from_millis(250);
 enum Ended {
     Extent(ExtentAt, Mended),
     Erasure(anyhow::Result<()>),
+    Reaping(anyhow::Result<()>),
     Committer,
 }
 
@@ -59,6 +63,7 @@ pub(crate) struct Shift {
     /// A part of the job has failed in a way that nobody foresaw.
     broken: bool,
     erasing: bool,
+    reaping: bool,
     to_erase: VecDeque<Vec<CopyAt>>,
     /// Servers whose room is wanted, and what no running read needs. As of the beginning of the round.
     pressed: BTreeSet<ServerId>,
@@ -94,6 +99,7 @@ impl Shift {
             passed: true,
             broken: false,
             erasing: false,
+            reaping: false,
             to_erase: VecDeque::new(),
             pressed: BTreeSet::new(),
             unread_before: ClusterTime(0),
@@ -133,6 +139,12 @@ impl Shift {
                 self.erasing = false;
                 if let Err(error) = outcome {
                     tracing::warn!(%error, "garbage could not be deleted and will be tried again");
+                }
+            }
+            Ended::Reaping(outcome) => {
+                self.reaping = false;
+                if let Err(error) = outcome {
+                    tracing::warn!(%error, "what was deleted could not be worked off and will be tried again");
                 }
             }
             Ended::Committer => {}
@@ -271,6 +283,7 @@ impl Shift {
 
     async fn take_on(&mut self, task: Task) -> anyhow::Result<()> {
         match task {
+            Task::Propose(command @ Command::Reap(_)) => self.begin_reaping(command),
             Task::Propose(command) => self.propose_all(command).await?,
             Task::Mend(candidate) => self.enqueue(candidate),
             Task::Walk(mut window) => {
@@ -305,6 +318,14 @@ impl Shift {
         }
     }
 
+    /// Beside everything else: repairs must not wait for a million files that were deleted.
+    fn begin_reaping(&mut self, command: Command) {
+        if !std::mem::replace(&mut self.reaping, true) {
+            let node = self.node.clone();
+            self.tasks.spawn(async move { Ended::Reaping(propose_batches(&node, command, REAPS_AT_ONCE).await) });
+        }
+    }
+
     fn enqueue(&mut self, candidate: OwedExtent) {
         if self.known.insert(candidate.at) {
             self.queue.push_back(candidate);
@@ -322,19 +343,23 @@ impl Shift {
 
     /// In batches that each leave the log free in between; what is left after some is planned again.
     async fn propose_all(&self, command: Command) -> anyhow::Result<()> {
-        for _ in 0..BATCHES_AT_ONCE {
-            let proposal = Proposal { operation: None, command: command.clone() };
-            match self.node.handle().propose(proposal).await? {
-                Ok(Outcome::Progress { more: true, rows }) if rows > 0 => {}
-                Ok(_) => return Ok(()),
-                // Somebody else was faster: the next look will see.
-                Err(rejection) if !rejection.kind.is_final() => {
-                    tracing::debug!(?command, reason = rejection.detail, "a command of the leader's own came too late");
-                    return Ok(());
-                }
-                Err(rejection) => anyhow::bail!("{command:?} was refused: {}", rejection.detail),
-            }
-        }
-        Ok(())
+        propose_batches(&self.node, command, BATCHES_AT_ONCE).await
     }
+}
+
+async fn propose_batches(node: &App, command: Command, most: usize) -> anyhow::Result<()> {
+    for _ in 0..most {
+        let proposal = Proposal { operation: None, command: command.clone() };
+        match node.handle().propose(proposal).await? {
+            Ok(Outcome::Progress { more: true, rows }) if rows > 0 => {}
+            Ok(_) => return Ok(()),
+            // Somebody else was faster: the next look will see.
+            Err(rejection) if !rejection.kind.is_final() => {
+                tracing::debug!(?command, reason = rejection.detail, "a command of the leader's own came too late");
+                return Ok(());
+            }
+            Err(rejection) => anyhow::bail!("{command:?} was refused: {}", rejection.detail),
+        }
+    }
+    Ok(())
 }

@@ -168,10 +168,20 @@ impl BlobWriter<'_> {
     /// The bytes of a change that was refused for good will never be named by a record: the operation's answer is
     /// stored, or the upload has gone on without them, so that no late repeat of this proposal can name them either. Best
     /// effort; what stays is found by inventory.
+    ///
+    /// The proposal may have been taken before, by an attempt whose answer was lost, and the upload may have gone on since: a
+    /// repeat of a command without a name is refused then, though a record names the bytes. So the records are asked first.
     fn discard_if_final(&self, blob: &Blob, copies: &[StoredCopy], rejection: &Rejection) {
-        if rejection.kind.is_final() {
-            self.node.discard_copies(blob.blob_id, copies.to_vec());
+        if !rejection.kind.is_final() {
+            return;
         }
+        let (node, blob_id, copies) = (self.node.clone(), blob.blob_id, copies.to_vec());
+        tokio::spawn(async move {
+            let named = node.handle().read(move |store| query::is_named(store, blob_id)).await;
+            if matches!(named, Ok(false)) {
+                node.discard_copies(blob_id, copies);
+            }
+        });
     }
 
     /// The same, where the operation had taken effect before with the bytes of an earlier attempt.

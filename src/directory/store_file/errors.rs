@@ -22,6 +22,17 @@ pub(crate) fn too_large(max_bytes: u64) -> ApiError {
     )
 }
 
+/// A body that did not say how long it is was longer than there is room for.
+pub(crate) fn over_quota(room: u64) -> ApiError {
+    ApiError::new(
+        Code::QuotaExceeded,
+        format!(
+            "the quota of this tree's owner has room for {room} bytes more, and nothing was stored: delete something for \
+             good (old versions and the trash count), or ask the admin for more"
+        ),
+    )
+}
+
 pub(crate) fn upload_error(error: UploadError, max_bytes: u64) -> ApiError {
     match error {
         UploadError::ClientBroke(cause) => ApiError::invalid(

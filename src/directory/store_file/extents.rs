@@ -156,46 +156,56 @@ impl Sending {
     /// # Errors
     /// Where an extent has no copy that counts: the upload is kept, and can be finished when a file server is back.
     pub(crate) async fn finish(&self, purpose: Option<Purpose>, operation: Option<Operation>) -> ApiResult<Outcome> {
-        let sha256 = Some(self.digest()?);
-        for round in 0..LOOKS {
-            let losses = self.look(round < PATIENT_LOOKS).await?;
-            let (user, upload_id, size) = (self.user, self.upload_id, self.size);
-            let purpose = purpose.clone();
-            let command = command::FinishUpload { user, upload_id, size, sha256, losses, purpose };
-            let proposal = Proposal { operation: operation.clone(), command: Command::FinishUpload(command) };
-            match self.node.handle().propose(proposal).await? {
-                Err(rejection) if rejection.kind == RejectionKind::StaleReceipt => {}
-                Err(rejection) => return Err(rejection.into()),
-                Ok(outcome) => return Ok(outcome),
-            }
-        }
-        Err(super::errors::servers_changed())
+        let of = (self.size, Some(self.digest()?));
+        finish_content(&self.node, self.user, self.upload_id, of, purpose, operation).await
     }
+}
 
-    /// Looks whether each extent has copies that count, and waits for those that are short of them where `patient`. Answers
-    /// with the loss of copies as of which it has looked.
-    async fn look(&self, patient: bool) -> ApiResult<u64> {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let id = self.upload_id;
-            let losses = self.node.handle().read(move |store| query::losses(store)).await?;
-            let (mut from, mut short) = (0, false);
-            loop {
-                let page = self.node.handle().read_local(move |store| Page::read(store, id, from)).await?;
-                if let Some(offset) = page.lost {
-                    return Err(lost(offset));
-                }
-                short |= page.short;
-                match page.next {
-                    Some(next) => from = next,
-                    None => break,
-                }
-            }
-            if !short || !patient || Instant::now() >= until {
-                return Ok(losses);
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
+/// Names the whole of an upload, which makes a file of it: so many bytes, and their digest where they came in order.
+pub(super) async fn finish_content(
+    node: &App,
+    user: UserId,
+    upload_id: ContentId,
+    (size, sha256): (u64, Option<Sha256>),
+    purpose: Option<Purpose>,
+    operation: Option<Operation>,
+) -> ApiResult<Outcome> {
+    for round in 0..LOOKS {
+        let losses = look(node, upload_id, round < PATIENT_LOOKS).await?;
+        let purpose = purpose.clone();
+        let command = command::FinishUpload { user, upload_id, size, sha256, losses, purpose };
+        let proposal = Proposal { operation: operation.clone(), command: Command::FinishUpload(command) };
+        match node.handle().propose(proposal).await? {
+            Err(rejection) if rejection.kind == RejectionKind::StaleReceipt => {}
+            Err(rejection) => return Err(rejection.into()),
+            Ok(outcome) => return Ok(outcome),
         }
+    }
+    Err(super::errors::servers_changed())
+}
+
+/// Looks whether each extent has copies that count, and waits for those that are short of them where `patient`. Answers with
+/// the loss of copies as of which it has looked.
+async fn look(node: &App, id: ContentId, patient: bool) -> ApiResult<u64> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let losses = node.handle().read(move |store| query::losses(store)).await?;
+        let (mut from, mut short) = (0, false);
+        loop {
+            let page = node.handle().read_local(move |store| Page::read(store, id, from)).await?;
+            if let Some(offset) = page.lost {
+                return Err(lost(offset));
+            }
+            short |= page.short;
+            match page.next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        if !short || !patient || Instant::now() >= until {
+            return Ok(losses);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

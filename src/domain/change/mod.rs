@@ -4,6 +4,7 @@ mod contents;
 mod copies;
 mod entries;
 mod locks;
+mod parts;
 mod properties;
 mod remove;
 mod repairs;
@@ -14,7 +15,7 @@ mod uploads;
 mod versions;
 
 pub(crate) use remove::MAX_VERSIONS_AT_ONCE;
-pub(crate) use uploads::upload_outcome;
+pub(crate) use uploads::{parts_outcome, upload_outcome};
 
 use super::rules::{self, Reached, Retained};
 use super::terms::Policy;

@@ -4,10 +4,12 @@ use super::Change;
 use crate::domain::rows::{Entry, EntryKind};
 use crate::domain::{Fault, tables};
 
-/// Rows that the end of an entry touches at most, grants, properties and older versions left aside: entry, name, children, usage,
-/// three of a lock…
-const MAX_ROWS: u32 = 4 + 3;
-/// …and those of a version: two of an older one, its content, a repair, and for each of five copies placement, garbage and
+/// Rows that the end of an entry touches, grants, properties and versions left aside: entry and name. Those of the parent's
+/// children, of usage and of servers are shared with what goes beside it.
+const ROWS: u32 = 2;
+/// Three of a lock, and when it ends.
+const ROWS_OF_LOCK: u32 = 4;
+/// Those of an older version at most: two of an older one, its content, a repair, and for each of five copies placement, garbage and
 /// server.
 const MAX_ROWS_OF_VERSION: u32 = 2 + 1 + 1 + 5 * 3;
 /// Older versions that go at once.
@@ -46,10 +48,10 @@ impl Change<'_> {
             }
             if let Some(lock) = tables::lock(self.store, id)? {
                 tables::delete_lock(self.store, id, &lock)?;
+                rows += ROWS_OF_LOCK;
             }
-            self.drop_content(file.current.content_id)?;
+            rows += ROWS + u32::try_from(self.drop_content(file.current.content_id)?).unwrap_or(u32::MAX);
             self.free_room(entry.owner, file.current.size, 1)?;
-            rows += MAX_ROWS + MAX_ROWS_OF_VERSION;
         } else {
             rows += 3 + u32::from(tables::delete_retention(self.store, id)?);
         }

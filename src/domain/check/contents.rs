@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Report;
+use super::refs::Refs;
+use super::{Report, parts};
 use crate::domain::record::Record;
 use crate::domain::rows::{Content, ContentState, Extent, Layout, Placement, Tally};
 use crate::domain::tables::{self, MAX_COPIES, keys};
-use crate::domain::{ContentId, ExtentAt, Fault, ReadStore, ServerId, Table};
+use crate::domain::{ExtentAt, Fault, ReadStore, ServerId, Table};
 
 /// What the extents name at one server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,29 +18,6 @@ pub(super) struct Named {
 }
 
 type Held = BTreeMap<ServerId, Named>;
-
-/// How often contents are said to be named. The sums are of a mix of the ids, so that a reference to one content cannot
-/// stand for one to another; a map of all contents would not fit into memory.
-#[derive(Default)]
-pub(super) struct Refs(u128);
-
-impl Refs {
-    pub(super) fn add(&mut self, id: ContentId, times: u64) {
-        self.0 = self.0.wrapping_add(mix(id.0).wrapping_mul(u128::from(times)));
-    }
-}
-
-/// Spreads ids that may be small numbers: the finalizer of MurmurHash3 on both halves, each with the other mixed in.
-fn mix(id: u128) -> u128 {
-    let finish = |mut half: u64| {
-        half = (half ^ (half >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        half = (half ^ (half >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-        half ^ (half >> 33)
-    };
-    let (high, low) = ((id >> 64) as u64, id as u64);
-    let low = finish(low.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ finish(high));
-    u128::from(finish(high ^ low)) << 64 | u128::from(low)
-}
 
 /// `named` is what names contents, as `versions` has found it.
 pub(super) fn check(report: &mut Report<'_>, named: &Refs) -> Result<Held, Fault> {
@@ -53,11 +31,12 @@ pub(super) fn check(report: &mut Report<'_>, named: &Refs) -> Result<Held, Fault
         dead_contents.add(id, u64::from(content.is_dead()));
         let dead = content.refs == 0;
         let open = content.state == ContentState::Open;
-        let shaped = !open || (content.refs == 1 && matches!(content.layout, Layout::Many(_)));
+        let shaped = !open || (content.refs == 1 && !matches!(content.layout, Layout::One(_)));
         report.expect("open_contents_have_one_upload", shaped, || format!("content {id}: {content:?}"));
         report.expect("what_nothing_names_is_dead", content.is_dead() == dead || restoring, || {
             format!("content {id} is named {} times and {:?}", content.refs, content.state)
         });
+        parts::check_part_of(report, store, id, &content)?;
         match &content.layout {
             Layout::One(extent) => {
                 let alive = !content.is_dead();
@@ -85,9 +64,10 @@ pub(super) fn check(report: &mut Report<'_>, named: &Refs) -> Result<Held, Fault
                 report.expect("contents_have_their_extents", whole, || format!("content {id}: {run:?}, {extents}"));
                 Ok(())
             }
+            Layout::Pieces(pieces) => parts::check_pieces(report, store, id, (&content, pieces)),
         }
     })?;
-    report.expect("refs_add_up", refs.0 == named.0, || {
+    report.expect("refs_add_up", refs == *named, || {
         "contents are not named as often as they say: restore from a backup, or tell the makers".to_owned()
     });
     report.each(Table::Extents, |report, store, key, _| {
@@ -97,14 +77,17 @@ pub(super) fn check(report: &mut Report<'_>, named: &Refs) -> Result<Held, Fault
         report.expect("extents_are_of_contents", holds, || format!("{at}"));
         Ok(())
     })?;
+    let dead_from = tables::dead_from(report.store)?;
     report.each(Table::Dead, |report, store, key, _| {
+        let behind = key >= &dead_from[..];
+        report.expect("no_dead_content_is_before_the_mark", behind, || format!("{key:?} before {dead_from:?}"));
         let id = keys::read_dead(key)?.1;
         let dead = tables::content(store, id)?.is_some_and(|content| content.is_dead());
         report.expect("dead_contents_are_listed", dead, || format!("content {id} is listed as dead"));
         listed.add(id, 1);
         Ok(())
     })?;
-    report.expect("dead_contents_are_listed", dead_contents.0 == listed.0, || {
+    report.expect("dead_contents_are_listed", dead_contents == listed, || {
         "a dead content is not listed, or twice: what it has would never be reaped".to_owned()
     });
     report.each(Table::Placements, |report, store, key, value| {

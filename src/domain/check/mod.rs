@@ -5,8 +5,10 @@
 //! is found whichever it is.
 
 mod contents;
+mod parts;
 mod people;
 mod properties;
+mod refs;
 mod retention;
 mod servers;
 mod time;

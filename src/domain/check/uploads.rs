@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Report;
-use super::contents::Refs;
+use super::refs::Refs;
+use super::{Report, parts};
 use crate::domain::record::Record;
 use crate::domain::rows::{ContentState, Pin, Upload};
 use crate::domain::tables::{self, Ending, keys};
@@ -29,7 +29,10 @@ pub(super) fn check(report: &mut Report<'_>, refs: &mut Refs, sums: &mut Sums) -
         let content = tables::content(store, id)?;
         let open = content.as_ref().is_some_and(|content| content.state == ContentState::Open);
         report.expect("uploads_have_open_contents", open, || format!("upload {id} of user {user}: {content:?}"));
-        let size = content.map_or(0, |content| content.size());
+        let size = match &upload.parts {
+            Some(known) => parts::check_upload(report, store, id, known, content.as_ref())?,
+            None => content.map_or(0, |content| content.size()),
+        };
         let sum = sums.entry(user).or_default();
         sum.bytes = sum.bytes.saturating_add(size);
         sum.uploads += 1;
@@ -40,6 +43,7 @@ pub(super) fn check(report: &mut Report<'_>, refs: &mut Refs, sums: &mut Sums) -
         report.expect("uploads_end", ends, || format!("upload {id} of user {user}"));
         Ok(())
     })?;
+    parts::check(report, refs)?;
     report.each(Table::Pins, |report, store, key, value| {
         let (id, user) = keys::read_pin(key, Table::Pins)?;
         let pin = Pin::from_bytes(value)?;

@@ -1,6 +1,6 @@
 //! What names contents: versions, old and current. And whose they are.
 
-use super::contents::Refs;
+use super::refs::Refs;
 use super::uploads::{Sum, Sums};
 use super::{Report, uploads};
 use crate::domain::record::Record;

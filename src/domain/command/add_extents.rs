@@ -3,14 +3,12 @@ use crate::domain::change::{Change, upload_outcome};
 use crate::domain::record::declare::record;
 use crate::domain::rows::{Run, Upload};
 use crate::domain::stop::{Stop, reject, require};
-use crate::domain::tables::{self, Ending};
+use crate::domain::tables;
 use crate::domain::terms::{EXTENT_UNIT, MAX_EXTENTS_ADDED, NewExtent, Purpose};
 use crate::domain::{ContentId, ExtentAt, Fault, Outcome, RejectionKind, UserId, rules};
 
 /// The most extents of one content. With the default size of an extent that is 64 TiB.
 const MAX_EXTENTS: u64 = 1 << 20;
-/// An upload ends after so long, whatever is added.
-const LONGEST_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 record! {
     /// Adds extents to an upload, behind those that it has; all of them or none. The same ones again are fine.
@@ -69,13 +67,10 @@ impl Act for AddExtents {
             run.extents = run.extents.saturating_add(1);
         }
         change.put_open_content(id, run)?;
-        tables::delete_expiry(change.store, upload.expires_at, &Ending::Upload(user, id))?;
         upload.hash.clone_from(&self.hash);
         upload.tail.clone_from(&self.tail);
-        let end = upload.since.plus_ms(LONGEST_MS);
-        upload.expires_at = change.now.plus_ms(upload.idle_ms).min(end).max(change.now.plus_ms(1));
-        upload.wall_expires_at = change.wall_in(upload.expires_at.0.saturating_sub(change.now.0));
-        tables::put_upload(change.store, user, id, &upload)?;
+        let idle_ms = upload.idle_ms;
+        change.prolong(user, id, &mut upload, idle_ms)?;
         Ok(upload_outcome(id, &upload, run))
     }
 }

@@ -53,13 +53,7 @@ impl Act for BeginUpload {
         require(!taken, RejectionKind::AlreadyExists, "this upload has come to its end: begin a new one")?;
         self.allow(change)?;
 
-        let mut usage = tables::usage(change.store, user)?;
-        if usage.uploads >= MAX_UPLOADS {
-            let detail = "you have begun 1,000 uploads already: finish some of them, or give them up";
-            return Err(reject(RejectionKind::TooManyRequests, detail));
-        }
-        usage.uploads = usage.uploads.saturating_add(1);
-        tables::put_usage(change.store, user, &usage)?;
+        count_begun(change, user)?;
         let upload = Upload {
             content_type: self.content_type.clone(),
             length: self.length,
@@ -70,6 +64,7 @@ impl Act for BeginUpload {
             expires_at: change.now.plus_ms(self.idle_ms),
             wall_expires_at: change.wall_in(self.idle_ms),
             purpose: self.purpose.clone(),
+            parts: None,
         };
         let run = Run { size: 0, sha256: None, extents: 0 };
         change.put_open_content(id, run)?;
@@ -81,7 +76,6 @@ impl Act for BeginUpload {
 impl BeginUpload {
     /// Whether the upload could become what it is for, as things are now: nobody should send a terabyte in vain.
     fn allow(&self, change: &mut Change<'_>) -> Result<(), Stop> {
-        let length = self.length.unwrap_or(0);
         match &self.purpose {
             Purpose::Restore { backup, row } => {
                 // It may be the first that comes.
@@ -90,32 +84,61 @@ impl BeginUpload {
                 restored::check_content(&content(row)?)
             }
             _ if change.is_restoring()? => Err(reject(RejectionKind::Restoring, restored::RESTORING)),
-            Purpose::Write(at) => {
-                let spot = rules::spot(change.store, self.user, at)?;
-                self.check_room(change, spot.owner, length, 1, 0)
-            }
-            Purpose::Update { file, precondition, lock } => {
-                let (precondition, lock) = (precondition.as_ref(), lock.as_ref());
-                let reached = rules::allow_update(change.store, self.user, file, precondition, lock)?;
-                let goes = reached.entry.file().map_or(0, |file| file.current.size);
-                let goes = if change.retained(&reached)?.keeps_versions() { 0 } else { goes };
-                self.check_room(change, reached.entry.owner, length, 0, goes)
-            }
+            purpose => allow(change, self.user, purpose, self.length.unwrap_or(0)),
         }
     }
+}
 
-    /// Until it is finished an upload counts for who sends it, and what it replaces in the owner's tree counts as well. After
-    /// that it is the owner's, from whom `goes` bytes go.
-    fn check_room(&self, change: &Change<'_>, owner: UserId, bytes: u64, files: u64, goes: u64) -> Result<(), Stop> {
-        let own = tables::usage(change.store, self.user)?;
-        rules::check_room(&own, &change.policy, bytes, if owner == self.user { files } else { 0 })?;
-        if owner == self.user {
-            return Ok(());
-        }
-        let mut usage = tables::usage(change.store, owner)?;
-        usage.bytes = usage.bytes.saturating_sub(goes);
-        rules::check_room(&usage, &change.policy, bytes, files)
+/// Counts an upload for who begins it.
+pub(super) fn count_begun(change: &mut Change<'_>, user: UserId) -> Result<(), Stop> {
+    let mut usage = tables::usage(change.store, user)?;
+    if usage.uploads >= MAX_UPLOADS {
+        let detail = "you have begun 1,000 uploads already: finish some of them, or give them up";
+        return Err(reject(RejectionKind::TooManyRequests, detail));
     }
+    usage.uploads = usage.uploads.saturating_add(1);
+    Ok(tables::put_usage(change.store, user, &usage)?)
+}
+
+/// Whether so many bytes of a user could become this now.
+pub(super) fn allow(change: &Change<'_>, user: UserId, purpose: &Purpose, bytes: u64) -> Result<(), Stop> {
+    match purpose {
+        Purpose::Restore { .. } => Err(reject(RejectionKind::InvalidRequest, "a restore sends contents whole")),
+        Purpose::Write(at) => {
+            let spot = rules::spot(change.store, user, at)?;
+            check_room(change, user, spot.owner, (bytes, 1), 0)
+        }
+        Purpose::Update { file, precondition, lock } => {
+            let (precondition, lock) = (precondition.as_ref(), lock.as_ref());
+            let reached = rules::allow_update(change.store, user, file, precondition, lock)?;
+            let goes = reached.entry.file().map_or(0, |file| file.current.size);
+            let goes = if change.retained(&reached)?.keeps_versions() { 0 } else { goes };
+            check_room(change, user, reached.entry.owner, (bytes, 0), goes)
+        }
+        Purpose::Part { upload_id, number } => {
+            change.open_parts(user, *upload_id, *number)?;
+            check_room(change, user, user, (bytes, 0), 0)
+        }
+    }
+}
+
+/// Until it is finished an upload counts for who sends it, and what it replaces in the owner's tree counts as well. After
+/// that it is the owner's, from whom `goes` bytes go.
+fn check_room(
+    change: &Change<'_>,
+    user: UserId,
+    owner: UserId,
+    (bytes, files): (u64, u64),
+    goes: u64,
+) -> Result<(), Stop> {
+    let own = tables::usage(change.store, user)?;
+    rules::check_room(&own, &change.policy, bytes, if owner == user { files } else { 0 })?;
+    if owner == user {
+        return Ok(());
+    }
+    let mut usage = tables::usage(change.store, owner)?;
+    usage.bytes = usage.bytes.saturating_sub(goes);
+    rules::check_room(&usage, &change.policy, bytes, files)
 }
 
 pub(super) fn content(row: &[u8]) -> Result<Content, Stop> {

@@ -2,10 +2,13 @@ use super::begin_upload::content;
 use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
-use crate::domain::rows::{Content, ContentState, EntryKind, File, FileVersion, Layout, Run, Upload};
+use crate::domain::rows::{Content, ContentState, Done, EntryKind, File, FileVersion, Layout, Part, Run, Upload};
 use crate::domain::stop::{Stop, astray, reject, require};
 use crate::domain::terms::{FileRef, LockProof, PathRef, Precondition, Purpose};
-use crate::domain::{ContentId, FileId, Outcome, RejectionKind, Sha256, UserId, Version, restored, rules, tables};
+use crate::domain::tables::{self, Ending};
+use crate::domain::{
+    Command, ContentId, FileId, Outcome, RejectionKind, Sha256, UserId, Version, remembered, restored, rules,
+};
 
 record! {
     /// Names what an upload has brought, which makes a file of it. Nothing is added to it any more.
@@ -37,26 +40,18 @@ impl Act for FinishUpload {
             // A repeated proposal must hear what the first did.
             return Ok(Outcome::Progress { rows: 1, more: false });
         }
-        let (upload, content, run) = change.known_upload(user, id)?;
+        let upload = rules::known_upload(change.store, user, id)?;
         let purpose = self.purpose.as_ref().unwrap_or(&upload.purpose);
         let restores = matches!(purpose, Purpose::Restore { .. });
-        let began = matches!(upload.purpose, Purpose::Restore { .. });
-        require(restores == began, RejectionKind::InvalidRequest, "an upload for a restore becomes nothing else")?;
+        let kept = same_kind(purpose, &upload.purpose);
+        require(kept, RejectionKind::InvalidRequest, "an upload for a restore, or for a part, becomes nothing else")?;
         if !restores && change.is_restoring()? {
             return Err(reject(RejectionKind::Restoring, restored::RESTORING));
         }
-        let whole = run.extents > 0
-            && upload.tail.is_empty()
-            && run.size == self.size
-            && upload.length.is_none_or(|length| length == run.size);
-        let unfinished = "the upload is not whole yet: send what is missing, then finish it";
-        require(whole, RejectionKind::VersionConflict, unfinished)?;
-        if tables::losses(change.store)? != self.losses {
-            let detail = "file servers have changed since the extents were looked at: look again";
-            return Err(reject(RejectionKind::StaleReceipt, detail));
-        }
-        change.close_upload(user, id, &upload, run)?;
-        let sealed = seal(change, id, &content, run, self.sha256)?;
+        let sealed = match &upload.parts {
+            Some(_) => self.put_together(change)?,
+            None => self.sent(change, &upload)?,
+        };
         let taken = Taken { user, id, upload: &upload, sealed };
         match purpose {
             Purpose::Write(at) => taken.write(change, at),
@@ -64,7 +59,72 @@ impl Act for FinishUpload {
                 taken.update(change, file, precondition.as_ref(), lock.as_ref())
             }
             Purpose::Restore { backup, row } => taken.restore(change, backup, row),
+            Purpose::Part { upload_id, number } => taken.part(change, *upload_id, *number),
         }
+        .and_then(|outcome| self.remember(change, &upload, outcome))
+    }
+}
+
+/// What was begun for a file may become any.
+const fn same_kind(a: &Purpose, b: &Purpose) -> bool {
+    match (a, b) {
+        (Purpose::Restore { .. }, Purpose::Restore { .. }) | (Purpose::Part { .. }, Purpose::Part { .. }) => true,
+        (Purpose::Restore { .. } | Purpose::Part { .. }, _) | (_, Purpose::Restore { .. } | Purpose::Part { .. }) => false,
+        (Purpose::Write(_) | Purpose::Update { .. }, Purpose::Write(_) | Purpose::Update { .. }) => true,
+    }
+}
+
+impl FinishUpload {
+    fn check_looked(&self, change: &Change<'_>) -> Result<(), Stop> {
+        let detail = "file servers have changed since the extents were looked at: look again";
+        require(tables::losses(change.store)? == self.losses, RejectionKind::StaleReceipt, detail)
+    }
+
+    /// The content of an upload whose bytes came in order.
+    fn sent(&self, change: &mut Change<'_>, upload: &Upload) -> Result<Content, Stop> {
+        let (_, content, run) = change.known_upload(self.user, self.upload_id)?;
+        let whole = run.extents > 0
+            && upload.tail.is_empty()
+            && run.size == self.size
+            && upload.length.is_none_or(|length| length == run.size);
+        let unfinished = "the upload is not whole yet: send what is missing, then finish it";
+        require(whole, RejectionKind::VersionConflict, unfinished)?;
+        self.check_looked(change)?;
+        change.close_upload(self.user, self.upload_id, upload, run.size)?;
+        seal(change, self.upload_id, &content, run, self.sha256)
+    }
+
+    /// The content of an upload in parts, all of which are pieces.
+    fn put_together(&self, change: &mut Change<'_>) -> Result<Content, Stop> {
+        let (upload, parts, pieces) = change.known_parts(self.user, self.upload_id)?;
+        let unfinished = "the parts of this upload are not put together yet: complete it with the list of its parts";
+        let whole = parts.completing.is_some_and(|known| {
+            parts.count == 0 && (pieces.pieces, pieces.size) == (known.pieces, known.size) && self.size == known.size
+        });
+        require(whole, RejectionKind::VersionConflict, unfinished)?;
+        self.check_looked(change)?;
+        change.close_upload(self.user, self.upload_id, &upload, parts.bytes)?;
+        Ok(Content {
+            made_for: FileId(0),
+            refs: 1,
+            state: ContentState::Sealed,
+            layout: Layout::Pieces(pieces),
+            part_of: None,
+        })
+    }
+
+    /// Whoever completes an upload in parts again hears the same for as long as any outcome is remembered.
+    fn remember(&self, change: &mut Change<'_>, upload: &Upload, outcome: Outcome) -> Result<Outcome, Stop> {
+        if let Some(completing) = upload.parts.and_then(|parts| parts.completing) {
+            let (user, id) = (self.user, remembered::completion(self.upload_id));
+            let answer = Ok(outcome.clone());
+            let kept = remembered::keep(&answer, user, &Command::FinishUpload(self.clone()));
+            let expires_at = change.now.plus_ms(change.policy.operation_ttl_ms);
+            let done = Done { fingerprint: completing.digest, expires_at, kept };
+            tables::put_operation(change.store, user, &id, &done)?;
+            tables::put_expiry(change.store, expires_at, &Ending::Operation(user, id))?;
+        }
+        Ok(outcome)
     }
 }
 
@@ -137,6 +197,19 @@ impl Taken<'_> {
         change.supersede(&mut entry, &mut file, next, &retained)?;
         self.put(change, file_id)?;
         change.stat(&entry, reached.path, reached.access)
+    }
+
+    /// It is a part of another upload.
+    fn part(self, change: &mut Change<'_>, upload_id: ContentId, number: u32) -> Result<Outcome, Stop> {
+        let open = change.open_parts(self.user, upload_id, number)?;
+        let (content_id, size) = (self.id, self.sealed.size());
+        let Some(sha256) = self.sealed.sha256() else {
+            return Err(reject(RejectionKind::InvalidRequest, "a part has a digest: finish it with one"));
+        };
+        let content = Content { part_of: Some(upload_id), ..self.sealed };
+        tables::put_content(change.store, content_id, &content)?;
+        let part = Part { content_id, size, sha256, put_at: change.wall };
+        change.place_part((self.user, upload_id), open, number, &part)
     }
 
     /// What names it comes later.

@@ -160,7 +160,11 @@ commands! {
     pin: PinContent = 62,
     set_retention: SetRetention = 67,
     set_properties: SetProperties = 68,
-    admit_key: AdmitKey = 80,
+    begin_parts: BeginParts = 80,
+    put_part: PutPart = 81,
+    complete_parts: CompleteParts = 82,
+    add_pieces: AddPieces = 83,
+    admit_key: AdmitKey = 130,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

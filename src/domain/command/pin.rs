@@ -32,10 +32,13 @@ impl Act for PinContent {
         let (user, id) = (self.user, self.content_id);
         let lasting = (1000..=LONGEST_MS).contains(&self.ttl_ms);
         require(lasting, RejectionKind::InvalidRequest, "a pin holds for one second to an hour: renew it")?;
-        let many = tables::content(change.store, id)?
-            .is_some_and(|content| content.state != ContentState::Open && matches!(content.layout, Layout::Many(_)));
-        // The reaper takes the first extent first.
-        let whole = many && tables::extent(change.store, id.start())?.is_some();
+        let closed = tables::content(change.store, id)?.filter(|content| content.state != ContentState::Open);
+        // The reaper takes the first extent or piece first.
+        let whole = match closed.map(|content| content.layout) {
+            Some(Layout::Many(_)) => tables::extent(change.store, id.start())?.is_some(),
+            Some(Layout::Pieces(_)) => !tables::pieces_of(change.store, id, 0, 1)?.is_empty(),
+            Some(Layout::One(_)) | None => false,
+        };
         require(whole, RejectionKind::NotFound, "what was being read is gone: read the file again")?;
         let expires_at = change.now.plus_ms(self.ttl_ms);
         match tables::pin(change.store, id, user)? {

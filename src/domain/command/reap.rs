@@ -20,8 +20,6 @@ const MAX_ROWS: u32 = 1000;
 const LOOK: usize = 16;
 /// Looks of one command. Going into a directory takes away no row, and a restored tree may be deeper than any path.
 const MAX_LOOKS: u32 = 250;
-/// Its own, that of a repair, and for each of five copies placement, garbage and server.
-const ROWS_OF_EXTENT: u32 = 2 + 5 * 3;
 /// A content's own, and where it is listed.
 const ROWS_OF_CONTENT: u32 = 2;
 
@@ -135,6 +133,15 @@ fn leave(change: &mut Change<'_>, place: &mut Place, limit: u32, rows: &mut u32)
 
 /// Releases what extents of dead contents are left. Whether more are.
 fn bury(change: &mut Change<'_>, limit: u32, unread_before: ClusterTime, rows: &mut u32) -> Result<bool, Fault> {
+    let before = *rows;
+    let more = bury_some(change, limit, unread_before, rows)?;
+    if *rows > before {
+        tables::note_dead_from(change.store, change.now)?;
+    }
+    Ok(more)
+}
+
+fn bury_some(change: &mut Change<'_>, limit: u32, unread_before: ClusterTime, rows: &mut u32) -> Result<bool, Fault> {
     for (due, id, row) in tables::dead(change.store, change.now, unread_before, LOOK)? {
         if *rows >= limit {
             return Ok(true);
@@ -142,16 +149,14 @@ fn bury(change: &mut Change<'_>, limit: u32, unread_before: ClusterTime, rows: &
         if let Some(until) = tables::pinned_until(change.store, id)? {
             let later = until.max(change.now.plus_ms(1000));
             tables::delete_dead(change.store, due, id)?;
-            tables::put_dead(change.store, later, id, &Dead { since: change.now })?;
+            tables::put_dead(change.store, later, id, &Dead { since: change.now, ..row })?;
             *rows = rows.saturating_add(ROWS_OF_CONTENT);
             continue;
         }
-        // One at least: a batch too small for any would never come to an end.
-        let left = (limit.saturating_sub(*rows) / ROWS_OF_EXTENT).max(1);
-        let (released, gone) = change.bury(id, row.since, left as usize)?;
-        let extents = u32::try_from(released).unwrap_or(u32::MAX);
-        *rows = rows.saturating_add(extents.saturating_mul(ROWS_OF_EXTENT)).saturating_add(ROWS_OF_CONTENT);
-        if !gone {
+        let (released, left) = change.bury(id, row, limit.saturating_sub(*rows) as usize)?;
+        *rows = rows.saturating_add(u32::try_from(released).unwrap_or(u32::MAX)).saturating_add(ROWS_OF_CONTENT);
+        if let Some(left) = left {
+            tables::put_dead(change.store, due, id, &left)?;
             return Ok(true);
         }
         tables::delete_dead(change.store, due, id)?;

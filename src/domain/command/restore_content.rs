@@ -36,7 +36,7 @@ impl Act for RestoreContent {
             return Ok(Outcome::Progress { rows: u32::from(ours), more: false });
         }
         let mut restore = change.admit_backup(&self.backup)?;
-        let same = row.size() == new.size && row.sha256() == Some(new.sha256);
+        let same = row.size() == new.size && row.sha256().is_none_or(|digest| digest == new.sha256);
         require(
             same,
             RejectionKind::InvalidRequest,

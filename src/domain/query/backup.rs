@@ -74,6 +74,19 @@ pub fn full_path(store: &dyn ReadStore, file: FileId) -> Result<String, Fault> {
     Ok(format!("{owner}:/{}", names.join("/")))
 }
 
+/// Whether a record names a blob.
+///
+/// # Errors
+/// When the storage fails.
+pub fn is_named(store: &dyn ReadStore, blob: BlobId) -> Result<bool, Fault> {
+    for server in tables::servers(store)? {
+        if tables::placement(store, server.server_id, blob)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The servers that may have bytes of a blob: first those where a record names it, then those where it is garbage that
 /// was not deleted yet.
 ///

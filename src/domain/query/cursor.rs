@@ -24,6 +24,7 @@ pub(super) enum Paged {
     Users = 6,
     Uploads = 7,
     Extents = 8,
+    Parts = 20,
 }
 
 record! {

@@ -9,6 +9,7 @@ mod cursor;
 mod files;
 mod inventory;
 mod listing;
+mod parts;
 mod properties;
 mod retention;
 #[cfg(test)]
@@ -20,7 +21,7 @@ mod walk;
 
 pub use accounts::{UserPage, UserStat, answer_again, operation, session, user_by_id, user_by_name, user_stat, users};
 pub use all::all;
-pub use backup::{full_path, holders, is_restoring, is_unused, missing_contents, restore, schema};
+pub use backup::{full_path, holders, is_named, is_restoring, is_unused, missing_contents, restore, schema};
 pub use cluster::{
     ServerSignal, Signal, cluster_info, cluster_time, due, member_key, policy, ring, server, servers, signal,
     trash_pending,
@@ -30,11 +31,13 @@ pub use files::label;
 pub use files::{access, extent, precheck_update, precheck_write, stat};
 pub use inventory::{BlobRange, Held, HeldCopy, Missing, Reporter, Surplus, missing, surplus};
 pub use listing::{list, locks};
+pub use parts::{Judged, PartPage, PartsStat, completed, judge_parts, parts, precheck_part, upload_in_parts};
 pub use properties::{PropertyList, properties};
 pub use retention::{RetentionStat, retention, retentions};
 pub use upkeep::{AtRisk, ToDelete, Upkeep, Viewer, at_risk, upkeep};
 pub use uploads::{
-    ExtentPage, ExtentStat, UploadPage, UploadStat, extents, file_extents, finished, losses, upload, uploads,
+    ExtentPage, ExtentStat, UploadPage, UploadStat, extents, file_extents, finished, has_upload, losses, upload,
+    uploads,
 };
 pub use versions::{TrashPage, TrashStat, UsageStat, VersionPage, VersionStat, stat_version, trash, usage, versions};
 

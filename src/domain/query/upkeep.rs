@@ -169,7 +169,9 @@ pub fn at_risk(store: &dyn ReadStore, viewer: Viewer) -> Result<Vec<AtRisk>, Fau
     let (mut files, mut named) = (Vec::new(), BTreeSet::new());
     for (copies, at) in found {
         let Some(content) = tables::content(store, at.content_id)? else { continue };
-        let Some(entry) = tables::entry(store, content.made_for)? else { continue };
+        let whole = content.part_of.map(|whole| tables::content(store, whole)).transpose()?.flatten();
+        let made_for = whole.map_or(content.made_for, |whole| whole.made_for);
+        let Some(entry) = tables::entry(store, made_for)? else { continue };
         // What was removed is no loss any more.
         let Some(owners) = name(store, entry.owner, &entry)? else { continue };
         let name = match viewer {

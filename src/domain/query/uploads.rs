@@ -15,7 +15,7 @@ use crate::domain::{ContentId, ExtentAt, Fault, ReadStore, RejectionKind, Server
 pub struct UploadStat {
     pub upload_id: ContentId,
     pub upload: Upload,
-    /// How many bytes its extents have.
+    /// How many bytes its extents, or its parts, have.
     pub size: u64,
     pub extents: u64,
 }
@@ -39,8 +39,16 @@ pub fn upload(store: &dyn ReadStore, user: UserId, id: ContentId) -> Asked<Uploa
     settle(find_upload(store, user, id))
 }
 
+/// Whether a user has begun an upload of that id, in order or in parts, that has not come to its end.
+///
+/// # Errors
+/// When the storage fails.
+pub fn has_upload(store: &dyn ReadStore, user: UserId, id: ContentId) -> Asked<()> {
+    settle(rules::known_upload(store, user, id).map(drop))
+}
+
 fn find_upload(store: &dyn ReadStore, user: UserId, id: ContentId) -> Result<UploadStat, Stop> {
-    let upload = rules::known_upload(store, user, id)?;
+    let upload = rules::known_stream(store, user, id)?;
     Ok(described(store, id, upload)?)
 }
 
@@ -60,6 +68,10 @@ pub fn finished(store: &dyn ReadStore, user: UserId, id: ContentId) -> Result<Op
 }
 
 fn described(store: &dyn ReadStore, upload_id: ContentId, upload: Upload) -> Result<UploadStat, Fault> {
+    if let Some(parts) = &upload.parts {
+        let (size, extents) = (parts.bytes, 0);
+        return Ok(UploadStat { upload_id, upload, size, extents });
+    }
     let content = tables::content(store, upload_id)?;
     let (size, extents) = content.map_or((0, 0), |content| (content.size(), content.extents()));
     Ok(UploadStat { upload_id, upload, size, extents })
@@ -107,6 +119,7 @@ pub fn extents(store: &dyn ReadStore, id: ContentId, offset: u64, limit: usize) 
     let found = match tables::content(store, id)?.map(|content| content.layout) {
         Some(Layout::One(extent)) if offset < extent.size.max(1) => vec![(id.start(), extent)],
         Some(Layout::Many(_)) => tables::extents_from(store, ExtentAt { content_id: id, offset }, limit)?,
+        Some(Layout::Pieces(_)) => return super::parts::extents_of_pieces(store, id, offset, limit),
         _ => Vec::new(),
     };
     found

@@ -1,7 +1,9 @@
 //! The bytes of each record, held by `tests/golden/records.txt`. A line there may be added; one that changes breaks
 //! every disk that was written before. `UPDATE_GOLDEN=1` writes the file anew.
 
+mod member_keys;
 mod operations;
+mod parts;
 mod properties;
 mod reading;
 mod retention;
@@ -64,7 +66,15 @@ fn at() -> PathRef {
 
 /// One that keeps nothing and moves nothing, from before there were extents.
 fn old_policy() -> Policy {
-    Policy { rebalance_percent: 0, versions_keep: 0, versions_ms: 0, trash_ms: 0, extent_bytes: 0, ..Policy::default() }
+    Policy {
+        rebalance_percent: 0,
+        versions_keep: 0,
+        versions_ms: 0,
+        trash_ms: 0,
+        extent_bytes: 0,
+        part_min_bytes: 0,
+        ..Policy::default()
+    }
 }
 
 fn proof() -> LockProof {
@@ -142,7 +152,7 @@ fn rows(golden: &mut Golden) {
     golden.add("row.grant.read", &GrantRow(Permission::Read));
     golden.add("row.grant.write", &GrantRow(Permission::Write));
     golden.add("row.policy", &old_policy());
-    golden.add("row.policy.rebalance", &Policy { extent_bytes: 0, ..Policy::default() });
+    golden.add("row.policy.rebalance", &Policy { extent_bytes: 0, part_min_bytes: 0, ..Policy::default() });
     let sweep = Sweep { since: ClusterTime(5), through: Some(place()), short: true, resting: true, again: false };
     golden.add("row.sweep", &sweep);
     golden.add("row.sweep.again", &Sweep { again: true, ..sweep });
@@ -233,6 +243,8 @@ fn rows(golden: &mut Golden) {
     );
     operations::add(golden);
     uploads::rows(golden);
+    parts::rows(golden);
+    member_keys::rows(golden);
 }
 
 fn commands(golden: &mut Golden) {
@@ -354,6 +366,8 @@ fn commands(golden: &mut Golden) {
     upkeep(golden);
     backup(golden);
     uploads::commands(golden);
+    parts::commands(golden);
+    member_keys::commands(golden);
 }
 
 fn upkeep(golden: &mut Golden) {
@@ -452,6 +466,7 @@ fn answers(golden: &mut Golden) {
         RejectionKind::StaleState,
         RejectionKind::Restoring,
         RejectionKind::QuotaExceeded,
+        RejectionKind::ChangeUnderWay,
     ];
     for kind in kinds {
         golden.answer(&format!("rejected.{kind:?}"), Err(Rejection { kind, detail: "why".to_owned() }));

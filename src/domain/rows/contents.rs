@@ -1,7 +1,7 @@
 //! Contents, and the extents that they are made of. Names never reach down here, and servers never reach further up: a
 //! repair rewrites rows of this page alone, and a copy of a file is one more reference.
 
-use super::{BlobId, FileId, Replica, Sha256};
+use super::{BlobId, ContentId, FileId, Pieces, Replica, Sha256};
 use crate::domain::record::declare::{choice, numbered, record};
 use crate::domain::{CopyId, ExtentAt};
 
@@ -11,10 +11,12 @@ record! {
     pub struct Content as "content" {
         /// The file that it was stored for, which may be gone or name another by now: for people to see alone.
         pub made_for: FileId = 1,
-        /// How many versions and uploads name it.
+        /// How many versions, uploads, parts and pieces name it.
         pub refs: u64 = 2,
         pub state: ContentState = 3,
         pub layout: Layout = choice,
+        /// The upload, and so the content, of which it is a part: nothing else ever names it.
+        pub part_of: Option<ContentId> = 7,
     }
 }
 
@@ -37,6 +39,8 @@ choice! {
         One(Extent) = 4,
         /// In rows of their own.
         Many(Run) = 5,
+        /// In those of other contents.
+        Pieces(Pieces) = 6,
     }
 }
 
@@ -73,6 +77,7 @@ impl Content {
         match &self.layout {
             Layout::One(extent) => extent.size,
             Layout::Many(run) => run.size,
+            Layout::Pieces(pieces) => pieces.size,
         }
     }
 
@@ -81,6 +86,7 @@ impl Content {
         match &self.layout {
             Layout::One(extent) => Some(extent.sha256),
             Layout::Many(run) => run.sha256,
+            Layout::Pieces(_) => None,
         }
     }
 
@@ -88,6 +94,7 @@ impl Content {
         match &self.layout {
             Layout::One(_) => 1,
             Layout::Many(run) => run.extents,
+            Layout::Pieces(pieces) => pieces.extents,
         }
     }
 

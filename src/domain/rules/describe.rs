@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::hold::standing_lock;
 use crate::domain::answer::{Access, ContentStat, LockStat, ReplicaStat, Stat};
-use crate::domain::rows::{Content, Entry, FileVersion, Layout, Server};
+use crate::domain::rows::{Content, Entry, FileVersion, Server};
 use crate::domain::{BlobId, Fault, FilePath, ReadStore, ServerId, UserId, tables};
 
 /// Describes entries. Remembers the few users and servers that a page of them has in common.
@@ -46,9 +46,8 @@ impl<'a> Describer<'a> {
     pub(crate) fn content(&mut self, file: &FileVersion) -> Result<ContentStat, Fault> {
         let content = tables::content(self.store, file.content_id)?;
         let extents = content.as_ref().map_or(0, Content::extents);
-        let first = match content.map(|content| content.layout) {
-            Some(Layout::One(extent)) => Some(extent),
-            Some(Layout::Many(_)) => tables::extent(self.store, file.content_id.start())?,
+        let first = match &content {
+            Some(content) => tables::first_extent(self.store, file.content_id, content)?,
             None => None,
         };
         let mut replicas = Vec::new();

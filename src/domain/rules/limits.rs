@@ -49,6 +49,8 @@ pub(crate) fn check_policy(policy: &Policy) -> Result<(), Stop> {
     let sized = policy.extent_bytes == 0 || (MIN_EXTENT_BYTES..=MAX_EXTENT_BYTES).contains(&policy.extent_bytes);
     let even = policy.extent_bytes.is_multiple_of(EXTENT_UNIT);
     require(sized && even, invalid, "extent_bytes is 4 MiB to 1 GiB, and a multiple of 64; 0 for 64 MiB")?;
+    let part = policy.part_min_bytes <= MAX_EXTENT_BYTES;
+    require(part, invalid, "part_min_bytes is 1 byte to 1 GiB; 0 for 5 MiB")?;
     check_kept(policy.versions_keep, policy.versions_ms, policy.trash_ms)?;
     let lasting = [policy.operation_ttl_ms, policy.session_ttl_ms, policy.receipt_ttl_ms];
     let bounded = lasting.iter().all(|ms| (1000..=MAX_POLICY_MS).contains(ms));

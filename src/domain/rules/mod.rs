@@ -4,6 +4,7 @@
 mod describe;
 mod hold;
 mod limits;
+mod parts;
 mod properties;
 mod reach;
 mod retention;
@@ -20,13 +21,14 @@ pub(crate) use limits::{
     check_content, check_content_type, check_copies, check_extent, check_hash_state, check_password_hash, check_policy,
     check_size, check_username,
 };
+pub(crate) use parts::{check_list, check_listed, check_open_for, check_part_number, gone, known_parts, other_list};
 pub(crate) use properties::{check_properties, check_property_name, check_property_sum};
 pub(crate) use reach::{Reached, access_through, account, find, reach, reach_id};
 pub(crate) use retention::{Retained, check_more_retention, check_retention, retained, retaining};
 pub(crate) use room::{check_room, room};
 pub(crate) use share::shareable;
 pub(crate) use spot::{Spot, check_depth, spot};
-pub(crate) use uploads::known_upload;
+pub(crate) use uploads::{known_stream, known_upload};
 
 use super::rows::FIRST_FILE_ID;
 use super::stop::{Stop, reject, require};

@@ -2,7 +2,7 @@
 
 use super::{keys, read, stretch, write};
 use crate::domain::record::Record;
-use crate::domain::rows::{Content, Dead, Extent, Layout};
+use crate::domain::rows::{Content, Cursor, Dead, Extent, Layout};
 use crate::domain::stop::{Stop, astray};
 use crate::domain::{ClusterTime, ContentId, ExtentAt, Fault, ReadStore, Store, Table};
 
@@ -28,7 +28,8 @@ pub(crate) fn extent(store: &dyn ReadStore, at: ExtentAt) -> Result<Option<Exten
     Ok(match content(store, at.content_id)?.map(|content| content.layout) {
         Some(Layout::One(extent)) => (at.offset == 0).then_some(extent),
         Some(Layout::Many(_)) => read(store, Table::Extents, &keys::extent(at))?,
-        None => None,
+        // They are its pieces'.
+        Some(Layout::Pieces(_)) | None => None,
     })
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn put_extent(store: &mut dyn Store, at: ExtentAt, new: &Extent) -> R
             put_content(store, at.content_id, &content)
         }
         Layout::Many(_) => write(store, Table::Extents, &keys::extent(at), new),
+        Layout::Pieces(_) => Ok(()),
     }
 }
 
@@ -77,20 +79,23 @@ pub(crate) fn extents_from(
     at: ExtentAt,
     limit: usize,
 ) -> Result<Vec<(ExtentAt, Extent)>, Fault> {
-    match start_of_extent(store, at)? {
+    let first_from = |from| {
+        let found = extents_of(store, at.content_id, from, 1)?;
+        Ok(found.first().map(|(at, extent)| (at.offset, extent.size)))
+    };
+    match start_of(at.offset, &first_from)? {
         Some(start) => extents_of(store, at.content_id, start, limit),
         None => Ok(Vec::new()),
     }
 }
 
-/// Where the extent with a byte begins. Rows can only be looked for upwards, so it looks a usual extent's size below the
-/// byte, further down where there is nothing, and halves what lies between: extents may be as small as 64 bytes.
-fn start_of_extent(store: &dyn ReadStore, at: ExtentAt) -> Result<Option<u64>, Fault> {
-    let offset = at.offset;
-    let first_from = |from| -> Result<Option<(u64, u64)>, Fault> {
-        let found = extents_of(store, at.content_id, from, 1)?;
-        Ok(found.first().map(|(at, extent)| (at.offset, extent.size)).filter(|(start, _)| *start <= offset))
-    };
+/// Where and how large the first run from a byte on is.
+type FirstFrom<'a> = dyn Fn(u64) -> Result<Option<(u64, u64)>, Fault> + 'a;
+
+/// Where the extent or piece with a byte begins. Rows can only be looked for upwards, so it looks a usual extent's size below
+/// the byte, further down where there is nothing, and halves what lies between: extents may be as small as 64 bytes.
+pub(super) fn start_of(offset: u64, first_from: &FirstFrom<'_>) -> Result<Option<u64>, Fault> {
+    let first_from = |from| Ok::<_, Fault>(first_from(from)?.filter(|(start, _)| *start <= offset));
     let mut back: u64 = 64 << 20;
     let (mut start, mut size) = loop {
         let from = offset.saturating_add(1).saturating_sub(back);
@@ -138,6 +143,8 @@ pub(crate) fn extents_after(
             match Content::from_bytes(value)?.layout {
                 Layout::One(extent) => found.push((id.start(), extent)),
                 Layout::Many(_) => found.extend(extents_of(store, id, 0, limit.saturating_sub(found.len()))?),
+                // Its pieces' contents are met by themselves.
+                Layout::Pieces(_) => {}
             }
             if found.len() >= limit {
                 return Ok((found, false));
@@ -153,11 +160,33 @@ pub(crate) fn extents_after(
 
 /// Lists a content that nothing names any more, to be reaped when it is due.
 pub(crate) fn put_dead(store: &mut dyn Store, due: ClusterTime, id: ContentId, row: &Dead) -> Result<(), Fault> {
-    write(store, Table::Dead, &keys::dead(due, id), row)
+    let key = keys::dead(due, id);
+    if key < dead_from(store)? {
+        put_dead_from(store, &key)?;
+    }
+    write(store, Table::Dead, &key, row)
 }
 
 pub(crate) fn delete_dead(store: &mut dyn Store, due: ClusterTime, id: ContentId) -> Result<(), Fault> {
     store.delete(Table::Dead, &keys::dead(due, id))
+}
+
+/// Notes where the list begins now that some at its front were deleted at `now`. Others may have come meanwhile, in between.
+pub(crate) fn note_dead_from(store: &mut dyn Store, now: ClusterTime) -> Result<(), Fault> {
+    let before = dead_from(store)?;
+    let first = store.scan(Table::Dead, &before, None, 1)?;
+    let key = first.into_iter().next().map_or_else(|| keys::dead(now, ContentId(0)), |(key, _)| key);
+    if key == before { Ok(()) } else { put_dead_from(store, &key) }
+}
+
+/// Nothing is listed before this key. The search begins there: from the front it would pass over the tombstones of all that
+/// was ever reaped and is not compacted yet.
+pub(crate) fn dead_from(store: &dyn ReadStore) -> Result<Vec<u8>, Fault> {
+    Ok(read::<Cursor>(store, Table::Meta, keys::meta::DEAD_FROM)?.map(|mark| mark.0).unwrap_or_default())
+}
+
+fn put_dead_from(store: &mut dyn Store, key: &[u8]) -> Result<(), Fault> {
+    write(store, Table::Meta, keys::meta::DEAD_FROM, &Cursor(key.to_vec()))
 }
 
 /// At most `limit` contents that nothing names and that are due at `now`, or that nothing named before `unread_before`:
@@ -169,7 +198,7 @@ pub(crate) fn dead(
     limit: usize,
 ) -> Result<Vec<(ClusterTime, ContentId, Dead)>, Fault> {
     let mut found = Vec::new();
-    for (key, value) in store.scan(Table::Dead, &[], None, limit)? {
+    for (key, value) in store.scan(Table::Dead, &dead_from(store)?, None, limit)? {
         let (due, id) = keys::read_dead(&key)?;
         let row = Dead::from_bytes(&value)?;
         if due > now && row.since >= unread_before {

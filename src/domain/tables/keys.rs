@@ -37,6 +37,8 @@ pub(crate) mod meta {
     pub(crate) const LOSSES: &[u8] = b"losses";
     /// The key of `Names` below which everything in the trash was worked off.
     pub(crate) const REAPED_THROUGH: &[u8] = b"reaped_through";
+    /// The key of `Dead` before which there is nothing.
+    pub(crate) const DEAD_FROM: &[u8] = b"dead_from";
     /// Since when the newest repair that was ever owed has been.
     pub(crate) const NEWEST_REPAIR: &[u8] = b"newest_repair";
     /// How many file servers can take new files.
@@ -79,7 +81,7 @@ pub(crate) fn read_content(key: &[u8]) -> Result<ContentId, Fault> {
     key.try_into().map(|id| ContentId(u128::from_be_bytes(id))).map_err(|_| bad(Table::Contents))
 }
 
-/// `Extents`: content (16), offset (8): a content's extents are one stretch, in the order of its bytes.
+/// `Extents` and `Pieces`: content (16), offset (8): a content's are one stretch, in the order of its bytes.
 pub(crate) fn extent(at: ExtentAt) -> Vec<u8> {
     [&content(at.content_id)[..], &at.offset.to_be_bytes()].concat()
 }
@@ -96,6 +98,17 @@ pub(crate) fn member_key(uuid: ServerUuid) -> [u8; 16] {
 
 pub(crate) fn read_member_key(key: &[u8]) -> Result<ServerUuid, Fault> {
     key.try_into().map(u128::from_be_bytes).map(ServerUuid).map_err(|_| bad(Table::MemberKeys))
+}
+
+/// `Parts`: upload (16), number (4): an upload's parts are one stretch, in the order of their numbers.
+pub(crate) fn part(upload: ContentId, number: u32) -> Vec<u8> {
+    [&content(upload)[..], &number.to_be_bytes()].concat()
+}
+
+pub(crate) fn read_part(key: &[u8]) -> Result<(ContentId, u32), Fault> {
+    let (id, number) = key.split_first_chunk::<16>().ok_or_else(|| bad(Table::Parts))?;
+    let number = number.try_into().map(u32::from_be_bytes).map_err(|_| bad(Table::Parts))?;
+    Ok((ContentId(u128::from_be_bytes(*id)), number))
 }
 
 /// `Dead`: due when (8), content (16).

@@ -143,10 +143,13 @@ pub(crate) fn policy(store: &dyn ReadStore) -> Result<Policy, Fault> {
 /// Nothing before bootstrap.
 pub(crate) fn known_policy(store: &dyn ReadStore) -> Result<Option<Policy>, Fault> {
     let policy: Option<Policy> = read(store, Table::Policy, keys::ONLY)?;
-    // One from before there were extents says nothing of them.
-    Ok(policy.map(|policy| match policy.extent_bytes {
-        0 => Policy { extent_bytes: Policy::default().extent_bytes, ..policy },
-        _ => policy,
+    // One from before there were extents, or parts, says nothing of them.
+    let or = |said: u64, usual| if said == 0 { usual } else { said };
+    let usual = Policy::default();
+    Ok(policy.map(|policy| Policy {
+        extent_bytes: or(policy.extent_bytes, usual.extent_bytes),
+        part_min_bytes: or(policy.part_min_bytes, usual.part_min_bytes),
+        ..policy
     }))
 }
 

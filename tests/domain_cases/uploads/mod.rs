@@ -121,7 +121,7 @@ impl Cluster {
         self.finish(id).expect("it is whole")
     }
 
-    fn kind(&mut self, command: impl Into<Command>) -> RejectionKind {
+    pub(crate) fn kind(&mut self, command: impl Into<Command>) -> RejectionKind {
         let before = self.store.clone();
         let kind = self.run(command.into()).expect_err("it is refused").kind;
         assert!(before == self.store, "what was refused took effect");
@@ -136,7 +136,7 @@ impl Cluster {
     }
 
     /// Bytes, files, uploads.
-    fn usage_of(&self, user: UserId) -> (u64, u64, u64) {
+    pub(crate) fn usage_of(&self, user: UserId) -> (u64, u64, u64) {
         let usage = query::usage(&self.store, user).expect("no fault");
         let uploads = self.store.scan(Table::Uploads, &[], None, usize::MAX).expect("no fault");
         let own = uploads.iter().filter(|(key, _)| key[..8] == user.0.to_be_bytes()).count();
@@ -170,7 +170,7 @@ impl Cluster {
     }
 
     /// Removes everything, and lets time pass: nothing is left, and the copies can be erased at once.
-    fn cleared(&mut self) {
+    pub(crate) fn cleared(&mut self) {
         for user in [ADA, BOB] {
             let root = FileRef::Path(PathRef { owner: None, path: Default::default() });
             let children = query::list(&self.store, user, &root, None, 1000).expect("no fault").expect("it is there");
@@ -213,7 +213,7 @@ impl Cluster {
     }
 
     /// The copies that may be erased now.
-    fn erasable(&self) -> usize {
+    pub(crate) fn erasable(&self) -> usize {
         let observed = Observed { now: ClusterTime(self.now), room: 100, ..Observed::default() };
         let planned = plan(&self.store, &observed).expect("no fault");
         let erased = |task| if let Task::Erase(copies) = task { copies.len() } else { 0 };

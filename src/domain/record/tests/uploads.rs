@@ -27,6 +27,7 @@ fn upload(purpose: Purpose) -> Upload {
         expires_at: ClusterTime(2),
         wall_expires_at: WallTime(3),
         purpose,
+        parts: None,
     }
 }
 
@@ -39,7 +40,13 @@ pub(super) fn rows(golden: &mut Golden) {
     golden.add("row.upload.new", &new);
     golden.add("row.upload.empty", &Upload { length: Some(0), ..new });
     golden.add("row.pin", &Pin { user: UserId(1), expires_at: ClusterTime(2) });
-    let open = |run| Content { made_for: FileId(0), refs: 1, state: ContentState::Open, layout: Layout::Many(run) };
+    let open = |run| Content {
+        made_for: FileId(0),
+        refs: 1,
+        state: ContentState::Open,
+        layout: Layout::Many(run),
+        part_of: None,
+    };
     golden.add("row.content.open", &open(Run { size: 128, sha256: None, extents: 2 }));
     golden.add("row.content.begun", &open(Run { size: 0, sha256: None, extents: 0 }));
     let kept = KeptContent {
@@ -51,7 +58,7 @@ pub(super) fn rows(golden: &mut Golden) {
         extents: Some(300),
     };
     golden.add("row.operation.content.extents", &kept);
-    golden.add("row.policy.extents", &Policy::default());
+    golden.add("row.policy.extents", &Policy { part_min_bytes: 0, ..Policy::default() });
     golden.add("row.usage.uploads", &Usage { bytes: 7, files: 1, max_bytes: None, max_files: None, uploads: 300 });
 }
 

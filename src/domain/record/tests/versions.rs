@@ -18,7 +18,7 @@ pub(super) fn extent() -> Extent {
 }
 
 fn content(layout: Layout) -> Content {
-    Content { made_for: FileId(12), refs: 2, state: ContentState::Sealed, layout }
+    Content { made_for: FileId(12), refs: 2, state: ContentState::Sealed, layout, part_of: None }
 }
 
 fn version() -> FileVersion {
