@@ -22,24 +22,23 @@ pub struct Page {
 }
 
 impl Directory {
-    /// Makes an account. The first one of a cluster is its admin.
+    /// Makes an account. The first one of a cluster is its admin's, and needs the setup code.
     ///
     /// # Errors
-    /// Refused with `already_exists` where the name is taken.
-    pub async fn signup(&self, username: &str, password: &str) -> Result<api::Account, ClientError> {
-        let credentials = api::Credentials { username: username.to_owned(), password: password.to_owned() };
-        let request = Request::change("/signup", self.next_key(), &credentials)?.anonymous();
+    /// Refused with `already_exists` where the name is taken, `forbidden` where the code or the invitation is wrong.
+    pub async fn signup(&self, signup: &api::Signup) -> Result<api::Account, ClientError> {
+        let request = Request::change("/signup", self.next_key(), signup)?.anonymous();
         match self.call_json(&request).await {
             // Nobody is logged in yet, so no operation id holds. The account may be the one that a lost answer was
             // about; whoever has its password may as well have made it.
             Err(error) if error.after_unknown && error.code() == Some(Code::AlreadyExists) => {
-                let Ok(login) = self.login(username, password).await else { return Err(error) };
+                let Ok(login) = self.login(&signup.username, &signup.password).await else { return Err(error) };
                 let user_id = login.user_id;
                 if let Ok(directory) = self.clone().with_token(Some(login.token)) {
                     // The session was for the question only; one that stays runs out by itself.
                     let _ = directory.logout().await;
                 }
-                Ok(api::Account { user_id, username: username.to_owned() })
+                Ok(api::Account { user_id, username: signup.username.clone() })
             }
             result => result,
         }

@@ -32,6 +32,7 @@ mod switchboard;
 mod timekeeping;
 pub mod transfer;
 mod unfinished;
+mod welcome;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -174,6 +175,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
     let clocks =
         tokio::spawn(vital("the asking for the other nodes' clocks", node.clone(), timekeeping::run(node.clone())));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
+    tokio::spawn(welcome::tell(node.clone()));
     Ok(Directory { handle, node, address, close, server, leader, endings, detection, clocks, switchboard })
 }
 

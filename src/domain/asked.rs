@@ -7,7 +7,7 @@
 
 use super::record::Record;
 use super::record::declare::{choice, record};
-use super::terms::NewContent;
+use super::terms::{NewContent, SignupMode};
 use super::{BlobId, Command, Proposal, Sha256};
 
 choice! {
@@ -23,6 +23,8 @@ choice! {
         Signup {
             username: String = 1,
             password: String = 2,
+            setup_code: Option<String> = 3,
+            invite: Option<String> = 4,
         } = 4,
     }
 }
@@ -44,6 +46,7 @@ record! {
         pub quota_bytes: Option<u64> = 11,
         pub quota_files: Option<u64> = 12,
         pub extent_bytes: Option<u64> = 13,
+        pub signup_mode: Option<SignupMode> = 30,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The rows of the tables, each declared with its bytes. `tables` has their keys.
 
+mod accounts;
 mod contents;
 mod properties;
 mod remembered;
@@ -9,6 +10,7 @@ mod upkeep;
 mod uploads;
 mod versions;
 
+pub use accounts::*;
 pub use contents::*;
 pub use properties::*;
 pub use remembered::*;

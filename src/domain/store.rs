@@ -97,6 +97,8 @@ tables! {
     Retention = "retention",
     /// file_id, name → value
     Properties = "properties",
+    /// SHA-256 of an invitation → who made it, until when
+    Invites = "invites",
     /// file_id → label
     #[cfg(feature = "next-schema")]
     Labels = "labels",

@@ -1,6 +1,6 @@
 //! The words that commands are made of: how a request names things, and what it brings.
 
-use super::record::declare::{choice, record};
+use super::record::declare::{choice, numbered, record};
 use super::{
     BlobId, ClusterTime, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, ServerId, Sha256, Table, UserId, Version,
 };
@@ -203,6 +203,8 @@ record! {
         pub quota_files: u64 = 12,
         /// The largest extent: what is larger is stored in several; 0 for 64 MiB.
         pub extent_bytes: u64 = 13,
+        /// Who may make an account, the first one aside; nothing for anybody.
+        pub signup_mode: Option<SignupMode> = 30,
     }
 }
 
@@ -222,6 +224,40 @@ impl Default for Policy {
             quota_bytes: 0,
             quota_files: 0,
             extent_bytes: 64 << 20,
+            signup_mode: None,
         }
+    }
+}
+
+impl Policy {
+    /// Who may make an account, the first one aside.
+    pub fn signup(&self) -> SignupMode {
+        self.signup_mode.unwrap_or(SignupMode::Open)
+    }
+}
+
+numbered! {
+    /// Who may make an account.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum SignupMode as "mode of signups" {
+        /// Anybody.
+        Open = 1,
+        /// Whoever has an invitation.
+        Invite = 2,
+        /// Nobody: admins add accounts.
+        Closed = 3,
+    }
+}
+
+choice! {
+    /// By what right somebody makes an account.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Admission as "admission" {
+        /// The setup code, which the node has compared: it makes the first account, and no other.
+        Setup = 1,
+        /// None: where anybody may.
+        Open = 2,
+        /// SHA-256 of an invitation, which is used up.
+        Invite(Sha256) = 3,
     }
 }

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::accounts::SignupMode;
+
 /// What the whole cluster goes by. `GET /admin/policy`, and the answer to a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
@@ -39,6 +41,9 @@ pub struct Policy {
     /// The largest extent, 4 MiB to 1 GiB: what is larger is stored in several.
     #[serde(default)]
     pub extent_bytes: u64,
+    /// Who may make an account, the first one aside.
+    #[serde(default)]
+    pub signup_mode: SignupMode,
     /// Why files cannot have so many copies now, and what to do.
     #[serde(default)]
     pub held_up: Option<String>,
@@ -74,6 +79,8 @@ pub struct PolicyChange {
     pub quota_files: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extent_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signup_mode: Option<SignupMode>,
 }
 
 /// `POST /admin/drain`: takes a server out of the ring to be emptied, or back into it. Answered by the server as

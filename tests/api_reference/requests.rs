@@ -1,7 +1,7 @@
 //! What the program reads, each with all of its fields. They are written out, so that a new field does not compile
 //! before it is here, and is not accepted here before it is in the document.
 
-use ringmaster::protocol::{admin, api, properties, restore, retention, uploads, versions};
+use ringmaster::protocol::{accounts, admin, api, properties, restore, retention, uploads, versions};
 
 use super::schema::Shapes;
 
@@ -16,6 +16,7 @@ fn file() -> api::FileName {
 pub(crate) fn check(shapes: &mut Shapes<'_>) {
     let username = "ann".to_owned();
     shapes.request("Credentials", &api::Credentials { username: username.clone(), password: "12345678".to_owned() });
+    of_accounts(shapes);
     shapes.request("Mkdir", &api::Mkdir { path: "/a".to_owned(), owner: some("ann") });
     shapes.request(
         "Move",
@@ -51,6 +52,16 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
     of_uploads(shapes);
     of_admins(shapes);
     of_restores(shapes);
+}
+
+fn of_accounts(shapes: &mut Shapes<'_>) {
+    let (username, password) = ("ann".to_owned(), "12345678".to_owned());
+    let (setup_code, invite) = (some("ABCDE"), some("abcde"));
+    shapes.request("AdminReset", &accounts::AdminReset { username: username.clone(), password: password.clone() });
+    shapes.request("Signup", &api::Signup { username, password, setup_code, invite });
+    shapes.request("MakeInvite", &accounts::MakeInvite { ttl_ms: Some(60_000) });
+    shapes.request("RevokeInvite", &accounts::RevokeInvite { invite_id: "00".repeat(32) });
+    shapes.words::<accounts::SignupMode>("SignupMode");
 }
 
 fn of_uploads(shapes: &mut Shapes<'_>) {
@@ -99,6 +110,7 @@ fn of_admins(shapes: &mut Shapes<'_>) {
             quota_bytes: Some(1),
             quota_files: Some(1),
             extent_bytes: Some(4_194_304),
+            signup_mode: Some(accounts::SignupMode::Open),
         },
     );
     shapes.request("Drain", &admin::Drain { server_id: 1, cancel: true });

@@ -1,7 +1,7 @@
 //! What the program answers, each with all of its fields and with as few as there can be: written out as in `requests`.
 
 use ringmaster::protocol::problem::{Code, Problem};
-use ringmaster::protocol::{admin, api, properties, restore, retention, uploads, versions};
+use ringmaster::protocol::{accounts, admin, api, properties, restore, retention, uploads, versions};
 
 use super::schema::Shapes;
 
@@ -18,6 +18,7 @@ fn text() -> String {
 pub(crate) fn check(shapes: &mut Shapes<'_>) {
     let problem = Problem::new(Code::Locked, "wait", "1");
     shapes.answer("Problem", &problem, &problem);
+    of_accounts(shapes);
     of_files(shapes);
     of_versions(shapes);
     of_uploads(shapes);
@@ -26,6 +27,16 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
     of_servers(shapes);
     of_replication(shapes);
     of_admins(shapes);
+}
+
+fn of_accounts(shapes: &mut Shapes<'_>) {
+    let (invite_id, expires_at) = ("00".repeat(32), time());
+    let made = accounts::MadeInvite { invite: text(), invite_id: invite_id.clone(), expires_at: time() };
+    shapes.answer("MadeInvite", &made, &made);
+    let invite = accounts::InviteInfo { invite_id, made_by: text(), expires_at };
+    shapes.answer("InviteInfo", &invite, &invite);
+    let invites = accounts::Invites { invites: vec![invite] };
+    shapes.answer("Invites", &invites, &accounts::Invites { invites: Vec::new() });
 }
 
 fn of_files(shapes: &mut Shapes<'_>) {
@@ -304,6 +315,7 @@ fn of_admins(shapes: &mut Shapes<'_>) {
         quota_bytes: 1,
         quota_files: 1,
         extent_bytes: 4_194_304,
+        signup_mode: accounts::SignupMode::Open,
         held_up: Some(text()),
     };
     shapes.answer("Policy", &policy, &admin::Policy { held_up: None, ..policy.clone() });

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests print what they measured")]
 
+mod accounts;
 mod admin;
 mod any_node;
 mod backup;

@@ -78,6 +78,9 @@ impl Operation {
         let body = if content.is_null() || example.is_null() { String::new() } else { example.to_string() };
         let url = format!("{}{}", cluster.url(0), self.path);
         let mut request = cluster.http.request(self.method.clone(), url).query(&query).body(body);
+        if !example.is_null() {
+            request = request.header("Content-Type", "application/json");
+        }
         if let Some(bearer) = bearer {
             request = request.bearer_auth(bearer);
         }

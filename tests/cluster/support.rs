@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::RequestBuilder;
 use ringmaster::client::Directory;
+use ringmaster::protocol::secret::ClusterSecret;
+use ringmaster::protocol::setup::SetupCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -158,11 +160,19 @@ impl Cluster {
 
     /// Signs up and logs in.
     pub(crate) async fn user(&self, name: &str) -> User {
-        let (body, key) = (json!({"username": name, "password": PASSWORD}), fresh_key());
+        let (mut body, key) = (json!({"username": name, "password": PASSWORD}), fresh_key());
+        if self.admin.id == 0 {
+            body["setup_code"] = json!(self.setup_code());
+        }
         let (status, account) =
             self.insisted(0, |node| self.call(None, node, "/signup", &body).header(KEY, &key)).await;
         assert_eq!(status, 201, "{account}");
         self.log_in(name).await
+    }
+
+    /// What the first account is made with.
+    pub(crate) fn setup_code(&self) -> String {
+        SetupCode::of(&ClusterSecret::parse(&self.secret).expect("a valid secret")).to_string()
     }
 
     pub(crate) async fn log_in(&self, name: &str) -> User {

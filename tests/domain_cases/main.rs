@@ -1,5 +1,6 @@
 //! Single cases of the state machine, where a story would hide the point.
 
+mod accounts;
 mod backup;
 mod backup_extents;
 mod bounds;

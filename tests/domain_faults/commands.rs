@@ -7,7 +7,7 @@ use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, Server
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 50;
+pub(crate) const COMMANDS: usize = 54;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -62,6 +62,10 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::PinContent(_) => 47,
         Command::SetRetention(_) => 48,
         Command::SetProperties(_) => 49,
+        Command::Enroll(_) => 50,
+        Command::MakeInvite(_) => 51,
+        Command::RevokeInvite(_) => 52,
+        Command::ResetAdmin(_) => 53,
     }
 }
 
@@ -227,6 +231,12 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             lock: s.lock_proof(),
         }
         .into(),
+        50 => command::Enroll { username: s.text(), password_hash: s.text(), by: s.admission() }.into(),
+        51 => {
+            command::MakeInvite { user: s.user(), hash: s.sha256(), ttl_ms: s.number().saturating_mul(60_000) }.into()
+        }
+        52 => command::RevokeInvite { user: s.user(), hash: s.sha256() }.into(),
+        53 => command::ResetAdmin { username: s.text(), password_hash: s.text() }.into(),
         // The one after it would stop this program in the log, by its frame.
         _ => command::RaiseSchema { to: command::Raised(Schema(s.number() % (Schema::NEWEST.0 + 2))) }.into(),
     }

@@ -3,8 +3,8 @@
 use ringmaster::domain::restored::GAP;
 use ringmaster::domain::rows::Property;
 use ringmaster::domain::terms::{
-    Etag, FileRef, LockProof, NewContent, NewExtent, NewHome, Operation, PathRef, Policy, Precondition, Purpose,
-    Receipt, Slot,
+    Admission, Etag, FileRef, LockProof, NewContent, NewExtent, NewHome, Operation, PathRef, Policy, Precondition,
+    Purpose, Receipt, SignupMode, Slot,
 };
 use ringmaster::domain::{
     BlobId, ClusterTime, ContentId, CopyAt, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, Incarnation, Permission,
@@ -289,6 +289,16 @@ impl<'a> Source<'a> {
             quota_bytes: if self.one_in(4) { self.number() } else { 0 },
             quota_files: if self.one_in(4) { self.number() } else { 0 },
             extent_bytes: if self.one_in(4) { self.number() } else { 64 << 20 },
+            signup_mode: self
+                .maybe(|source| [SignupMode::Open, SignupMode::Invite, SignupMode::Closed][source.pick(3) as usize]),
+        }
+    }
+
+    pub(crate) fn admission(&mut self) -> Admission {
+        match self.pick(4) {
+            0 => Admission::Setup,
+            1 => Admission::Open,
+            _ => Admission::Invite(self.sha256()),
         }
     }
 

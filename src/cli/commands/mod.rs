@@ -1,5 +1,6 @@
 //! The verbs, one a file.
 
+mod admin_reset;
 mod backup;
 mod cat;
 mod cluster;
@@ -7,6 +8,7 @@ mod cp;
 mod du;
 mod get;
 mod history;
+mod invite;
 mod lock;
 mod locks;
 mod login;
@@ -25,6 +27,7 @@ mod retention;
 mod ring;
 mod rm;
 mod serve;
+mod setup_code;
 mod share;
 mod signup;
 mod stat;
@@ -81,6 +84,9 @@ pub(super) enum Command {
     #[command(subcommand)]
     Replication(replication::Command),
     Users(users::Args),
+    /// Invitations, by which others make accounts
+    #[command(subcommand)]
+    Invite(invite::Command),
     Quota(quota::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -88,6 +94,8 @@ pub(super) enum Command {
     /// What the whole cluster goes by
     #[command(subcommand)]
     Policy(policy::Command),
+    SetupCode(setup_code::Args),
+    AdminReset(admin_reset::Args),
     /// Run a directory node
     Directory(serve::Args),
     /// Run a file server
@@ -131,6 +139,9 @@ impl Command {
             Self::Ring(command) => ring::run(command, session).await,
             Self::Replication(command) => replication::run(command, session).await,
             Self::Users(args) => users::run(args, session).await,
+            Self::Invite(command) => invite::run(command, session).await,
+            Self::SetupCode(args) => setup_code::run(&args, session),
+            Self::AdminReset(args) => admin_reset::run(args, session).await,
             Self::Quota(args) => quota::run(args, session).await,
             Self::Backup(args) => backup::run(args, session).await,
             Self::Restore(args) => restore::run(args, session).await,

@@ -6,6 +6,7 @@ use humantime_serde::re::humantime;
 use crate::cli::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::table::Table;
+use crate::protocol::accounts::SignupMode;
 use crate::protocol::admin::{Policy, PolicyChange};
 
 #[derive(Debug, clap::Subcommand)]
@@ -15,7 +16,7 @@ pub(in crate::cli) enum Command {
     /// Change it, for all nodes at once
     ///
     /// Names are those that `policy show` prints: copies, garbage_linger, garbage_grace, operation_ttl, session_ttl,
-    /// receipt_ttl, rebalance_percent, versions_keep, versions, trash, quota_bytes, quota_files, extent_bytes. Times are written
+    /// receipt_ttl, rebalance_percent, versions_keep, versions, trash, quota_bytes, quota_files, extent_bytes, signup_mode (open, invite, closed). Times are written
     /// 15m, 1h or 7days, or in milliseconds with _ms behind the name.
     Set {
         #[arg(required = true, value_name = "NAME=VALUE")]
@@ -53,6 +54,7 @@ pub(in crate::cli) enum Setting {
     QuotaBytes(u64),
     QuotaFiles(u64),
     ExtentBytes(u64),
+    Signup(SignupMode),
 }
 
 impl FromStr for Setting {
@@ -73,6 +75,10 @@ impl FromStr for Setting {
             "quota_bytes" => return large().map(Self::QuotaBytes),
             "quota_files" => return large().map(Self::QuotaFiles),
             "extent_bytes" => return large().map(Self::ExtentBytes),
+            "signup_mode" => {
+                let mode = serde_json::from_value(value.into());
+                return mode.map(Self::Signup).map_err(|_| format!("{value:?} is not open, invite or closed"));
+            }
             _ => {}
         }
         match name.strip_suffix("_ms").unwrap_or(name) {
@@ -110,6 +116,7 @@ impl Setting {
             Self::QuotaBytes(value) => change.quota_bytes = Some(value),
             Self::QuotaFiles(value) => change.quota_files = Some(value),
             Self::ExtentBytes(value) => change.extent_bytes = Some(value),
+            Self::Signup(mode) => change.signup_mode = Some(mode),
         }
     }
 }
@@ -142,6 +149,12 @@ fn describe(policy: &Policy) -> String {
     line("quota_bytes", policy.quota_bytes.to_string(), "a user may have; 0 for any number");
     line("quota_files", policy.quota_files.to_string(), "a user may have; 0 for any number");
     line("extent_bytes", policy.extent_bytes.to_string(), "what is larger is stored in several extents");
+    let mode = match policy.signup_mode {
+        SignupMode::Open => ("open", "anybody makes an account"),
+        SignupMode::Invite => ("invite", "whoever is invited makes an account"),
+        SignupMode::Closed => ("closed", "admins add accounts"),
+    };
+    line("signup_mode", mode.0.to_owned(), mode.1);
     let held_up = policy.held_up.as_ref().map_or_else(String::new, |why| format!("held up: {why}\n"));
     table.render() + &held_up
 }
@@ -167,6 +180,7 @@ mod tests {
             quota_bytes: 1 << 40,
             quota_files: 0,
             extent_bytes: 0,
+            signup_mode: SignupMode::Invite,
         };
         let mut change = PolicyChange::default();
         for line in describe(&policy).lines() {
@@ -187,6 +201,7 @@ mod tests {
             quota_bytes: Some(1 << 40),
             quota_files: Some(0),
             extent_bytes: Some(0),
+            signup_mode: Some(SignupMode::Invite),
         };
         assert_eq!(change, again);
     }

@@ -5,20 +5,23 @@ use std::time::Instant;
 
 use axum::Json as Body;
 use axum::extract::{FromRequestParts, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::auth::{Token, restoring};
+use super::auth::{ClusterMember, Token, restoring};
 use super::request::{Headers, LONGEST_NAME, StrangersJson};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
+use crate::domain::terms::Admission;
 use crate::domain::{Asked, Command, Outcome, Proposal, ReadStore, UserId, command};
 use crate::listener::{Block, Lease};
-use crate::protocol::api::{Account, Credentials, Login};
+use crate::protocol::accounts::AdminReset;
+use crate::protocol::api::{Account, Credentials, Login, Signup};
 use crate::protocol::problem::Code;
+use crate::protocol::setup::SetupCode;
 
 /// Bounds of a password, in bytes. The upper one keeps the hash's cost bounded.
 const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
@@ -27,20 +30,86 @@ const NOBODY: UserId = UserId(0);
 
 pub(crate) async fn signup(
     State(node): State<App>,
+    SaysJson(says_json): SaysJson,
     headers: Headers,
-    StrangersJson(body): StrangersJson<Credentials>,
+    StrangersJson(body): StrangersJson<Signup>,
 ) -> ApiResult<Response> {
-    if !PASSWORD_BYTES.contains(&body.password.len()) {
-        return Err(ApiError::invalid("the password must have 8 to 1,024 bytes: choose another"));
+    if !says_json {
+        let detail = "this call takes JSON that says so: send the header `Content-Type: application/json`";
+        return Err(ApiError::invalid(detail));
     }
+    check_password(&body.password)?;
     check_name(&body.username)?;
-    let asked = Asked::Signup { username: body.username.clone(), password: body.password.clone() };
-    let operation = headers.signup_name(&node, &body.username).operation(&node, NOBODY, &asked);
-    let password_hash = node.passwords.hash(body.password, node.clock.random()).await?;
-    let command = Command::Signup(command::Signup { username: body.username, password_hash });
+    let by = admission(&node, &body)?;
+    let Signup { username, password, setup_code, invite } = body;
+    let asked = Asked::Signup { username: username.clone(), password: password.clone(), setup_code, invite };
+    let operation = headers.signup_name(&node, &username).operation(&node, NOBODY, &asked);
+    // Before the work. A repeat is answered as the first was, though its invitation is used up.
+    let (id, floor) = (operation.id.clone(), node.handle().cluster_time());
+    let look = move |store: &dyn ReadStore| match query::operation(store, NOBODY, &id)? {
+        Some(_) => Ok(Ok(())),
+        None if query::is_restoring(store)? => Ok(Err(None)),
+        None => Ok(query::may_sign_up(store, &by, floor)?.map_err(Some)),
+    };
+    node.handle().read(look).await?.map_err(|no| no.map_or_else(restoring, ApiError::from))?;
+    let password_hash = node.passwords.hash(password, node.clock.random()).await?;
+    let command = Command::Enroll(command::Enroll { username, password_hash, by });
     let outcome = node.propose(Proposal { operation: Some(operation), command }).await?;
     let Outcome::User { user_id, username, .. } = outcome else { return Err(view::unexpected(&outcome)) };
     Ok((StatusCode::CREATED, Body(Account { user_id: user_id.0, username })).into_response())
+}
+
+fn admission(node: &App, asked: &Signup) -> ApiResult<Admission> {
+    match (&asked.setup_code, &asked.invite) {
+        (None, None) => Ok(Admission::Open),
+        (None, Some(invite)) => Ok(Admission::Invite(Token::of(invite).hash())),
+        (Some(code), None) if SetupCode::of(&node.secret).is(code) => Ok(Admission::Setup),
+        (Some(_), None) => Err(ApiError::new(
+            Code::Forbidden,
+            "this is not the setup code: the log of each directory node shows it, and `ringmaster setup-code` prints it",
+        )),
+        (Some(_), Some(_)) => {
+            Err(ApiError::invalid("both a setup code and an invitation are given: send the one that you have"))
+        }
+    }
+}
+
+/// A body that says that it is JSON. A page elsewhere on the web can have a browser send any other without asking first,
+/// and would so make an account in a network that the page's author cannot reach.
+/// It is looked at when the body was read, so that the answer gets through.
+pub(crate) struct SaysJson(bool);
+
+impl FromRequestParts<App> for SaysJson {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        let said = parts.headers.get(header::CONTENT_TYPE).and_then(|said| said.to_str().ok()).unwrap_or_default();
+        let essence = said.split(';').next().unwrap_or_default().trim();
+        Ok(Self(essence.eq_ignore_ascii_case("application/json")))
+    }
+}
+
+fn check_password(password: &str) -> ApiResult<()> {
+    if !PASSWORD_BYTES.contains(&password.len()) {
+        return Err(ApiError::invalid("the password must have 8 to 1,024 bytes: choose another"));
+    }
+    Ok(())
+}
+
+/// By the cluster secret, for an operator who has lost the admin.
+pub(crate) async fn reset_admin(
+    State(node): State<App>,
+    _: ClusterMember,
+    StrangersJson(body): StrangersJson<AdminReset>,
+) -> ApiResult<Body<Account>> {
+    check_password(&body.password)?;
+    check_name(&body.username)?;
+    let password_hash = node.passwords.hash(body.password, node.clock.random()).await?;
+    let command = Command::ResetAdmin(command::ResetAdmin { username: body.username, password_hash });
+    let outcome = node.propose(Proposal { operation: None, command }).await?;
+    let Outcome::User { user_id, username, .. } = outcome else { return Err(view::unexpected(&outcome)) };
+    tracing::warn!(%user_id, "an operator with the cluster secret has reset the password of an admin");
+    Ok(Body(Account { user_id: user_id.0, username }))
 }
 
 /// No text of any length goes into the log: the cluster's own rule is checked here, before the work, and by `apply`.

@@ -17,12 +17,12 @@ use crate::client::blobs::{BlobError, ServerAddress};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
 use crate::domain::rows::SweepKind;
-use crate::domain::terms::Policy;
+use crate::domain::terms::{Policy, SignupMode};
 use crate::domain::{Asked, Command, Fault, PolicyAsked, Proposal, ReadStore, ServerId, UserId, command};
 use crate::domain::{plan, query};
-use crate::protocol::admin;
 use crate::protocol::api::ServerInfo;
 use crate::protocol::problem::Code;
+use crate::protocol::{accounts, admin};
 
 /// How long a file server may take to say that it has begun to scrub.
 const SCRUB_PATIENCE: Duration = Duration::from_secs(5);
@@ -115,6 +115,7 @@ fn shown(policy: &Policy) -> admin::Policy {
         quota_bytes: policy.quota_bytes,
         quota_files: policy.quota_files,
         extent_bytes: policy.extent_bytes,
+        signup_mode: shown_mode(policy.signup()),
         held_up: None,
     }
 }
@@ -134,6 +135,23 @@ fn asked(change: &admin::PolicyChange) -> PolicyAsked {
         quota_bytes: change.quota_bytes,
         quota_files: change.quota_files,
         extent_bytes: change.extent_bytes,
+        signup_mode: change.signup_mode.map(read_mode),
+    }
+}
+
+fn shown_mode(mode: SignupMode) -> accounts::SignupMode {
+    match mode {
+        SignupMode::Open => accounts::SignupMode::Open,
+        SignupMode::Invite => accounts::SignupMode::Invite,
+        SignupMode::Closed => accounts::SignupMode::Closed,
+    }
+}
+
+fn read_mode(mode: accounts::SignupMode) -> SignupMode {
+    match mode {
+        accounts::SignupMode::Open => SignupMode::Open,
+        accounts::SignupMode::Invite => SignupMode::Invite,
+        accounts::SignupMode::Closed => SignupMode::Closed,
     }
 }
 
@@ -152,6 +170,7 @@ fn changed(old: &Policy, change: &admin::PolicyChange) -> Policy {
         quota_bytes: change.quota_bytes.unwrap_or(old.quota_bytes),
         quota_files: change.quota_files.unwrap_or(old.quota_files),
         extent_bytes: change.extent_bytes.unwrap_or(old.extent_bytes),
+        signup_mode: change.signup_mode.map_or(old.signup_mode, |mode| Some(read_mode(mode))),
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod cluster;
 pub(crate) mod entries;
 pub(crate) mod finish;
 pub(crate) mod inventory;
+pub(crate) mod invites;
 #[cfg(feature = "next-schema")]
 mod labels;
 pub(crate) mod linger;
@@ -48,6 +49,9 @@ fn routes() -> Vec<Route> {
         Route::post("/signup", accounts::signup).of(Class::Logins),
         Route::post("/login", accounts::login).of(Class::Logins),
         Route::post("/logout", accounts::logout),
+        Route::post("/admin-reset", accounts::reset_admin).of(Class::Cluster),
+        Route::get_and_post("/admin/invites", invites::list, invites::make).of(Class::Cluster),
+        Route::post("/admin/invites/revoke", invites::revoke).of(Class::Cluster),
         Route::put_or_post("/write", write::write),
         Route::put_or_post("/update", write::update),
         Route::get("/read", read::read),

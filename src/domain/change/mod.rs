@@ -1,5 +1,6 @@
 //! The steps that commands are made of: what several of them do alike, and what keeps rows together that belong together.
 
+mod accounts;
 mod contents;
 mod copies;
 mod entries;

@@ -2,13 +2,13 @@
 
 use super::Report;
 use crate::domain::record::Record;
-use crate::domain::rows::Number;
-use crate::domain::rows::{Lock, Token, User};
+use crate::domain::rows::{Invite, Lock, Number, Token, User};
 use crate::domain::tables::{self, Counter, Ending, keys};
 use crate::domain::{Fault, Fence, FileId, Sha256, Table, UserId};
 
 pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
     accounts(report)?;
+    invites(report)?;
     grants(report)?;
     locks(report)
 }
@@ -20,7 +20,6 @@ fn accounts(report: &mut Report<'_>) -> Result<(), Fault> {
         let id = user.user_id;
         report.expect("user_has_its_id", key == keys::user(id), || format!("user {id} is stored as {key:?}"));
         report.expect("user_ids_are_below_the_next", (1..next).contains(&id.0), || format!("user {id}, next {next}"));
-        report.expect("the_first_user_is_the_admin", user.admin == (id.0 == 1), || format!("user {id}"));
         let named = tables::user_id(store, &user.username)? == Some(id);
         report.expect("users_have_their_usernames", named, || format!("user {id}"));
         let rooted = tables::entry(store, user.root)?.is_some_and(|root| root.is_directory() && root.owner == id);
@@ -40,6 +39,17 @@ fn accounts(report: &mut Report<'_>) -> Result<(), Fault> {
         report.expect("sessions_belong_to_users", known, || format!("a session of user {}", token.user));
         let ends = store.get(Table::Expiries, &keys::expiry(token.expires_at, &Ending::Session(hash)))?.is_some();
         report.expect("sessions_end", ends, || format!("a session of user {}", token.user));
+        Ok(())
+    })
+}
+
+fn invites(report: &mut Report<'_>) -> Result<(), Fault> {
+    report.each(Table::Invites, |report, store, key, value| {
+        let (hash, invite) = (keys::read_digest(key, Table::Invites)?, Invite::from_bytes(value)?);
+        let known = tables::user(store, invite.made_by)?.is_some();
+        report.expect("invitations_are_of_users", known, || format!("an invitation of user {}", invite.made_by));
+        let ends = store.get(Table::Expiries, &keys::expiry(invite.expires_at, &Ending::Invite(hash)))?.is_some();
+        report.expect("invitations_end", ends, || format!("an invitation of user {}", invite.made_by));
         Ok(())
     })
 }

@@ -160,6 +160,10 @@ commands! {
     pin: PinContent = 62,
     set_retention: SetRetention = 67,
     set_properties: SetProperties = 68,
+    enroll: Enroll = 80,
+    invite: MakeInvite = 81,
+    revoke_invite: RevokeInvite = 82,
+    reset_admin: ResetAdmin = 83,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

@@ -3,12 +3,12 @@
 use super::cursor::{Cursor, Paged};
 use super::{Asked, MAX_PAGE, Session, UsageStat};
 use crate::domain::record::Record;
-use crate::domain::rows::{Done, User};
+use crate::domain::rows::{Done, Invite, User};
 use crate::domain::stop::{Stop, settle};
 use crate::domain::tables::keys;
-use crate::domain::terms::Policy;
+use crate::domain::terms::{Admission, Policy};
 use crate::domain::{
-    Answer, ClusterTime, Command, Fault, ReadStore, Sha256, Table, UserId, WallTime, remembered, tables,
+    Answer, ClusterTime, Command, Fault, ReadStore, Sha256, Table, UserId, WallTime, remembered, rules, tables,
 };
 
 /// An account as its admin sees it.
@@ -49,6 +49,33 @@ pub fn session(store: &dyn ReadStore, token_hash: &Sha256, floor: ClusterTime) -
         expires_at: token.expires_at,
         wall_expires_at: token.wall_expires_at,
     }))
+}
+
+/// Whether somebody may make an account by such a right now: what `apply` will say, but for the name.
+///
+/// # Errors
+/// When the storage fails.
+pub fn may_sign_up(store: &dyn ReadStore, by: &Admission, floor: ClusterTime) -> Asked<()> {
+    let now = floor.max(tables::cluster_time(store)?);
+    let admitted = rules::admit(store, &tables::policy(store)?, by).and_then(|()| match by {
+        Admission::Invite(hash) => rules::standing_invite(store, hash, now).map(drop),
+        Admission::Setup | Admission::Open => Ok(()),
+    });
+    settle(admitted)
+}
+
+/// The invitations that stand, with who made each, those that end first before others.
+///
+/// # Errors
+/// When the storage fails.
+pub fn invites(store: &dyn ReadStore) -> Result<Vec<(Sha256, Invite, String)>, Fault> {
+    let mut found = Vec::new();
+    for (hash, invite) in tables::invites(store, MAX_PAGE)? {
+        let by = tables::user(store, invite.made_by)?.map(|user| user.username).unwrap_or_default();
+        found.push((hash, invite, by));
+    }
+    found.sort_by_key(|(_, invite, _)| invite.expires_at);
+    Ok(found)
 }
 
 /// # Errors

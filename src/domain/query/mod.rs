@@ -18,7 +18,10 @@ mod uploads;
 mod versions;
 mod walk;
 
-pub use accounts::{UserPage, UserStat, answer_again, operation, session, user_by_id, user_by_name, user_stat, users};
+pub use accounts::{
+    UserPage, UserStat, answer_again, invites, may_sign_up, operation, session, user_by_id, user_by_name, user_stat,
+    users,
+};
 pub use all::all;
 pub use backup::{full_path, holders, is_restoring, is_unused, missing_contents, restore, schema};
 pub use cluster::{

@@ -1,6 +1,7 @@
 //! The bytes of each record, held by `tests/golden/records.txt`. A line there may be added; one that changes breaks
 //! every disk that was written before. `UPDATE_GOLDEN=1` writes the file anew.
 
+mod accounts;
 mod operations;
 mod properties;
 mod reading;
@@ -231,6 +232,7 @@ fn rows(golden: &mut Golden) {
             properties: 0,
         },
     );
+    accounts::rows(golden);
     operations::add(golden);
     uploads::rows(golden);
 }
@@ -354,6 +356,7 @@ fn commands(golden: &mut Golden) {
     upkeep(golden);
     backup(golden);
     uploads::commands(golden);
+    accounts::commands(golden);
 }
 
 fn upkeep(golden: &mut Golden) {

@@ -1,6 +1,7 @@
 //! Who may do what, and what must hold for it. Reads only. `apply` and the queries judge by the same functions, so that
 //! what was checked before a body was moved is what will be checked when it commits.
 
+mod accounts;
 mod describe;
 mod hold;
 mod limits;
@@ -12,6 +13,7 @@ mod share;
 mod spot;
 mod uploads;
 
+pub(crate) use accounts::{admin, admit, standing_invite};
 pub(crate) use describe::Describer;
 pub(crate) use hold::{
     check_lock, check_lock_ttl, check_locks_below, check_may_lock, check_precondition, held_lock, standing_lock,

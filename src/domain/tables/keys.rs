@@ -33,6 +33,7 @@ pub(crate) mod meta {
     pub(crate) const TRASH_EXPIRED_THROUGH: &[u8] = b"expired_through.trash";
     pub(crate) const UPLOADS_EXPIRED_THROUGH: &[u8] = b"expired_through.uploads";
     pub(crate) const PINS_EXPIRED_THROUGH: &[u8] = b"expired_through.pins";
+    pub(crate) const INVITES_EXPIRED_THROUGH: &[u8] = b"expired_through.invites";
     /// Raised whenever copies may have stopped counting.
     pub(crate) const LOSSES: &[u8] = b"losses";
     /// The key of `Names` below which everything in the trash was worked off.
@@ -243,6 +244,10 @@ pub(crate) fn read_pair(key: &[u8], table: Table) -> Result<(u64, u64), Fault> {
     Ok((first, read_u64(rest, table)?))
 }
 
+pub(crate) fn read_digest(key: &[u8], table: Table) -> Result<Sha256, Fault> {
+    key.try_into().map(Sha256).map_err(|_| bad(table))
+}
+
 pub(crate) fn read_u64(key: &[u8], table: Table) -> Result<u64, Fault> {
     key.try_into().map(u64::from_be_bytes).map_err(|_| bad(table))
 }
@@ -259,6 +264,7 @@ pub(crate) enum Ending {
     Trash(UserId, ClusterTime, FileId),
     Upload(UserId, ContentId),
     Pin(ContentId, UserId),
+    Invite(Sha256),
 }
 
 pub(crate) fn hold(id: HoldId) -> [u8; 16] {
@@ -278,15 +284,17 @@ pub(crate) enum Class {
     Trash,
     Uploads,
     Pins,
+    Invites,
 }
 
 impl Class {
     /// The most urgent first: somebody waits for a lock's end, and for a hold's.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Locks,
         Self::Holds,
         Self::Pins,
         Self::Sessions,
+        Self::Invites,
         Self::Operations,
         Self::Garbage,
         Self::Versions,
@@ -305,6 +313,7 @@ impl Class {
             Self::Trash => 7,
             Self::Uploads => 8,
             Self::Pins => 9,
+            Self::Invites => 20,
         }
     }
 
@@ -320,6 +329,7 @@ impl Class {
             Self::Trash => meta::TRASH_EXPIRED_THROUGH,
             Self::Uploads => meta::UPLOADS_EXPIRED_THROUGH,
             Self::Pins => meta::PINS_EXPIRED_THROUGH,
+            Self::Invites => meta::INVITES_EXPIRED_THROUGH,
         }
     }
 }
@@ -336,6 +346,7 @@ impl Ending {
             Self::Trash(..) => Class::Trash,
             Self::Upload(..) => Class::Uploads,
             Self::Pin(..) => Class::Pins,
+            Self::Invite(_) => Class::Invites,
         }
     }
 }
@@ -345,7 +356,7 @@ impl Ending {
 pub(crate) fn expiry(at: ClusterTime, ending: &Ending) -> Vec<u8> {
     let key = match ending {
         Ending::Lock(file) => lock(*file).to_vec(),
-        Ending::Session(token) => token.0.to_vec(),
+        Ending::Session(hash) | Ending::Invite(hash) => hash.0.to_vec(),
         Ending::Operation(user, id) => operation(*user, id),
         Ending::Garbage(server, blob, copy) => garbage(*server, *blob, *copy),
         Ending::Hold(id) => hold(*id).to_vec(),
@@ -377,7 +388,8 @@ pub(crate) fn read_expiry(key: &[u8]) -> Result<(ClusterTime, Ending), Fault> {
     let ending = match class {
         Class::Locks => Ending::Lock(FileId(read_u64(rest, Table::Expiries)?)),
         Class::Holds => Ending::Hold(HoldId(rest.try_into().map(u128::from_be_bytes).map_err(|_| fault())?)),
-        Class::Sessions => Ending::Session(Sha256(rest.try_into().map_err(|_| fault())?)),
+        Class::Sessions => Ending::Session(read_digest(rest, Table::Expiries)?),
+        Class::Invites => Ending::Invite(read_digest(rest, Table::Expiries)?),
         Class::Operations => {
             let (user, id) = split_u64(rest, Table::Expiries)?;
             Ending::Operation(UserId(user), String::from_utf8(id.to_vec()).map_err(|_| fault())?)

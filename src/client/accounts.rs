@@ -1,0 +1,39 @@
+//! The calls by which accounts are kept.
+
+use super::directory::Directory;
+use super::error::ClientError;
+use super::request::Request;
+use crate::protocol::accounts::{AdminReset, Invites, MadeInvite, MakeInvite, RevokeInvite};
+use crate::protocol::api::Account;
+
+impl Directory {
+    /// An invitation, by which somebody makes one account.
+    ///
+    /// # Errors
+    /// Refused with `forbidden` where the caller is no admin, as the next two.
+    pub async fn make_invite(&self, ttl_ms: Option<u64>) -> Result<MadeInvite, ClientError> {
+        self.call_json(&Request::change("/admin/invites", self.next_key(), &MakeInvite { ttl_ms })?).await
+    }
+
+    /// The invitations that stand.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn invites(&self) -> Result<Invites, ClientError> {
+        self.call_json(&Request::get("/admin/invites")).await
+    }
+
+    /// # Errors
+    /// Refused with `not_found` where it was used, or has ended.
+    pub async fn revoke_invite(&self, invite_id: &str) -> Result<(), ClientError> {
+        self.nothing("/admin/invites/revoke", &RevokeInvite { invite_id: invite_id.to_owned() }).await
+    }
+
+    /// Makes an account an admin's under a new password; this client's token is the cluster secret.
+    ///
+    /// # Errors
+    /// Refused with `not_found` where there is no such account.
+    pub async fn reset_admin(&self, reset: &AdminReset) -> Result<Account, ClientError> {
+        self.call_json(&Request::change("/admin-reset", self.next_key(), reset)?).await
+    }
+}
