@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use ringmaster::client::{ClientError, Directory, ErrorKind, Limits, Page};
-use ringmaster::protocol::api::{Delete, FileName, Mkdir, Signup};
+use ringmaster::protocol::accounts::Signup;
+use ringmaster::protocol::api::{Delete, FileName, Mkdir};
 use ringmaster::protocol::problem::Code;
 use scripted::{Node, Play, made, nobody, stat};
 use serde_json::json;

@@ -3,8 +3,11 @@
 use super::directory::Directory;
 use super::error::ClientError;
 use super::request::Request;
-use crate::protocol::accounts::{AdminReset, Invites, MadeInvite, MakeInvite, RevokeInvite};
+use crate::protocol::accounts::{
+    AdminReset, ChangePassword, EndSessions, Invites, MadeInvite, MakeInvite, RevokeInvite, Sessions,
+};
 use crate::protocol::api::Account;
+use crate::protocol::problem::Code;
 
 impl Directory {
     /// An invitation, by which somebody makes one account.
@@ -27,6 +30,34 @@ impl Directory {
     /// Refused with `not_found` where it was used, or has ended.
     pub async fn revoke_invite(&self, invite_id: &str) -> Result<(), ClientError> {
         self.nothing("/admin/invites/revoke", &RevokeInvite { invite_id: invite_id.to_owned() }).await
+    }
+
+    /// Another password for the caller. All other sessions end.
+    ///
+    /// # Errors
+    /// Refused with `forbidden` where the old one is wrong.
+    pub async fn change_password(&self, change: &ChangePassword) -> Result<(), ClientError> {
+        self.nothing("/password", change).await
+    }
+
+    /// The caller's sessions.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn sessions(&self) -> Result<Sessions, ClientError> {
+        self.call_json(&Request::get("/sessions")).await
+    }
+
+    /// Ends one of the caller's sessions, or several.
+    ///
+    /// # Errors
+    /// Refused with `not_found` where there is no such session.
+    pub async fn end_sessions(&self, end: &EndSessions) -> Result<(), ClientError> {
+        match self.nothing("/sessions/end", end).await {
+            // An attempt whose answer was lost ended the session that asks.
+            Err(error) if error.after_unknown && end.all && error.code() == Some(Code::Unauthenticated) => Ok(()),
+            result => result,
+        }
     }
 
     /// Makes an account an admin's under a new password; this client's token is the cluster secret.

@@ -9,6 +9,7 @@ use super::directory::Directory;
 use super::error::ClientError;
 use super::request::Request;
 use super::retry::Failure;
+use crate::protocol::accounts::Signup;
 use crate::protocol::api;
 use crate::protocol::problem::Code;
 
@@ -26,7 +27,7 @@ impl Directory {
     ///
     /// # Errors
     /// Refused with `already_exists` where the name is taken, `forbidden` where the code or the invitation is wrong.
-    pub async fn signup(&self, signup: &api::Signup) -> Result<api::Account, ClientError> {
+    pub async fn signup(&self, signup: &Signup) -> Result<api::Account, ClientError> {
         let request = Request::change("/signup", self.next_key(), signup)?.anonymous();
         match self.call_json(&request).await {
             // Nobody is logged in yet, so no operation id holds. The account may be the one that a lost answer was

@@ -27,9 +27,11 @@ mod reads;
 mod replication;
 mod room;
 mod shedding;
+mod signups;
 mod store_file;
 mod switchboard;
 mod timekeeping;
+mod touches;
 pub mod transfer;
 mod unfinished;
 mod welcome;
@@ -61,7 +63,9 @@ use placement::PlacementDesk;
 use progress::Progress;
 use reads::Reads;
 use shedding::Shedding;
+use signups::Signups;
 use switchboard::{PeerCalls, Switchboard};
+use touches::Touches;
 use unfinished::Budget;
 
 /// How long a stopping node waits for the bodies in hand.
@@ -152,6 +156,8 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         clocks: Clocks::default(),
         passwords: Passwords::start(&metrics)?,
         guesses: Guesses::new(config.logins.clone(), &metrics),
+        signups: Signups::new(config.logins.address_signups),
+        touches: Touches::default(),
         unfinished: Budget::new(config.connections.unfinished, &metrics),
         shedding: Shedding::new(&config.shedding, &metrics),
         metrics,

@@ -26,6 +26,11 @@ choice! {
             setup_code: Option<String> = 3,
             invite: Option<String> = 4,
         } = 4,
+        /// As a signup's.
+        Password {
+            old: String = 1,
+            new: String = 2,
+        } = 5,
     }
 }
 

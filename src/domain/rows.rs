@@ -125,11 +125,18 @@ record! {
 
 record! {
     /// A login.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Token as "session" {
         pub user: UserId = 1,
         pub expires_at: ClusterTime = 2,
         pub wall_expires_at: WallTime = 3,
+        pub wall_created_at: WallTime = 10,
+        /// When it was used last, to the hour.
+        pub seen_at: ClusterTime = 11,
+        pub wall_seen_at: WallTime = 12,
+        /// The address that it was opened from, and what the client called itself: for its user to see.
+        pub from: String = 13,
+        pub agent: String = 14,
     }
 }
 

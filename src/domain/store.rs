@@ -97,6 +97,8 @@ tables! {
     Retention = "retention",
     /// file_id, name → value
     Properties = "properties",
+    /// user_id, SHA-256 of a login token → nothing: which sessions a user has
+    Sessions = "sessions",
     /// SHA-256 of an invitation → who made it, until when
     Invites = "invites",
     /// file_id → label

@@ -250,6 +250,17 @@ numbered! {
 }
 
 choice! {
+    /// By what right a password is changed.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum PasswordProof as "proof of a password" {
+        /// The one before was told: the hash that it was compared with.
+        Known(String) = 1,
+        /// SHA-256 of a one-time code, which is used up.
+        Code(Sha256) = 2,
+    }
+}
+
+choice! {
     /// By what right somebody makes an account.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Admission as "admission" {

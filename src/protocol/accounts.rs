@@ -2,6 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
+/// `POST /signup`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signup {
+    pub username: String,
+    pub password: String,
+    /// Makes the first account of a cluster, and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup_code: Option<String>,
+    /// An invitation of an admin: it is used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<String>,
+}
+
 /// Who may make an account, the first one aside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -60,4 +74,47 @@ pub struct RevokeInvite {
 pub struct AdminReset {
     pub username: String,
     pub password: String,
+}
+
+/// `POST /password`. Answered by 204; all other sessions of the user end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangePassword {
+    pub old_password: String,
+    pub new_password: String,
+}
+
+/// A session of the caller's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionInfo {
+    pub session_id: String,
+    pub created_at: String,
+    /// When it was used last, to the hour.
+    pub seen_at: String,
+    pub expires_at: String,
+    /// The address that it was opened from.
+    pub from: String,
+    /// What the client called itself that opened it.
+    pub agent: String,
+    /// It is the one that asks.
+    pub current: bool,
+}
+
+/// Those that were used last come first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sessions {
+    pub sessions: Vec<SessionInfo>,
+}
+
+/// `POST /sessions/end`: one of the three. Answered by 204.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndSessions {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// All but the one that asks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub others: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
 }

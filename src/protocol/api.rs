@@ -23,20 +23,6 @@ pub struct Credentials {
     pub password: String,
 }
 
-/// `POST /signup`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Signup {
-    pub username: String,
-    pub password: String,
-    /// Makes the first account of a cluster, and no other.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub setup_code: Option<String>,
-    /// An invitation of an admin: it is used up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub invite: Option<String>,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     pub user_id: u64,

@@ -58,8 +58,11 @@ fn of_accounts(shapes: &mut Shapes<'_>) {
     let (username, password) = ("ann".to_owned(), "12345678".to_owned());
     let (setup_code, invite) = (some("ABCDE"), some("abcde"));
     shapes.request("AdminReset", &accounts::AdminReset { username: username.clone(), password: password.clone() });
-    shapes.request("Signup", &api::Signup { username, password, setup_code, invite });
+    shapes.request("Signup", &accounts::Signup { username, password, setup_code, invite });
     shapes.request("MakeInvite", &accounts::MakeInvite { ttl_ms: Some(60_000) });
+    let (old_password, new_password) = ("12345678".to_owned(), "87654321".to_owned());
+    shapes.request("ChangePassword", &accounts::ChangePassword { old_password, new_password });
+    shapes.request("EndSessions", &accounts::EndSessions { session_id: some("00"), others: true, all: true });
     shapes.request("RevokeInvite", &accounts::RevokeInvite { invite_id: "00".repeat(32) });
     shapes.words::<accounts::SignupMode>("SignupMode");
 }

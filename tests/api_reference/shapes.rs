@@ -35,6 +35,18 @@ fn of_accounts(shapes: &mut Shapes<'_>) {
     shapes.answer("MadeInvite", &made, &made);
     let invite = accounts::InviteInfo { invite_id, made_by: text(), expires_at };
     shapes.answer("InviteInfo", &invite, &invite);
+    let session = accounts::SessionInfo {
+        session_id: text(),
+        created_at: time(),
+        seen_at: time(),
+        expires_at: time(),
+        from: text(),
+        agent: text(),
+        current: true,
+    };
+    shapes.answer("SessionInfo", &session, &session);
+    let sessions = accounts::Sessions { sessions: vec![session] };
+    shapes.answer("Sessions", &sessions, &accounts::Sessions { sessions: Vec::new() });
     let invites = accounts::Invites { invites: vec![invite] };
     shapes.answer("Invites", &invites, &accounts::Invites { invites: Vec::new() });
 }

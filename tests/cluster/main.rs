@@ -38,6 +38,7 @@ mod reports;
 mod retention;
 mod room;
 mod send_once;
+mod sessions;
 #[path = "../skip/mod.rs"]
 mod skip;
 mod strangers;

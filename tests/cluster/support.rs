@@ -318,7 +318,7 @@ fn configure(dir: &Path, setup: &Setup) -> (Vec<Process>, Vec<Process>) {
         let id = at + 1;
         let text = format!(
             "[node]\nid = {id}\ndata_dir = \"directory-{id}\"\nlisten = \"{}\"\nadvertise = \"{}\"\npeer_listen = \"{}\"\npeer_advertise = \"{}\"\n\
-             [storage]\nreserve = \"1MiB\"\n[cluster]\nname = \"test\"\nsecret_file = \"cluster.secret\"\n{members}",
+             [storage]\nreserve = \"1MiB\"\n[logins]\naddress_signups = 1000000\n[cluster]\nname = \"test\"\nsecret_file = \"cluster.secret\"\n{members}",
             http.address(),
             http.url(),
             peer.address(),

@@ -1,10 +1,10 @@
 //! Who may make an account.
 
 use ringmaster::domain::answer::Outcome;
-use ringmaster::domain::terms::{Admission, Policy, SignupMode};
-use ringmaster::domain::{ReadStore, RejectionKind, Sha256, Table, UserId, command, query};
+use ringmaster::domain::terms::{Admission, PasswordProof, Policy, SignupMode};
+use ringmaster::domain::{Permission, ReadStore, RejectionKind, Sha256, Table, UserId, command, query};
 
-use crate::cluster::{ADA, BOB, Cluster};
+use crate::cluster::{ADA, BOB, Cluster, file};
 
 fn enroll(cluster: &mut Cluster, name: &str, by: Admission) -> Result<UserId, RejectionKind> {
     let enroll = command::Enroll { username: name.to_owned(), password_hash: "hash".to_owned(), by };
@@ -98,5 +98,111 @@ fn a_lost_admin_is_replaced_by_an_account_that_is_there() {
     let bob = query::user_by_name(&cluster.store, "bob").expect("no fault").expect("he is there");
     assert_eq!((bob.user_id, bob.admin, bob.password_hash.as_str()), (BOB, true, "new"));
     invite(&mut cluster, BOB, 1, 60_000).expect("bob is an admin");
+    cluster.sound();
+}
+
+fn begin(cluster: &mut Cluster, user: UserId, token: u8, password_hash: &str) -> Result<(), RejectionKind> {
+    let (from, agent) = ("10.0.0.1".to_owned(), "test".to_owned());
+    let password_hash = password_hash.to_owned();
+    let begin = command::BeginSession { user, token_hash: Sha256([token; 32]), password_hash, from, agent };
+    cluster.run(begin.into()).map(drop).map_err(|no| no.kind)
+}
+
+fn is_open(cluster: &Cluster, token: u8) -> bool {
+    query::session(&cluster.store, &Sha256([token; 32]), cluster.time()).expect("no fault").is_some()
+}
+
+#[test]
+fn a_new_password_ends_the_other_sessions_and_logins_by_the_old_one() {
+    let mut cluster = Cluster::new();
+    for token in 1..4 {
+        begin(&mut cluster, ADA, token, "hash").expect("it is her password");
+    }
+    begin(&mut cluster, BOB, 4, "hash").expect("it is his password");
+    let keep = Some(Sha256([2; 32]));
+    let set = |was: &str| {
+        let proof = PasswordProof::Known(was.to_owned());
+        command::SetPassword { user: ADA, password_hash: "new".to_owned(), proof, keep }
+    };
+    assert_eq!(cluster.run(set("other").into()).expect_err("it is wrong").kind, RejectionKind::Forbidden);
+    assert!((1..5).all(|token| is_open(&cluster, token)), "what was refused changed nothing");
+    cluster.must(set("hash").into());
+    assert_eq!((1..5).map(|token| is_open(&cluster, token)).collect::<Vec<_>>(), [false, true, false, true]);
+    // The comparison with the old one was under way.
+    assert_eq!(begin(&mut cluster, ADA, 5, "hash"), Err(RejectionKind::Unauthenticated));
+    begin(&mut cluster, ADA, 5, "new").expect("it is her password");
+    let code = PasswordProof::Code(Sha256([1; 32]));
+    let by_code = command::SetPassword { user: ADA, password_hash: "theirs".to_owned(), proof: code, keep: None };
+    assert_eq!(cluster.run(by_code.into()).expect_err("there is no code").kind, RejectionKind::Forbidden);
+    cluster.must(command::EndSessions { user: ADA, keep: None }.into());
+    assert!(!is_open(&cluster, 2) && !is_open(&cluster, 5) && is_open(&cluster, 4));
+    cluster.sound();
+}
+
+#[test]
+fn of_many_sessions_the_one_that_was_idle_for_longest_gives_way() {
+    let mut cluster = Cluster::new();
+    for token in 0..64 {
+        cluster.now += 1000;
+        begin(&mut cluster, ADA, token, "hash").expect("it is her password");
+    }
+    begin(&mut cluster, BOB, 100, "hash").expect("it is his password");
+    // The oldest one is in use.
+    cluster.now += 1000;
+    cluster.must(command::TouchSession { token_hash: Sha256([0; 32]) }.into());
+    for token in 64..67 {
+        cluster.now += 1000;
+        begin(&mut cluster, ADA, token, "hash").expect("there is room again");
+        assert!(cluster.touched < 10, "{}", cluster.touched);
+    }
+    let ended: Vec<u8> = (0..67).filter(|token| !is_open(&cluster, *token)).collect();
+    assert_eq!(ended, [1, 2, 3]);
+    assert!(is_open(&cluster, 100), "others' do not count");
+    let listed = query::sessions(&cluster.store, ADA, cluster.time()).expect("no fault");
+    assert_eq!((listed.len(), listed[0].mark), (64, [66; 16]));
+    // The same login proposed twice ends nothing.
+    begin(&mut cluster, ADA, 66, "hash").expect("it is the same");
+    assert!(is_open(&cluster, 4));
+    cluster.sound();
+    cluster.now += query::policy(&cluster.store).expect("no fault").session_ttl_ms;
+    cluster.must(command::Expire { limit: 500 }.into());
+    for table in [Table::Tokens, Table::Sessions] {
+        assert_eq!(cluster.store.scan(table, &[], None, 1).expect("no fault"), []);
+    }
+}
+
+#[test]
+fn one_user_holds_so_many_locks_and_is_given_so_much() {
+    let mut cluster = Cluster::new();
+    for number in 0..=1000 {
+        cluster.write(&format!("/{number}"));
+    }
+    let lock = |number: u32| command::Lock {
+        user: ADA,
+        file: file(&format!("/{number}")),
+        ttl_ms: 60_000,
+        mac_hash: Sha256([4; 32]),
+    };
+    let share = |number: u32, with: &str| command::Share {
+        user: ADA,
+        file: file(&format!("/{number}")),
+        with: with.to_owned(),
+        permission: Permission::Read,
+    };
+    for number in 0..1000 {
+        cluster.must(lock(number).into());
+        cluster.must(share(number, "bob").into());
+    }
+    assert_eq!(cluster.run(lock(1000).into()).expect_err("too many").kind, RejectionKind::TooManyRequests);
+    assert_eq!(cluster.run(share(1000, "bob").into()).expect_err("too many").kind, RejectionKind::TooManyRequests);
+    // What was given is given anew, and others are given as much.
+    cluster.must(share(7, "bob").into());
+    cluster.signup("eve");
+    cluster.must(share(1000, "eve").into());
+    cluster.must(command::Unshare { user: ADA, file: file("/1"), with: "bob".to_owned() }.into());
+    cluster.must(share(1000, "bob").into());
+    cluster.now += 60_000;
+    while let Outcome::Progress { more: true, .. } = cluster.must(command::Expire { limit: 500 }.into()) {}
+    cluster.must(lock(1000).into());
     cluster.sound();
 }

@@ -7,7 +7,7 @@ use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, Server
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 54;
+pub(crate) const COMMANDS: usize = 58;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -66,6 +66,10 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::MakeInvite(_) => 51,
         Command::RevokeInvite(_) => 52,
         Command::ResetAdmin(_) => 53,
+        Command::BeginSession(_) => 54,
+        Command::TouchSession(_) => 55,
+        Command::SetPassword(_) => 56,
+        Command::EndSessions(_) => 57,
     }
 }
 
@@ -237,6 +241,22 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
         }
         52 => command::RevokeInvite { user: s.user(), hash: s.sha256() }.into(),
         53 => command::ResetAdmin { username: s.text(), password_hash: s.text() }.into(),
+        54 => command::BeginSession {
+            user: s.user(),
+            token_hash: s.sha256(),
+            password_hash: if s.one_in(4) { s.text() } else { "hash".to_owned() },
+            from: s.text(),
+            agent: s.text(),
+        }
+        .into(),
+        55 => command::TouchSession { token_hash: s.sha256() }.into(),
+        56 => {
+            let (user, proof, keep) = (s.user(), s.password_proof(), s.maybe(Source::sha256));
+            // Often the same again, so that what goes by it goes on.
+            let password_hash = if s.one_in(4) { s.text() } else { "hash".to_owned() };
+            command::SetPassword { user, password_hash, proof, keep }.into()
+        }
+        57 => command::EndSessions { user: s.user(), keep: s.maybe(Source::sha256) }.into(),
         // The one after it would stop this program in the log, by its frame.
         _ => command::RaiseSchema { to: command::Raised(Schema(s.number() % (Schema::NEWEST.0 + 2))) }.into(),
     }

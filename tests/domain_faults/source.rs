@@ -3,8 +3,8 @@
 use ringmaster::domain::restored::GAP;
 use ringmaster::domain::rows::Property;
 use ringmaster::domain::terms::{
-    Admission, Etag, FileRef, LockProof, NewContent, NewExtent, NewHome, Operation, PathRef, Policy, Precondition,
-    Purpose, Receipt, SignupMode, Slot,
+    Admission, Etag, FileRef, LockProof, NewContent, NewExtent, NewHome, Operation, PasswordProof, PathRef, Policy,
+    Precondition, Purpose, Receipt, SignupMode, Slot,
 };
 use ringmaster::domain::{
     BlobId, ClusterTime, ContentId, CopyAt, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, Incarnation, Permission,
@@ -299,6 +299,14 @@ impl<'a> Source<'a> {
             0 => Admission::Setup,
             1 => Admission::Open,
             _ => Admission::Invite(self.sha256()),
+        }
+    }
+
+    pub(crate) fn password_proof(&mut self) -> PasswordProof {
+        match self.pick(4) {
+            0 => PasswordProof::Known(self.text()),
+            1 => PasswordProof::Known("hash".to_owned()),
+            _ => PasswordProof::Code(self.sha256()),
         }
     }
 

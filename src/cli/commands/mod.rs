@@ -16,6 +16,7 @@ mod logout;
 mod ls;
 mod mkdir;
 mod mv;
+mod passwd;
 mod policy;
 mod prop;
 mod put;
@@ -27,6 +28,7 @@ mod retention;
 mod ring;
 mod rm;
 mod serve;
+mod sessions;
 mod setup_code;
 mod share;
 mod signup;
@@ -51,6 +53,8 @@ pub(super) enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Whoami(whoami::Args),
+    Passwd(passwd::Args),
+    Sessions(sessions::Args),
     Put(put::Args),
     Get(get::Args),
     Cat(cat::Args),
@@ -113,6 +117,8 @@ impl Command {
             Self::Signup(args) => signup::run(args, session).await,
             Self::Login(args) => login::run(args, session).await,
             Self::Logout(args) => logout::run(args, session).await,
+            Self::Passwd(args) => passwd::run(args, session).await,
+            Self::Sessions(args) => sessions::run(args, session).await,
             Self::Whoami(args) => whoami::run(args, session).await,
             Self::Put(args) => put::run(args, session).await,
             Self::Get(args) => get::run(args, session).await,

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use crate::cli::error::CliError;
 use crate::cli::password::PasswordArgs;
 use crate::cli::session::Session;
-use crate::protocol::api::Signup;
+use crate::protocol::accounts::Signup;
 use crate::protocol::secret::ClusterSecret;
 use crate::protocol::setup::SetupCode;
 

@@ -18,8 +18,8 @@ use crate::domain::query;
 use crate::domain::terms::Admission;
 use crate::domain::{Asked, Command, Outcome, Proposal, ReadStore, UserId, command};
 use crate::listener::{Block, Lease};
-use crate::protocol::accounts::AdminReset;
-use crate::protocol::api::{Account, Credentials, Login, Signup};
+use crate::protocol::accounts::{AdminReset, Signup};
+use crate::protocol::api::{Account, Credentials, Login};
 use crate::protocol::problem::Code;
 use crate::protocol::setup::SetupCode;
 
@@ -30,6 +30,7 @@ const NOBODY: UserId = UserId(0);
 
 pub(crate) async fn signup(
     State(node): State<App>,
+    From(from): From,
     SaysJson(says_json): SaysJson,
     headers: Headers,
     StrangersJson(body): StrangersJson<Signup>,
@@ -47,11 +48,14 @@ pub(crate) async fn signup(
     // Before the work. A repeat is answered as the first was, though its invitation is used up.
     let (id, floor) = (operation.id.clone(), node.handle().cluster_time());
     let look = move |store: &dyn ReadStore| match query::operation(store, NOBODY, &id)? {
-        Some(_) => Ok(Ok(())),
+        Some(_) => Ok(Ok(true)),
         None if query::is_restoring(store)? => Ok(Err(None)),
-        None => Ok(query::may_sign_up(store, &by, floor)?.map_err(Some)),
+        None => Ok(query::may_sign_up(store, &by, floor)?.map(|()| false).map_err(Some)),
     };
-    node.handle().read(look).await?.map_err(|no| no.map_or_else(restoring, ApiError::from))?;
+    let again = node.handle().read(look).await?.map_err(|no| no.map_or_else(restoring, ApiError::from))?;
+    if !again && by == Admission::Open {
+        node.signups.begin(from, Instant::now())?;
+    }
     let password_hash = node.passwords.hash(password, node.clock.random()).await?;
     let command = Command::Enroll(command::Enroll { username, password_hash, by });
     let outcome = node.propose(Proposal { operation: Some(operation), command }).await?;
@@ -89,7 +93,7 @@ impl FromRequestParts<App> for SaysJson {
     }
 }
 
-fn check_password(password: &str) -> ApiResult<()> {
+pub(super) fn check_password(password: &str) -> ApiResult<()> {
     if !PASSWORD_BYTES.contains(&password.len()) {
         return Err(ApiError::invalid("the password must have 8 to 1,024 bytes: choose another"));
     }
@@ -121,7 +125,7 @@ fn check_name(username: &str) -> ApiResult<()> {
 }
 
 /// Where a request comes from.
-pub(crate) struct From(Option<Block>);
+pub(crate) struct From(pub(super) Option<Block>);
 
 impl FromRequestParts<App> for From {
     type Rejection = Infallible;
@@ -131,9 +135,28 @@ impl FromRequestParts<App> for From {
     }
 }
 
+/// What a session's user is told of where it was opened.
+pub(crate) struct Origin {
+    from: String,
+    agent: String,
+}
+
+impl FromRequestParts<App> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        let from = parts.extensions.get::<Lease>().map(|lease| lease.from().ip().to_string()).unwrap_or_default();
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+        // `to_str` leaves visible ASCII, and tabs.
+        let agent = agent.chars().filter(|letter| !letter.is_control()).take(128).collect();
+        Ok(Self { from, agent })
+    }
+}
+
 pub(crate) async fn login(
     State(node): State<App>,
     From(from): From,
+    origin: Origin,
     StrangersJson(body): StrangersJson<Credentials>,
 ) -> ApiResult<Response> {
     check_name(&body.username)?;
@@ -151,8 +174,13 @@ pub(crate) async fn login(
         return Err(ApiError::new(Code::Unauthenticated, "the username or the password is wrong: check both"));
     };
     let token = hex::encode(node.clock.random::<32>());
-    let command =
-        Command::OpenSession(command::OpenSession { user: user.user_id, token_hash: Token::of(&token).hash() });
+    let command = Command::BeginSession(command::BeginSession {
+        user: user.user_id,
+        token_hash: Token::of(&token).hash(),
+        password_hash: user.password_hash,
+        from: origin.from,
+        agent: origin.agent,
+    });
     let outcome = node.propose(Proposal { operation: None, command }).await?;
     let Outcome::Session { expires_at } = outcome else { return Err(view::unexpected(&outcome)) };
     Ok(Body(Login { token, user_id: user.user_id.0, expires_at: view::time(expires_at) }).into_response())

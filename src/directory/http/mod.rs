@@ -22,6 +22,7 @@ pub(crate) mod restore;
 pub(crate) mod retention;
 pub(crate) mod routing;
 pub(crate) mod servers;
+pub(crate) mod sessions;
 pub(crate) mod sharing;
 mod shed;
 pub(crate) mod upkeep;
@@ -49,6 +50,9 @@ fn routes() -> Vec<Route> {
         Route::post("/signup", accounts::signup).of(Class::Logins),
         Route::post("/login", accounts::login).of(Class::Logins),
         Route::post("/logout", accounts::logout),
+        Route::post("/password", sessions::change_password).of(Class::Logins),
+        Route::get("/sessions", sessions::list),
+        Route::post("/sessions/end", sessions::end),
         Route::post("/admin-reset", accounts::reset_admin).of(Class::Cluster),
         Route::get_and_post("/admin/invites", invites::list, invites::make).of(Class::Cluster),
         Route::post("/admin/invites/revoke", invites::revoke).of(Class::Cluster),

@@ -91,6 +91,7 @@ fn all() -> Vec<(&'static str, Asked)> {
     };
     all.push(("signup", signup(None, None)));
     all.push(("signup.first", signup(code("ABCDE"), None)));
+    all.push(("password", Asked::Password { old: password.clone(), new: "another horse".to_owned() }));
     all.push(("signup.invited", signup(None, code("abcde"))));
     all
 }

@@ -10,6 +10,7 @@ mod remove;
 mod repairs;
 mod restored;
 mod servers;
+mod sessions;
 mod sweeps;
 mod uploads;
 mod versions;

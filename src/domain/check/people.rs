@@ -39,6 +39,14 @@ fn accounts(report: &mut Report<'_>) -> Result<(), Fault> {
         report.expect("sessions_belong_to_users", known, || format!("a session of user {}", token.user));
         let ends = store.get(Table::Expiries, &keys::expiry(token.expires_at, &Ending::Session(hash)))?.is_some();
         report.expect("sessions_end", ends, || format!("a session of user {}", token.user));
+        let listed = store.get(Table::Sessions, &keys::session(token.user, &hash))?.is_some();
+        report.expect("sessions_are_known_by_user", listed, || format!("a session of user {}", token.user));
+        Ok(())
+    })?;
+    report.each(Table::Sessions, |report, store, key, _| {
+        let (user, hash) = keys::read_session(key)?;
+        let open = tables::token(store, &hash)?.is_some_and(|token| token.user == user);
+        report.expect("sessions_by_user_are_open", open, || format!("a session of user {user}"));
         Ok(())
     })
 }

@@ -60,8 +60,8 @@ impl Act for Expire {
 /// The rows of one ending.
 const fn rows_of(class: Class) -> usize {
     match class {
-        Class::Locks => 3,
-        Class::Holds | Class::Sessions | Class::Operations | Class::Garbage | Class::Pins | Class::Invites => 2,
+        Class::Locks | Class::Sessions => 3,
+        Class::Holds | Class::Operations | Class::Garbage | Class::Pins | Class::Invites => 2,
         // Its content goes with it.
         Class::Versions => 24,
         Class::Trash => 8,

@@ -164,6 +164,10 @@ commands! {
     invite: MakeInvite = 81,
     revoke_invite: RevokeInvite = 82,
     reset_admin: ResetAdmin = 83,
+    begin_session: BeginSession = 84,
+    touch_session: TouchSession = 85,
+    set_password: SetPassword = 86,
+    end_sessions: EndSessions = 87,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

@@ -3,7 +3,7 @@
 use super::cursor::{Cursor, Paged};
 use super::{Asked, MAX_PAGE, Session, UsageStat};
 use crate::domain::record::Record;
-use crate::domain::rows::{Done, Invite, User};
+use crate::domain::rows::{Done, Invite, Token, User};
 use crate::domain::stop::{Stop, settle};
 use crate::domain::tables::keys;
 use crate::domain::terms::{Admission, Policy};
@@ -48,7 +48,55 @@ pub fn session(store: &dyn ReadStore, token_hash: &Sha256, floor: ClusterTime) -
         admin: user.admin,
         expires_at: token.expires_at,
         wall_expires_at: token.wall_expires_at,
+        seen_at: token.seen_at,
+        mark: mark_of(token_hash),
     }))
+}
+
+/// The part of a token's hash that names its session: in lists, and where another node vouches for it.
+fn mark_of(token_hash: &Sha256) -> [u8; 16] {
+    std::array::from_fn(|at| token_hash.0[at])
+}
+
+/// The token's hash of a user's session that is called so, while it holds.
+///
+/// # Errors
+/// When the storage fails.
+pub fn session_called(
+    store: &dyn ReadStore,
+    user: UserId,
+    mark: &[u8; 16],
+    floor: ClusterTime,
+) -> Result<Option<Sha256>, Fault> {
+    for hash in tables::sessions_of(store, user, mark, 1)? {
+        if session(store, &hash, floor)?.is_some() {
+            return Ok(Some(hash));
+        }
+    }
+    Ok(None)
+}
+
+/// A session as its user sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionStat {
+    pub mark: [u8; 16],
+    pub token: Token,
+}
+
+/// The sessions of a user that hold, those that were used last before others.
+///
+/// # Errors
+/// When the storage fails.
+pub fn sessions(store: &dyn ReadStore, user: UserId, floor: ClusterTime) -> Result<Vec<SessionStat>, Fault> {
+    let now = floor.max(tables::cluster_time(store)?);
+    let mut found = Vec::new();
+    for hash in tables::sessions_of(store, user, &[], MAX_PAGE)? {
+        if let Some(token) = tables::token(store, &hash)?.filter(|token| token.expires_at > now) {
+            found.push(SessionStat { mark: mark_of(&hash), token });
+        }
+    }
+    found.sort_by_key(|session| std::cmp::Reverse((session.token.seen_at, session.token.wall_created_at.0)));
+    Ok(found)
 }
 
 /// Whether somebody may make an account by such a right now: what `apply` will say, but for the name.

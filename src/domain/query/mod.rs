@@ -19,8 +19,8 @@ mod versions;
 mod walk;
 
 pub use accounts::{
-    UserPage, UserStat, answer_again, invites, may_sign_up, operation, session, user_by_id, user_by_name, user_stat,
-    users,
+    SessionStat, UserPage, UserStat, answer_again, invites, may_sign_up, operation, session, session_called, sessions,
+    user_by_id, user_by_name, user_stat, users,
 };
 pub use all::all;
 pub use backup::{full_path, holders, is_restoring, is_unused, missing_contents, restore, schema};
@@ -57,6 +57,10 @@ pub struct Session {
     pub expires_at: ClusterTime,
     /// For people to see.
     pub wall_expires_at: WallTime,
+    /// When it was used last, to the hour.
+    pub seen_at: ClusterTime,
+    /// What the session is called.
+    pub mark: [u8; 16],
 }
 
 /// The most entries of a page, whatever is asked for.

@@ -160,7 +160,7 @@ fn rows(golden: &mut Golden) {
             created_at: WallTime(7),
         },
     );
-    golden.add("row.session", &Token { user: UserId(1), expires_at: ClusterTime(2), wall_expires_at: WallTime(3) });
+    golden.add("row.session", &accounts::session());
     golden.add(
         "row.lock",
         &Lock {

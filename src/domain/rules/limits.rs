@@ -10,6 +10,14 @@ use crate::domain::{CopyAt, RejectionKind};
 const MAX_USERNAME_BYTES: usize = 64;
 /// An argon2id hash in PHC form has about a hundred bytes.
 const MAX_PASSWORD_HASH_BYTES: usize = 512;
+/// Sessions of one user: the one that was idle for longest gives way to a new one.
+pub(crate) const MAX_SESSIONS: usize = 64;
+/// Locks that one user may hold at once.
+pub(crate) const MAX_LOCKS: usize = 1000;
+/// Grants that one user may have been given, all givers together.
+pub(crate) const MAX_GRANTS: usize = 1000;
+const MAX_FROM_BYTES: usize = 64;
+const MAX_AGENT_BYTES: usize = 128;
 const MAX_VERSIONS: u32 = 100_000;
 const MAX_CONTENT_TYPE_BYTES: usize = 255;
 /// 256 TiB. Far above what a node admits; it keeps the sums in the servers' rows far from overflow.
@@ -38,6 +46,13 @@ pub(crate) fn check_password_hash(hash: &str) -> Result<(), Stop> {
         RejectionKind::InvalidRequest,
         "the password's hash is empty or too long: choose another password",
     )
+}
+
+/// Where a session was opened from, and by what.
+pub(crate) fn check_origin(from: &str, agent: &str) -> Result<(), Stop> {
+    let plain = |text: &str, most: usize| text.len() <= most && !text.chars().any(char::is_control);
+    let detail = "a session's address or agent is too long, or has control characters";
+    require(plain(from, MAX_FROM_BYTES) && plain(agent, MAX_AGENT_BYTES), RejectionKind::InvalidRequest, detail)
 }
 
 pub(crate) fn check_policy(policy: &Policy) -> Result<(), Stop> {

@@ -19,8 +19,8 @@ pub(crate) use hold::{
     check_lock, check_lock_ttl, check_locks_below, check_may_lock, check_precondition, held_lock, standing_lock,
 };
 pub(crate) use limits::{
-    check_content, check_content_type, check_copies, check_extent, check_hash_state, check_password_hash, check_policy,
-    check_size, check_username,
+    MAX_GRANTS, MAX_LOCKS, MAX_SESSIONS, check_content, check_content_type, check_copies, check_extent,
+    check_hash_state, check_origin, check_password_hash, check_policy, check_size, check_username,
 };
 pub(crate) use properties::{check_properties, check_property_name, check_property_sum};
 pub(crate) use reach::{Reached, access_through, account, find, reach, reach_id};

@@ -195,6 +195,16 @@ pub(crate) fn user(id: UserId) -> [u8; 8] {
     id.0.to_be_bytes()
 }
 
+/// `Sessions`: user (8), SHA-256 of the token (32): what one user has open is one stretch.
+pub(crate) fn session(user: UserId, hash: &Sha256) -> Vec<u8> {
+    [&user.0.to_be_bytes()[..], &hash.0].concat()
+}
+
+pub(crate) fn read_session(key: &[u8]) -> Result<(UserId, Sha256), Fault> {
+    let (user, hash) = split_u64(key, Table::Sessions)?;
+    Ok((UserId(user), read_digest(hash, Table::Sessions)?))
+}
+
 /// `Grants`: user (8), file (8): what one user was given is one stretch.
 pub(crate) fn grant(user: UserId, file: FileId) -> Vec<u8> {
     [user.0.to_be_bytes(), file.0.to_be_bytes()].concat()
