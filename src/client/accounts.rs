@@ -4,10 +4,12 @@ use super::directory::Directory;
 use super::error::ClientError;
 use super::request::Request;
 use crate::protocol::accounts::{
-    AdminReset, ChangePassword, EndSessions, Invites, MadeInvite, MakeInvite, RevokeInvite, Sessions,
+    AddUser, AdminReset, ChangePassword, EndSessions, Invites, MadeInvite, MakeInvite, RemoveUser, ResetUser,
+    RevokeInvite, Sessions, SetUser, UserCode,
 };
 use crate::protocol::api::Account;
 use crate::protocol::problem::Code;
+use crate::protocol::versions::UserInfo;
 
 impl Directory {
     /// An invitation, by which somebody makes one account.
@@ -58,6 +60,41 @@ impl Directory {
             Err(error) if error.after_unknown && end.all && error.code() == Some(Code::Unauthenticated) => Ok(()),
             result => result,
         }
+    }
+
+    /// Makes an account, whose user sets a password by the code.
+    ///
+    /// # Errors
+    /// Refused with `already_exists` where the name is taken, `forbidden` where the caller is no admin, as the next three.
+    pub async fn add_user(&self, username: &str) -> Result<UserCode, ClientError> {
+        self.call_json(&Request::change("/admin/users", self.next_key(), &AddUser { username: username.to_owned() })?)
+            .await
+    }
+
+    /// Takes a user's password away, who sets another one by the code.
+    ///
+    /// # Errors
+    /// Refused with `not_found` where there is no such user.
+    pub async fn reset_user(&self, username: &str) -> Result<UserCode, ClientError> {
+        let reset = ResetUser { username: username.to_owned() };
+        self.call_json(&Request::change("/admin/users/reset", self.next_key(), &reset)?).await
+    }
+
+    /// Disables or enables an account, or makes it an admin's or not.
+    ///
+    /// # Errors
+    /// Refused with `not_found` where there is no such user, `forbidden` for the own account.
+    pub async fn set_user(&self, set: &SetUser) -> Result<UserInfo, ClientError> {
+        self.call_json(&Request::change("/admin/users/set", self.next_key(), set)?).await
+    }
+
+    /// Begins to remove an account: it is listed until everything is handed over.
+    ///
+    /// # Errors
+    /// Refused with `not_found` where there is no such user, `forbidden` for the own account, `too_many_requests` while a
+    /// backup is taken.
+    pub async fn remove_user(&self, remove: &RemoveUser) -> Result<(), ClientError> {
+        self.nothing("/admin/users/remove", remove).await
     }
 
     /// Makes an account an admin's under a new password; this client's token is the cluster secret.

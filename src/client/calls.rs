@@ -9,7 +9,7 @@ use super::directory::Directory;
 use super::error::ClientError;
 use super::request::Request;
 use super::retry::Failure;
-use crate::protocol::accounts::Signup;
+use crate::protocol::accounts::{LogIn, Signup};
 use crate::protocol::api;
 use crate::protocol::problem::Code;
 
@@ -50,8 +50,21 @@ impl Directory {
     /// # Errors
     /// Refused with `unauthenticated` where name and password do not fit.
     pub async fn login(&self, username: &str, password: &str) -> Result<api::Login, ClientError> {
-        let credentials = api::Credentials { username: username.to_owned(), password: password.to_owned() };
-        self.call_json(&Request::change("/login", self.next_key(), &credentials)?.anonymous()).await
+        self.login_with(LogIn { username: username.to_owned(), password: password.to_owned(), new_password: None })
+            .await
+    }
+
+    /// The same by a one-time code, which sets the password.
+    ///
+    /// # Errors
+    /// As [`Self::login`].
+    pub async fn login_by_code(&self, username: &str, code: &str, new: String) -> Result<api::Login, ClientError> {
+        let (username, password) = (username.to_owned(), code.to_owned());
+        self.login_with(LogIn { username, password, new_password: Some(new) }).await
+    }
+
+    async fn login_with(&self, login: LogIn) -> Result<api::Login, ClientError> {
+        self.call_json(&Request::change("/login", self.next_key(), &login)?.anonymous()).await
     }
 
     /// Ends the session of this client's token.

@@ -120,6 +120,10 @@ record! {
         pub admin: bool = 4,
         pub root: FileId = 5,
         pub created_at: WallTime = 6,
+        /// Nobody acts as the user: no session holds, and none is opened.
+        pub disabled: bool = 7,
+        /// By which the user sets a password, once.
+        pub code: Option<OneTimeCode> = 8,
     }
 }
 

@@ -99,6 +99,8 @@ tables! {
     Properties = "properties",
     /// user_id, SHA-256 of a login token → nothing: which sessions a user has
     Sessions = "sessions",
+    /// user_id of an account that is being removed → its heir, how far that is
+    Removals = "removals",
     /// SHA-256 of an invitation → who made it, until when
     Invites = "invites",
     /// file_id → label
@@ -116,7 +118,7 @@ impl Table {
     /// held in memory, so reading them costs a command next to nothing.
     pub const fn is_small(self) -> bool {
         use Table::*;
-        matches!(self, Servers | Ring | Sweeps | Policy | Meta | Pins | Retention)
+        matches!(self, Servers | Ring | Sweeps | Policy | Meta | Pins | Retention | Removals)
     }
 }
 

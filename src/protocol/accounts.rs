@@ -16,6 +16,18 @@ pub struct Signup {
     pub invite: Option<String>,
 }
 
+/// `POST /login`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogIn {
+    pub username: String,
+    /// The password, or a one-time code of an admin.
+    pub password: String,
+    /// The password from now on, where the other one is a one-time code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_password: Option<String>,
+}
+
 /// Who may make an account, the first one aside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -117,4 +129,49 @@ pub struct EndSessions {
     pub others: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all: bool,
+}
+
+/// `POST /admin/users`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddUser {
+    pub username: String,
+}
+
+/// `POST /admin/users/reset`: the password is void from then on, and all sessions are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResetUser {
+    pub username: String,
+}
+
+/// By which a user sets a password, at the only time that it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserCode {
+    pub username: String,
+    /// Sent as the password of a `/login` with `new_password`.
+    pub code: String,
+    pub expires_at: String,
+}
+
+/// `POST /admin/users/set`. What is not given stays as it is. Answered by the user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetUser {
+    pub username: String,
+    /// No session of the user holds, and none is opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<bool>,
+}
+
+/// `POST /admin/users/remove`. Answered by the user, who is listed until everything is handed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveUser {
+    pub username: String,
+    /// Who gets the files, in a directory of that user's name. Where nobody is named they are in the admin's trash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heir: Option<String>,
 }

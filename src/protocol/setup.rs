@@ -21,16 +21,34 @@ pub struct SetupCode([u8; LENGTH]);
 
 impl SetupCode {
     pub fn of(secret: &ClusterSecret) -> Self {
-        let mac = secret.mac(LABEL, &[]);
+        Self::from_mac(&secret.mac(LABEL, &[]))
+    }
+
+    /// One of the same form, for another purpose.
+    pub fn from_mac(mac: &[u8; 32]) -> Self {
         Self(std::array::from_fn(|at| ALPHABET[usize::from(mac[at] & 31)]))
+    }
+
+    /// A code of this form as a person writes it; nothing where the text is none.
+    pub fn read(text: &str) -> Option<Self> {
+        written(text)
+            .as_slice()
+            .try_into()
+            .ok()
+            .filter(|code: &[u8; LENGTH]| code.iter().all(|byte| ALPHABET.contains(byte)))
+            .map(Self)
     }
 
     /// Whether a person means this code: small letters, spaces and dashes do not matter, nor an O for a 0. In constant time.
     pub fn is(&self, text: &str) -> bool {
-        let read = text.bytes().filter(|byte| !matches!(byte, b'-' | b' ')).take(LENGTH + 1);
-        let read: Vec<u8> = read.map(|byte| byte.to_ascii_uppercase()).map(meant).collect();
+        let read = written(text);
         read.len() == LENGTH && bool::from(self.0.as_slice().ct_eq(&read))
     }
+}
+
+fn written(text: &str) -> Vec<u8> {
+    let read = text.bytes().filter(|byte| !matches!(byte, b'-' | b' ')).take(LENGTH + 1);
+    read.map(|byte| byte.to_ascii_uppercase()).map(meant).collect()
 }
 
 fn meant(byte: u8) -> u8 {
@@ -74,6 +92,8 @@ mod tests {
         }
         let other = SetupCode::of(&ClusterSecret::from_bytes([8; 32])).to_string();
         let long = format!("{text}0");
+        assert_eq!(SetupCode::read(&text.to_lowercase()), Some(code.clone()));
+        assert_eq!(SetupCode::read("correct horse battery"), None);
         for wrong in [&other, &long, &text[1..], "", "ä", &"0".repeat(20)] {
             assert!(!code.is(wrong), "{wrong}");
         }

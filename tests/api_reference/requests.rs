@@ -15,7 +15,6 @@ fn file() -> api::FileName {
 
 pub(crate) fn check(shapes: &mut Shapes<'_>) {
     let username = "ann".to_owned();
-    shapes.request("Credentials", &api::Credentials { username: username.clone(), password: "12345678".to_owned() });
     of_accounts(shapes);
     shapes.request("Mkdir", &api::Mkdir { path: "/a".to_owned(), owner: some("ann") });
     shapes.request(
@@ -57,6 +56,13 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
 fn of_accounts(shapes: &mut Shapes<'_>) {
     let (username, password) = ("ann".to_owned(), "12345678".to_owned());
     let (setup_code, invite) = (some("ABCDE"), some("abcde"));
+    let new_password = some("87654321");
+    shapes.request("LogIn", &accounts::LogIn { username: username.clone(), password: password.clone(), new_password });
+    shapes.request("AddUser", &accounts::AddUser { username: username.clone() });
+    shapes.request("ResetUser", &accounts::ResetUser { username: username.clone() });
+    let (disabled, admin) = (Some(true), Some(true));
+    shapes.request("SetUser", &accounts::SetUser { username: username.clone(), disabled, admin });
+    shapes.request("RemoveUser", &accounts::RemoveUser { username: username.clone(), heir: some("bob") });
     shapes.request("AdminReset", &accounts::AdminReset { username: username.clone(), password: password.clone() });
     shapes.request("Signup", &accounts::Signup { username, password, setup_code, invite });
     shapes.request("MakeInvite", &accounts::MakeInvite { ttl_ms: Some(60_000) });

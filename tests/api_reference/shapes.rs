@@ -35,6 +35,8 @@ fn of_accounts(shapes: &mut Shapes<'_>) {
     shapes.answer("MadeInvite", &made, &made);
     let invite = accounts::InviteInfo { invite_id, made_by: text(), expires_at };
     shapes.answer("InviteInfo", &invite, &invite);
+    let code = accounts::UserCode { username: text(), code: text(), expires_at: time() };
+    shapes.answer("UserCode", &code, &code);
     let session = accounts::SessionInfo {
         session_id: text(),
         created_at: time(),
@@ -161,6 +163,8 @@ fn of_versions(shapes: &mut Shapes<'_>) {
         usage,
         max_bytes: bound,
         max_files: bound,
+        disabled: true,
+        heir: bound.map(|_| text()),
     };
     shapes.answer("UserInfo", &user(Some(1)), &user(None));
     let page = |users, next_cursor| versions::Users { users, next_cursor };

@@ -49,6 +49,7 @@ mod traced;
 mod trash;
 mod unwritable;
 mod upheaval;
+mod users;
 mod verbs;
 mod versions;
 mod wholeness;

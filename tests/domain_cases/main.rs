@@ -10,6 +10,7 @@ mod locks;
 mod paging;
 mod placement;
 mod properties;
+mod removals;
 mod retention;
 mod room;
 mod store;

@@ -7,7 +7,7 @@ use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, Server
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 58;
+pub(crate) const COMMANDS: usize = 63;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -70,6 +70,11 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::TouchSession(_) => 55,
         Command::SetPassword(_) => 56,
         Command::EndSessions(_) => 57,
+        Command::AddAccount(_) => 58,
+        Command::SetAccount(_) => 59,
+        Command::ResetPassword(_) => 60,
+        Command::RemoveAccount(_) => 61,
+        Command::HandOver(_) => 62,
     }
 }
 
@@ -257,6 +262,22 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             command::SetPassword { user, password_hash, proof, keep }.into()
         }
         57 => command::EndSessions { user: s.user(), keep: s.maybe(Source::sha256) }.into(),
+        58 => {
+            let (user, username, code_hash) = (s.user(), s.text(), s.sha256());
+            command::AddAccount { user, username, code_hash, ttl_ms: ttl(s) }.into()
+        }
+        59 => {
+            let (user, username) = (s.user(), s.text());
+            // Most of the other commands are of users who may act.
+            let disabled = s.one_in(4).then(|| s.one_in(4));
+            command::SetAccount { user, username, disabled, admin: s.maybe(Source::flag) }.into()
+        }
+        60 => {
+            let (user, username, code_hash) = (s.user(), s.text(), s.sha256());
+            command::ResetPassword { user, username, code_hash, ttl_ms: ttl(s) }.into()
+        }
+        61 => command::RemoveAccount { user: s.user(), username: s.text(), heir: s.maybe(Source::text) }.into(),
+        62 => command::HandOver { limit: s.small() }.into(),
         // The one after it would stop this program in the log, by its frame.
         _ => command::RaiseSchema { to: command::Raised(Schema(s.number() % (Schema::NEWEST.0 + 2))) }.into(),
     }

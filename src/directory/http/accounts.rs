@@ -15,11 +15,12 @@ use super::request::{Headers, LONGEST_NAME, StrangersJson};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query;
-use crate::domain::terms::Admission;
-use crate::domain::{Asked, Command, Outcome, Proposal, ReadStore, UserId, command};
+use crate::domain::rows::{NO_PASSWORD, User};
+use crate::domain::terms::{Admission, PasswordProof};
+use crate::domain::{Asked, Command, Outcome, Proposal, ReadStore, Sha256, UserId, command};
 use crate::listener::{Block, Lease};
-use crate::protocol::accounts::{AdminReset, Signup};
-use crate::protocol::api::{Account, Credentials, Login};
+use crate::protocol::accounts::{AdminReset, LogIn, Signup};
+use crate::protocol::api::{Account, Login};
 use crate::protocol::problem::Code;
 use crate::protocol::setup::SetupCode;
 
@@ -157,7 +158,7 @@ pub(crate) async fn login(
     State(node): State<App>,
     From(from): From,
     origin: Origin,
-    StrangersJson(body): StrangersJson<Credentials>,
+    StrangersJson(body): StrangersJson<LogIn>,
 ) -> ApiResult<Response> {
     check_name(&body.username)?;
     let guess = node.guesses.begin(&body.username, from, Instant::now())?;
@@ -167,23 +168,73 @@ pub(crate) async fn login(
     if is_restoring {
         return Err(restoring());
     }
-    let stored = user.as_ref().map(|user| user.password_hash.clone());
-    let right = node.passwords.is_right(body.password, stored).await?;
-    guess.ends(right, Instant::now());
-    let Some(user) = user.filter(|_| right) else {
+    let proof = prove(&node, &body, user.as_ref()).await?;
+    guess.ends(proof != Proof::Wrong, Instant::now());
+    let Some(user) = user.filter(|_| proof != Proof::Wrong) else {
         return Err(ApiError::new(Code::Unauthenticated, "the username or the password is wrong: check both"));
+    };
+    if user.disabled {
+        return Err(ApiError::new(Code::Forbidden, "this account is disabled: ask an admin"));
+    }
+    let password_hash = match proof {
+        Proof::Code(hash) => set_by_code(&node, user.user_id, hash, body.new_password).await?,
+        Proof::Right | Proof::Wrong => user.password_hash,
     };
     let token = hex::encode(node.clock.random::<32>());
     let command = Command::BeginSession(command::BeginSession {
         user: user.user_id,
         token_hash: Token::of(&token).hash(),
-        password_hash: user.password_hash,
+        password_hash,
         from: origin.from,
         agent: origin.agent,
     });
     let outcome = node.propose(Proposal { operation: None, command }).await?;
     let Outcome::Session { expires_at } = outcome else { return Err(view::unexpected(&outcome)) };
     Ok(Body(Login { token, user_id: user.user_id.0, expires_at: view::time(expires_at) }).into_response())
+}
+
+/// What a login's password comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    Wrong,
+    Right,
+    /// It is the user's one-time code, of which this is stored.
+    Code(Sha256),
+}
+
+async fn prove(node: &App, body: &LogIn, user: Option<&User>) -> ApiResult<Proof> {
+    let stored = user.map(|user| user.password_hash.clone()).filter(|hash| hash != NO_PASSWORD);
+    if node.passwords.is_right(body.password.clone(), stored.clone()).await? {
+        return Ok(Proof::Right);
+    }
+    let given = SetupCode::read(&body.password).map(|code| Token::of(&code.to_string()).hash());
+    let standing = user.and_then(|user| user.code).filter(|code| code.expires_at > node.handle().cluster_time());
+    if let (Some(given), Some(code)) = (given, standing)
+        && given == code.hash
+    {
+        return Ok(Proof::Code(given));
+    }
+    // The answer to the login that used the code up may have been lost: then the new password is the one that holds.
+    match &body.new_password {
+        Some(new) if stored.is_some() && node.passwords.is_right(new.clone(), stored).await? => Ok(Proof::Right),
+        _ => Ok(Proof::Wrong),
+    }
+}
+
+/// The hash of the password that a user sets by a one-time code.
+async fn set_by_code(node: &App, user: UserId, code: Sha256, new: Option<String>) -> ApiResult<String> {
+    let Some(new) = new else {
+        let detail = "this is a one-time code: choose a password, and send it as new_password with the code (`ringmaster \
+                      login NAME --code CODE`)";
+        return Err(ApiError::new(Code::Forbidden, detail));
+    };
+    check_password(&new)?;
+    let password_hash = node.passwords.hash(new, node.clock.random()).await?;
+    let proof = PasswordProof::Code(code);
+    let command = command::SetPassword { user, password_hash: password_hash.clone(), proof, keep: None };
+    node.command(command.into()).await?;
+    tracing::info!(%user, "a user has set a password by a one-time code");
+    Ok(password_hash)
 }
 
 pub(crate) async fn logout(State(node): State<App>, token: Token) -> ApiResult<StatusCode> {

@@ -28,6 +28,7 @@ mod shed;
 pub(crate) mod upkeep;
 pub(crate) mod uploads;
 pub(crate) mod usage;
+pub(crate) mod users;
 pub(crate) mod versions;
 pub(crate) mod view;
 pub(crate) mod write;
@@ -98,7 +99,10 @@ fn routes() -> Vec<Route> {
         Route::get("/ring", cluster::ring).of(Class::Cluster),
         Route::get("/replication", upkeep::replication).of(Class::Cluster),
         Route::get_and_post("/admin/policy", admin::policy, admin::set_policy).of(Class::Cluster),
-        Route::get("/admin/users", usage::users).of(Class::Listings),
+        Route::get_and_post("/admin/users", usage::users, users::add).of(Class::Listings),
+        Route::post("/admin/users/set", users::set).of(Class::Cluster),
+        Route::post("/admin/users/reset", users::reset).of(Class::Cluster),
+        Route::post("/admin/users/remove", users::remove).of(Class::Cluster),
         Route::post("/admin/quota", usage::set_quota).of(Class::Cluster),
         Route::post("/admin/drain", admin::drain).of(Class::Cluster),
         Route::post("/admin/remove", admin::remove).of(Class::Cluster),

@@ -13,6 +13,7 @@ use super::request::{Headers, Json};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query::{self, SessionStat};
+use crate::domain::rows::NO_PASSWORD;
 use crate::domain::terms::PasswordProof;
 use crate::domain::{Asked, Command, Proposal, command};
 use crate::protocol::accounts::{ChangePassword, EndSessions, SessionInfo, Sessions};
@@ -80,7 +81,8 @@ pub(crate) async fn change_password(
     // guesses no better than a stranger.
     if !again {
         let guess = node.guesses.begin(&user.username, from, Instant::now())?;
-        let right = node.passwords.is_right(body.old_password, Some(user.password_hash.clone())).await?;
+        let stored = Some(user.password_hash.clone()).filter(|hash| hash != NO_PASSWORD);
+        let right = node.passwords.is_right(body.old_password, stored).await?;
         guess.ends(right, Instant::now());
         if !right {
             return Err(ApiError::new(Code::Forbidden, "the old password is wrong: send the one that holds now"));

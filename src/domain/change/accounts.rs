@@ -24,6 +24,8 @@ impl Change<'_> {
             admin,
             root,
             created_at: self.wall,
+            disabled: false,
+            code: None,
         };
         tables::put_user(self.store, &user)?;
         let directory = Entry {

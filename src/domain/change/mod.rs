@@ -6,6 +6,7 @@ mod copies;
 mod entries;
 mod locks;
 mod properties;
+mod removals;
 mod remove;
 mod repairs;
 mod restored;

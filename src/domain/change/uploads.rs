@@ -24,10 +24,11 @@ impl Change<'_> {
     /// Takes an upload from those of its user, with the room that it took. What becomes of its content is the caller's.
     pub(crate) fn close_upload(&mut self, user: UserId, id: ContentId, upload: &Upload, run: Run) -> Result<(), Fault> {
         tables::delete_upload(self.store, user, id, upload)?;
-        let mut usage = tables::usage(self.store, user)?;
+        let payer = self.payer(user)?;
+        let mut usage = tables::usage(self.store, payer)?;
         usage.uploads = usage.uploads.saturating_sub(1);
         usage.bytes = usage.bytes.saturating_sub(run.size);
-        tables::put_usage(self.store, user, &usage)
+        tables::put_usage(self.store, payer, &usage)
     }
 
     /// Gives an upload up. Whether there was one.

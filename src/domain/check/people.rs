@@ -2,13 +2,14 @@
 
 use super::Report;
 use crate::domain::record::Record;
-use crate::domain::rows::{Invite, Lock, Number, Token, User};
+use crate::domain::rows::{Invite, Lock, Number, Removal, Token, Usage, User};
 use crate::domain::tables::{self, Counter, Ending, keys};
 use crate::domain::{Fault, Fence, FileId, Sha256, Table, UserId};
 
 pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
     accounts(report)?;
     invites(report)?;
+    removals(report)?;
     grants(report)?;
     locks(report)
 }
@@ -22,7 +23,9 @@ fn accounts(report: &mut Report<'_>) -> Result<(), Fault> {
         report.expect("user_ids_are_below_the_next", (1..next).contains(&id.0), || format!("user {id}, next {next}"));
         let named = tables::user_id(store, &user.username)? == Some(id);
         report.expect("users_have_their_usernames", named, || format!("user {id}"));
-        let rooted = tables::entry(store, user.root)?.is_some_and(|root| root.is_directory() && root.owner == id);
+        let removed = tables::removal(store, id)?.is_some();
+        let rooted =
+            removed || tables::entry(store, user.root)?.is_some_and(|root| root.is_directory() && root.owner == id);
         report.expect("users_have_roots", rooted, || format!("user {id}, root {}", user.root));
         Ok(())
     })?;
@@ -47,6 +50,19 @@ fn accounts(report: &mut Report<'_>) -> Result<(), Fault> {
         let (user, hash) = keys::read_session(key)?;
         let open = tables::token(store, &hash)?.is_some_and(|token| token.user == user);
         report.expect("sessions_by_user_are_open", open, || format!("a session of user {user}"));
+        Ok(())
+    })
+}
+
+fn removals(report: &mut Report<'_>) -> Result<(), Fault> {
+    report.each(Table::Removals, |report, store, key, value| {
+        let (id, removal) = (UserId(keys::read_u64(key, Table::Removals)?), Removal::from_bytes(value)?);
+        let disabled = tables::user(store, id)?.is_some_and(|user| user.disabled && user.root == removal.root);
+        report.expect("who_is_removed_does_nothing", disabled, || format!("user {id}: {removal:?}"));
+        let heir = tables::user(store, removal.heir)?.is_some() && tables::removal(store, removal.heir)?.is_none();
+        report.expect("heirs_are_users", heir, || format!("user {id}: {removal:?}"));
+        let paid = tables::usage(store, id)? == Usage::default();
+        report.expect("heirs_pay_for_what_they_get", paid, || format!("user {id}: {removal:?}"));
         Ok(())
     })
 }

@@ -168,6 +168,11 @@ commands! {
     touch_session: TouchSession = 85,
     set_password: SetPassword = 86,
     end_sessions: EndSessions = 87,
+    add_account: AddAccount = 88,
+    set_account: SetAccount = 89,
+    reset_password: ResetPassword = 90,
+    remove_account: RemoveAccount = 91,
+    hand_over: HandOver = 92,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

@@ -2,8 +2,8 @@ use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::rows::User;
-use crate::domain::stop::{Stop, reject};
-use crate::domain::{Outcome, RejectionKind, rules, tables};
+use crate::domain::stop::Stop;
+use crate::domain::{Outcome, rules, tables};
 
 record! {
     /// Makes an account an admin's, under a new password: for an operator with the cluster secret, whose admin is lost.
@@ -23,11 +23,17 @@ impl Act for ResetAdmin {
 
     fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
         rules::check_password_hash(&self.password_hash)?;
-        let nobody = || reject(RejectionKind::NotFound, "there is no such account: name one that is there");
-        let id = tables::user_id(change.store, &self.username)?.ok_or_else(nobody)?;
-        let user = rules::account(change.store, id)?;
-        let user = User { password_hash: self.password_hash.clone(), admin: true, ..user };
+        let user = rules::named(change.store, &self.username)?;
+        let id = user.user_id;
+        let user = User {
+            password_hash: self.password_hash.clone(),
+            admin: true,
+            disabled: false,
+            code: None,
+            ..user
+        };
         tables::put_user(change.store, &user)?;
+        change.end_sessions(id, None)?;
         Ok(Outcome::User { user_id: id, username: user.username, admin: true })
     }
 }

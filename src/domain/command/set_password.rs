@@ -2,7 +2,7 @@ use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::rows::User;
-use crate::domain::stop::{Stop, reject, require};
+use crate::domain::stop::{Stop, require};
 use crate::domain::terms::PasswordProof;
 use crate::domain::{Outcome, RejectionKind, Sha256, UserId, rules, tables};
 
@@ -34,11 +34,15 @@ impl Act for SetPassword {
                 RejectionKind::Forbidden,
                 "the password was changed meanwhile: send the one that holds now",
             )?,
-            PasswordProof::Code(_) => {
-                return Err(reject(RejectionKind::Forbidden, "this code was used, or has ended: ask an admin for another"));
-            }
+            PasswordProof::Code(hash) => require(
+                user.code.is_some_and(|code| code.hash == *hash && code.expires_at > change.now),
+                RejectionKind::Forbidden,
+                "this code was used, or has ended: ask an admin for another",
+            )?,
         }
-        tables::put_user(change.store, &User { password_hash: self.password_hash.clone(), ..user })?;
+        // A code for who had forgotten the password is worth nothing to who knows it again.
+        let user = User { password_hash: self.password_hash.clone(), code: None, ..user };
+        tables::put_user(change.store, &user)?;
         change.end_sessions(self.user, self.keep.as_ref())?;
         Ok(Outcome::Done)
     }

@@ -22,6 +22,9 @@ pub struct UserStat {
     /// The user's own bounds; nothing where the policy's hold.
     pub max_bytes: Option<u64>,
     pub max_files: Option<u64>,
+    pub disabled: bool,
+    /// Who gets what it had, where it is being removed: a username.
+    pub heir: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +45,7 @@ pub fn session(store: &dyn ReadStore, token_hash: &Sha256, floor: ClusterTime) -
     if token.expires_at <= floor.max(tables::cluster_time(store)?) {
         return Ok(None);
     }
-    Ok(tables::user(store, token.user)?.map(|user| Session {
+    Ok(tables::user(store, token.user)?.filter(|user| !user.disabled).map(|user| Session {
         user: user.user_id,
         username: user.username,
         admin: user.admin,
@@ -193,6 +196,10 @@ pub fn user_stat(store: &dyn ReadStore, username: &str) -> Result<Option<UserSta
 
 fn shown(store: &dyn ReadStore, user: User, policy: &Policy) -> Result<UserStat, Fault> {
     let usage = tables::usage(store, user.user_id)?;
+    let heir = match tables::removal(store, user.user_id)? {
+        Some(removal) => Some(tables::user(store, removal.heir)?.map_or_else(String::new, |heir| heir.username)),
+        None => None,
+    };
     Ok(UserStat {
         user_id: user.user_id,
         username: user.username,
@@ -201,5 +208,7 @@ fn shown(store: &dyn ReadStore, user: User, policy: &Policy) -> Result<UserStat,
         usage: UsageStat::of(&usage, policy),
         max_bytes: usage.max_bytes,
         max_files: usage.max_files,
+        disabled: user.disabled,
+        heir,
     })
 }

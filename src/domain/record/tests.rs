@@ -158,6 +158,8 @@ fn rows(golden: &mut Golden) {
             admin: true,
             root: FileId(2),
             created_at: WallTime(7),
+            disabled: false,
+            code: None,
         },
     );
     golden.add("row.session", &accounts::session());

@@ -1,6 +1,6 @@
 //! Who may make an account, and who may say so.
 
-use super::{account, is_unused};
+use super::{Reached, account, is_unused};
 use crate::domain::rows::{Invite, User};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::tables;
@@ -12,6 +12,30 @@ pub(crate) fn admin(store: &dyn ReadStore, user: UserId) -> Result<User, Stop> {
     let user = account(store, user)?;
     require(user.admin, RejectionKind::Forbidden, "this is for admins: ask one of them")?;
     Ok(user)
+}
+
+/// An account that an admin names.
+pub(crate) fn named(store: &dyn ReadStore, username: &str) -> Result<User, Stop> {
+    let nobody = || reject(RejectionKind::NotFound, "there is no such account: see `ringmaster users`");
+    let id = tables::user_id(store, username)?.ok_or_else(nobody)?;
+    let user = tables::user(store, id)?.ok_or_else(nobody)?;
+    let removed = tables::removal(store, id)?.is_some();
+    require(!removed, RejectionKind::NotFound, "this account is being removed: wait until it is gone")?;
+    Ok(user)
+}
+
+/// Refuses to move or remove what is being handed over to the heir of an account: the walk would miss it.
+pub(crate) fn check_handed_over(store: &dyn ReadStore, reached: &Reached) -> Result<(), Stop> {
+    for (user, removal) in tables::removals(store)? {
+        let entry = &reached.entry;
+        let inside = entry.file_id == removal.root || reached.above.contains(&removal.root);
+        require(
+            entry.owner != user && !(inside && entry.is_directory() && !removal.walked),
+            RejectionKind::Locked,
+            "the files of an account that was removed are being handed over here: try again in some minutes",
+        )?;
+    }
+    Ok(())
 }
 
 /// Whether an account may be made by such a right, its invitation aside.

@@ -48,6 +48,12 @@ pub(crate) fn check_password_hash(hash: &str) -> Result<(), Stop> {
     )
 }
 
+/// For how long a one-time code holds.
+pub(crate) fn check_code_ttl(ttl_ms: u64) -> Result<(), Stop> {
+    let bounded = (60_000..=30 * 24 * 60 * 60 * 1000).contains(&ttl_ms);
+    require(bounded, RejectionKind::InvalidRequest, "a one-time code holds from one minute to 30 days")
+}
+
 /// Where a session was opened from, and by what.
 pub(crate) fn check_origin(from: &str, agent: &str) -> Result<(), Stop> {
     let plain = |text: &str, most: usize| text.len() <= most && !text.chars().any(char::is_control);

@@ -13,13 +13,13 @@ mod share;
 mod spot;
 mod uploads;
 
-pub(crate) use accounts::{admin, admit, standing_invite};
+pub(crate) use accounts::{admin, admit, check_handed_over, named, standing_invite};
 pub(crate) use describe::Describer;
 pub(crate) use hold::{
     check_lock, check_lock_ttl, check_locks_below, check_may_lock, check_precondition, held_lock, standing_lock,
 };
 pub(crate) use limits::{
-    MAX_GRANTS, MAX_LOCKS, MAX_SESSIONS, check_content, check_content_type, check_copies, check_extent,
+    MAX_GRANTS, MAX_LOCKS, MAX_SESSIONS, check_code_ttl, check_content, check_content_type, check_copies, check_extent,
     check_hash_state, check_origin, check_password_hash, check_policy, check_size, check_username,
 };
 pub(crate) use properties::{check_properties, check_property_name, check_property_sum};
@@ -27,7 +27,7 @@ pub(crate) use reach::{Reached, access_through, account, find, reach, reach_id};
 pub(crate) use retention::{Retained, check_more_retention, check_retention, retained, retaining};
 pub(crate) use room::{check_room, room};
 pub(crate) use share::shareable;
-pub(crate) use spot::{Spot, check_depth, spot};
+pub(crate) use spot::{Spot, check_depth, spot, spot_in};
 pub(crate) use uploads::known_upload;
 
 use super::rows::FIRST_FILE_ID;

@@ -19,6 +19,12 @@ pub(crate) fn put_user(store: &mut dyn Store, user: &User) -> Result<(), Fault> 
     write(store, Table::Usernames, user.username.as_bytes(), &Number(user.user_id.0))
 }
 
+/// Of an account that has nothing any more.
+pub(crate) fn delete_user(store: &mut dyn Store, user: &User) -> Result<(), Fault> {
+    store.delete(Table::Users, &keys::user(user.user_id))?;
+    store.delete(Table::Usernames, user.username.as_bytes())
+}
+
 pub(crate) fn token(store: &dyn ReadStore, hash: &Sha256) -> Result<Option<Token>, Fault> {
     read(store, Table::Tokens, &hash.0)
 }

@@ -1,7 +1,7 @@
 //! Of accounts: signups, invitations.
 
 use super::*;
-use crate::domain::rows::Invite;
+use crate::domain::rows::{Invite, NO_PASSWORD, OneTimeCode, Removal};
 use crate::domain::terms::{Admission, PasswordProof, SignupMode};
 
 /// As it was before it was told from where it was opened.
@@ -19,6 +19,21 @@ pub(super) fn session() -> Token {
 }
 
 pub(super) fn rows(golden: &mut Golden) {
+    let code = Some(OneTimeCode { hash: digest(7), expires_at: ClusterTime(2) });
+    let user = User {
+        user_id: UserId(2),
+        username: "bob".to_owned(),
+        password_hash: NO_PASSWORD.to_owned(),
+        admin: false,
+        root: FileId(3),
+        created_at: WallTime(7),
+        disabled: true,
+        code,
+    };
+    golden.add("row.user.disabled", &user);
+    let removal = Removal { heir: UserId(1), root: FileId(3), files: 4, through: None, walked: false };
+    golden.add("row.removal", &removal);
+    golden.add("row.removal.through", &Removal { through: Some(vec![1, 2]), walked: true, ..removal });
     let told = Token {
         wall_created_at: WallTime(4),
         seen_at: ClusterTime(5),
@@ -57,6 +72,15 @@ pub(super) fn commands(golden: &mut Golden) {
             .command(&format!("set_password.{name}"), command::SetPassword { user, password_hash, proof, keep }.into());
     }
     golden.command("end_sessions", command::EndSessions { user, keep: None }.into());
+    let add = command::AddAccount { user, username: username.clone(), code_hash: hash, ttl_ms: 60_000 };
+    golden.command("add_account", add.into());
+    let set = command::SetAccount { user, username: username.clone(), disabled: Some(true), admin: Some(false) };
+    golden.command("set_account", set.into());
+    let reset = command::ResetPassword { user, username: username.clone(), code_hash: hash, ttl_ms: 60_000 };
+    golden.command("reset_password", reset.into());
+    let remove = command::RemoveAccount { user, username: username.clone(), heir: Some("bob".to_owned()) };
+    golden.command("remove_account", remove.into());
+    golden.command("hand_over", command::HandOver { limit: 250 }.into());
     golden.command("make_invite", command::MakeInvite { user, hash, ttl_ms: 60_000 }.into());
     golden.command("revoke_invite", command::RevokeInvite { user, hash }.into());
     golden.command("reset_admin", command::ResetAdmin { username, password_hash }.into());
