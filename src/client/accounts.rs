@@ -4,10 +4,10 @@ use super::directory::Directory;
 use super::error::ClientError;
 use super::request::Request;
 use crate::protocol::accounts::{
-    AddUser, AdminReset, ChangePassword, EndSessions, Invites, MadeInvite, MakeInvite, RemoveUser, ResetUser,
-    RevokeInvite, Sessions, SetUser, UserCode,
+    AddUser, AdminReset, ChangePassword, EndSessions, Invites, LeaveShare, MadeInvite, MakeInvite, RemoveUser,
+    ResetUser, RevokeInvite, Sessions, SetUser, UserCode,
 };
-use crate::protocol::api::Account;
+use crate::protocol::api::{Account, FileName};
 use crate::protocol::problem::Code;
 use crate::protocol::versions::UserInfo;
 
@@ -60,6 +60,14 @@ impl Directory {
             Err(error) if error.after_unknown && end.all && error.code() == Some(Code::Unauthenticated) => Ok(()),
             result => result,
         }
+    }
+
+    /// Gives up what somebody shared with the caller.
+    ///
+    /// # Errors
+    /// Refused with `not_found` where that itself was not shared.
+    pub async fn leave_share(&self, file: &FileName) -> Result<(), ClientError> {
+        self.nothing("/shares/leave", &LeaveShare { file: file.clone() }).await
     }
 
     /// Makes an account, whose user sets a password by the code.

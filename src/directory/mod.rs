@@ -29,6 +29,7 @@ mod room;
 mod shedding;
 mod signups;
 mod store_file;
+mod strength;
 mod switchboard;
 mod timekeeping;
 mod touches;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::api::FileName;
+
 /// `POST /signup`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -174,4 +176,11 @@ pub struct RemoveUser {
     /// Who gets the files, in a directory of that user's name. Where nobody is named they are in the admin's trash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heir: Option<String>,
+}
+
+/// `POST /shares/leave`: gives up what somebody shared with the caller. Answered by 204.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeaveShare {
+    #[serde(flatten)]
+    pub file: FileName,
 }

@@ -69,6 +69,7 @@ fn of_accounts(shapes: &mut Shapes<'_>) {
     let (old_password, new_password) = ("12345678".to_owned(), "87654321".to_owned());
     shapes.request("ChangePassword", &accounts::ChangePassword { old_password, new_password });
     shapes.request("EndSessions", &accounts::EndSessions { session_id: some("00"), others: true, all: true });
+    shapes.request("LeaveShare", &accounts::LeaveShare { file: file() });
     shapes.request("RevokeInvite", &accounts::RevokeInvite { invite_id: "00".repeat(32) });
     shapes.words::<accounts::SignupMode>("SignupMode");
 }

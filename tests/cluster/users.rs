@@ -126,3 +126,24 @@ async fn what_a_removed_user_had_is_handed_over_though_leaders_die() {
     out(&cluster, Some(&cluster.admin), &["users", "remove", "carl"], 0);
     until("carl is gone", async || !gone().await.contains("carl")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_leaves_a_share_and_the_lock_goes_with_it() {
+    let cluster = Cluster::start(3, 2).await;
+    let receiver = cluster.user("bob").await;
+    assert_eq!(cluster.put(&cluster.admin, 0, "/write?path=/d/a", "bytes", &[]).await.0, 201);
+    let share = json!({"path": "/d", "username": "bob", "permission": "write"});
+    assert_eq!(cluster.post(&cluster.admin, 0, "/share", &share).await.0, 200);
+    let all = async || cluster.get_as(&receiver, 1, "/all").await.1["files"].as_array().map_or(0, Vec::len);
+    assert_eq!(all().await, 1);
+    let (status, lock) = cluster.post(&receiver, 1, "/lock", &json!({"owner": "admin", "path": "/d/a"})).await;
+    assert_eq!(status, 200, "{lock}");
+    out(&cluster, Some(&receiver), &["leave", "admin:/d/a"], 1);
+    out(&cluster, Some(&receiver), &["leave", "admin:/d"], 0);
+    assert_eq!(all().await, 0);
+    assert_eq!(
+        cluster.post(&cluster.admin, 2, "/lock", &json!({"path": "/d/a"})).await.0,
+        200,
+        "the lock went with the right"
+    );
+}

@@ -1,8 +1,8 @@
 //! Who may make an account.
 
 use ringmaster::domain::answer::Outcome;
-use ringmaster::domain::terms::{Admission, PasswordProof, Policy, SignupMode};
-use ringmaster::domain::{Permission, ReadStore, RejectionKind, Sha256, Table, UserId, command, query};
+use ringmaster::domain::terms::{Admission, FileRef, PasswordProof, PathRef, Policy, SignupMode};
+use ringmaster::domain::{FilePath, Permission, ReadStore, RejectionKind, Sha256, Table, UserId, command, query};
 
 use crate::cluster::{ADA, BOB, Cluster, file};
 
@@ -204,5 +204,63 @@ fn one_user_holds_so_many_locks_and_is_given_so_much() {
     cluster.now += 60_000;
     while let Outcome::Progress { more: true, .. } = cluster.must(command::Expire { limit: 500 }.into()) {}
     cluster.must(lock(1000).into());
+    cluster.sound();
+}
+
+#[test]
+fn names_have_nothing_that_nobody_sees_whatever_the_node_says() {
+    let mut cluster = Cluster::new();
+    let mut name = |name: &str| enroll(&mut cluster, name, Admission::Open);
+    for right in ["eve", "0eve", "e.v-e_", &"x".repeat(64)] {
+        name(right).expect("it is a name");
+    }
+    for wrong in [
+        "",
+        "Eve",
+        "-eve",
+        "e ve",
+        "e/ve",
+        "e:ve",
+        "e\u{200b}ve",
+        "e\u{202e}ve",
+        "e\u{2066}ve",
+        "\u{feff}eve",
+        "e\u{ad}ve",
+        "e\u{e0041}ve",
+        "e\u{fe0f}",
+        "\u{3164}",
+        &"x".repeat(65),
+        &"\u{fc}".repeat(33),
+    ] {
+        assert_eq!(name(wrong), Err(RejectionKind::InvalidRequest), "{wrong:?}");
+    }
+    cluster.sound();
+}
+
+#[test]
+fn a_receiver_leaves_a_share_and_the_lock_that_it_allowed_goes() {
+    let mut cluster = Cluster::new();
+    let id = cluster.write("/d/a").file_id;
+    let leave = |file: FileRef| command::LeaveShare { user: BOB, file };
+    let refused = |cluster: &mut Cluster, file: FileRef| cluster.run(leave(file).into()).expect_err("refused").kind;
+    assert_eq!(refused(&mut cluster, FileRef::Id(id)), RejectionKind::NotFound);
+    let share = command::Share { user: ADA, file: file("/d"), with: "bob".to_owned(), permission: Permission::Write };
+    cluster.must(share.clone().into());
+    cluster.must(command::Share { file: file("/d/a"), ..share }.into());
+    let lock = command::Lock { user: BOB, file: FileRef::Id(id), ttl_ms: 60_000, mac_hash: Sha256([4; 32]) };
+    cluster.must(lock.into());
+    cluster.must(leave(FileRef::Id(id)).into());
+    assert_eq!(refused(&mut cluster, FileRef::Id(id)), RejectionKind::NotFound, "it is shared by what is above it");
+    let lock = |cluster: &Cluster| {
+        query::stat(&cluster.store, ADA, &file("/d/a")).expect("no fault").expect("it is there").lock
+    };
+    assert!(lock(&cluster).is_some(), "he may still write");
+    let directory =
+        FileRef::Path(PathRef { owner: Some("ada".to_owned()), path: FilePath::parse("/d").expect("a path") });
+    cluster.must(leave(directory.clone()).into());
+    assert!(lock(&cluster).is_none());
+    assert_eq!(refused(&mut cluster, directory), RejectionKind::NotFound);
+    let own = command::LeaveShare { user: ADA, file: file("/d") };
+    assert_eq!(cluster.run(own.into()).expect_err("it is hers").kind, RejectionKind::NotFound);
     cluster.sound();
 }

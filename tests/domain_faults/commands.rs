@@ -7,7 +7,7 @@ use ringmaster::domain::{ClusterId, ClusterTime, Command, HoldId, Schema, Server
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 63;
+pub(crate) const COMMANDS: usize = 64;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -75,6 +75,7 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::ResetPassword(_) => 60,
         Command::RemoveAccount(_) => 61,
         Command::HandOver(_) => 62,
+        Command::LeaveShare(_) => 63,
     }
 }
 
@@ -278,6 +279,7 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
         }
         61 => command::RemoveAccount { user: s.user(), username: s.text(), heir: s.maybe(Source::text) }.into(),
         62 => command::HandOver { limit: s.small() }.into(),
+        63 => command::LeaveShare { user: s.user(), file: s.file_ref() }.into(),
         // The one after it would stop this program in the log, by its frame.
         _ => command::RaiseSchema { to: command::Raised(Schema(s.number() % (Schema::NEWEST.0 + 2))) }.into(),
     }

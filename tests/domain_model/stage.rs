@@ -394,6 +394,11 @@ impl Stage {
                     verdict.map(|()| (None, None)),
                 )
             }
+            Act::Leave { target } => {
+                let (file, place) = self.target(target);
+                let verdict = self.model.leave(step.user, place.as_ref());
+                (Command::LeaveShare(command::LeaveShare { user, file }), verdict.map(|()| (None, None)))
+            }
             Act::Lock { target, ttl_ms } => {
                 let (file, place) = self.target(target);
                 let mac_hash = secret(self.model.fence + 1);

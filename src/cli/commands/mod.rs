@@ -9,6 +9,7 @@ mod du;
 mod get;
 mod history;
 mod invite;
+mod leave;
 mod lock;
 mod locks;
 mod login;
@@ -74,6 +75,7 @@ pub(super) enum Command {
     Du(du::Args),
     Share(share::Args),
     Unshare(unshare::Args),
+    Leave(leave::Args),
     Lock(lock::Args),
     Renew(renew::Args),
     Unlock(unlock::Args),
@@ -137,6 +139,7 @@ impl Command {
             Self::Du(args) => du::run(args, session).await,
             Self::Share(args) => share::run(args, session).await,
             Self::Unshare(args) => unshare::run(args, session).await,
+            Self::Leave(args) => leave::run(args, session).await,
             Self::Lock(args) => lock::run(args, session).await,
             Self::Renew(args) => renew::run(args, session).await,
             Self::Unlock(args) => unlock::run(args, session).await,

@@ -14,6 +14,7 @@ use super::auth::{ClusterMember, Token, restoring};
 use super::request::{Headers, LONGEST_NAME, StrangersJson};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
+use crate::directory::strength::check_password;
 use crate::domain::query;
 use crate::domain::rows::{NO_PASSWORD, User};
 use crate::domain::terms::{Admission, PasswordProof};
@@ -24,8 +25,6 @@ use crate::protocol::api::{Account, Login};
 use crate::protocol::problem::Code;
 use crate::protocol::setup::SetupCode;
 
-/// Bounds of a password, in bytes. The upper one keeps the hash's cost bounded.
-const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
 /// The owner of operations that nobody is logged in for: ids of users start at 1.
 const NOBODY: UserId = UserId(0);
 
@@ -40,8 +39,8 @@ pub(crate) async fn signup(
         let detail = "this call takes JSON that says so: send the header `Content-Type: application/json`";
         return Err(ApiError::invalid(detail));
     }
-    check_password(&body.password)?;
     check_name(&body.username)?;
+    check_password(&body.password, &body.username)?;
     let by = admission(&node, &body)?;
     let Signup { username, password, setup_code, invite } = body;
     let asked = Asked::Signup { username: username.clone(), password: password.clone(), setup_code, invite };
@@ -94,21 +93,14 @@ impl FromRequestParts<App> for SaysJson {
     }
 }
 
-pub(super) fn check_password(password: &str) -> ApiResult<()> {
-    if !PASSWORD_BYTES.contains(&password.len()) {
-        return Err(ApiError::invalid("the password must have 8 to 1,024 bytes: choose another"));
-    }
-    Ok(())
-}
-
 /// By the cluster secret, for an operator who has lost the admin.
 pub(crate) async fn reset_admin(
     State(node): State<App>,
     _: ClusterMember,
     StrangersJson(body): StrangersJson<AdminReset>,
 ) -> ApiResult<Body<Account>> {
-    check_password(&body.password)?;
     check_name(&body.username)?;
+    check_password(&body.password, &body.username)?;
     let password_hash = node.passwords.hash(body.password, node.clock.random()).await?;
     let command = Command::ResetAdmin(command::ResetAdmin { username: body.username, password_hash });
     let outcome = node.propose(Proposal { operation: None, command }).await?;
@@ -177,7 +169,7 @@ pub(crate) async fn login(
         return Err(ApiError::new(Code::Forbidden, "this account is disabled: ask an admin"));
     }
     let password_hash = match proof {
-        Proof::Code(hash) => set_by_code(&node, user.user_id, hash, body.new_password).await?,
+        Proof::Code(hash) => set_by_code(&node, &user, hash, body.new_password).await?,
         Proof::Right | Proof::Wrong => user.password_hash,
     };
     let token = hex::encode(node.clock.random::<32>());
@@ -222,15 +214,15 @@ async fn prove(node: &App, body: &LogIn, user: Option<&User>) -> ApiResult<Proof
 }
 
 /// The hash of the password that a user sets by a one-time code.
-async fn set_by_code(node: &App, user: UserId, code: Sha256, new: Option<String>) -> ApiResult<String> {
+async fn set_by_code(node: &App, user: &User, code: Sha256, new: Option<String>) -> ApiResult<String> {
     let Some(new) = new else {
         let detail = "this is a one-time code: choose a password, and send it as new_password with the code (`ringmaster \
                       login NAME --code CODE`)";
         return Err(ApiError::new(Code::Forbidden, detail));
     };
-    check_password(&new)?;
+    check_password(&new, &user.username)?;
     let password_hash = node.passwords.hash(new, node.clock.random()).await?;
-    let proof = PasswordProof::Code(code);
+    let (user, proof) = (user.user_id, PasswordProof::Code(code));
     let command = command::SetPassword { user, password_hash: password_hash.clone(), proof, keep: None };
     node.command(command.into()).await?;
     tracing::info!(%user, "a user has set a password by a one-time code");

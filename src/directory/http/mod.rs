@@ -62,6 +62,7 @@ fn routes() -> Vec<Route> {
         Route::get("/read", read::read),
         Route::post("/share", sharing::share),
         Route::post("/unshare", sharing::unshare),
+        Route::post("/shares/leave", sharing::leave),
         Route::get("/all", entries::all).of(Class::Listings),
         Route::get("/list", entries::list).of(Class::Listings),
         Route::get("/stat", entries::stat),

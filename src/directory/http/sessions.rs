@@ -7,11 +7,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::App;
-use super::accounts::{From, check_password};
+use super::accounts::From;
 use super::auth::Token;
 use super::request::{Headers, Json};
 use super::view;
 use crate::directory::error::{ApiError, ApiResult};
+use crate::directory::strength::check_password;
 use crate::domain::query::{self, SessionStat};
 use crate::domain::rows::NO_PASSWORD;
 use crate::domain::terms::PasswordProof;
@@ -67,7 +68,6 @@ pub(crate) async fn change_password(
     headers: Headers,
     Json(body): Json<ChangePassword>,
 ) -> ApiResult<StatusCode> {
-    check_password(&body.new_password)?;
     let asked = Asked::Password { old: body.old_password.clone(), new: body.new_password.clone() };
     let name = headers.name(&node);
     let id = name.id.clone();
@@ -77,6 +77,7 @@ pub(crate) async fn change_password(
     };
     let (user, again) = node.read_as(&token, look).await?;
     let user = user.ok_or_else(|| ApiError::new(Code::Unauthenticated, "there is no such account: log in again"))?;
+    check_password(&body.new_password, &user.username)?;
     // A repeat is answered as the first was, though its old password is not right any more. Whoever has stolen a session
     // guesses no better than a stranger.
     if !again {

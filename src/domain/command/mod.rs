@@ -173,6 +173,7 @@ commands! {
     reset_password: ResetPassword = 90,
     remove_account: RemoveAccount = 91,
     hand_over: HandOver = 92,
+    leave_share: LeaveShare = 93,
     #[cfg(feature = "next-schema")]
     label: Label = 1000,
 }

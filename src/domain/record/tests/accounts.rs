@@ -80,6 +80,8 @@ pub(super) fn commands(golden: &mut Golden) {
     golden.command("reset_password", reset.into());
     let remove = command::RemoveAccount { user, username: username.clone(), heir: Some("bob".to_owned()) };
     golden.command("remove_account", remove.into());
+    let file = crate::domain::terms::FileRef::Id(FileId(3));
+    golden.command("leave_share", command::LeaveShare { user, file }.into());
     golden.command("hand_over", command::HandOver { limit: 250 }.into());
     golden.command("make_invite", command::MakeInvite { user, hash, ttl_ms: 60_000 }.into());
     golden.command("revoke_invite", command::RevokeInvite { user, hash }.into());
