@@ -4,8 +4,8 @@ use super::directory::Directory;
 use super::error::ClientError;
 use super::request::Request;
 use crate::protocol::accounts::{
-    AddUser, AdminReset, ChangePassword, EndSessions, Invites, LeaveShare, MadeInvite, MakeInvite, RemoveUser,
-    ResetUser, RevokeInvite, Sessions, SetUser, UserCode,
+    AddUser, AdminReset, Audit, AuditQuery, ChangePassword, EndSessions, Invites, LeaveShare, MadeInvite, MakeInvite,
+    RemoveUser, ResetUser, RevokeInvite, Sessions, SetUser, UserCode,
 };
 use crate::protocol::api::{Account, FileName};
 use crate::protocol::problem::Code;
@@ -60,6 +60,15 @@ impl Directory {
             Err(error) if error.after_unknown && end.all && error.code() == Some(Code::Unauthenticated) => Ok(()),
             result => result,
         }
+    }
+
+    /// One page of who did what, the oldest first.
+    ///
+    /// # Errors
+    /// Refused with `forbidden` where the caller is no admin.
+    pub async fn audit(&self, query: &AuditQuery) -> Result<Audit, ClientError> {
+        let request = Request::get("/admin/audit").query_opt("from", query.from).query_opt("limit", query.limit);
+        self.call_json(&request).await
     }
 
     /// Gives up what somebody shared with the caller.

@@ -36,6 +36,7 @@ mod touches;
 pub mod transfer;
 mod unfinished;
 mod welcome;
+mod witness;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -101,6 +102,7 @@ pub struct Directory {
     endings: JoinHandle<()>,
     detection: JoinHandle<()>,
     clocks: JoinHandle<()>,
+    witness: JoinHandle<()>,
     switchboard: Arc<Switchboard>,
 }
 
@@ -183,7 +185,8 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         tokio::spawn(vital("the asking for the other nodes' clocks", node.clone(), timekeeping::run(node.clone())));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
     tokio::spawn(welcome::tell(node.clone()));
-    Ok(Directory { handle, node, address, close, server, leader, endings, detection, clocks, switchboard })
+    let witness = tokio::spawn(witness::run(node.clone()));
+    Ok(Directory { handle, node, address, close, server, leader, endings, detection, clocks, witness, switchboard })
 }
 
 /// Waits until a node of a cluster that has formed before can serve, or for `CATCH_UP_LIMIT`.
@@ -236,6 +239,7 @@ impl Directory {
         self.endings.abort();
         self.detection.abort();
         self.clocks.abort();
+        self.witness.abort();
         self.switchboard.close();
         self.handle.shutdown().await;
     }
@@ -246,6 +250,7 @@ impl Directory {
         self.leader.abort();
         self.detection.abort();
         self.clocks.abort();
+        self.witness.abort();
         self.switchboard.close();
         self.handle.shutdown().await;
     }

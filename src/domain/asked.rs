@@ -52,6 +52,8 @@ record! {
         pub quota_files: Option<u64> = 12,
         pub extent_bytes: Option<u64> = 13,
         pub signup_mode: Option<SignupMode> = 30,
+        pub audit_ms: Option<u64> = 31,
+        pub audit_bytes: Option<u64> = 32,
     }
 }
 

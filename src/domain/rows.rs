@@ -1,6 +1,7 @@
 //! The rows of the tables, each declared with its bytes. `tables` has their keys.
 
 mod accounts;
+mod audit;
 mod contents;
 mod properties;
 mod remembered;
@@ -11,6 +12,7 @@ mod uploads;
 mod versions;
 
 pub use accounts::*;
+pub use audit::*;
 pub use contents::*;
 pub use properties::*;
 pub use remembered::*;

@@ -99,6 +99,8 @@ tables! {
     Properties = "properties",
     /// user_id, SHA-256 of a login token → nothing: which sessions a user has
     Sessions = "sessions",
+    /// number → who did what
+    Audit = "audit",
     /// user_id of an account that is being removed → its heir, how far that is
     Removals = "removals",
     /// SHA-256 of an invitation → who made it, until when

@@ -17,6 +17,8 @@ record! {
         /// For how long its outcome is remembered, where that is shorter than the policy says; 0 where it is not. The
         /// name that a node makes for a client who sent none is good for the node's own retries alone.
         pub ttl_ms: u64 = 4,
+        /// The address that the request came from, for the audit. At most 64 bytes.
+        pub from: String = 5,
     }
 }
 
@@ -205,6 +207,10 @@ record! {
         pub extent_bytes: u64 = 13,
         /// Who may make an account, the first one aside; nothing for anybody.
         pub signup_mode: Option<SignupMode> = 30,
+        /// For how long the audit keeps its rows; nothing for 90 days.
+        pub audit_ms: Option<u64> = 31,
+        /// How many bytes of rows; nothing for 64 MiB.
+        pub audit_bytes: Option<u64> = 32,
     }
 }
 
@@ -225,11 +231,23 @@ impl Default for Policy {
             quota_files: 0,
             extent_bytes: 64 << 20,
             signup_mode: None,
+            audit_ms: None,
+            audit_bytes: None,
         }
     }
 }
 
 impl Policy {
+    /// For how long the audit keeps its rows, in milliseconds.
+    pub fn kept_audit_ms(&self) -> u64 {
+        self.audit_ms.unwrap_or(90 * DAY_MS)
+    }
+
+    /// How many bytes of rows the audit keeps.
+    pub fn kept_audit_bytes(&self) -> u64 {
+        self.audit_bytes.unwrap_or(64 << 20)
+    }
+
     /// Who may make an account, the first one aside.
     pub fn signup(&self) -> SignupMode {
         self.signup_mode.unwrap_or(SignupMode::Open)

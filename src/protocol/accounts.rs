@@ -184,3 +184,39 @@ pub struct LeaveShare {
     #[serde(flatten)]
     pub file: FileName,
 }
+
+/// One change that the audit tells of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    pub number: u64,
+    pub at: String,
+    /// A username; null for an operator with the cluster secret.
+    pub by: Option<String>,
+    /// What was done, by a word that never changes its meaning.
+    pub what: String,
+    /// What it was done to: a username, a path, an id.
+    pub on: String,
+    pub detail: String,
+    /// The address that the request came from.
+    pub from: String,
+    /// SHA-256 of the row, which the next row has in it.
+    pub hash: String,
+}
+
+/// The oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    pub entries: Vec<AuditEntry>,
+    /// The number that the next page begins with.
+    pub next: Option<u64>,
+}
+
+/// The query of `GET /admin/audit`.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct AuditQuery {
+    /// The number of the first row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}

@@ -121,6 +121,8 @@ fn of_admins(shapes: &mut Shapes<'_>) {
             quota_files: Some(1),
             extent_bytes: Some(4_194_304),
             signup_mode: Some(accounts::SignupMode::Open),
+            audit_ms: Some(1),
+            audit_bytes: Some(1),
         },
     );
     shapes.request("Drain", &admin::Drain { server_id: 1, cancel: true });

@@ -37,6 +37,19 @@ fn of_accounts(shapes: &mut Shapes<'_>) {
     shapes.answer("InviteInfo", &invite, &invite);
     let code = accounts::UserCode { username: text(), code: text(), expires_at: time() };
     shapes.answer("UserCode", &code, &code);
+    let entry = accounts::AuditEntry {
+        number: 1,
+        at: time(),
+        by: Some(text()),
+        what: text(),
+        on: text(),
+        detail: text(),
+        from: text(),
+        hash: "00".repeat(32),
+    };
+    shapes.answer("AuditEntry", &entry, &accounts::AuditEntry { by: None, ..entry.clone() });
+    let audit = accounts::Audit { entries: vec![entry], next: Some(1) };
+    shapes.answer("Audit", &audit, &accounts::Audit { entries: Vec::new(), next: None });
     let session = accounts::SessionInfo {
         session_id: text(),
         created_at: time(),
@@ -332,6 +345,8 @@ fn of_admins(shapes: &mut Shapes<'_>) {
         quota_files: 1,
         extent_bytes: 4_194_304,
         signup_mode: accounts::SignupMode::Open,
+        audit_ms: 1,
+        audit_bytes: 1,
         held_up: Some(text()),
     };
     shapes.answer("Policy", &policy, &admin::Policy { held_up: None, ..policy.clone() });

@@ -147,3 +147,38 @@ async fn a_receiver_leaves_a_share_and_the_lock_goes_with_it() {
         "the lock went with the right"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_tells_who_did_what() {
+    let cluster = Cluster::start(3, 2).await;
+    let bob = cluster.user("bob").await;
+    assert_eq!(cluster.put(&bob, 0, "/write?path=/a", "bytes", &[]).await.0, 201);
+    let share = json!({"path": "/a", "username": "admin", "permission": "read"});
+    assert_eq!(cluster.post(&bob, 1, "/share", &share).await.0, 200);
+    assert_eq!(cluster.post(&bob, 2, "/delete", &json!({"path": "/nothing"})).await.0, 404);
+    out(&cluster, Some(&cluster.admin), &["users", "disable", "bob"], 0);
+    let (status, told) = cluster.get(2, "/admin/audit").await;
+    assert_eq!(status, 200, "{told}");
+    let entries = told["entries"].as_array().expect("entries");
+    let seen: Vec<_> =
+        entries.iter().map(|entry| (&entry["by"], &entry["what"], &entry["on"], &entry["from"])).collect();
+    let here = json!("127.0.0.1");
+    let words = ["admin", "bob", "account.signup", "share", "/a", "account.set"].map(|word| json!(word));
+    let [admin, bob_name, signup, shared, path, set] = &words;
+    assert_eq!(
+        seen,
+        [
+            (admin, signup, admin, &here),
+            (bob_name, signup, bob_name, &here),
+            (bob_name, shared, path, &here),
+            (admin, set, bob_name, &here),
+        ]
+    );
+    let shown = out(&cluster, Some(&cluster.admin), &["audit", "--from", "4"], 0);
+    assert!(shown.contains("account.set") && shown.contains("disabled=true"), "{shown}");
+    let carl = cluster.user("carl").await;
+    assert_eq!(cluster.get_as(&carl, 0, "/admin/audit").await.0, 403);
+    // Whichever leads by then.
+    let told = |node: &crate::support::Process| node.log_text().contains("the head of the audit");
+    until("a leader logs the head", async || cluster.nodes.iter().any(told)).await;
+}

@@ -1,6 +1,7 @@
 //! Single cases of the state machine, where a story would hide the point.
 
 mod accounts;
+mod audit;
 mod backup;
 mod backup_extents;
 mod bounds;

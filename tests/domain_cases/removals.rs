@@ -388,3 +388,24 @@ fn a_large_account_goes_in_steps_and_a_deep_one_where_there_is_room() {
     cluster.must(remove(None).into());
     finish(&mut cluster, 800, |_, _| {});
 }
+
+#[test]
+fn a_backup_has_who_is_disabled_and_neither_codes_nor_invitations() {
+    let (mut old, mut new) = (Cluster::new(), crate::backup::new_cluster());
+    old.must(set(ADA, "bob", Some(true), Some(true)).into());
+    let (code_hash, ttl_ms) = (Sha256([7; 32]), 60_000);
+    old.must(command::AddAccount { user: ADA, username: "eve".to_owned(), code_hash, ttl_ms }.into());
+    old.must(command::MakeInvite { user: ADA, hash: Sha256([8; 32]), ttl_ms }.into());
+    let (rows, contents) = crate::backup::rows_of(&old.store);
+    assert!(contents.is_empty());
+    let backup = Sha256([5; 32]);
+    new.must(crate::backup::restore(backup, rows, &old));
+    new.must(crate::backup::seal(backup, &old));
+    new.sound();
+    let user = |name: &str| query::user_by_name(&new.store, name).expect("no fault").expect("it was taken over");
+    assert!(user("bob").disabled && user("bob").admin && !user("eve").disabled);
+    assert_eq!(user("eve").code, None);
+    for table in [Table::Invites, Table::Sessions, Table::Tokens, Table::Removals] {
+        assert_eq!(new.store.scan(table, &[], None, 1).expect("no fault"), [], "{table:?}");
+    }
+}

@@ -289,6 +289,8 @@ impl<'a> Source<'a> {
             quota_bytes: if self.one_in(4) { self.number() } else { 0 },
             quota_files: if self.one_in(4) { self.number() } else { 0 },
             extent_bytes: if self.one_in(4) { self.number() } else { 64 << 20 },
+            audit_ms: self.one_in(4).then(|| self.number()),
+            audit_bytes: self.one_in(4).then(|| self.number()),
             signup_mode: self
                 .maybe(|source| [SignupMode::Open, SignupMode::Invite, SignupMode::Closed][source.pick(3) as usize]),
         }
@@ -311,6 +313,12 @@ impl<'a> Source<'a> {
     }
 
     pub(crate) fn operation(&mut self) -> Operation {
-        Operation { user: self.user(), id: self.text(), fingerprint: self.sha256(), ttl_ms: self.number() }
+        Operation {
+            user: self.user(),
+            id: self.text(),
+            fingerprint: self.sha256(),
+            ttl_ms: self.number(),
+            from: String::new(),
+        }
     }
 }

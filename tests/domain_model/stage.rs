@@ -225,6 +225,7 @@ impl Stage {
                 id: format!("key{key}"),
                 fingerprint: Sha256([print; 32]),
                 ttl_ms: 0,
+                from: String::new(),
             }),
             command,
         };

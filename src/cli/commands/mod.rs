@@ -1,6 +1,7 @@
 //! The verbs, one a file.
 
 mod admin_reset;
+mod audit;
 mod backup;
 mod cat;
 mod cluster;
@@ -90,6 +91,7 @@ pub(super) enum Command {
     #[command(subcommand)]
     Replication(replication::Command),
     Users(users::Args),
+    Audit(audit::Args),
     /// Invitations, by which others make accounts
     #[command(subcommand)]
     Invite(invite::Command),
@@ -147,6 +149,7 @@ impl Command {
             Self::Cluster(command) => cluster::run(command, session).await,
             Self::Ring(command) => ring::run(command, session).await,
             Self::Replication(command) => replication::run(command, session).await,
+            Self::Audit(args) => audit::run(args, session).await,
             Self::Users(args) => users::run(args, session).await,
             Self::Invite(command) => invite::run(command, session).await,
             Self::SetupCode(args) => setup_code::run(&args, session),

@@ -16,7 +16,8 @@ pub(in crate::cli) enum Command {
     /// Change it, for all nodes at once
     ///
     /// Names are those that `policy show` prints: copies, garbage_linger, garbage_grace, operation_ttl, session_ttl,
-    /// receipt_ttl, rebalance_percent, versions_keep, versions, trash, quota_bytes, quota_files, extent_bytes, signup_mode (open, invite, closed). Times are written
+    /// receipt_ttl, rebalance_percent, versions_keep, versions, trash, quota_bytes, quota_files, extent_bytes, signup_mode (open, invite, closed),
+    /// audit, audit_bytes. Times are written
     /// 15m, 1h or 7days, or in milliseconds with _ms behind the name.
     Set {
         #[arg(required = true, value_name = "NAME=VALUE")]
@@ -55,6 +56,8 @@ pub(in crate::cli) enum Setting {
     QuotaFiles(u64),
     ExtentBytes(u64),
     Signup(SignupMode),
+    Audit(u64),
+    AuditBytes(u64),
 }
 
 impl FromStr for Setting {
@@ -74,6 +77,7 @@ impl FromStr for Setting {
             "versions_keep" => return number().map(Self::VersionsKeep),
             "quota_bytes" => return large().map(Self::QuotaBytes),
             "quota_files" => return large().map(Self::QuotaFiles),
+            "audit_bytes" => return large().map(Self::AuditBytes),
             "extent_bytes" => return large().map(Self::ExtentBytes),
             "signup_mode" => {
                 let mode = serde_json::from_value(value.into());
@@ -89,6 +93,7 @@ impl FromStr for Setting {
             "receipt_ttl" => time.map(Self::ReceiptTtl),
             "versions" => time.map(Self::Versions),
             "trash" => time.map(Self::Trash),
+            "audit" => time.map(Self::Audit),
             _ => Err(format!("there is no {name:?} in the policy: see `ringmaster policy show`")),
         }
     }
@@ -117,6 +122,8 @@ impl Setting {
             Self::QuotaFiles(value) => change.quota_files = Some(value),
             Self::ExtentBytes(value) => change.extent_bytes = Some(value),
             Self::Signup(mode) => change.signup_mode = Some(mode),
+            Self::Audit(ms) => change.audit_ms = Some(ms),
+            Self::AuditBytes(value) => change.audit_bytes = Some(value),
         }
     }
 }
@@ -155,6 +162,8 @@ fn describe(policy: &Policy) -> String {
         SignupMode::Closed => ("closed", "admins add accounts"),
     };
     line("signup_mode", mode.0.to_owned(), mode.1);
+    line("audit", time(policy.audit_ms), "who did what is kept");
+    line("audit_bytes", policy.audit_bytes.to_string(), "of that are kept");
     let held_up = policy.held_up.as_ref().map_or_else(String::new, |why| format!("held up: {why}\n"));
     table.render() + &held_up
 }
@@ -181,6 +190,8 @@ mod tests {
             quota_files: 0,
             extent_bytes: 0,
             signup_mode: SignupMode::Invite,
+            audit_ms: 86_400_000,
+            audit_bytes: 1,
         };
         let mut change = PolicyChange::default();
         for line in describe(&policy).lines() {
@@ -202,6 +213,8 @@ mod tests {
             quota_files: Some(0),
             extent_bytes: Some(0),
             signup_mode: Some(SignupMode::Invite),
+            audit_ms: Some(86_400_000),
+            audit_bytes: Some(1),
         };
         assert_eq!(change, again);
     }

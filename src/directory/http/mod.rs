@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod admin;
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod backup;
 pub(crate) mod body;
@@ -55,6 +56,7 @@ fn routes() -> Vec<Route> {
         Route::get("/sessions", sessions::list),
         Route::post("/sessions/end", sessions::end),
         Route::post("/admin-reset", accounts::reset_admin).of(Class::Cluster),
+        Route::get("/admin/audit", audit::audit).of(Class::Listings),
         Route::get_and_post("/admin/invites", invites::list, invites::make).of(Class::Cluster),
         Route::post("/admin/invites/revoke", invites::revoke).of(Class::Cluster),
         Route::put_or_post("/write", write::write),

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod all;
+mod audit;
 mod backup;
 mod budget;
 mod cluster;
@@ -23,6 +24,7 @@ pub use accounts::{
     user_by_id, user_by_name, user_stat, users,
 };
 pub use all::all;
+pub use audit::{AuditPage, AuditStat, audit, audit_head};
 pub use backup::{full_path, holders, is_restoring, is_unused, missing_contents, restore, schema};
 pub use cluster::{
     ServerSignal, Signal, cluster_info, cluster_time, due, policy, ring, server, servers, signal, trash_pending,

@@ -249,7 +249,13 @@ fn commands(golden: &mut Golden) {
             at: ClusterTime(1),
             wall: WallTime(2),
             proposal: Proposal {
-                operation: Some(Operation { user, id: "key".to_owned(), fingerprint: digest(3), ttl_ms: 0 }),
+                operation: Some(Operation {
+                    user,
+                    id: "key".to_owned(),
+                    fingerprint: digest(3),
+                    ttl_ms: 0,
+                    from: String::new(),
+                }),
                 command: Command::Expire(command::Expire { limit: 10 }),
             },
         },

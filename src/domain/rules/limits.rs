@@ -18,6 +18,7 @@ pub(crate) const MAX_LOCKS: usize = 1000;
 pub(crate) const MAX_GRANTS: usize = 1000;
 const MAX_FROM_BYTES: usize = 64;
 const MAX_AGENT_BYTES: usize = 128;
+const MAX_AUDIT_BYTES: u64 = 16 << 30;
 const MAX_VERSIONS: u32 = 100_000;
 const MAX_CONTENT_TYPE_BYTES: usize = 255;
 /// 256 TiB. Far above what a node admits; it keeps the sums in the servers' rows far from overflow.
@@ -70,6 +71,8 @@ pub(crate) fn check_policy(policy: &Policy) -> Result<(), Stop> {
     let sized = policy.extent_bytes == 0 || (MIN_EXTENT_BYTES..=MAX_EXTENT_BYTES).contains(&policy.extent_bytes);
     let even = policy.extent_bytes.is_multiple_of(EXTENT_UNIT);
     require(sized && even, invalid, "extent_bytes is 4 MiB to 1 GiB, and a multiple of 64; 0 for 64 MiB")?;
+    let audited = policy.kept_audit_ms() <= MAX_POLICY_MS && policy.kept_audit_bytes() <= MAX_AUDIT_BYTES;
+    require(audited, invalid, "audit_ms is at most ten years, and audit_bytes at most 16 GiB")?;
     check_kept(policy.versions_keep, policy.versions_ms, policy.trash_ms)?;
     let lasting = [policy.operation_ttl_ms, policy.session_ttl_ms, policy.receipt_ttl_ms];
     let bounded = lasting.iter().all(|ms| (1000..=MAX_POLICY_MS).contains(ms));

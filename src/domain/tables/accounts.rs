@@ -1,9 +1,9 @@
-//! `Invites` and `Removals`.
+//! `Invites`, `Removals` and `Audit`.
 
 use super::keys::{self, Ending};
 use super::{delete_expiry, put_expiry, read, write};
 use crate::domain::record::Record;
-use crate::domain::rows::{Invite, Removal};
+use crate::domain::rows::{AuditRow, AuditState, Invite, Removal};
 use crate::domain::{Fault, ReadStore, Sha256, Store, Table, UserId};
 
 pub(crate) fn invite(store: &dyn ReadStore, hash: &Sha256) -> Result<Option<Invite>, Fault> {
@@ -49,4 +49,34 @@ pub(crate) fn put_removal(store: &mut dyn Store, user: UserId, removal: &Removal
 
 pub(crate) fn delete_removal(store: &mut dyn Store, user: UserId) -> Result<(), Fault> {
     store.delete(Table::Removals, &keys::user(user))
+}
+
+pub(crate) fn audit_state(store: &dyn ReadStore) -> Result<AuditState, Fault> {
+    Ok(read(store, Table::Meta, keys::meta::AUDIT)?.unwrap_or_default())
+}
+
+pub(crate) fn put_audit_state(store: &mut dyn Store, state: &AuditState) -> Result<(), Fault> {
+    write(store, Table::Meta, keys::meta::AUDIT, state)
+}
+
+/// A row of the audit, as the bytes that its hash is of.
+pub(crate) fn audit_bytes(store: &dyn ReadStore, number: u64) -> Result<Option<Vec<u8>>, Fault> {
+    store.get(Table::Audit, &keys::audit(number))
+}
+
+/// At most `limit` rows of the audit from a number on, each as its bytes.
+pub(crate) fn audit_from(store: &dyn ReadStore, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, Fault> {
+    let rows = store.scan(Table::Audit, &keys::audit(from), None, limit)?;
+    rows.into_iter().map(|(key, value)| Ok((keys::read_u64(&key, Table::Audit)?, value))).collect()
+}
+
+/// Writes a row, and answers with its bytes.
+pub(crate) fn put_audit(store: &mut dyn Store, number: u64, row: &AuditRow) -> Result<Vec<u8>, Fault> {
+    let bytes = row.to_bytes();
+    store.put(Table::Audit, &keys::audit(number), &bytes)?;
+    Ok(bytes)
+}
+
+pub(crate) fn delete_audit(store: &mut dyn Store, number: u64) -> Result<(), Fault> {
+    store.delete(Table::Audit, &keys::audit(number))
 }

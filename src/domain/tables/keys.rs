@@ -34,6 +34,8 @@ pub(crate) mod meta {
     pub(crate) const UPLOADS_EXPIRED_THROUGH: &[u8] = b"expired_through.uploads";
     pub(crate) const PINS_EXPIRED_THROUGH: &[u8] = b"expired_through.pins";
     pub(crate) const INVITES_EXPIRED_THROUGH: &[u8] = b"expired_through.invites";
+    /// Where the audit stands.
+    pub(crate) const AUDIT: &[u8] = b"audit";
     /// Raised whenever copies may have stopped counting.
     pub(crate) const LOSSES: &[u8] = b"losses";
     /// The key of `Names` below which everything in the trash was worked off.
@@ -193,6 +195,11 @@ pub(crate) fn server(id: ServerId) -> [u8; 8] {
 
 pub(crate) fn user(id: UserId) -> [u8; 8] {
     id.0.to_be_bytes()
+}
+
+/// `Audit`: number (8).
+pub(crate) fn audit(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
 }
 
 /// `Sessions`: user (8), SHA-256 of the token (32): what one user has open is one stretch.

@@ -1,7 +1,7 @@
 //! Of accounts: signups, invitations.
 
 use super::*;
-use crate::domain::rows::{Invite, NO_PASSWORD, OneTimeCode, Removal};
+use crate::domain::rows::{AuditRow, AuditState, Invite, NO_PASSWORD, OneTimeCode, Removal};
 use crate::domain::terms::{Admission, PasswordProof, SignupMode};
 
 /// As it was before it was told from where it was opened.
@@ -34,6 +34,18 @@ pub(super) fn rows(golden: &mut Golden) {
     let removal = Removal { heir: UserId(1), root: FileId(3), files: 4, through: None, walked: false };
     golden.add("row.removal", &removal);
     golden.add("row.removal.through", &Removal { through: Some(vec![1, 2]), walked: true, ..removal });
+    let audited = AuditRow {
+        at: ClusterTime(1),
+        wall: WallTime(2),
+        actor: UserId(1),
+        what: "share".to_owned(),
+        on: "/a".to_owned(),
+        detail: "read bob".to_owned(),
+        from: "10.0.0.1".to_owned(),
+        before: digest(8),
+    };
+    golden.add("row.audit", &audited);
+    golden.add("row.audit.state", &AuditState { first: 1, next: 2, bytes: 3, head: digest(8) });
     let told = Token {
         wall_created_at: WallTime(4),
         seen_at: ClusterTime(5),
