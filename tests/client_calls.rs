@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use ringmaster::client::{ClientError, Directory, ErrorKind, Limits, Page};
+use ringmaster::protocol::accounts::Signup;
 use ringmaster::protocol::api::{Delete, FileName, Mkdir};
 use ringmaster::protocol::problem::Code;
 use scripted::{Node, Play, made, nobody, stat};
@@ -286,12 +287,14 @@ async fn a_signup_whose_answer_was_lost_is_told_from_a_name_that_is_taken() {
             _ => Play::with(204, &[], ""),
         }
     };
+    let (username, password) = ("ann".to_owned(), "password".to_owned());
+    let signup = Signup { username, password, setup_code: None, invite: None };
     let mine = Node::start(script(true)).await;
-    let account = directory(&[&mine.url]).signup("ann", "password").await.expect("it was ours");
+    let account = directory(&[&mine.url]).signup(&signup).await.expect("it was ours");
     assert_eq!((account.user_id, account.username.as_str()), (7, "ann"));
     assert_eq!(mine.seen().last().map(|seen| seen.path().to_owned()), Some("/logout".into()));
     let other = Node::start(script(false)).await;
-    let error = directory(&[&other.url]).signup("ann", "password").await.expect_err("taken");
+    let error = directory(&[&other.url]).signup(&signup).await.expect_err("taken");
     assert_eq!(error.code(), Some(Code::AlreadyExists));
 }
 

@@ -88,7 +88,13 @@ fn mkdir(user: UserId, path: &str) -> Proposal {
     let mut fingerprint = [0; 32];
     fingerprint[..8].copy_from_slice(&(path.len() as u64).to_be_bytes());
     Proposal {
-        operation: Some(Operation { user, id: format!("make {path}"), fingerprint: Sha256(fingerprint), ttl_ms: 0 }),
+        operation: Some(Operation {
+            user,
+            id: format!("make {path}"),
+            fingerprint: Sha256(fingerprint),
+            ttl_ms: 0,
+            from: String::new(),
+        }),
         command: Command::Mkdir(command::Mkdir {
             user,
             at: PathRef { owner: None, path: FilePath::parse(path).unwrap() },

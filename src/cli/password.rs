@@ -10,6 +10,7 @@ use clap::Args;
 use super::error::CliError;
 
 const PASSWORD_VARIABLE: &str = "RINGMASTER_PASSWORD";
+const OLD_PASSWORD_VARIABLE: &str = "RINGMASTER_OLD_PASSWORD";
 /// More than any password; a longer standard input is a mistake.
 const MAX_PASSWORD_BYTES: u64 = 4096;
 
@@ -45,6 +46,15 @@ impl PasswordArgs {
             );
         reading.await.expect("reading a password does not panic, and nobody aborts it")
     }
+
+    /// The password that holds until now.
+    pub(super) async fn old() -> Result<String, CliError> {
+        if let Ok(password) = std::env::var(OLD_PASSWORD_VARIABLE) {
+            return Ok(password);
+        }
+        let reading = tokio::task::spawn_blocking(|| ask_as("The old password", false));
+        reading.await.expect("reading a password does not panic, and nobody aborts it")
+    }
 }
 
 fn first_line(reader: impl Read) -> Result<String, CliError> {
@@ -58,6 +68,10 @@ fn first_line(reader: impl Read) -> Result<String, CliError> {
 }
 
 fn ask(twice: bool) -> Result<String, CliError> {
+    ask_as("Password", twice)
+}
+
+fn ask_as(what: &str, twice: bool) -> Result<String, CliError> {
     let no_terminal = |_| {
         CliError::usage("there is no terminal to ask for the password at")
             .hint("use --password-stdin, or put it into RINGMASTER_PASSWORD")
@@ -74,7 +88,7 @@ fn ask(twice: bool) -> Result<String, CliError> {
         }
         password
     };
-    let password = prompt("Password")?;
+    let password = prompt(what)?;
     if twice && prompt("Once more")? != password {
         return Err(CliError::usage("the two passwords differ"));
     }

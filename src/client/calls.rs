@@ -9,6 +9,7 @@ use super::directory::Directory;
 use super::error::ClientError;
 use super::request::Request;
 use super::retry::Failure;
+use crate::protocol::accounts::{LogIn, Signup};
 use crate::protocol::api;
 use crate::protocol::problem::Code;
 
@@ -22,24 +23,23 @@ pub struct Page {
 }
 
 impl Directory {
-    /// Makes an account. The first one of a cluster is its admin.
+    /// Makes an account. The first one of a cluster is its admin's, and needs the setup code.
     ///
     /// # Errors
-    /// Refused with `already_exists` where the name is taken.
-    pub async fn signup(&self, username: &str, password: &str) -> Result<api::Account, ClientError> {
-        let credentials = api::Credentials { username: username.to_owned(), password: password.to_owned() };
-        let request = Request::change("/signup", self.next_key(), &credentials)?.anonymous();
+    /// Refused with `already_exists` where the name is taken, `forbidden` where the code or the invitation is wrong.
+    pub async fn signup(&self, signup: &Signup) -> Result<api::Account, ClientError> {
+        let request = Request::change("/signup", self.next_key(), signup)?.anonymous();
         match self.call_json(&request).await {
             // Nobody is logged in yet, so no operation id holds. The account may be the one that a lost answer was
             // about; whoever has its password may as well have made it.
             Err(error) if error.after_unknown && error.code() == Some(Code::AlreadyExists) => {
-                let Ok(login) = self.login(username, password).await else { return Err(error) };
+                let Ok(login) = self.login(&signup.username, &signup.password).await else { return Err(error) };
                 let user_id = login.user_id;
                 if let Ok(directory) = self.clone().with_token(Some(login.token)) {
                     // The session was for the question only; one that stays runs out by itself.
                     let _ = directory.logout().await;
                 }
-                Ok(api::Account { user_id, username: username.to_owned() })
+                Ok(api::Account { user_id, username: signup.username.clone() })
             }
             result => result,
         }
@@ -50,8 +50,21 @@ impl Directory {
     /// # Errors
     /// Refused with `unauthenticated` where name and password do not fit.
     pub async fn login(&self, username: &str, password: &str) -> Result<api::Login, ClientError> {
-        let credentials = api::Credentials { username: username.to_owned(), password: password.to_owned() };
-        self.call_json(&Request::change("/login", self.next_key(), &credentials)?.anonymous()).await
+        self.login_with(LogIn { username: username.to_owned(), password: password.to_owned(), new_password: None })
+            .await
+    }
+
+    /// The same by a one-time code, which sets the password.
+    ///
+    /// # Errors
+    /// As [`Self::login`].
+    pub async fn login_by_code(&self, username: &str, code: &str, new: String) -> Result<api::Login, ClientError> {
+        let (username, password) = (username.to_owned(), code.to_owned());
+        self.login_with(LogIn { username, password, new_password: Some(new) }).await
+    }
+
+    async fn login_with(&self, login: LogIn) -> Result<api::Login, ClientError> {
+        self.call_json(&Request::change("/login", self.next_key(), &login)?.anonymous()).await
     }
 
     /// Ends the session of this client's token.

@@ -5,6 +5,7 @@
 //! off, says 503 or says that it does not know the outcome; always under the same `Idempotency-Key`, so that a
 //! change takes effect once however often it is sent. Every call ends by its deadline.
 
+mod accounts;
 mod admin;
 mod answer;
 mod attempt;

@@ -159,6 +159,9 @@ pub(super) fn directory(config: &DirectoryConfig) -> Result<(), ConfigError> {
     ] {
         problems.require(value > 0, || format!("`{key}` is 0: nobody could mistype a password; use 1 or more"));
     }
+    problems.require(config.logins.address_signups > 0, || {
+        "`logins.address_signups` is 0: to have nobody sign up set the policy's signup_mode to closed".into()
+    });
     let shedding = &config.shedding;
     for (key, value) in [
         ("shedding.reads", shedding.reads),

@@ -311,6 +311,12 @@ const DIRECTORY: &[Key] = &[
         "the longest such wait; failures are forgotten after that long without one",
     ),
     key(
+        "logins.address_signups",
+        Integer,
+        Value("20"),
+        "accounts that one address (of IPv6, one /64) may ask a node for within an hour, where anybody may make one",
+    ),
+    key(
         "shedding.reads",
         Integer,
         Value("1024"),

@@ -224,6 +224,8 @@ pub struct Logins {
     pub address_failures: u64,
     #[serde(with = "humantime_serde")]
     pub longest_wait: Duration,
+    /// Accounts that an address may ask for within an hour, where anybody may make one.
+    pub address_signups: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -75,7 +75,7 @@ impl Tally {
 
 /// A map that forgets what was not touched for longest.
 #[derive(Debug)]
-struct Bounded<K, V>(HashMap<K, (Instant, V)>);
+pub(super) struct Bounded<K, V>(HashMap<K, (Instant, V)>);
 
 impl<K, V> Default for Bounded<K, V> {
     fn default() -> Self {
@@ -89,7 +89,7 @@ impl<K: Clone + Eq + Hash, V: Copy + Default> Bounded<K, V> {
         self.0.get(key).filter(|(touched, _)| now.duration_since(*touched) < within).map(|(_, value)| *value)
     }
 
-    fn change(&mut self, key: &K, within: Duration, now: Instant, how: impl FnOnce(&mut V)) {
+    pub(super) fn change(&mut self, key: &K, within: Duration, now: Instant, how: impl FnOnce(&mut V)) {
         let mut value = self.get(key, within, now).unwrap_or_default();
         how(&mut value);
         self.0.insert(key.clone(), (now, value));
@@ -201,7 +201,10 @@ mod tests {
 
     fn guesses() -> Guesses {
         let longest_wait = Duration::from_secs(60);
-        Guesses::new(Logins { account_failures: 3, address_failures: 6, longest_wait }, &Metrics::new())
+        Guesses::new(
+            Logins { account_failures: 3, address_failures: 6, longest_wait, address_signups: 20 },
+            &Metrics::new(),
+        )
     }
 
     fn address(last: u8) -> Option<Block> {

@@ -29,13 +29,18 @@ mod reads;
 mod replication;
 mod room;
 mod shedding;
+mod signups;
 mod store_file;
+mod strength;
 mod switchboard;
 mod timekeeping;
+mod touches;
 pub mod transfer;
 mod unfinished;
 mod users_certificate;
 mod watched;
+mod welcome;
+mod witness;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -67,7 +72,9 @@ use placement::PlacementDesk;
 use progress::Progress;
 use reads::Reads;
 use shedding::Shedding;
+use signups::Signups;
 use switchboard::{PeerCalls, Switchboard};
+use touches::Touches;
 use unfinished::Budget;
 use users_certificate::UsersCertificate;
 use watched::Watch;
@@ -106,6 +113,7 @@ pub struct Directory {
     detection: JoinHandle<()>,
     clocks: JoinHandle<()>,
     certificates: JoinHandle<()>,
+    witness: JoinHandle<()>,
     switchboard: Arc<Switchboard>,
     monitoring: Watch,
     _users_certificate: Option<UsersCertificate>,
@@ -179,6 +187,8 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         clocks: Clocks::default(),
         passwords: Passwords::start(&metrics)?,
         guesses: Guesses::new(config.logins.clone(), &metrics),
+        signups: Signups::new(config.logins.address_signups),
+        touches: Touches::default(),
         unfinished: Budget::new(config.connections.unfinished, &metrics),
         shedding: Shedding::new(&config.shedding, &metrics),
         metrics,
@@ -209,6 +219,8 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         certificates::run(node.certificates.clone(), node.clock.clone()),
     ));
     tracing::info!(node_id = %node.node_id, %address, "directory node listens");
+    tokio::spawn(welcome::tell(node.clone()));
+    let witness = tokio::spawn(witness::run(node.clone()));
     Ok(Directory {
         handle,
         node,
@@ -220,6 +232,7 @@ pub async fn start(options: Options) -> anyhow::Result<Directory> {
         detection,
         clocks,
         certificates,
+        witness,
         switchboard,
         monitoring,
         _users_certificate: users_certificate,
@@ -277,6 +290,7 @@ impl Directory {
         self.detection.abort();
         self.clocks.abort();
         self.certificates.abort();
+        self.witness.abort();
         self.switchboard.close();
         self.handle.shutdown().await;
         self.monitoring.end();
@@ -289,6 +303,7 @@ impl Directory {
         self.detection.abort();
         self.clocks.abort();
         self.certificates.abort();
+        self.witness.abort();
         self.switchboard.close();
         self.monitoring.end();
         self.handle.shutdown().await;

@@ -18,6 +18,8 @@ use super::passwords::Passwords;
 use super::progress::Progress;
 use super::reads::Reads;
 use super::shedding::Shedding;
+use super::signups::Signups;
+use super::touches::Touches;
 use super::unfinished::Budget;
 use crate::client::blobs::Blobs;
 use crate::clock::SharedClock;
@@ -52,6 +54,8 @@ pub(crate) struct Node {
     pub(crate) handle: OnceLock<Handle>,
     pub(crate) passwords: Passwords,
     pub(crate) guesses: Guesses,
+    pub(crate) signups: Signups,
+    pub(crate) touches: Touches,
     pub(crate) unfinished: Budget,
     pub(crate) shedding: Shedding,
     /// Whole states that are streamed to somebody: each keeps an old state of the database alive.

@@ -21,7 +21,8 @@ use super::stop::{Stop, reject, settle};
 use super::tables::{self, Ending};
 use super::terms::Operation;
 use super::{
-    Answer, ClusterTime, Command, Fault, Outcome, ReadStore, Rejection, RejectionKind, Store, remembered, restored,
+    Answer, ClusterTime, Command, Fault, Outcome, ReadStore, Rejection, RejectionKind, Store, audit, remembered,
+    restored,
 };
 
 /// Applies one entry of the log.
@@ -57,7 +58,7 @@ fn apply_entry(store: &mut dyn Store, stamped: &Stamped) -> Result<Answer, Fault
     let seen = Seen::new(base);
     let mut overlay = Overlay::new(&seen);
     let change = Change { store: &mut overlay, now, wall: stamped.wall, policy };
-    let answer = settle(run(change, set_up, &stamped.proposal.command))?;
+    let answer = settle(run(change, set_up, &stamped.proposal.command, operation))?;
     if answer.is_ok() {
         for (table, key, value) in overlay.into_changes() {
             match value {
@@ -112,7 +113,12 @@ fn remember(
     tables::put_expiry(store, expires_at, &Ending::Operation(operation.user, operation.id.clone()))
 }
 
-fn run(mut change: Change<'_>, set_up: bool, command: &Command) -> Result<Outcome, Stop> {
+fn run(
+    mut change: Change<'_>,
+    set_up: bool,
+    command: &Command,
+    operation: Option<&Operation>,
+) -> Result<Outcome, Stop> {
     let first = matches!(command, Command::Bootstrap(_));
     if !first && !set_up {
         return Err(reject(RejectionKind::StaleState, "the cluster is not set up yet: try again in a moment"));
@@ -121,5 +127,7 @@ fn run(mut change: Change<'_>, set_up: bool, command: &Command) -> Result<Outcom
     if !command.is_taken_while_restoring() && restoring()? {
         return Err(reject(RejectionKind::Restoring, restored::RESTORING));
     }
-    command.act(&mut change)
+    let outcome = command.act(&mut change)?;
+    audit::note(&mut change, operation, command, &outcome)?;
+    Ok(outcome)
 }

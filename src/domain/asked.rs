@@ -7,7 +7,7 @@
 
 use super::record::Record;
 use super::record::declare::{choice, record};
-use super::terms::NewContent;
+use super::terms::{NewContent, SignupMode};
 use super::{BlobId, Command, Proposal, Sha256};
 
 choice! {
@@ -23,7 +23,14 @@ choice! {
         Signup {
             username: String = 1,
             password: String = 2,
+            setup_code: Option<String> = 3,
+            invite: Option<String> = 4,
         } = 4,
+        /// As a signup's.
+        Password {
+            old: String = 1,
+            new: String = 2,
+        } = 5,
     }
 }
 
@@ -45,6 +52,9 @@ record! {
         pub quota_files: Option<u64> = 12,
         pub extent_bytes: Option<u64> = 13,
         pub part_min_bytes: Option<u64> = 20,
+        pub signup_mode: Option<SignupMode> = 30,
+        pub audit_ms: Option<u64> = 31,
+        pub audit_bytes: Option<u64> = 32,
     }
 }
 

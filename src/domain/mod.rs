@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod apply;
 mod asked;
+pub mod audit;
 mod change;
 pub mod check;
 pub mod command;

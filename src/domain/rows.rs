@@ -1,5 +1,7 @@
 //! The rows of the tables, each declared with its bytes. `tables` has their keys.
 
+mod accounts;
+mod audit;
 mod contents;
 mod member_keys;
 mod parts;
@@ -11,6 +13,8 @@ mod upkeep;
 mod uploads;
 mod versions;
 
+pub use accounts::*;
+pub use audit::*;
 pub use contents::*;
 pub use member_keys::*;
 pub use parts::*;
@@ -122,16 +126,27 @@ record! {
         pub admin: bool = 4,
         pub root: FileId = 5,
         pub created_at: WallTime = 6,
+        /// Nobody acts as the user: no session holds, and none is opened.
+        pub disabled: bool = 7,
+        /// By which the user sets a password, once.
+        pub code: Option<OneTimeCode> = 8,
     }
 }
 
 record! {
     /// A login.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Token as "session" {
         pub user: UserId = 1,
         pub expires_at: ClusterTime = 2,
         pub wall_expires_at: WallTime = 3,
+        pub wall_created_at: WallTime = 10,
+        /// When it was used last, to the hour.
+        pub seen_at: ClusterTime = 11,
+        pub wall_seen_at: WallTime = 12,
+        /// The address that it was opened from, and what the client called itself: for its user to see.
+        pub from: String = 13,
+        pub agent: String = 14,
     }
 }
 

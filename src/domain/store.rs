@@ -103,6 +103,14 @@ tables! {
     Parts = "parts",
     /// content_id, offset → content_id, size: what contents that came in parts are made of
     Pieces = "pieces",
+    /// user_id, SHA-256 of a login token → nothing: which sessions a user has
+    Sessions = "sessions",
+    /// number → who did what
+    Audit = "audit",
+    /// user_id of an account that is being removed → its heir, how far that is
+    Removals = "removals",
+    /// SHA-256 of an invitation → who made it, until when
+    Invites = "invites",
     /// file_id → label
     #[cfg(feature = "next-schema")]
     Labels = "labels",
@@ -118,7 +126,7 @@ impl Table {
     /// held in memory, so reading them costs a command next to nothing.
     pub const fn is_small(self) -> bool {
         use Table::*;
-        matches!(self, Servers | Ring | Sweeps | Policy | Meta | Pins | Retention | MemberKeys)
+        matches!(self, Servers | Ring | Sweeps | Policy | Meta | Pins | Retention | MemberKeys | Removals)
     }
 }
 

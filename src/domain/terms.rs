@@ -1,6 +1,6 @@
 //! The words that commands are made of: how a request names things, and what it brings.
 
-use super::record::declare::{choice, record};
+use super::record::declare::{choice, numbered, record};
 use super::{
     BlobId, ClusterTime, ContentId, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, ServerId, Sha256, Table, UserId,
     Version,
@@ -18,6 +18,8 @@ record! {
         /// For how long its outcome is remembered, where that is shorter than the policy says; 0 where it is not. The
         /// name that a node makes for a client who sent none is good for the node's own retries alone.
         pub ttl_ms: u64 = 4,
+        /// The address that the request came from, for the audit. At most 64 bytes.
+        pub from: String = 5,
     }
 }
 
@@ -226,6 +228,12 @@ record! {
         pub extent_bytes: u64 = 13,
         /// The least size of a part that is not the last one of its upload; 0 for 5 MiB.
         pub part_min_bytes: u64 = 20,
+        /// Who may make an account, the first one aside; nothing for anybody.
+        pub signup_mode: Option<SignupMode> = 30,
+        /// For how long the audit keeps its rows; nothing for 90 days.
+        pub audit_ms: Option<u64> = 31,
+        /// How many bytes of rows; nothing for 64 MiB.
+        pub audit_bytes: Option<u64> = 32,
     }
 }
 
@@ -246,6 +254,63 @@ impl Default for Policy {
             quota_files: 0,
             extent_bytes: 64 << 20,
             part_min_bytes: 5 << 20,
+            signup_mode: None,
+            audit_ms: None,
+            audit_bytes: None,
         }
+    }
+}
+
+impl Policy {
+    /// For how long the audit keeps its rows, in milliseconds.
+    pub fn kept_audit_ms(&self) -> u64 {
+        self.audit_ms.unwrap_or(90 * DAY_MS)
+    }
+
+    /// How many bytes of rows the audit keeps.
+    pub fn kept_audit_bytes(&self) -> u64 {
+        self.audit_bytes.unwrap_or(64 << 20)
+    }
+
+    /// Who may make an account, the first one aside.
+    pub fn signup(&self) -> SignupMode {
+        self.signup_mode.unwrap_or(SignupMode::Open)
+    }
+}
+
+numbered! {
+    /// Who may make an account.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum SignupMode as "mode of signups" {
+        /// Anybody.
+        Open = 1,
+        /// Whoever has an invitation.
+        Invite = 2,
+        /// Nobody: admins add accounts.
+        Closed = 3,
+    }
+}
+
+choice! {
+    /// By what right a password is changed.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum PasswordProof as "proof of a password" {
+        /// The one before was told: the hash that it was compared with.
+        Known(String) = 1,
+        /// SHA-256 of a one-time code, which is used up.
+        Code(Sha256) = 2,
+    }
+}
+
+choice! {
+    /// By what right somebody makes an account.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Admission as "admission" {
+        /// The setup code, which the node has compared: it makes the first account, and no other.
+        Setup = 1,
+        /// None: where anybody may.
+        Open = 2,
+        /// SHA-256 of an invitation, which is used up.
+        Invite(Sha256) = 3,
     }
 }

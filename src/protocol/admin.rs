@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::accounts::SignupMode;
 use super::join::SignedToken;
 use crate::domain::ServerUuid;
 
@@ -45,6 +46,15 @@ pub struct Policy {
     /// The least size of a part that is not the last one of its upload.
     #[serde(default)]
     pub part_min_bytes: u64,
+    /// Who may make an account, the first one aside.
+    #[serde(default)]
+    pub signup_mode: SignupMode,
+    /// For how long the audit keeps its rows.
+    #[serde(default)]
+    pub audit_ms: u64,
+    /// How many bytes of rows it keeps.
+    #[serde(default)]
+    pub audit_bytes: u64,
     /// Why files cannot have so many copies now, and what to do.
     #[serde(default)]
     pub held_up: Option<String>,
@@ -82,6 +92,12 @@ pub struct PolicyChange {
     pub extent_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part_min_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signup_mode: Option<SignupMode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_bytes: Option<u64>,
 }
 
 /// `POST /admin/drain`: takes a server out of the ring to be emptied, or back into it. Answered by the server as

@@ -16,13 +16,6 @@ pub const REQUEST_ID: &str = "x-request-id";
 /// The largest JSON body, in bytes.
 pub const MAX_JSON_BYTES: usize = 1024 * 1024;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Credentials {
-    pub username: String,
-    pub password: String,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     pub user_id: u64,

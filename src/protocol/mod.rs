@@ -1,6 +1,7 @@
 //! What goes over HTTP: JSON shapes, error codes, capabilities and tickets. Types and their checks only; nothing
 //! here opens a connection.
 
+pub mod accounts;
 pub mod admin;
 pub mod api;
 pub mod blob;
@@ -14,6 +15,7 @@ pub mod registration;
 pub mod restore;
 pub mod retention;
 pub mod secret;
+pub mod setup;
 pub mod signature;
 mod spelling;
 pub mod ticket;

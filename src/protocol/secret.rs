@@ -71,16 +71,6 @@ impl ClusterSecret {
     pub fn verify(&self, label: &str, parts: &[&[u8]], mac: &[u8]) -> bool {
         self.mac(label, parts).ct_eq(mac).into()
     }
-
-    /// Whether a caller's bearer token is this secret, in constant time.
-    pub fn is_bearer(&self, token: &str) -> bool {
-        self.bearer().as_bytes().ct_eq(token.as_bytes()).into()
-    }
-
-    /// The secret as it is sent in `Authorization: Bearer` on internal calls.
-    pub fn bearer(&self) -> String {
-        hex::encode(self.0)
-    }
 }
 
 impl fmt::Debug for ClusterSecret {

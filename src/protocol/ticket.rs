@@ -11,8 +11,9 @@
 //!
 //! | bytes | holds |
 //! |---|---|
-//! | 1 | layout, 1 |
+//! | 1 | layout, 2 |
 //! | 8 | user id, big-endian |
+//! | 16 | what the session is called that it was made from |
 //! | 8 | when the user's session ends, milliseconds since the Unix epoch, big-endian |
 //! | 8 | when the ticket ends, likewise |
 //! | 32 | HMAC-SHA-256 of all of these and of the scope |
@@ -38,8 +39,10 @@ const CLOCK_SKEW_MS: u64 = super::capability::CLOCK_TOLERANCE_MS;
 pub const PARAMETER: &str = "ticket";
 
 const LABEL: &str = "ticket";
-const LAYOUT: u8 = 1;
-const CLEAR: usize = 1 + 3 * 8;
+const LAYOUT: u8 = 2;
+/// How a session is called.
+const MARK: usize = 16;
+const CLEAR: usize = 1 + 8 + MARK + 2 * 8;
 const LENGTH: usize = CLEAR + 32;
 
 /// What a ticket holds for. Every header value is there as sent, one item for each header line.
@@ -61,6 +64,8 @@ pub struct TicketScope<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TicketHolder {
     pub user_id: UserId,
+    /// The session that the ticket was made from: whoever redeems the ticket asks whether it still holds.
+    pub session: [u8; MARK],
     /// When the session ends that the ticket was made from, in milliseconds since the Unix epoch. The ticket does not
     /// outlive it.
     pub session_ends_ms: u64,
@@ -100,7 +105,9 @@ impl Ticket {
         let ends = now_ms.saturating_add(LIFETIME_MS).min(holder.session_ends_ms);
         let mut bytes = Vec::with_capacity(LENGTH);
         bytes.push(LAYOUT);
-        for number in [holder.user_id.0, holder.session_ends_ms, ends] {
+        bytes.extend_from_slice(&holder.user_id.0.to_be_bytes());
+        bytes.extend_from_slice(&holder.session);
+        for number in [holder.session_ends_ms, ends] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
         let mac = scope.with_parts(&bytes, |parts| secret.mac(LABEL, parts));
@@ -108,7 +115,7 @@ impl Ticket {
         Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// The user whose request this is. `now_ms` is the time that the nodes agree on.
+    /// Whose request this is. `now_ms` is the time that the nodes agree on.
     ///
     /// # Errors
     /// When the ticket is none, has expired, or was made for another request.
@@ -117,7 +124,7 @@ impl Ticket {
         text: &str,
         scope: &TicketScope<'_>,
         now_ms: u64,
-    ) -> Result<UserId, TicketError> {
+    ) -> Result<TicketHolder, TicketError> {
         scope.check()?;
         if text.len() > LENGTH * 2 {
             return Err(TicketError::Malformed);
@@ -130,15 +137,14 @@ impl Ticket {
         if !scope.with_parts(clear, |parts| secret.verify(LABEL, parts, mac)) {
             return Err(TicketError::Mismatch);
         }
-        let number = |at: usize| {
-            u64::from_be_bytes(clear[1 + 8 * at..9 + 8 * at].try_into().expect("eight bytes were sliced out"))
-        };
-        let (user_id, session_ends, ends) = (number(0), number(1), number(2));
+        let number = |at: usize| u64::from_be_bytes(clear[at..at + 8].try_into().expect("eight bytes were sliced out"));
+        let (user_id, session_ends_ms, ends) = (UserId(number(1)), number(9 + MARK), number(17 + MARK));
+        let session = clear[9..9 + MARK].try_into().expect("as many bytes were sliced out");
         let latest = now_ms.saturating_add(LIFETIME_MS + CLOCK_SKEW_MS);
-        if now_ms >= ends.min(session_ends).saturating_add(CLOCK_SKEW_MS) || ends > latest {
+        if now_ms >= ends.min(session_ends_ms).saturating_add(CLOCK_SKEW_MS) || ends > latest {
             return Err(TicketError::Expired);
         }
-        Ok(UserId(user_id))
+        Ok(TicketHolder { user_id, session, session_ends_ms })
     }
 
     pub fn as_str(&self) -> &str {

@@ -130,6 +130,11 @@ pub struct UserInfo {
     /// The user's own bound; null where the policy's holds.
     pub max_bytes: Option<u64>,
     pub max_files: Option<u64>,
+    #[serde(default)]
+    pub disabled: bool,
+    /// Who gets what it had, where it is being removed.
+    #[serde(default)]
+    pub heir: Option<String>,
 }
 
 /// In the order in which they signed up.

@@ -1,7 +1,7 @@
 //! What the program reads, each with all of its fields. They are written out, so that a new field does not compile
 //! before it is here, and is not accepted here before it is in the document.
 
-use ringmaster::protocol::{admin, api, properties, restore, retention, uploads, versions};
+use ringmaster::protocol::{accounts, admin, api, properties, restore, retention, uploads, versions};
 
 use super::schema::Shapes;
 
@@ -15,7 +15,7 @@ fn file() -> api::FileName {
 
 pub(crate) fn check(shapes: &mut Shapes<'_>) {
     let username = "ann".to_owned();
-    shapes.request("Credentials", &api::Credentials { username: username.clone(), password: "12345678".to_owned() });
+    of_accounts(shapes);
     shapes.request("Mkdir", &api::Mkdir { path: "/a".to_owned(), owner: some("ann") });
     shapes.request(
         "Move",
@@ -51,6 +51,27 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
     of_uploads(shapes);
     of_admins(shapes);
     of_restores(shapes);
+}
+
+fn of_accounts(shapes: &mut Shapes<'_>) {
+    let (username, password) = ("ann".to_owned(), "12345678".to_owned());
+    let (setup_code, invite) = (some("ABCDE"), some("abcde"));
+    let new_password = some("87654321");
+    shapes.request("LogIn", &accounts::LogIn { username: username.clone(), password: password.clone(), new_password });
+    shapes.request("AddUser", &accounts::AddUser { username: username.clone() });
+    shapes.request("ResetUser", &accounts::ResetUser { username: username.clone() });
+    let (disabled, admin) = (Some(true), Some(true));
+    shapes.request("SetUser", &accounts::SetUser { username: username.clone(), disabled, admin });
+    shapes.request("RemoveUser", &accounts::RemoveUser { username: username.clone(), heir: some("bob") });
+    shapes.request("AdminReset", &accounts::AdminReset { username: username.clone(), password: password.clone() });
+    shapes.request("Signup", &accounts::Signup { username, password, setup_code, invite });
+    shapes.request("MakeInvite", &accounts::MakeInvite { ttl_ms: Some(60_000) });
+    let (old_password, new_password) = ("12345678".to_owned(), "87654321".to_owned());
+    shapes.request("ChangePassword", &accounts::ChangePassword { old_password, new_password });
+    shapes.request("EndSessions", &accounts::EndSessions { session_id: some("00"), others: true, all: true });
+    shapes.request("LeaveShare", &accounts::LeaveShare { file: file() });
+    shapes.request("RevokeInvite", &accounts::RevokeInvite { invite_id: "00".repeat(32) });
+    shapes.words::<accounts::SignupMode>("SignupMode");
 }
 
 fn of_uploads(shapes: &mut Shapes<'_>) {
@@ -109,6 +130,9 @@ fn of_admins(shapes: &mut Shapes<'_>) {
             quota_files: Some(1),
             extent_bytes: Some(4_194_304),
             part_min_bytes: Some(1),
+            signup_mode: Some(accounts::SignupMode::Open),
+            audit_ms: Some(1),
+            audit_bytes: Some(1),
         },
     );
     shapes.request("Drain", &admin::Drain { server_id: 1, cancel: true });

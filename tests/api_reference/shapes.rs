@@ -1,7 +1,7 @@
 //! What the program answers, each with all of its fields and with as few as there can be: written out as in `requests`.
 
 use ringmaster::protocol::problem::{Code, Problem};
-use ringmaster::protocol::{admin, api, properties, restore, retention, uploads, versions};
+use ringmaster::protocol::{accounts, admin, api, properties, restore, retention, uploads, versions};
 
 use super::schema::Shapes;
 
@@ -18,6 +18,7 @@ fn text() -> String {
 pub(crate) fn check(shapes: &mut Shapes<'_>) {
     let problem = Problem::new(Code::Locked, "wait", "1");
     shapes.answer("Problem", &problem, &problem);
+    of_accounts(shapes);
     of_files(shapes);
     of_versions(shapes);
     of_uploads(shapes);
@@ -26,6 +27,43 @@ pub(crate) fn check(shapes: &mut Shapes<'_>) {
     of_servers(shapes);
     of_replication(shapes);
     of_admins(shapes);
+}
+
+fn of_accounts(shapes: &mut Shapes<'_>) {
+    let (invite_id, expires_at) = ("00".repeat(32), time());
+    let made = accounts::MadeInvite { invite: text(), invite_id: invite_id.clone(), expires_at: time() };
+    shapes.answer("MadeInvite", &made, &made);
+    let invite = accounts::InviteInfo { invite_id, made_by: text(), expires_at };
+    shapes.answer("InviteInfo", &invite, &invite);
+    let code = accounts::UserCode { username: text(), code: text(), expires_at: time() };
+    shapes.answer("UserCode", &code, &code);
+    let entry = accounts::AuditEntry {
+        number: 1,
+        at: time(),
+        by: Some(text()),
+        what: text(),
+        on: text(),
+        detail: text(),
+        from: text(),
+        hash: "00".repeat(32),
+    };
+    shapes.answer("AuditEntry", &entry, &accounts::AuditEntry { by: None, ..entry.clone() });
+    let audit = accounts::Audit { entries: vec![entry], next: Some(1) };
+    shapes.answer("Audit", &audit, &accounts::Audit { entries: Vec::new(), next: None });
+    let session = accounts::SessionInfo {
+        session_id: text(),
+        created_at: time(),
+        seen_at: time(),
+        expires_at: time(),
+        from: text(),
+        agent: text(),
+        current: true,
+    };
+    shapes.answer("SessionInfo", &session, &session);
+    let sessions = accounts::Sessions { sessions: vec![session] };
+    shapes.answer("Sessions", &sessions, &accounts::Sessions { sessions: Vec::new() });
+    let invites = accounts::Invites { invites: vec![invite] };
+    shapes.answer("Invites", &invites, &accounts::Invites { invites: Vec::new() });
 }
 
 fn of_files(shapes: &mut Shapes<'_>) {
@@ -170,6 +208,8 @@ fn of_versions(shapes: &mut Shapes<'_>) {
         usage,
         max_bytes: bound,
         max_files: bound,
+        disabled: true,
+        heir: bound.map(|_| text()),
     };
     shapes.answer("UserInfo", &user(Some(1)), &user(None));
     let page = |users, next_cursor| versions::Users { users, next_cursor };
@@ -337,6 +377,9 @@ fn of_admins(shapes: &mut Shapes<'_>) {
         quota_files: 1,
         extent_bytes: 4_194_304,
         part_min_bytes: 5_242_880,
+        signup_mode: accounts::SignupMode::Open,
+        audit_ms: 1,
+        audit_bytes: 1,
         held_up: Some(text()),
     };
     shapes.answer("Policy", &policy, &admin::Policy { held_up: None, ..policy.clone() });

@@ -62,9 +62,19 @@ async fn requests() {
         let request = cluster.http.post(format!("{}/mkdir", cluster.url(node))).bearer_auth(&admin.token);
         assert_eq!(request.body(huge).send().await.expect("an answer").status(), 413);
         let (status, answer) =
-            cluster.post(admin, node, "/signup", &json!({"username": "admin", "password": "12345678"})).await;
+            cluster.post(admin, node, "/signup", &json!({"username": "admin", "password": "correct horse"})).await;
         assert_eq!((status, answer["code"].as_str()), (409, Some("already_exists")), "{answer}");
-        for (name, password) in [("x", "short"), ("", "long enough"), ("UPPER CASE", "long enough")] {
+        for (name, password) in [
+            ("x", "short"),
+            ("x", "Password1"),
+            ("benjamin", "benjamin1"),
+            ("", "long enough"),
+            ("UPPER CASE", "long enough"),
+            ("a\u{202e}b", "long enough"),
+            ("a\u{200b}b", "long enough"),
+            ("a/b", "long enough"),
+            ("a:b", "long enough"),
+        ] {
             let (status, answer) =
                 cluster.post(admin, node, "/signup", &json!({"username": name, "password": password})).await;
             assert_eq!((status, answer["code"].as_str()), (400, Some("invalid_request")), "{answer}");

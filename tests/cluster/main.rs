@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests print what they measured")]
 
+mod accounts;
 mod admin;
 mod any_node;
 mod backup;
@@ -46,6 +47,7 @@ mod reports;
 mod retention;
 mod room;
 mod send_once;
+mod sessions;
 #[path = "../skip/mod.rs"]
 mod skip;
 mod strangers;
@@ -57,6 +59,7 @@ mod traced;
 mod trash;
 mod unwritable;
 mod upheaval;
+mod users;
 mod verbs;
 mod versions;
 mod wholeness;

@@ -96,6 +96,9 @@ impl Operation {
             Caller::Nobody | Caller::User(_) => cluster.http.clone(),
         };
         let mut request = client.request(self.method.clone(), format!("{base}{}", self.path)).query(&query).body(body);
+        if !example.is_null() {
+            request = request.header("Content-Type", "application/json");
+        }
         if let Caller::User(token) = caller {
             request = request.bearer_auth(token);
         }

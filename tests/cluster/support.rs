@@ -16,6 +16,7 @@ use ringmaster::clock::SharedClock;
 use ringmaster::domain::{ServerUuid, TokenId};
 use ringmaster::protocol::join::{JoinToken, SignedToken};
 use ringmaster::protocol::secret::ClusterSecret;
+use ringmaster::protocol::setup::SetupCode;
 use ringmaster::trust::{Authority, Credentials, Expected, Identity, Members};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -213,11 +214,19 @@ impl Cluster {
 
     /// Signs up and logs in.
     pub(crate) async fn user(&self, name: &str) -> User {
-        let (body, key) = (json!({"username": name, "password": PASSWORD}), fresh_key());
+        let (mut body, key) = (json!({"username": name, "password": PASSWORD}), fresh_key());
+        if self.admin.id == 0 {
+            body["setup_code"] = json!(self.setup_code());
+        }
         let (status, account) =
             self.insisted(0, |node| self.call(None, node, "/signup", &body).header(KEY, &key)).await;
         assert_eq!(status, 201, "{account}");
         self.log_in(name).await
+    }
+
+    /// What the first account is made with.
+    pub(crate) fn setup_code(&self) -> String {
+        SetupCode::of(&ClusterSecret::parse(&self.secret).expect("a valid secret")).to_string()
     }
 
     pub(crate) async fn log_in(&self, name: &str) -> User {
@@ -379,7 +388,7 @@ fn configure(dir: &Path, setup: &Setup, secret: &ClusterSecret) -> (Vec<Process>
         let id = at + 1;
         let text = format!(
             "[node]\nid = {id}\ndata_dir = \"directory-{id}\"\nlisten = \"{}\"\nadvertise = \"{}\"\npeer_listen = \"{}\"\npeer_advertise = \"{}\"\n\
-             [storage]\nreserve = \"1MiB\"\n[metrics]\nlisten = \"{}\"\n\
+             [storage]\nreserve = \"1MiB\"\n[logins]\naddress_signups = 1000000\n[metrics]\nlisten = \"{}\"\n\
              [cluster]\nname = \"test\"\nsecret_file = \"cluster.secret\"\n{members}",
             http.address(),
             http.url(),

@@ -114,7 +114,7 @@ fn rows_in(store: &MemoryStore, table: Table) -> u64 {
 }
 
 /// The seal of a backup of `old`.
-fn seal(backup: Sha256, old: &Cluster) -> Command {
+pub(crate) fn seal(backup: Sha256, old: &Cluster) -> Command {
     let count = |table| rows_in(&old.store, table);
     Command::RestoreDone(command::RestoreDone {
         backup,

@@ -101,8 +101,13 @@ fn what_was_shared_with_very_many_goes_by_the_trash() {
 fn what_has_run_out_ends_in_batches() {
     let mut cluster = Cluster::new();
     for number in 0..600 {
-        let operation =
-            Operation { user: UserId(9), id: format!("op{number}"), fingerprint: Sha256([0; 32]), ttl_ms: 0 };
+        let operation = Operation {
+            user: UserId(9),
+            id: format!("op{number}"),
+            fingerprint: Sha256([0; 32]),
+            ttl_ms: 0,
+            from: String::new(),
+        };
         let proposal = Proposal {
             operation: Some(operation),
             command: Command::CloseSession(command::CloseSession { token_hash: Sha256([0; 32]) }),

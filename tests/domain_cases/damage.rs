@@ -120,7 +120,8 @@ fn violations_are_told_by_name() {
     assert_eq!(named(Table::Names, |rows| rows.len() - 1), ["entries_have_their_names", "what_is_counted_is_there"]);
     assert_eq!(named(Table::Bare, first), ["entries_have_their_names", "what_is_counted_is_there"]);
     assert_eq!(named(Table::Children, first), ["children_are_counted"]);
-    assert_eq!(named(Table::Tokens, first), ["expiries_end_something"]);
+    assert_eq!(named(Table::Tokens, first), ["sessions_by_user_are_open", "expiries_end_something"]);
+    assert_eq!(named(Table::Sessions, first), ["sessions_are_known_by_user"]);
     assert_eq!(named(Table::Dead, first), ["dead_contents_are_listed"]);
     let uploads = ["refs_add_up", "expiries_end_something"];
     assert_eq!(named(Table::Uploads, first)[1..], uploads);

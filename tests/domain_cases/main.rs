@@ -1,5 +1,7 @@
 //! Single cases of the state machine, where a story would hide the point.
 
+mod accounts;
+mod audit;
 mod backup;
 mod backup_extents;
 mod bounds;
@@ -10,6 +12,7 @@ mod paging;
 mod parts;
 mod placement;
 mod properties;
+mod removals;
 mod retention;
 mod room;
 mod store;

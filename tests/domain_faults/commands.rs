@@ -9,7 +9,7 @@ use ringmaster::domain::{
 use crate::source::Source;
 
 /// How many commands there are. `place` knows each by its name.
-pub(crate) const COMMANDS: usize = 55;
+pub(crate) const COMMANDS: usize = 69;
 
 /// Does not compile until a new command is made below, too.
 pub(crate) fn place(command: &Command) -> usize {
@@ -69,6 +69,20 @@ pub(crate) fn place(command: &Command) -> usize {
         Command::CompleteParts(_) => 52,
         Command::AddPieces(_) => 53,
         Command::AdmitKey(_) => 54,
+        Command::Enroll(_) => 55,
+        Command::MakeInvite(_) => 56,
+        Command::RevokeInvite(_) => 57,
+        Command::ResetAdmin(_) => 58,
+        Command::BeginSession(_) => 59,
+        Command::TouchSession(_) => 60,
+        Command::SetPassword(_) => 61,
+        Command::EndSessions(_) => 62,
+        Command::AddAccount(_) => 63,
+        Command::SetAccount(_) => 64,
+        Command::ResetPassword(_) => 65,
+        Command::RemoveAccount(_) => 66,
+        Command::HandOver(_) => 67,
+        Command::LeaveShare(_) => 68,
     }
 }
 
@@ -271,6 +285,45 @@ pub(crate) fn command(s: &mut Source<'_>) -> Command {
             replaces: s.flag(),
         }
         .into(),
+        55 => command::Enroll { username: s.text(), password_hash: s.text(), by: s.admission() }.into(),
+        56 => {
+            command::MakeInvite { user: s.user(), hash: s.sha256(), ttl_ms: s.number().saturating_mul(60_000) }.into()
+        }
+        57 => command::RevokeInvite { user: s.user(), hash: s.sha256() }.into(),
+        58 => command::ResetAdmin { username: s.text(), password_hash: s.text() }.into(),
+        59 => command::BeginSession {
+            user: s.user(),
+            token_hash: s.sha256(),
+            password_hash: if s.one_in(4) { s.text() } else { "hash".to_owned() },
+            from: s.text(),
+            agent: s.text(),
+        }
+        .into(),
+        60 => command::TouchSession { token_hash: s.sha256() }.into(),
+        61 => {
+            let (user, proof, keep) = (s.user(), s.password_proof(), s.maybe(Source::sha256));
+            // Often the same again, so that what goes by it goes on.
+            let password_hash = if s.one_in(4) { s.text() } else { "hash".to_owned() };
+            command::SetPassword { user, password_hash, proof, keep }.into()
+        }
+        62 => command::EndSessions { user: s.user(), keep: s.maybe(Source::sha256) }.into(),
+        63 => {
+            let (user, username, code_hash) = (s.user(), s.text(), s.sha256());
+            command::AddAccount { user, username, code_hash, ttl_ms: ttl(s) }.into()
+        }
+        64 => {
+            let (user, username) = (s.user(), s.text());
+            // Most of the other commands are of users who may act.
+            let disabled = s.one_in(4).then(|| s.one_in(4));
+            command::SetAccount { user, username, disabled, admin: s.maybe(Source::flag) }.into()
+        }
+        65 => {
+            let (user, username, code_hash) = (s.user(), s.text(), s.sha256());
+            command::ResetPassword { user, username, code_hash, ttl_ms: ttl(s) }.into()
+        }
+        66 => command::RemoveAccount { user: s.user(), username: s.text(), heir: s.maybe(Source::text) }.into(),
+        67 => command::HandOver { limit: s.small() }.into(),
+        68 => command::LeaveShare { user: s.user(), file: s.file_ref() }.into(),
         // The one after it would stop this program in the log, by its frame.
         _ => command::RaiseSchema { to: command::Raised(Schema(s.number() % (Schema::NEWEST.0 + 2))) }.into(),
     }

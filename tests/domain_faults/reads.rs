@@ -41,7 +41,8 @@ fn at(owner: Option<&str>, path: &str) -> PathRef {
 
 /// Under an operation id, as users send it.
 fn send(stage: &mut Stage, id: &str, user: UserId, command: impl Into<Command>) -> Work {
-    let operation = Some(Operation { user, id: id.to_owned(), fingerprint: Sha256([7; 32]), ttl_ms: 0 });
+    let operation =
+        Some(Operation { user, id: id.to_owned(), fingerprint: Sha256([7; 32]), ttl_ms: 0, from: String::new() });
     let proposal = Proposal { operation, command: command.into() };
     let stamped = Stamped { at: ClusterTime(stage.now), wall: WallTime(0), proposal };
     stage.apply(&stamped).expect("the command is allowed");

@@ -3,8 +3,8 @@
 use ringmaster::domain::restored::GAP;
 use ringmaster::domain::rows::Property;
 use ringmaster::domain::terms::{
-    Etag, FileRef, LockProof, NewContent, NewExtent, NewHome, Operation, PathRef, Policy, Precondition, Purpose,
-    Receipt, Slot,
+    Admission, Etag, FileRef, LockProof, NewContent, NewExtent, NewHome, Operation, PasswordProof, PathRef, Policy,
+    Precondition, Purpose, Receipt, SignupMode, Slot,
 };
 use ringmaster::domain::{
     BlobId, ClusterTime, ContentId, CopyAt, CopyId, Epoch, ExtentAt, Fence, FileId, FilePath, Incarnation, Permission,
@@ -291,10 +291,36 @@ impl<'a> Source<'a> {
             quota_files: if self.one_in(4) { self.number() } else { 0 },
             extent_bytes: if self.one_in(4) { self.number() } else { 64 << 20 },
             part_min_bytes: if self.one_in(4) { self.number() } else { 1 },
+            audit_ms: self.one_in(4).then(|| self.number()),
+            audit_bytes: self.one_in(4).then(|| self.number()),
+            signup_mode: self
+                .maybe(|source| [SignupMode::Open, SignupMode::Invite, SignupMode::Closed][source.pick(3) as usize]),
+        }
+    }
+
+    pub(crate) fn admission(&mut self) -> Admission {
+        match self.pick(4) {
+            0 => Admission::Setup,
+            1 => Admission::Open,
+            _ => Admission::Invite(self.sha256()),
+        }
+    }
+
+    pub(crate) fn password_proof(&mut self) -> PasswordProof {
+        match self.pick(4) {
+            0 => PasswordProof::Known(self.text()),
+            1 => PasswordProof::Known("hash".to_owned()),
+            _ => PasswordProof::Code(self.sha256()),
         }
     }
 
     pub(crate) fn operation(&mut self) -> Operation {
-        Operation { user: self.user(), id: self.text(), fingerprint: self.sha256(), ttl_ms: self.number() }
+        Operation {
+            user: self.user(),
+            id: self.text(),
+            fingerprint: self.sha256(),
+            ttl_ms: self.number(),
+            from: String::new(),
+        }
     }
 }

@@ -169,6 +169,9 @@ pub(crate) enum Act {
         target: Target,
         with: usize,
     },
+    Leave {
+        target: Target,
+    },
     Lock {
         target: Target,
         ttl_ms: u64,
@@ -338,6 +341,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (target(), 0..USERS, permission())
             .prop_map(|(target, with, permission)| Act::Share { target, with, permission }),
         1 => (target(), 0..USERS).prop_map(|(target, with)| Act::Unshare { target, with }),
+        1 => target().prop_map(|target| Act::Leave { target }),
     ];
     let locks = prop_oneof![
         4 => (target(), 900..5000_u64).prop_map(|(target, ttl_ms)| Act::Lock { target, ttl_ms }),

@@ -384,6 +384,12 @@ impl Model {
         grants.remove(&with).map(|_| ()).ok_or(Refused::NotFound)
     }
 
+    pub(crate) fn leave(&mut self, user: usize, place: Option<&Place>) -> Result<(), Refused> {
+        let (place, _) = self.reach(user, place)?;
+        let grants = &mut self.nodes.get_mut(&place).expect("it was reached").grants;
+        grants.remove(&user).map(|_| ()).ok_or(Refused::NotFound)
+    }
+
     /// Answers with the fence.
     pub(crate) fn lock(&mut self, user: usize, place: Option<&Place>, ttl_ms: u64) -> Result<u64, Refused> {
         if ttl_ms < 1000 {

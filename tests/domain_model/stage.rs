@@ -226,6 +226,7 @@ impl Stage {
                 id: format!("key{key}"),
                 fingerprint: Sha256([print; 32]),
                 ttl_ms: 0,
+                from: String::new(),
             }),
             command,
         };
@@ -394,6 +395,11 @@ impl Stage {
                     Command::Unshare(command::Unshare { user, file, with: username(*with) }),
                     verdict.map(|()| (None, None)),
                 )
+            }
+            Act::Leave { target } => {
+                let (file, place) = self.target(target);
+                let verdict = self.model.leave(step.user, place.as_ref());
+                (Command::LeaveShare(command::LeaveShare { user, file }), verdict.map(|()| (None, None)))
             }
             Act::Lock { target, ttl_ms } => {
                 let (file, place) = self.target(target);

@@ -58,6 +58,7 @@ impl World {
                     id: id.to_owned(),
                     fingerprint: digest(text),
                     ttl_ms: 0,
+                    from: String::new(),
                 });
                 vec![tell(&self.apply(Proposal { operation, command }))]
             }

@@ -14,6 +14,9 @@ pub(in crate::cli) struct Args {
     username: String,
     #[command(flatten)]
     password: PasswordArgs,
+    /// A one-time code of an admin: the password is the one that you have from now on
+    #[arg(long, value_name = "CODE")]
+    code: Option<String>,
     /// Print the token, for RINGMASTER_TOKEN or an Authorization header
     #[arg(long)]
     print_token: bool,
@@ -24,8 +27,12 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     let file = CredentialsFile::of_user()?;
     file.must_be_usable()?;
     let ca_file = session.ca_file()?;
-    let password = args.password.password(false).await?;
-    let login = match directory.login(&args.username, &password).await.map_err(CliError::from) {
+    let password = args.password.password(args.code.is_some()).await?;
+    let opened = match &args.code {
+        Some(code) => directory.login_by_code(&args.username, code, password).await,
+        None => directory.login(&args.username, &password).await,
+    };
+    let login = match opened.map_err(CliError::from) {
         // The hint of that code is to log in.
         Err(error) if error.is(Code::Unauthenticated) => return Err(error.without_hints()),
         result => result?,

@@ -1,5 +1,7 @@
 //! The verbs, one a file.
 
+mod admin_reset;
+mod audit;
 mod backup;
 mod cat;
 mod certificate;
@@ -8,7 +10,9 @@ mod cp;
 mod du;
 mod get;
 mod history;
+mod invite;
 mod join_token;
+mod leave;
 mod lock;
 mod locks;
 mod login;
@@ -16,6 +20,7 @@ mod logout;
 mod ls;
 mod mkdir;
 mod mv;
+mod passwd;
 mod policy;
 mod prop;
 mod put;
@@ -28,6 +33,8 @@ mod ring;
 mod rm;
 mod secret;
 mod serve;
+mod sessions;
+mod setup_code;
 mod share;
 mod signup;
 mod stat;
@@ -51,6 +58,8 @@ pub(super) enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Whoami(whoami::Args),
+    Passwd(passwd::Args),
+    Sessions(sessions::Args),
     Put(put::Args),
     Get(get::Args),
     Cat(cat::Args),
@@ -70,6 +79,7 @@ pub(super) enum Command {
     Du(du::Args),
     Share(share::Args),
     Unshare(unshare::Args),
+    Leave(leave::Args),
     Lock(lock::Args),
     Renew(renew::Args),
     Unlock(unlock::Args),
@@ -84,6 +94,10 @@ pub(super) enum Command {
     #[command(subcommand)]
     Replication(replication::Command),
     Users(users::Args),
+    Audit(audit::Args),
+    /// Invitations, by which others make accounts
+    #[command(subcommand)]
+    Invite(invite::Command),
     Quota(quota::Args),
     JoinToken(join_token::Args),
     Certificate(certificate::Args),
@@ -93,6 +107,8 @@ pub(super) enum Command {
     /// What the whole cluster goes by
     #[command(subcommand)]
     Policy(policy::Command),
+    SetupCode(setup_code::Args),
+    AdminReset(admin_reset::Args),
     /// Run a directory node
     Directory(serve::Args),
     /// Run a file server
@@ -110,6 +126,8 @@ impl Command {
             Self::Signup(args) => signup::run(args, session).await,
             Self::Login(args) => login::run(args, session).await,
             Self::Logout(args) => logout::run(args, session).await,
+            Self::Passwd(args) => passwd::run(args, session).await,
+            Self::Sessions(args) => sessions::run(args, session).await,
             Self::Whoami(args) => whoami::run(args, session).await,
             Self::Put(args) => put::run(args, session).await,
             Self::Get(args) => get::run(args, session).await,
@@ -128,6 +146,7 @@ impl Command {
             Self::Du(args) => du::run(args, session).await,
             Self::Share(args) => share::run(args, session).await,
             Self::Unshare(args) => unshare::run(args, session).await,
+            Self::Leave(args) => leave::run(args, session).await,
             Self::Lock(args) => lock::run(args, session).await,
             Self::Renew(args) => renew::run(args, session).await,
             Self::Unlock(args) => unlock::run(args, session).await,
@@ -135,7 +154,11 @@ impl Command {
             Self::Cluster(command) => cluster::run(command, session).await,
             Self::Ring(command) => ring::run(command, session).await,
             Self::Replication(command) => replication::run(command, session).await,
+            Self::Audit(args) => audit::run(args, session).await,
             Self::Users(args) => users::run(args, session).await,
+            Self::Invite(command) => invite::run(command, session).await,
+            Self::SetupCode(args) => setup_code::run(&args, session),
+            Self::AdminReset(args) => admin_reset::run(args, session).await,
             Self::Quota(args) => quota::run(args, session).await,
             Self::JoinToken(args) => join_token::run(args, session).await,
             Self::Certificate(args) => certificate::run(args, session),

@@ -6,6 +6,7 @@ use humantime_serde::re::humantime;
 use crate::cli::error::CliError;
 use crate::cli::session::Session;
 use crate::cli::table::Table;
+use crate::protocol::accounts::SignupMode;
 use crate::protocol::admin::{Policy, PolicyChange};
 
 #[derive(Debug, clap::Subcommand)]
@@ -16,7 +17,8 @@ pub(in crate::cli) enum Command {
     ///
     /// Names are those that `policy show` prints: copies, garbage_linger, garbage_grace, operation_ttl, session_ttl,
     /// receipt_ttl, rebalance_percent, versions_keep, versions, trash, quota_bytes, quota_files, extent_bytes,
-    /// part_min_bytes. Times are written 15m, 1h or 7days, or in milliseconds with _ms behind the name.
+    /// part_min_bytes, signup_mode (open, invite, closed), audit, audit_bytes. Times are written 15m, 1h or 7days, or in
+    /// milliseconds with _ms behind the name.
     Set {
         #[arg(required = true, value_name = "NAME=VALUE")]
         values: Vec<Setting>,
@@ -54,6 +56,9 @@ pub(in crate::cli) enum Setting {
     QuotaFiles(u64),
     ExtentBytes(u64),
     PartMinBytes(u64),
+    Signup(SignupMode),
+    Audit(u64),
+    AuditBytes(u64),
 }
 
 impl FromStr for Setting {
@@ -73,8 +78,13 @@ impl FromStr for Setting {
             "versions_keep" => return number().map(Self::VersionsKeep),
             "quota_bytes" => return large().map(Self::QuotaBytes),
             "quota_files" => return large().map(Self::QuotaFiles),
+            "audit_bytes" => return large().map(Self::AuditBytes),
             "extent_bytes" => return large().map(Self::ExtentBytes),
             "part_min_bytes" => return large().map(Self::PartMinBytes),
+            "signup_mode" => {
+                let mode = serde_json::from_value(value.into());
+                return mode.map(Self::Signup).map_err(|_| format!("{value:?} is not open, invite or closed"));
+            }
             _ => {}
         }
         match name.strip_suffix("_ms").unwrap_or(name) {
@@ -85,6 +95,7 @@ impl FromStr for Setting {
             "receipt_ttl" => time.map(Self::ReceiptTtl),
             "versions" => time.map(Self::Versions),
             "trash" => time.map(Self::Trash),
+            "audit" => time.map(Self::Audit),
             _ => Err(format!("there is no {name:?} in the policy: see `ringmaster policy show`")),
         }
     }
@@ -113,6 +124,9 @@ impl Setting {
             Self::QuotaFiles(value) => change.quota_files = Some(value),
             Self::ExtentBytes(value) => change.extent_bytes = Some(value),
             Self::PartMinBytes(value) => change.part_min_bytes = Some(value),
+            Self::Signup(mode) => change.signup_mode = Some(mode),
+            Self::Audit(ms) => change.audit_ms = Some(ms),
+            Self::AuditBytes(value) => change.audit_bytes = Some(value),
         }
     }
 }
@@ -146,6 +160,14 @@ fn describe(policy: &Policy) -> String {
     line("quota_files", policy.quota_files.to_string(), "a user may have; 0 for any number");
     line("extent_bytes", policy.extent_bytes.to_string(), "what is larger is stored in several extents");
     line("part_min_bytes", policy.part_min_bytes.to_string(), "a part of an upload has at least, but the last one");
+    let mode = match policy.signup_mode {
+        SignupMode::Open => ("open", "anybody makes an account"),
+        SignupMode::Invite => ("invite", "whoever is invited makes an account"),
+        SignupMode::Closed => ("closed", "admins add accounts"),
+    };
+    line("signup_mode", mode.0.to_owned(), mode.1);
+    line("audit", time(policy.audit_ms), "who did what is kept");
+    line("audit_bytes", policy.audit_bytes.to_string(), "of that are kept");
     let held_up = policy.held_up.as_ref().map_or_else(String::new, |why| format!("held up: {why}\n"));
     table.render() + &held_up
 }
@@ -172,6 +194,9 @@ mod tests {
             quota_files: 0,
             extent_bytes: 0,
             part_min_bytes: 1,
+            signup_mode: SignupMode::Invite,
+            audit_ms: 86_400_000,
+            audit_bytes: 1,
         };
         let mut change = PolicyChange::default();
         for line in describe(&policy).lines() {
@@ -193,6 +218,9 @@ mod tests {
             quota_files: Some(0),
             extent_bytes: Some(0),
             part_min_bytes: Some(1),
+            signup_mode: Some(SignupMode::Invite),
+            audit_ms: Some(86_400_000),
+            audit_bytes: Some(1),
         };
         assert_eq!(change, again);
     }

@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
-use url::Url;
 
 use self::rows::{Counts, LeftOut, read_rows};
 use super::backup::blocking;
+use super::secret::OperatorArgs;
 use crate::backup::{ADVICE, FileFault, Folder, Index, Named, NamedContent, Seen, contents, name_faults, verify_index};
 use crate::cli::error::CliError;
 use crate::cli::lost;
@@ -21,7 +21,6 @@ use crate::client::{Directory, ErrorKind, Source};
 use crate::domain::{ContentId, Sha256, Table, query, restored};
 use crate::protocol::problem::Code;
 use crate::protocol::restore::{Came, Done, Row, Rows, State, Status};
-use crate::protocol::secret::ClusterSecret;
 
 /// Make a new cluster from a backup
 ///
@@ -34,15 +33,9 @@ use crate::protocol::secret::ClusterSecret;
 pub(in crate::cli) struct Args {
     /// The folder with the backup
     dir: PathBuf,
-    /// The configuration of one of the new cluster's directory nodes: it names the cluster secret and the nodes
-    #[arg(short, long, value_name = "FILE", required_unless_present = "secret_file")]
-    config: Option<PathBuf>,
-    /// The file with the cluster secret
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
-    secret_file: Option<PathBuf>,
-    /// The directory nodes' addresses for members (`node.peer_advertise`), where --config does not name them
-    #[arg(long, value_name = "URL,…", value_delimiter = ',', default_value = MEMBERS)]
-    members: Vec<Url>,
+    /// Those of the new cluster
+    #[command(flatten)]
+    operator: OperatorArgs,
     /// The log entry of the backup to take; the newest one where it is not given
     #[arg(long, value_name = "N")]
     index: Option<u64>,
@@ -54,8 +47,6 @@ pub(in crate::cli) struct Args {
     parallel: u32,
 }
 
-/// Those of a local cluster.
-const MEMBERS: &str = "https://127.0.0.1:4041,https://127.0.0.1:4042,https://127.0.0.1:4043";
 /// Contents that are asked about at once.
 const ASKED_AT_ONCE: usize = 200;
 
@@ -97,7 +88,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
 }
 
 async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Result<Report, CliError> {
-    let directory = operator(args, session)?;
+    let directory = args.operator.client(session)?;
     let folder = Folder::open(&args.dir)?;
     let path = match args.index {
         None => folder.latest()?,
@@ -241,20 +232,6 @@ async fn missing(directory: &Directory, contents: BTreeSet<ContentId>) -> Result
         missing.extend(found.iter().filter_map(|id| ContentId::parse(id)));
     }
     Ok(missing)
-}
-
-fn operator(args: &Args, session: &Session) -> Result<Directory, CliError> {
-    let (secret_file, members) = match (&args.config, &args.secret_file) {
-        (Some(path), _) => {
-            let config = super::secret::load(path)?;
-            let urls = config.cluster.members.iter().map(|member| member.peer.as_str().parse::<Url>());
-            let urls = urls.collect::<Result<Vec<_>, _>>().map_err(|error| CliError::usage(error.to_string()))?;
-            (config.cluster.secret_file, urls)
-        }
-        (None, Some(path)) => (path.clone(), args.members.clone()),
-        (None, None) => return Err(CliError::usage("give --config or --secret-file")),
-    };
-    session.operator(members, &ClusterSecret::read(&secret_file)?)
 }
 
 fn secret_hint(error: crate::client::ClientError) -> CliError {

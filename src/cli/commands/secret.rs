@@ -4,7 +4,11 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use url::Url;
+
 use crate::cli::error::CliError;
+use crate::cli::session::Session;
+use crate::client::Directory;
 use crate::config::{self, DirectoryConfig};
 use crate::protocol::secret::ClusterSecret;
 
@@ -31,7 +35,40 @@ impl SecretArgs {
     }
 }
 
-pub(super) fn load(path: &Path) -> Result<DirectoryConfig, CliError> {
+/// What an operator's call needs: the cluster secret, and where the directory nodes are for members of the cluster.
+#[derive(Debug, clap::Args)]
+pub(super) struct OperatorArgs {
+    /// The configuration of one of the cluster's directory nodes: it names the cluster secret and the nodes
+    #[arg(short, long, value_name = "FILE", required_unless_present = "secret_file")]
+    config: Option<PathBuf>,
+    /// The file with the cluster secret
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    secret_file: Option<PathBuf>,
+    /// The directory nodes' addresses for members (`node.peer_advertise`), where --config does not name them
+    #[arg(long, value_name = "URL,…", value_delimiter = ',', default_value = MEMBERS)]
+    members: Vec<Url>,
+}
+
+/// Those of a local cluster.
+const MEMBERS: &str = "https://127.0.0.1:4041,https://127.0.0.1:4042,https://127.0.0.1:4043";
+
+impl OperatorArgs {
+    pub(super) fn client(&self, session: &Session) -> Result<Directory, CliError> {
+        let (secret_file, members) = match (&self.config, &self.secret_file) {
+            (Some(path), _) => {
+                let config = load(path)?;
+                let urls = config.cluster.members.iter().map(|member| member.peer.as_str().parse::<Url>());
+                let urls = urls.collect::<Result<Vec<_>, _>>().map_err(|error| CliError::usage(error.to_string()))?;
+                (config.cluster.secret_file, urls)
+            }
+            (None, Some(path)) => (path.clone(), self.members.clone()),
+            (None, None) => return Err(CliError::usage("give --config or --secret-file")),
+        };
+        session.operator(members, &ClusterSecret::read(&secret_file)?)
+    }
+}
+
+fn load(path: &Path) -> Result<DirectoryConfig, CliError> {
     DirectoryConfig::load(path, config::environment(), &[])
         .map_err(|error| CliError::usage(format!("{} is not right:\n  {}", path.display(), error.lines().join("\n  "))))
 }

@@ -17,12 +17,12 @@ use crate::client::blobs::{BlobError, ServerAddress};
 use crate::directory::error::{ApiError, ApiResult};
 use crate::directory::lookout::address;
 use crate::domain::rows::SweepKind;
-use crate::domain::terms::Policy;
+use crate::domain::terms::{Policy, SignupMode};
 use crate::domain::{Asked, Command, Fault, PolicyAsked, Proposal, ReadStore, ServerId, UserId, command};
 use crate::domain::{plan, query};
-use crate::protocol::admin;
 use crate::protocol::api::ServerInfo;
 use crate::protocol::problem::Code;
+use crate::protocol::{accounts, admin};
 
 /// How long a file server may take to say that it has begun to scrub.
 const SCRUB_PATIENCE: Duration = Duration::from_secs(5);
@@ -116,6 +116,9 @@ fn shown(policy: &Policy) -> admin::Policy {
         quota_files: policy.quota_files,
         extent_bytes: policy.extent_bytes,
         part_min_bytes: policy.part_min_bytes,
+        signup_mode: shown_mode(policy.signup()),
+        audit_ms: policy.kept_audit_ms(),
+        audit_bytes: policy.kept_audit_bytes(),
         held_up: None,
     }
 }
@@ -136,6 +139,25 @@ fn asked(change: &admin::PolicyChange) -> PolicyAsked {
         quota_files: change.quota_files,
         extent_bytes: change.extent_bytes,
         part_min_bytes: change.part_min_bytes,
+        signup_mode: change.signup_mode.map(read_mode),
+        audit_ms: change.audit_ms,
+        audit_bytes: change.audit_bytes,
+    }
+}
+
+fn shown_mode(mode: SignupMode) -> accounts::SignupMode {
+    match mode {
+        SignupMode::Open => accounts::SignupMode::Open,
+        SignupMode::Invite => accounts::SignupMode::Invite,
+        SignupMode::Closed => accounts::SignupMode::Closed,
+    }
+}
+
+fn read_mode(mode: accounts::SignupMode) -> SignupMode {
+    match mode {
+        accounts::SignupMode::Open => SignupMode::Open,
+        accounts::SignupMode::Invite => SignupMode::Invite,
+        accounts::SignupMode::Closed => SignupMode::Closed,
     }
 }
 
@@ -155,6 +177,9 @@ fn changed(old: &Policy, change: &admin::PolicyChange) -> Policy {
         quota_files: change.quota_files.unwrap_or(old.quota_files),
         extent_bytes: change.extent_bytes.unwrap_or(old.extent_bytes),
         part_min_bytes: change.part_min_bytes.unwrap_or(old.part_min_bytes),
+        signup_mode: change.signup_mode.map_or(old.signup_mode, |mode| Some(read_mode(mode))),
+        audit_ms: change.audit_ms.or(old.audit_ms),
+        audit_bytes: change.audit_bytes.or(old.audit_bytes),
     }
 }
 
@@ -183,9 +208,11 @@ pub(crate) async fn remove(
     token: Token,
     Json(asked): Json<admin::Remove>,
 ) -> ApiResult<StatusCode> {
-    node.read_as_admin(&token, |_| Ok(())).await?;
+    let (by, ()) = node.ask_as_admin(&token, |_| Ok(())).await?;
     let server_id = ServerId(asked.server_id);
-    if let Err(error) = node.command(Command::RemoveServer(command::RemoveServer { server_id })).await {
+    let command = command::RemoveServer { server_id }.into();
+    // No key of the client's: who sends it again is told that the server is gone.
+    if let Err(error) = node.command_once(&Headers::default(), by, command).await {
         let ring = node.handle().read_local(|store| query::ring(store)).await?;
         let server = ring.servers.iter().find(|server| server.server_id == server_id);
         let held_up = server.and_then(|server| node.emptying_held_up(&ring, server));

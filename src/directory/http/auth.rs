@@ -9,11 +9,14 @@ use super::request::bearer;
 use crate::consensus::QueryKind;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::query::{self, Session};
-use crate::domain::{ClusterTime, Fault, ReadStore, Sha256, UserId, restored};
+use crate::domain::{ClusterTime, Fault, Proposal, ReadStore, Sha256, UserId, command, restored};
 use crate::listener::{Crowded, Lease, Who};
 use crate::protocol::capability::CLOCK_TOLERANCE_MS;
 use crate::protocol::problem::Code;
 use crate::trust::Proven;
+
+/// How often it is noted that a session is in use: seldom enough to cost nothing.
+const TOUCHED_EVERY_MS: u64 = 60 * 60 * 1000;
 
 /// A login token that was sent, not yet checked: the check belongs into the same consistent read as the query, and
 /// costs no round of its own.
@@ -109,17 +112,34 @@ impl super::Node {
         token: &Token,
         ask: impl FnOnce(&dyn ReadStore, &Session) -> Result<T, Fault> + Send + 'static,
     ) -> ApiResult<T> {
-        let (token, now) = (token.clone(), self.now());
-        self.handle()
-            .read_as(kind, move |store| match token.session(store, now)? {
-                Some(session) => match token.has_place(&session) {
-                    Ok(()) => ask(store, &session).map(Ok),
-                    Err(crowded) => Ok(Err(crowded)),
-                },
-                None if query::is_restoring(store)? => Ok(Err(restoring())),
-                None => Ok(Err(not_logged_in())),
-            })
-            .await?
+        let (asked, now) = (token.clone(), self.now());
+        let reading = self.handle().read_as(kind, move |store| match asked.session(store, now)? {
+            Some(session) => match asked.has_place(&session) {
+                Ok(()) => Ok(Ok((ask(store, &session)?, session.seen_at))),
+                Err(crowded) => Ok(Err(crowded)),
+            },
+            None if query::is_restoring(store)? => Ok(Err(restoring())),
+            None => Ok(Err(not_logged_in())),
+        });
+        let (answer, seen_at) = reading.await??;
+        if seen_at.plus_ms(TOUCHED_EVERY_MS) < now.cluster {
+            self.touch(token.hash);
+        }
+        Ok(answer)
+    }
+
+    /// Has the cluster know that a session is in use. Nobody waits for it, and where it fails the next request tries again.
+    fn touch(&self, token_hash: Sha256) {
+        if !self.touches.begins(&token_hash) {
+            return;
+        }
+        let handle = self.handle().clone();
+        tokio::spawn(async move {
+            let command = command::TouchSession { token_hash }.into();
+            if let Err(error) = handle.propose(Proposal { operation: None, command }).await {
+                tracing::debug!(%error, "that a session is in use was not noted");
+            }
+        });
     }
 
     /// Checks a token by what this node has applied, whether or not there is a leader.
@@ -155,7 +175,7 @@ pub(crate) fn no_token() -> ApiError {
     )
 }
 
-fn not_logged_in() -> ApiError {
+pub(crate) fn not_logged_in() -> ApiError {
     ApiError::new(
         Code::Unauthenticated,
         "the login token is not valid or has run out: log in again with POST /login; should a new one not hold either, compare the clocks of the nodes (`ringmaster cluster status`)",

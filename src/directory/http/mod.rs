@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod admin;
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod backup;
 pub(crate) mod body;
@@ -10,6 +11,7 @@ pub(crate) mod cluster;
 pub(crate) mod entries;
 pub(crate) mod finish;
 pub(crate) mod inventory;
+pub(crate) mod invites;
 pub(crate) mod join;
 #[cfg(feature = "next-schema")]
 mod labels;
@@ -23,11 +25,13 @@ pub(crate) mod restore;
 pub(crate) mod retention;
 pub(crate) mod routing;
 pub(crate) mod servers;
+pub(crate) mod sessions;
 pub(crate) mod sharing;
 mod shed;
 pub(crate) mod upkeep;
 pub(crate) mod uploads;
 pub(crate) mod usage;
+pub(crate) mod users;
 pub(crate) mod versions;
 pub(crate) mod view;
 pub(crate) mod write;
@@ -50,11 +54,18 @@ fn routes() -> Vec<Route> {
         Route::post("/signup", accounts::signup).of(Class::Logins),
         Route::post("/login", accounts::login).of(Class::Logins),
         Route::post("/logout", accounts::logout),
+        Route::post("/password", sessions::change_password).of(Class::Logins),
+        Route::get("/sessions", sessions::list),
+        Route::post("/sessions/end", sessions::end),
+        Route::get("/admin/audit", audit::audit).of(Class::Listings),
+        Route::get_and_post("/admin/invites", invites::list, invites::make).of(Class::Cluster),
+        Route::post("/admin/invites/revoke", invites::revoke).of(Class::Cluster),
         Route::put_or_post("/write", write::write),
         Route::put_or_post("/update", write::update),
         Route::get("/read", read::read),
         Route::post("/share", sharing::share),
         Route::post("/unshare", sharing::unshare),
+        Route::post("/shares/leave", sharing::leave),
         Route::get("/all", entries::all).of(Class::Listings),
         Route::get("/list", entries::list).of(Class::Listings),
         Route::get("/stat", entries::stat),
@@ -91,7 +102,10 @@ fn routes() -> Vec<Route> {
         Route::get("/ring", cluster::ring).of(Class::Cluster),
         Route::get("/replication", upkeep::replication).of(Class::Cluster),
         Route::get_and_post("/admin/policy", admin::policy, admin::set_policy).of(Class::Cluster),
-        Route::get("/admin/users", usage::users).of(Class::Listings),
+        Route::get_and_post("/admin/users", usage::users, users::add).of(Class::Listings),
+        Route::post("/admin/users/set", users::set).of(Class::Cluster),
+        Route::post("/admin/users/reset", users::reset).of(Class::Cluster),
+        Route::post("/admin/users/remove", users::remove).of(Class::Cluster),
         Route::post("/admin/quota", usage::set_quota).of(Class::Cluster),
         Route::post("/admin/drain", admin::drain).of(Class::Cluster),
         Route::post("/admin/remove", admin::remove).of(Class::Cluster),
@@ -120,6 +134,7 @@ fn members_routes() -> Vec<Route> {
         Route::post("/heartbeat", servers::heartbeat).of(Class::Cluster),
         Route::post("/inventory", inventory::inventory).of(Class::Cluster),
         Route::post("/access", locks::access).of(Class::Cluster),
+        Route::post("/admin-reset", accounts::reset_admin).of(Class::Cluster),
         Route::get("/restore", restore::status).of(Class::Cluster),
         Route::post("/restore/rows", restore::rows).of(Class::Cluster),
         Route::post("/restore/missing", restore::missing).of(Class::Cluster),

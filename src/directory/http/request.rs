@@ -17,6 +17,7 @@ use crate::directory::transfer::condition::Conditions;
 use crate::directory::unfinished::Unfinished;
 use crate::domain::terms::{FileRef, LockProof, Operation, PathRef, Precondition};
 use crate::domain::{Asked, Command, Fence, FileId, FilePath, Proposal, Sha256, UserId};
+use crate::listener::Origin;
 use crate::protocol::api::{FileName, IDEMPOTENCY_KEY, LOCK_TOKEN, MAX_JSON_BYTES};
 use crate::protocol::problem::Code;
 use crate::protocol::secret::ClusterSecret;
@@ -130,13 +131,16 @@ pub(crate) fn parse_query<T: DeserializeOwned>(uri: &axum::http::Uri) -> ApiResu
 pub(crate) struct Headers {
     idempotency_key: Option<String>,
     lock_token: Option<String>,
+    /// The address that it came from.
+    from: String,
 }
 
 impl FromRequestParts<App> for Headers {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
-        Self::read(&parts.headers)
+        let from = parts.extensions.get::<Origin>().map(|origin| origin.address.to_string()).unwrap_or_default();
+        Ok(Self { from, ..Self::read(&parts.headers)? })
     }
 }
 
@@ -148,7 +152,7 @@ impl Headers {
         {
             return Err(ApiError::invalid("the Idempotency-Key must have 1 to 250 characters: use a UUID"));
         }
-        Ok(Self { idempotency_key, lock_token: text(headers, LOCK_TOKEN)? })
+        Ok(Self { idempotency_key, lock_token: text(headers, LOCK_TOKEN)?, from: String::new() })
     }
 
     pub(crate) fn key(&self) -> Option<&str> {
@@ -174,10 +178,13 @@ impl Headers {
 
     /// A fresh name where the client gave none.
     pub(crate) fn name(&self, node: &Node) -> OperationName {
+        let from = self.from.clone();
         // A client's ids and the node's own live in two name spaces, so that neither can take the other's.
         match &self.idempotency_key {
-            Some(key) => OperationName { id: format!("c:{key}"), ttl_ms: 0 },
-            None => OperationName { id: format!("n:{:032x}", node.clock.random_u128()), ttl_ms: NODE_MADE_TTL_MS },
+            Some(key) => OperationName { id: format!("c:{key}"), ttl_ms: 0, from },
+            None => {
+                OperationName { id: format!("n:{:032x}", node.clock.random_u128()), ttl_ms: NODE_MADE_TTL_MS, from }
+            }
         }
     }
 
@@ -187,7 +194,7 @@ impl Headers {
         match &self.idempotency_key {
             Some(key) => {
                 let mac = node.secret.mac("signup key", &[username.as_bytes(), key.as_bytes()]);
-                OperationName { id: format!("s:{}", hex::encode(mac)), ttl_ms: 0 }
+                OperationName { id: format!("s:{}", hex::encode(mac)), ttl_ms: 0, from: self.from.clone() }
             }
             None => self.name(node),
         }
@@ -204,11 +211,18 @@ impl Headers {
 pub(crate) struct OperationName {
     pub(crate) id: String,
     ttl_ms: u64,
+    from: String,
 }
 
 impl OperationName {
     pub(crate) fn operation(&self, node: &Node, user: UserId, asked: &Asked) -> Operation {
-        Operation { user, id: self.id.clone(), fingerprint: fingerprint(&node.secret, asked), ttl_ms: self.ttl_ms }
+        Operation {
+            user,
+            id: self.id.clone(),
+            fingerprint: fingerprint(&node.secret, asked),
+            ttl_ms: self.ttl_ms,
+            from: self.from.clone(),
+        }
     }
 }
 

@@ -14,12 +14,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::auth::{Token, has_place, no_token};
+use super::auth::{Token, has_place, no_token, not_logged_in};
 use super::linger::{expects_continue, linger};
 use crate::config::WriteRouting;
 use crate::directory::error::{ApiError, ApiResult};
 use crate::domain::UserId;
-use crate::domain::query::Session;
+use crate::domain::query::{self, Session};
 use crate::protocol::api::{IDEMPOTENCY_KEY, LOCK_TOKEN, ROUTING};
 use crate::protocol::problem::Code;
 use crate::protocol::ticket::{Ticket, TicketHolder, TicketScope};
@@ -69,8 +69,13 @@ enum Decision {
 async fn decide(node: &App, parts: &Parts) -> ApiResult<Decision> {
     let query = parts.uri.query().unwrap_or("");
     if let Some(ticket) = Ticket::find_in(query) {
-        let user = Ticket::verify(&node.secret, ticket, &scope(parts), node.clock.agreed_ms())
+        let holder = Ticket::verify(&node.secret, ticket, &scope(parts), node.clock.agreed_ms())
             .map_err(|error| ApiError::new(Code::Unauthenticated, error.to_string()))?;
+        let (user, mark, floor) = (holder.user_id, holder.session, node.handle().cluster_time());
+        let standing = node.handle().read(move |store| query::session_called(store, user, &mark, floor)).await?;
+        if standing.is_none() {
+            return Err(not_logged_in());
+        }
         has_place(parts.extensions.get(), user)?;
         return Ok(Decision::Here(Caller::Ticket(user)));
     }
@@ -100,7 +105,7 @@ async fn decide(node: &App, parts: &Parts) -> ApiResult<Decision> {
 }
 
 fn holder(session: &Session) -> TicketHolder {
-    TicketHolder { user_id: session.user, session_ends_ms: session.wall_expires_at.0 }
+    TicketHolder { user_id: session.user, session: session.mark, session_ends_ms: session.wall_expires_at.0 }
 }
 
 /// What the request asks for, if it asks.

@@ -10,6 +10,7 @@ use super::request::{Headers, Json, file_ref, known_length};
 use super::view;
 use crate::directory::error::ApiResult;
 use crate::domain::{Outcome, Permission, command};
+use crate::protocol::accounts::LeaveShare;
 use crate::protocol::api::{Granted, Share, SharePermission, Unshare};
 
 pub(crate) async fn share(
@@ -45,5 +46,18 @@ pub(crate) async fn unshare(
     let user = node.user(&token).await?;
     let command = command::Unshare { user, file, with: body.username };
     node.propose(headers.proposal(&node, user, command.into())).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The receiver's side of `unshare`.
+pub(crate) async fn leave(
+    State(node): State<App>,
+    token: Token,
+    headers: Headers,
+    Json(body): Json<LeaveShare>,
+) -> ApiResult<StatusCode> {
+    let file = file_ref(&body.file)?;
+    let user = node.user(&token).await?;
+    node.propose(headers.proposal(&node, user, command::LeaveShare { user, file }.into())).await?;
     Ok(StatusCode::NO_CONTENT)
 }

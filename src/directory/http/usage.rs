@@ -64,7 +64,7 @@ fn shown(usage: &UsageStat) -> Usage {
     Usage { bytes: usage.bytes, files: usage.files, max_bytes: usage.max_bytes, max_files: usage.max_files }
 }
 
-fn user_info(user: UserStat) -> UserInfo {
+pub(super) fn user_info(user: UserStat) -> UserInfo {
     UserInfo {
         user_id: user.user_id.0,
         username: user.username,
@@ -73,9 +73,11 @@ fn user_info(user: UserStat) -> UserInfo {
         usage: shown(&user.usage),
         max_bytes: user.max_bytes,
         max_files: user.max_files,
+        disabled: user.disabled,
+        heir: user.heir,
     }
 }
 
-fn nobody() -> ApiError {
+pub(super) fn nobody() -> ApiError {
     ApiError::new(Code::NotFound, "there is no user of that name: see `ringmaster users`, or GET /admin/users")
 }

@@ -84,7 +84,15 @@ fn all() -> Vec<(&'static str, Asked)> {
     all.push(("policy", Asked::Policy(PolicyAsked { copies: Some(3), ..PolicyAsked::default() })));
     all.push(("policy.nothing", Asked::Policy(PolicyAsked::default())));
     let (username, password) = ("ada".to_owned(), "correct horse".to_owned());
-    all.push(("signup", Asked::Signup { username, password }));
+    let code = |text: &str| Some(text.to_owned());
+    let signup = |setup_code, invite| {
+        let (username, password) = (username.clone(), password.clone());
+        Asked::Signup { username, password, setup_code, invite }
+    };
+    all.push(("signup", signup(None, None)));
+    all.push(("signup.first", signup(code("ABCDE"), None)));
+    all.push(("password", Asked::Password { old: password.clone(), new: "another horse".to_owned() }));
+    all.push(("signup.invited", signup(None, code("abcde"))));
     all
 }
 

@@ -1,15 +1,18 @@
 //! The steps that commands are made of: what several of them do alike, and what keeps rows together that belong together.
 
+mod accounts;
 mod contents;
 mod copies;
 mod entries;
 mod locks;
 mod parts;
 mod properties;
+mod removals;
 mod remove;
 mod repairs;
 mod restored;
 mod servers;
+mod sessions;
 mod sweeps;
 mod uploads;
 mod versions;

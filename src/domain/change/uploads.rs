@@ -55,10 +55,11 @@ impl Change<'_> {
         bytes: u64,
     ) -> Result<(), Fault> {
         tables::delete_upload(self.store, user, id, upload)?;
-        let mut usage = tables::usage(self.store, user)?;
+        let payer = self.payer(user)?;
+        let mut usage = tables::usage(self.store, payer)?;
         usage.uploads = usage.uploads.saturating_sub(1);
         usage.bytes = usage.bytes.saturating_sub(bytes);
-        tables::put_usage(self.store, user, &usage)
+        tables::put_usage(self.store, payer, &usage)
     }
 
     /// Gives an upload up. Whether there was one.

@@ -128,23 +128,28 @@ impl Change<'_> {
 
     /// Counts what comes into a user's tree, where it may.
     pub(crate) fn use_room(&mut self, owner: UserId, bytes: u64, files: u64) -> Result<(), Stop> {
-        let usage = tables::usage(self.store, owner)?;
+        let usage = tables::usage(self.store, self.payer(owner)?)?;
         rules::check_room(&usage, &self.policy, bytes, files)?;
         Ok(self.count_room(owner, bytes, files)?)
     }
 
     /// Counts what is in a user's tree.
     pub(crate) fn count_room(&mut self, owner: UserId, bytes: u64, files: u64) -> Result<(), Fault> {
-        let mut usage = tables::usage(self.store, owner)?;
+        let payer = self.payer(owner)?;
+        let mut usage = tables::usage(self.store, payer)?;
         usage.bytes = usage.bytes.saturating_add(bytes);
         usage.files = usage.files.saturating_add(files);
-        tables::put_usage(self.store, owner, &usage)
+        tables::put_usage(self.store, payer, &usage)
     }
 
     pub(crate) fn free_room(&mut self, owner: UserId, bytes: u64, files: u64) -> Result<(), Fault> {
-        let mut usage = tables::usage(self.store, owner)?;
+        let payer = self.payer(owner)?;
+        if payer != owner {
+            self.count_left(owner, files)?;
+        }
+        let mut usage = tables::usage(self.store, payer)?;
         usage.bytes = usage.bytes.saturating_sub(bytes);
         usage.files = usage.files.saturating_sub(files);
-        tables::put_usage(self.store, owner, &usage)
+        tables::put_usage(self.store, payer, &usage)
     }
 }

@@ -4,6 +4,7 @@
 //! any size. Each table is looked at from its own side, so that of two rows that must name one another a missing one
 //! is found whichever it is.
 
+mod audit;
 mod contents;
 mod parts;
 mod people;
@@ -43,6 +44,7 @@ pub fn check(store: &dyn ReadStore) -> Result<Vec<Violation>, Fault> {
     let held = contents::check(&mut report, &named)?;
     servers::check(&mut report, &held)?;
     people::check(&mut report)?;
+    audit::check(&mut report)?;
     retention::check(&mut report)?;
     properties::check(&mut report)?;
     time::check(&mut report)?;

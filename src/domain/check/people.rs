@@ -2,13 +2,14 @@
 
 use super::Report;
 use crate::domain::record::Record;
-use crate::domain::rows::Number;
-use crate::domain::rows::{Lock, Token, User};
+use crate::domain::rows::{Invite, Lock, Number, Removal, Token, Usage, User};
 use crate::domain::tables::{self, Counter, Ending, keys};
 use crate::domain::{Fault, Fence, FileId, Sha256, Table, UserId};
 
 pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
     accounts(report)?;
+    invites(report)?;
+    removals(report)?;
     grants(report)?;
     locks(report)
 }
@@ -20,10 +21,11 @@ fn accounts(report: &mut Report<'_>) -> Result<(), Fault> {
         let id = user.user_id;
         report.expect("user_has_its_id", key == keys::user(id), || format!("user {id} is stored as {key:?}"));
         report.expect("user_ids_are_below_the_next", (1..next).contains(&id.0), || format!("user {id}, next {next}"));
-        report.expect("the_first_user_is_the_admin", user.admin == (id.0 == 1), || format!("user {id}"));
         let named = tables::user_id(store, &user.username)? == Some(id);
         report.expect("users_have_their_usernames", named, || format!("user {id}"));
-        let rooted = tables::entry(store, user.root)?.is_some_and(|root| root.is_directory() && root.owner == id);
+        let removed = tables::removal(store, id)?.is_some();
+        let rooted =
+            removed || tables::entry(store, user.root)?.is_some_and(|root| root.is_directory() && root.owner == id);
         report.expect("users_have_roots", rooted, || format!("user {id}, root {}", user.root));
         Ok(())
     })?;
@@ -40,6 +42,38 @@ fn accounts(report: &mut Report<'_>) -> Result<(), Fault> {
         report.expect("sessions_belong_to_users", known, || format!("a session of user {}", token.user));
         let ends = store.get(Table::Expiries, &keys::expiry(token.expires_at, &Ending::Session(hash)))?.is_some();
         report.expect("sessions_end", ends, || format!("a session of user {}", token.user));
+        let listed = store.get(Table::Sessions, &keys::session(token.user, &hash))?.is_some();
+        report.expect("sessions_are_known_by_user", listed, || format!("a session of user {}", token.user));
+        Ok(())
+    })?;
+    report.each(Table::Sessions, |report, store, key, _| {
+        let (user, hash) = keys::read_session(key)?;
+        let open = tables::token(store, &hash)?.is_some_and(|token| token.user == user);
+        report.expect("sessions_by_user_are_open", open, || format!("a session of user {user}"));
+        Ok(())
+    })
+}
+
+fn removals(report: &mut Report<'_>) -> Result<(), Fault> {
+    report.each(Table::Removals, |report, store, key, value| {
+        let (id, removal) = (UserId(keys::read_u64(key, Table::Removals)?), Removal::from_bytes(value)?);
+        let disabled = tables::user(store, id)?.is_some_and(|user| user.disabled && user.root == removal.root);
+        report.expect("who_is_removed_does_nothing", disabled, || format!("user {id}: {removal:?}"));
+        let heir = tables::user(store, removal.heir)?.is_some() && tables::removal(store, removal.heir)?.is_none();
+        report.expect("heirs_are_users", heir, || format!("user {id}: {removal:?}"));
+        let paid = tables::usage(store, id)? == Usage::default();
+        report.expect("heirs_pay_for_what_they_get", paid, || format!("user {id}: {removal:?}"));
+        Ok(())
+    })
+}
+
+fn invites(report: &mut Report<'_>) -> Result<(), Fault> {
+    report.each(Table::Invites, |report, store, key, value| {
+        let (hash, invite) = (keys::read_digest(key, Table::Invites)?, Invite::from_bytes(value)?);
+        let known = tables::user(store, invite.made_by)?.is_some();
+        report.expect("invitations_are_of_users", known, || format!("an invitation of user {}", invite.made_by));
+        let ends = store.get(Table::Expiries, &keys::expiry(invite.expires_at, &Ending::Invite(hash)))?.is_some();
+        report.expect("invitations_end", ends, || format!("an invitation of user {}", invite.made_by));
         Ok(())
     })
 }

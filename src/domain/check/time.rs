@@ -27,6 +27,7 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
                 tables::upload(store, *user, *id)?.is_some_and(|upload| upload.expires_at == at)
             }
             Ending::Pin(id, user) => tables::pin(store, *id, *user)?.is_some_and(|pin| pin.expires_at == at),
+            Ending::Invite(hash) => tables::invite(store, hash)?.is_some_and(|invite| invite.expires_at == at),
             Ending::Hold(id) => tables::hold(store, *id)?.is_some_and(|hold| hold.expires_at == at),
         };
         report.expect("expiries_end_something", holds, || format!("{ending:?} at {at}"));

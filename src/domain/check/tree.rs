@@ -5,7 +5,7 @@ use crate::domain::path::{MAX_COMPONENTS, MAX_PATH_BYTES};
 use crate::domain::record::Record;
 use crate::domain::rows::{BIN, Children, DOOMED, Entry, EntryKind, FIRST_FILE_ID, NO_PARENT, Number, Span};
 use crate::domain::tables::{self, Counter, keys};
-use crate::domain::{Fault, FileId, FilePath, ReadStore, Table};
+use crate::domain::{Fault, FileId, FilePath, ReadStore, Table, UserId};
 
 pub(super) fn check(report: &mut Report<'_>) -> Result<(), Fault> {
     let next = Counter::File.peek(report.store)?;
@@ -116,7 +116,12 @@ fn place(report: &mut Report<'_>, store: &dyn ReadStore, entry: &Entry) -> Resul
         EntryKind::File(_) => None,
     });
     report.expect("parents_are_directories", extent.is_some(), || format!("entry {id} is in {}", entry.parent));
-    let same = parent.is_none_or(|parent| parent.owner == entry.owner);
+    let same = match parent {
+        Some(parent) if parent.owner != entry.owner => {
+            hands_over(store, parent.owner, entry.owner)? || hands_over(store, entry.owner, parent.owner)?
+        }
+        _ => true,
+    };
     report.expect("trees_have_one_owner", same, || format!("entry {id} is in somebody else's tree"));
     let own = match &entry.kind {
         EntryKind::Directory(extent) => *extent,
@@ -127,6 +132,14 @@ fn place(report: &mut Report<'_>, store: &dyn ReadStore, entry: &Entry) -> Resul
     });
     report.expect("extents_cover_what_is_below", covered, || format!("entry {id} reaches beyond its parent's extent"));
     ancestors(report, store, entry)
+}
+
+/// Whether what is the one's becomes the other's, or was to and is doomed.
+fn hands_over(store: &dyn ReadStore, from: UserId, to: UserId) -> Result<bool, Fault> {
+    Ok(match tables::removal(store, from)? {
+        Some(removal) => removal.heir == to,
+        None => tables::user(store, from)?.is_none(),
+    })
 }
 
 /// Follows the parents up to a root or to what is deleted.

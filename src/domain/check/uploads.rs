@@ -8,7 +8,7 @@ use crate::domain::record::Record;
 use crate::domain::rows::{ContentState, Pin, Upload};
 use crate::domain::tables::{self, Ending, keys};
 use crate::domain::terms::EXTENT_UNIT;
-use crate::domain::{Fault, Table, UserId};
+use crate::domain::{Fault, ReadStore, Table, UserId};
 
 /// What a user's tree and uploads come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,11 @@ pub(super) struct Sum {
 }
 
 pub(super) type Sums = BTreeMap<UserId, Sum>;
+
+/// Who pays for what an account has.
+pub(super) fn payer(store: &dyn ReadStore, owner: UserId) -> Result<UserId, Fault> {
+    Ok(tables::removal(store, owner)?.map_or(owner, |removal| removal.heir))
+}
 
 /// Adds what uploads name and take.
 pub(super) fn check(report: &mut Report<'_>, refs: &mut Refs, sums: &mut Sums) -> Result<(), Fault> {
@@ -33,7 +38,7 @@ pub(super) fn check(report: &mut Report<'_>, refs: &mut Refs, sums: &mut Sums) -
             Some(known) => parts::check_upload(report, store, id, known, content.as_ref())?,
             None => content.map_or(0, |content| content.size()),
         };
-        let sum = sums.entry(user).or_default();
+        let sum = sums.entry(payer(store, user)?).or_default();
         sum.bytes = sum.bytes.saturating_add(size);
         sum.uploads += 1;
         let left_over = (upload.tail.len() as u64) < EXTENT_UNIT;

@@ -1,7 +1,7 @@
 //! What names contents: versions, old and current. And whose they are.
 
 use super::refs::Refs;
-use super::uploads::{Sum, Sums};
+use super::uploads::{Sum, Sums, payer};
 use super::{Report, uploads};
 use crate::domain::record::Record;
 use crate::domain::rows::{BIN, Entry, FileVersion, OldVersion, Trashed, Usage};
@@ -16,7 +16,7 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<Refs, Fault> {
         let Some(file) = entry.file() else { return Ok(()) };
         version(report, store, entry.file_id, &file.current)?;
         refs.add(file.current.content_id, 1);
-        let sum = sums.entry(entry.owner).or_default();
+        let sum = sums.entry(payer(store, entry.owner)?).or_default();
         sum.bytes = sum.bytes.saturating_add(file.current.size);
         sum.files += 1;
         let (mut kept, mut below) = (0, file.current.version);
@@ -43,7 +43,7 @@ pub(super) fn check(report: &mut Report<'_>) -> Result<Refs, Fault> {
             format!("version {number} of file {id}: {old:?}")
         });
         if let Some(entry) = entry {
-            let sum = sums.entry(entry.owner).or_default();
+            let sum = sums.entry(payer(store, entry.owner)?).or_default();
             sum.bytes = sum.bytes.saturating_add(old.file.size);
         }
         let ends = store.get(Table::Expiries, &keys::expiry(old.until, &Ending::Version(id, number)))?.is_some();

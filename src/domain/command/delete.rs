@@ -60,6 +60,7 @@ impl Act for Delete {
             RejectionKind::Forbidden,
             "only its owner may delete a directory with everything in it: ask the owner, or delete one by one",
         )?;
+        rules::check_handed_over(change.store, &reached)?;
         change.pass_locks(self.user, &reached, self.lock.as_ref(), self.break_locks)?;
         rules::check_precondition(entry, self.precondition.as_ref())?;
 

@@ -11,7 +11,7 @@ pub(crate) const MAX_ENDINGS: u32 = 500;
 const MAX_ROWS: usize = 1000;
 
 record! {
-    /// Ends what has run out (locks, holds, sessions, operations, garbage rows) by this entry's own time stamp, class by
+    /// Ends what has run out (locks, holds, sessions, invitations, operations, garbage rows) by this entry's own time stamp, class by
     /// class: whatever else is due, it ends the locks that are.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Expire as "expiry" {
@@ -60,8 +60,8 @@ impl Act for Expire {
 /// The rows of one ending.
 const fn rows_of(class: Class) -> usize {
     match class {
-        Class::Locks => 3,
-        Class::Holds | Class::Sessions | Class::Operations | Class::Garbage | Class::Pins => 2,
+        Class::Locks | Class::Sessions => 3,
+        Class::Holds | Class::Operations | Class::Garbage | Class::Pins | Class::Invites => 2,
         // Its content goes with it.
         Class::Versions => 24,
         Class::Trash => 8,
@@ -96,6 +96,11 @@ fn end(change: &mut Change<'_>, ending: &Ending) -> Result<(), Fault> {
         }
         Ending::Upload(user, id) => {
             change.end_upload(*user, *id)?;
+        }
+        Ending::Invite(hash) => {
+            if let Some(invite) = tables::invite(change.store, hash)? {
+                tables::delete_invite(change.store, hash, &invite)?;
+            }
         }
         Ending::Pin(id, user) => {
             if let Some(pin) = tables::pin(change.store, *id, *user)? {

@@ -54,7 +54,13 @@ impl Act for Hold {
                     "too many backups run at once: wait until one has ended",
                 ));
             }
-            None => change.now,
+            None => {
+                // A restore knows nothing of trees that are half one's and half another's.
+                let whole = tables::removals(change.store)?.is_empty();
+                let detail = "an account is being removed: begin the backup when `ringmaster users` does not show it any more";
+                require(whole, RejectionKind::TooManyRequests, detail)?;
+                change.now
+            }
         };
         let hold = rows::Hold { since, expires_at: change.now.plus_ms(self.ttl_ms) };
         tables::put_hold(change.store, id, &hold)?;

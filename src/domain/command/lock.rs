@@ -3,9 +3,9 @@ use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::rows::{self, EntryKind};
 use crate::domain::rules;
-use crate::domain::stop::{Stop, reject};
+use crate::domain::stop::{Stop, reject, require};
 use crate::domain::terms::FileRef;
-use crate::domain::{Outcome, RejectionKind, Sha256, UserId, tables};
+use crate::domain::{Fence, Outcome, RejectionKind, Sha256, UserId, tables};
 
 record! {
     /// An exclusive lease on a file for writing, with a fence of its own.
@@ -44,6 +44,12 @@ impl Act for Lock {
             };
             return Err(reject(RejectionKind::Locked, detail));
         }
+        let held = tables::locks_of(change.store, self.user, Fence(0), rules::MAX_LOCKS)?.len();
+        require(
+            held < rules::MAX_LOCKS,
+            RejectionKind::TooManyRequests,
+            "you hold 1,000 locks, as many as one user may: unlock some, or wait until some have ended",
+        )?;
         let fence = tables::take_fence(change.store)?;
         file.last_fence = fence;
         tables::put_entry(change.store, &entry)?;

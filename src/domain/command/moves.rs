@@ -37,6 +37,7 @@ impl Act for Move {
             RejectionKind::Forbidden,
             "moving this needs a write grant on the directory that it is in: ask its owner",
         )?;
+        rules::check_handed_over(change.store, &reached)?;
         let spot = rules::spot(change.store, self.user, &self.to)?;
         require(
             spot.owner == entry.owner,

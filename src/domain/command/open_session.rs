@@ -6,7 +6,7 @@ use crate::domain::stop::{Stop, require};
 use crate::domain::{Outcome, RejectionKind, Sha256, UserId, rules, tables};
 
 record! {
-    /// A login.
+    /// A login, as nodes proposed it before they told from where it came: they propose `BeginSession`.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct OpenSession as "login" {
         pub user: UserId = 1,
@@ -31,8 +31,16 @@ impl Act for OpenSession {
             return Ok(Outcome::Session { expires_at: token.wall_expires_at });
         }
         let ttl_ms = change.policy.session_ttl_ms;
-        let token =
-            Token { user: self.user, expires_at: change.now.plus_ms(ttl_ms), wall_expires_at: change.wall_in(ttl_ms) };
+        let token = Token {
+            user: self.user,
+            expires_at: change.now.plus_ms(ttl_ms),
+            wall_expires_at: change.wall_in(ttl_ms),
+            wall_created_at: change.wall,
+            seen_at: change.now,
+            wall_seen_at: change.wall,
+            from: String::new(),
+            agent: String::new(),
+        };
         tables::put_token(change.store, &self.token_hash, &token)?;
         Ok(Outcome::Session { expires_at: token.wall_expires_at })
     }

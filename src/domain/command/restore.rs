@@ -185,7 +185,8 @@ fn put_user(change: &mut Change<'_>, user: &User, restore: &mut rows::Restore) -
     require(!taken, RejectionKind::InvalidRequest, "the backup has a username twice: verify the backup")?;
     let root = tables::entry(change.store, user.root)?;
     restored::check_root(user, root.as_ref())?;
-    tables::put_user(change.store, user)?;
+    // Whoever had the code asks for another.
+    tables::put_user(change.store, &User { code: None, ..user.clone() })?;
     change.give_none_below(Counter::User, user.user_id.0.saturating_add(1))?;
     restore.users = restore.users.saturating_add(1);
     Ok(())

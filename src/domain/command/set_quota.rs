@@ -2,7 +2,7 @@ use super::{Act, Schema};
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::rows::Usage;
-use crate::domain::stop::{Stop, reject};
+use crate::domain::stop::{Stop, reject, require};
 use crate::domain::{Outcome, RejectionKind, UserId, tables};
 
 record! {
@@ -26,6 +26,8 @@ impl Act for SetQuota {
     fn act(&self, change: &mut Change<'_>) -> Result<Outcome, Stop> {
         let known = tables::user(change.store, self.user)?;
         known.ok_or_else(|| reject(RejectionKind::NotFound, "there is no such account: see `ringmaster users`"))?;
+        let removed = tables::removal(change.store, self.user)?.is_some();
+        require(!removed, RejectionKind::NotFound, "this account is being removed: wait until it is gone")?;
         let usage = tables::usage(change.store, self.user)?;
         let usage = Usage { max_bytes: self.max_bytes, max_files: self.max_files, ..usage };
         tables::put_usage(change.store, self.user, &usage)?;

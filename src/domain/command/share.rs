@@ -5,7 +5,7 @@ use crate::domain::rows::Grant;
 use crate::domain::rules;
 use crate::domain::stop::{Stop, require};
 use crate::domain::terms::FileRef;
-use crate::domain::{Outcome, Permission, RejectionKind, UserId, tables};
+use crate::domain::{FileId, Outcome, Permission, RejectionKind, UserId, tables};
 
 record! {
     /// A grant on what is the user's own. A second grant to the same user replaces the first.
@@ -32,6 +32,16 @@ impl Act for Share {
             RejectionKind::InvalidRequest,
             "this is yours already: share it with another user",
         )?;
+        let (id, grantee_id) = (reached.entry.file_id, grantee.user_id);
+        if tables::grant(change.store, grantee_id, id)?.is_none() {
+            let given = tables::grants_of(change.store, grantee_id, FileId(0), rules::MAX_GRANTS)?.len();
+            require(
+                given < rules::MAX_GRANTS,
+                RejectionKind::TooManyRequests,
+                "as much is shared with that user as may be, 1,000 files or directories: share a directory above, or ask \
+                 the user to leave some",
+            )?;
+        }
         let (file_id, permission) = (reached.entry.file_id, self.permission);
         tables::put_grant(change.store, &Grant { user: grantee.user_id, file_id, permission })?;
         Ok(Outcome::Granted { file_id, username: grantee.username, permission })

@@ -32,6 +32,8 @@ use super::{BlobId, ClusterTime, Command, CopyAt, ExtentAt, Fault, ReadStore, Se
 /// How many rows one `Reap` works off: as many as a command may touch, some hundred and forty files with two copies. With a
 /// quarter of that the way through the log took most of the time.
 const BATCH_ROWS: u32 = 1000;
+/// How many rows one `HandOver` works off. Eyeballed, too: seldom, and a user waits for it.
+const HANDED_OVER: u32 = 800;
 /// The most rows of one source that one call looks at. What comes of them fits into one command.
 const WINDOW: usize = MAX_COPIES_LISTED;
 /// A walk, most of whose files need nothing, looks at so many pages of that.
@@ -189,6 +191,9 @@ impl Planner<'_> {
         let pending = query::trash_pending(self.store, self.observed.now, unread_before)?;
         if pending && !query::is_restoring(self.store)? {
             self.plan.tasks.push(Task::Propose(Command::Reap(command::Reap { limit: BATCH_ROWS, unread_before })));
+        }
+        if !tables::removals(self.store)?.is_empty() {
+            self.plan.tasks.push(Task::Propose(Command::HandOver(command::HandOver { limit: HANDED_OVER })));
         }
         for server in self.scene.servers.values().filter(|server| server.recount.is_some()) {
             let server_id = server.server_id;

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod all;
+mod audit;
 mod backup;
 mod budget;
 mod cluster;
@@ -19,8 +20,12 @@ mod uploads;
 mod versions;
 mod walk;
 
-pub use accounts::{UserPage, UserStat, answer_again, operation, session, user_by_id, user_by_name, user_stat, users};
+pub use accounts::{
+    SessionStat, UserPage, UserStat, answer_again, invites, may_sign_up, operation, session, session_called, sessions,
+    user_by_id, user_by_name, user_stat, users,
+};
 pub use all::all;
+pub use audit::{AuditPage, AuditStat, audit, audit_head};
 pub use backup::{full_path, holders, is_named, is_restoring, is_unused, missing_contents, restore, schema};
 pub use cluster::{
     ServerSignal, Signal, cluster_info, cluster_time, due, member_key, policy, ring, server, servers, signal,
@@ -58,6 +63,10 @@ pub struct Session {
     pub expires_at: ClusterTime,
     /// For people to see.
     pub wall_expires_at: WallTime,
+    /// When it was used last, to the hour.
+    pub seen_at: ClusterTime,
+    /// What the session is called.
+    pub mark: [u8; 16],
 }
 
 /// The most entries of a page, whatever is asked for.

@@ -1,6 +1,7 @@
 //! The bytes of each record, held by `tests/golden/records.txt`. A line there may be added; one that changes breaks
 //! every disk that was written before. `UPDATE_GOLDEN=1` writes the file anew.
 
+mod accounts;
 mod member_keys;
 mod operations;
 mod parts;
@@ -167,9 +168,11 @@ fn rows(golden: &mut Golden) {
             admin: true,
             root: FileId(2),
             created_at: WallTime(7),
+            disabled: false,
+            code: None,
         },
     );
-    golden.add("row.session", &Token { user: UserId(1), expires_at: ClusterTime(2), wall_expires_at: WallTime(3) });
+    golden.add("row.session", &accounts::session());
     golden.add(
         "row.lock",
         &Lock {
@@ -241,6 +244,7 @@ fn rows(golden: &mut Golden) {
             properties: 0,
         },
     );
+    accounts::rows(golden);
     operations::add(golden);
     uploads::rows(golden);
     parts::rows(golden);
@@ -257,7 +261,13 @@ fn commands(golden: &mut Golden) {
             at: ClusterTime(1),
             wall: WallTime(2),
             proposal: Proposal {
-                operation: Some(Operation { user, id: "key".to_owned(), fingerprint: digest(3), ttl_ms: 0 }),
+                operation: Some(Operation {
+                    user,
+                    id: "key".to_owned(),
+                    fingerprint: digest(3),
+                    ttl_ms: 0,
+                    from: String::new(),
+                }),
                 command: Command::Expire(command::Expire { limit: 10 }),
             },
         },
@@ -368,6 +378,7 @@ fn commands(golden: &mut Golden) {
     uploads::commands(golden);
     parts::commands(golden);
     member_keys::commands(golden);
+    accounts::commands(golden);
 }
 
 fn upkeep(golden: &mut Golden) {

@@ -53,7 +53,7 @@ impl Stage {
         self.now += 1000;
         let id = format!("c:{}", self.told.len());
         let (command, fingerprint) = (command.into(), Sha256([1; 32]));
-        let operation = Operation { user: ADA, id: id.clone(), fingerprint, ttl_ms: 0 };
+        let operation = Operation { user: ADA, id: id.clone(), fingerprint, ttl_ms: 0, from: String::new() };
         let proposal = Proposal { operation: Some(operation), command };
         let answer = self.apply(proposal.clone());
         self.told.push((proposal, answer.clone()));
@@ -200,7 +200,7 @@ fn an_operation_may_ask_to_be_forgotten_sooner_and_never_later() {
     let policy = Policy::default().operation_ttl_ms;
     for (ttl_ms, kept_for) in [(0, policy), (600_000, 600_000), (u64::MAX, policy)] {
         let (id, fingerprint) = (format!("n:{ttl_ms}"), Sha256([1; 32]));
-        let operation = Operation { user: ADA, id: id.clone(), fingerprint, ttl_ms };
+        let operation = Operation { user: ADA, id: id.clone(), fingerprint, ttl_ms, from: String::new() };
         let command = command::Mkdir { user: ADA, at: at(&format!("/{ttl_ms}")) }.into();
         stage.apply(Proposal { operation: Some(operation), command }).expect("it is allowed");
         let done = tables::operation(&stage.store, ADA, &id).expect("no fault in memory").expect("it is remembered");

@@ -4,7 +4,7 @@
 //! the file) takes it away. If each command compared the lock's deadline with its own time stamp, a leader that had
 //! just begun to lead, and had not watched the time go by, could end a lock whose holder still relies on it.
 
-use super::reach::{Reached, reach_id};
+use super::reach::{Reached, reach_id, trace};
 use crate::domain::path::MAX_COMPONENTS;
 use crate::domain::plant::{Plant, planted};
 use crate::domain::rows::{Entry, File, Lock};
@@ -124,7 +124,7 @@ pub(crate) fn held_lock(store: &dyn ReadStore, user: UserId, proof: &LockProof) 
 /// Whether an entry is in its owner's tree, rather than below the trash.
 fn is_live(store: &dyn ReadStore, file: FileId) -> Result<bool, Fault> {
     let Some(entry) = tables::entry(store, file)? else { return Ok(false) };
-    match reach_id(store, entry.owner, file) {
+    match trace(store, entry.owner, file) {
         Ok(_) => Ok(true),
         Err(Stop::Rejected(_)) => Ok(false),
         Err(Stop::Fault(fault)) => Err(fault),

@@ -10,6 +10,15 @@ use crate::domain::{CopyAt, RejectionKind};
 const MAX_USERNAME_BYTES: usize = 64;
 /// An argon2id hash in PHC form has about a hundred bytes.
 const MAX_PASSWORD_HASH_BYTES: usize = 512;
+/// Sessions of one user: the one that was idle for longest gives way to a new one.
+pub(crate) const MAX_SESSIONS: usize = 64;
+/// Locks that one user may hold at once.
+pub(crate) const MAX_LOCKS: usize = 1000;
+/// Grants that one user may have been given, all givers together.
+pub(crate) const MAX_GRANTS: usize = 1000;
+const MAX_FROM_BYTES: usize = 64;
+const MAX_AGENT_BYTES: usize = 128;
+const MAX_AUDIT_BYTES: u64 = 16 << 30;
 const MAX_VERSIONS: u32 = 100_000;
 const MAX_CONTENT_TYPE_BYTES: usize = 255;
 /// 256 TiB. Far above what a node admits; it keeps the sums in the servers' rows far from overflow.
@@ -40,6 +49,19 @@ pub(crate) fn check_password_hash(hash: &str) -> Result<(), Stop> {
     )
 }
 
+/// For how long a one-time code holds.
+pub(crate) fn check_code_ttl(ttl_ms: u64) -> Result<(), Stop> {
+    let bounded = (60_000..=30 * 24 * 60 * 60 * 1000).contains(&ttl_ms);
+    require(bounded, RejectionKind::InvalidRequest, "a one-time code holds from one minute to 30 days")
+}
+
+/// Where a session was opened from, and by what.
+pub(crate) fn check_origin(from: &str, agent: &str) -> Result<(), Stop> {
+    let plain = |text: &str, most: usize| text.len() <= most && !text.chars().any(char::is_control);
+    let detail = "a session's address or agent is too long, or has control characters";
+    require(plain(from, MAX_FROM_BYTES) && plain(agent, MAX_AGENT_BYTES), RejectionKind::InvalidRequest, detail)
+}
+
 pub(crate) fn check_policy(policy: &Policy) -> Result<(), Stop> {
     let invalid = RejectionKind::InvalidRequest;
     require((1..=u32::from(MAX_COPIES)).contains(&policy.copies), invalid, "copies is 1 to 5")?;
@@ -51,6 +73,8 @@ pub(crate) fn check_policy(policy: &Policy) -> Result<(), Stop> {
     require(sized && even, invalid, "extent_bytes is 4 MiB to 1 GiB, and a multiple of 64; 0 for 64 MiB")?;
     let part = policy.part_min_bytes <= MAX_EXTENT_BYTES;
     require(part, invalid, "part_min_bytes is 1 byte to 1 GiB; 0 for 5 MiB")?;
+    let audited = policy.kept_audit_ms() <= MAX_POLICY_MS && policy.kept_audit_bytes() <= MAX_AUDIT_BYTES;
+    require(audited, invalid, "audit_ms is at most ten years, and audit_bytes at most 16 GiB")?;
     check_kept(policy.versions_keep, policy.versions_ms, policy.trash_ms)?;
     let lasting = [policy.operation_ttl_ms, policy.session_ttl_ms, policy.receipt_ttl_ms];
     let bounded = lasting.iter().all(|ms| (1000..=MAX_POLICY_MS).contains(ms));

@@ -3,7 +3,7 @@
 use crate::domain::answer::Access;
 use crate::domain::path::MAX_COMPONENTS;
 use crate::domain::rows::{BIN, DOOMED, Entry, NO_PARENT, User};
-use crate::domain::stop::{Stop, astray, reject};
+use crate::domain::stop::{Stop, astray, reject, require};
 use crate::domain::terms::{FileRef, PathRef};
 use crate::domain::{Fault, FileId, FilePath, Permission, ReadStore, RejectionKind, UserId, tables};
 
@@ -51,8 +51,10 @@ pub(crate) fn not_found() -> Stop {
 
 /// The caller's account.
 pub(crate) fn account(store: &dyn ReadStore, user: UserId) -> Result<User, Stop> {
-    tables::user(store, user)?
-        .ok_or_else(|| reject(RejectionKind::Unauthenticated, "there is no such account: log in again"))
+    let user = tables::user(store, user)?
+        .ok_or_else(|| reject(RejectionKind::Unauthenticated, "there is no such account: log in again"))?;
+    require(!user.disabled, RejectionKind::Unauthenticated, "this account is disabled: ask an admin")?;
+    Ok(user)
 }
 
 /// The account in whose tree a path is.
@@ -63,6 +65,10 @@ pub(super) fn tree_of(store: &dyn ReadStore, user: UserId, at: &PathRef) -> Resu
         Some(name) if *name == caller.username => Ok(caller),
         Some(name) => {
             let id = tables::user_id(store, name)?.ok_or_else(not_found)?;
+            // What it had is in its heir's tree.
+            if tables::removal(store, id)?.is_some() {
+                return Err(not_found());
+            }
             tables::user(store, id)?.ok_or_else(|| astray(format!("the username of account {id} leads nowhere")))
         }
     }
@@ -75,7 +81,8 @@ pub(crate) fn access_through(
     owner: UserId,
     ids: &[FileId],
 ) -> Result<Option<Access>, Fault> {
-    if user == owner {
+    // What is being handed over is its heir's at once.
+    if user == owner || tables::removal(store, owner)?.is_some_and(|removal| removal.heir == user) {
         return Ok(Some(Access::Owner));
     }
     let mut best = None;
@@ -108,18 +115,20 @@ pub(crate) fn find(store: &dyn ReadStore, user: UserId, file: &FileRef) -> Resul
     match file {
         FileRef::Id(id) => {
             let entry = tables::entry(store, *id)?.ok_or_else(not_found)?;
-            Ok(reach_id(store, entry.owner, *id)?.entry)
+            Ok(trace(store, entry.owner, *id)?.entry)
         }
         FileRef::Path(at) => {
             let owner = tree_of(store, user, at)?;
-            let at = PathRef { owner: None, path: at.path.clone() };
-            Ok(reach_path(store, owner.user_id, &at)?.entry)
+            Ok(walk_down(store, owner.user_id, &owner, at)?.entry)
         }
     }
 }
 
 fn reach_path(store: &dyn ReadStore, user: UserId, at: &PathRef) -> Result<Reached, Stop> {
-    let owner = tree_of(store, user, at)?;
+    walk_down(store, user, &tree_of(store, user, at)?, at)
+}
+
+fn walk_down(store: &dyn ReadStore, user: UserId, owner: &User, at: &PathRef) -> Result<Reached, Stop> {
     let mut above = Vec::with_capacity(at.path.components().len());
     let mut id = owner.root;
     for name in at.path.components() {
@@ -136,6 +145,11 @@ fn reach_path(store: &dyn ReadStore, user: UserId, at: &PathRef) -> Result<Reach
 /// trash nothing is found.
 pub(crate) fn reach_id(store: &dyn ReadStore, user: UserId, id: FileId) -> Result<Reached, Stop> {
     account(store, user)?;
+    trace(store, user, id)
+}
+
+/// The same for an account that nobody need act as.
+pub(crate) fn trace(store: &dyn ReadStore, user: UserId, id: FileId) -> Result<Reached, Stop> {
     let entry = tables::entry(store, id)?.ok_or_else(not_found)?;
     let mut above = Vec::new();
     let mut names = Vec::new();

@@ -18,6 +18,9 @@ pub(crate) fn shareable(
     let Some(id) = tables::user_id(store, with)? else {
         return Err(reject(RejectionKind::NotFound, "there is no user of that name: look at the spelling"));
     };
+    if tables::removal(store, id)?.is_some() {
+        return Err(reject(RejectionKind::NotFound, "the account of that name is being removed: share with another"));
+    }
     let grantee =
         tables::user(store, id)?.ok_or_else(|| astray(format!("the username of account {id} leads nowhere")))?;
     Ok((reached, grantee))

@@ -3,7 +3,7 @@
 use super::reach::{access_through, not_found, tree_of};
 use crate::domain::answer::Access;
 use crate::domain::path::{MAX_COMPONENTS, MAX_PATH_BYTES};
-use crate::domain::rows::{Entry, EntryKind, Span};
+use crate::domain::rows::{Entry, EntryKind, Span, User};
 use crate::domain::stop::{Stop, reject, require};
 use crate::domain::terms::PathRef;
 use crate::domain::{FileId, FilePath, ReadStore, RejectionKind, UserId, tables};
@@ -48,7 +48,15 @@ pub(crate) fn check_depth(path: &FilePath, entry: &Entry) -> Result<Span, Stop> 
 /// Finds the place for a new entry at a path. Parents that are missing will be made, so that what counts is the right
 /// to write in the deepest directory that is there.
 pub(crate) fn spot(store: &dyn ReadStore, user: UserId, at: &PathRef) -> Result<Spot, Stop> {
-    let owner = tree_of(store, user, at)?;
+    place_in(store, user, &tree_of(store, user, at)?, at)
+}
+
+/// The same in the tree of an account that nobody need act as.
+pub(crate) fn spot_in(store: &dyn ReadStore, owner: &User, at: &PathRef) -> Result<Spot, Stop> {
+    place_in(store, owner.user_id, owner, at)
+}
+
+fn place_in(store: &dyn ReadStore, user: UserId, owner: &User, at: &PathRef) -> Result<Spot, Stop> {
     let mut above = vec![owner.root];
     let mut id = owner.root;
     for name in at.path.components() {

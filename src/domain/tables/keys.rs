@@ -33,6 +33,9 @@ pub(crate) mod meta {
     pub(crate) const TRASH_EXPIRED_THROUGH: &[u8] = b"expired_through.trash";
     pub(crate) const UPLOADS_EXPIRED_THROUGH: &[u8] = b"expired_through.uploads";
     pub(crate) const PINS_EXPIRED_THROUGH: &[u8] = b"expired_through.pins";
+    pub(crate) const INVITES_EXPIRED_THROUGH: &[u8] = b"expired_through.invites";
+    /// Where the audit stands.
+    pub(crate) const AUDIT: &[u8] = b"audit";
     /// Raised whenever copies may have stopped counting.
     pub(crate) const LOSSES: &[u8] = b"losses";
     /// The key of `Names` below which everything in the trash was worked off.
@@ -216,6 +219,21 @@ pub(crate) fn user(id: UserId) -> [u8; 8] {
     id.0.to_be_bytes()
 }
 
+/// `Audit`: number (8).
+pub(crate) fn audit(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+/// `Sessions`: user (8), SHA-256 of the token (32): what one user has open is one stretch.
+pub(crate) fn session(user: UserId, hash: &Sha256) -> Vec<u8> {
+    [&user.0.to_be_bytes()[..], &hash.0].concat()
+}
+
+pub(crate) fn read_session(key: &[u8]) -> Result<(UserId, Sha256), Fault> {
+    let (user, hash) = split_u64(key, Table::Sessions)?;
+    Ok((UserId(user), read_digest(hash, Table::Sessions)?))
+}
+
 /// `Grants`: user (8), file (8): what one user was given is one stretch.
 pub(crate) fn grant(user: UserId, file: FileId) -> Vec<u8> {
     [user.0.to_be_bytes(), file.0.to_be_bytes()].concat()
@@ -265,6 +283,10 @@ pub(crate) fn read_pair(key: &[u8], table: Table) -> Result<(u64, u64), Fault> {
     Ok((first, read_u64(rest, table)?))
 }
 
+pub(crate) fn read_digest(key: &[u8], table: Table) -> Result<Sha256, Fault> {
+    key.try_into().map(Sha256).map_err(|_| bad(table))
+}
+
 pub(crate) fn read_u64(key: &[u8], table: Table) -> Result<u64, Fault> {
     key.try_into().map(u64::from_be_bytes).map_err(|_| bad(table))
 }
@@ -281,6 +303,7 @@ pub(crate) enum Ending {
     Trash(UserId, ClusterTime, FileId),
     Upload(UserId, ContentId),
     Pin(ContentId, UserId),
+    Invite(Sha256),
 }
 
 pub(crate) fn hold(id: HoldId) -> [u8; 16] {
@@ -300,15 +323,17 @@ pub(crate) enum Class {
     Trash,
     Uploads,
     Pins,
+    Invites,
 }
 
 impl Class {
     /// The most urgent first: somebody waits for a lock's end, and for a hold's.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Locks,
         Self::Holds,
         Self::Pins,
         Self::Sessions,
+        Self::Invites,
         Self::Operations,
         Self::Garbage,
         Self::Versions,
@@ -327,6 +352,7 @@ impl Class {
             Self::Trash => 7,
             Self::Uploads => 8,
             Self::Pins => 9,
+            Self::Invites => 20,
         }
     }
 
@@ -342,6 +368,7 @@ impl Class {
             Self::Trash => meta::TRASH_EXPIRED_THROUGH,
             Self::Uploads => meta::UPLOADS_EXPIRED_THROUGH,
             Self::Pins => meta::PINS_EXPIRED_THROUGH,
+            Self::Invites => meta::INVITES_EXPIRED_THROUGH,
         }
     }
 }
@@ -358,6 +385,7 @@ impl Ending {
             Self::Trash(..) => Class::Trash,
             Self::Upload(..) => Class::Uploads,
             Self::Pin(..) => Class::Pins,
+            Self::Invite(_) => Class::Invites,
         }
     }
 }
@@ -367,7 +395,7 @@ impl Ending {
 pub(crate) fn expiry(at: ClusterTime, ending: &Ending) -> Vec<u8> {
     let key = match ending {
         Ending::Lock(file) => lock(*file).to_vec(),
-        Ending::Session(token) => token.0.to_vec(),
+        Ending::Session(hash) | Ending::Invite(hash) => hash.0.to_vec(),
         Ending::Operation(user, id) => operation(*user, id),
         Ending::Garbage(server, blob, copy) => garbage(*server, *blob, *copy),
         Ending::Hold(id) => hold(*id).to_vec(),
@@ -399,7 +427,8 @@ pub(crate) fn read_expiry(key: &[u8]) -> Result<(ClusterTime, Ending), Fault> {
     let ending = match class {
         Class::Locks => Ending::Lock(FileId(read_u64(rest, Table::Expiries)?)),
         Class::Holds => Ending::Hold(HoldId(rest.try_into().map(u128::from_be_bytes).map_err(|_| fault())?)),
-        Class::Sessions => Ending::Session(Sha256(rest.try_into().map_err(|_| fault())?)),
+        Class::Sessions => Ending::Session(read_digest(rest, Table::Expiries)?),
+        Class::Invites => Ending::Invite(read_digest(rest, Table::Expiries)?),
         Class::Operations => {
             let (user, id) = split_u64(rest, Table::Expiries)?;
             Ending::Operation(UserId(user), String::from_utf8(id.to_vec()).map_err(|_| fault())?)

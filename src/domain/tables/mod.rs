@@ -1,6 +1,7 @@
 //! Typed access to the tables: one row in, one row out. What belongs together is kept together by `apply`; here
 //! nothing knows a rule.
 
+mod accounts;
 mod children;
 mod contents;
 pub(crate) mod keys;
@@ -16,6 +17,7 @@ mod upkeep;
 mod uploads;
 mod versions;
 
+pub(crate) use accounts::*;
 pub(crate) use children::{is_filled, number_of_children};
 pub(crate) use contents::*;
 pub(crate) use keys::{Class, Ending};

@@ -1,4 +1,4 @@
-//! `Users`, `Usernames`, `Tokens`, `Grants`, `GrantsByFile`, `Locks` and `LocksByOwner`.
+//! `Users`, `Usernames`, `Tokens`, `Sessions`, `Grants`, `GrantsByFile`, `Locks` and `LocksByOwner`.
 
 use super::keys::{self, Ending};
 use super::{delete_expiry, put_expiry, read, stretch, write};
@@ -19,18 +19,38 @@ pub(crate) fn put_user(store: &mut dyn Store, user: &User) -> Result<(), Fault> 
     write(store, Table::Usernames, user.username.as_bytes(), &Number(user.user_id.0))
 }
 
+/// Of an account that has nothing any more.
+pub(crate) fn delete_user(store: &mut dyn Store, user: &User) -> Result<(), Fault> {
+    store.delete(Table::Users, &keys::user(user.user_id))?;
+    store.delete(Table::Usernames, user.username.as_bytes())
+}
+
 pub(crate) fn token(store: &dyn ReadStore, hash: &Sha256) -> Result<Option<Token>, Fault> {
     read(store, Table::Tokens, &hash.0)
 }
 
 pub(crate) fn put_token(store: &mut dyn Store, hash: &Sha256, token: &Token) -> Result<(), Fault> {
     write(store, Table::Tokens, &hash.0, token)?;
+    write(store, Table::Sessions, &keys::session(token.user, hash), &Nothing {})?;
     put_expiry(store, token.expires_at, &Ending::Session(*hash))
 }
 
 pub(crate) fn delete_token(store: &mut dyn Store, hash: &Sha256, token: &Token) -> Result<(), Fault> {
     store.delete(Table::Tokens, &hash.0)?;
+    store.delete(Table::Sessions, &keys::session(token.user, hash))?;
     delete_expiry(store, token.expires_at, &Ending::Session(*hash))
+}
+
+/// At most `limit` sessions of a user, in no particular order: their hashes, those that begin with `mark` alone.
+pub(crate) fn sessions_of(
+    store: &dyn ReadStore,
+    user: UserId,
+    mark: &[u8],
+    limit: usize,
+) -> Result<Vec<Sha256>, Fault> {
+    let prefix = [&keys::user(user)[..], mark].concat();
+    let rows = stretch(store, Table::Sessions, &prefix, &[], limit)?;
+    rows.iter().map(|(key, _)| Ok(keys::read_session(key)?.1)).collect()
 }
 
 pub(crate) fn grant(store: &dyn ReadStore, user: UserId, file: FileId) -> Result<Option<Permission>, Fault> {

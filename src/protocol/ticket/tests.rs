@@ -10,7 +10,7 @@ fn secret() -> ClusterSecret {
 }
 
 fn holder() -> TicketHolder {
-    TicketHolder { user_id: UserId(42), session_ends_ms: NOW + 3_600_000 }
+    TicketHolder { user_id: UserId(42), session: [9; 16], session_ends_ms: NOW + 3_600_000 }
 }
 
 fn scope() -> TicketScope<'static> {
@@ -31,7 +31,9 @@ fn minted() -> Ticket {
 }
 
 fn verify(text: &str, scope: &TicketScope<'_>, now: u64) -> Result<UserId, TicketError> {
-    Ticket::verify(&secret(), text, scope, now)
+    let holder = Ticket::verify(&secret(), text, scope, now)?;
+    assert_eq!(holder.session, [9; 16]);
+    Ok(holder.user_id)
 }
 
 #[test]

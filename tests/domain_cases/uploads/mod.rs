@@ -228,7 +228,7 @@ fn versioned() -> Cluster {
 }
 
 fn operation(id: &str) -> Option<Operation> {
-    Some(Operation { user: ADA, id: id.to_owned(), fingerprint: Sha256([1; 32]), ttl_ms: 0 })
+    Some(Operation { user: ADA, id: id.to_owned(), fingerprint: Sha256([1; 32]), ttl_ms: 0, from: String::new() })
 }
 
 /// Each command is repeated, as by a leader who does not know what became of the first.

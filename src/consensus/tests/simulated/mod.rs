@@ -149,7 +149,13 @@ async fn make_directories(world: Arc<World>, doors: Doors, user: UserId, client:
     while world.now() < deadline {
         let path = format!("/{client}-{}", made.len());
         let proposal = Proposal {
-            operation: Some(Operation { user, id: path.clone(), fingerprint: Sha256([client as u8; 32]), ttl_ms: 0 }),
+            operation: Some(Operation {
+                user,
+                id: path.clone(),
+                fingerprint: Sha256([client as u8; 32]),
+                ttl_ms: 0,
+                from: String::new(),
+            }),
             command: Command::Mkdir(command::Mkdir { user, at: at(&path) }),
         };
         loop {

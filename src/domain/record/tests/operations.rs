@@ -32,5 +32,8 @@ pub(super) fn add(golden: &mut Golden) {
     };
     golden.add("row.operation.changed", &done(Kept::Entry(Box::new(changed))));
     let id = "n:0".to_owned();
-    golden.add("operation.brief", &Operation { user: UserId(1), id, fingerprint: digest(3), ttl_ms: 600_000 });
+    golden.add(
+        "operation.brief",
+        &Operation { user: UserId(1), id, fingerprint: digest(3), ttl_ms: 600_000, from: String::new() },
+    );
 }
