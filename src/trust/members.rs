@@ -32,7 +32,7 @@ struct Clients {
 }
 
 impl Members {
-    /// `build` sets what the clients differ in from [`http`]: times and pools.
+    /// `build` sets what the clients differ in from [`http()`]: times and pools.
     pub fn new(
         credentials: Credentials,
         build: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + Sync + 'static,

@@ -40,7 +40,11 @@ impl Act for AddPieces {
         let (user, id) = (self.user, self.upload_id);
         let bounded = self.pieces.len() <= MAX_PIECES_ADDED;
         require(bounded, invalid, "one command makes at most 250 pieces")?;
-        require(self.pieces.is_sorted_by(|a, b| a.number < b.number), invalid, "pieces come in the order of their numbers")?;
+        require(
+            self.pieces.is_sorted_by(|a, b| a.number < b.number),
+            invalid,
+            "pieces come in the order of their numbers",
+        )?;
         let (mut upload, parts, pieces) = change.known_parts(user, id)?;
         let Some(completing) = parts.completing.filter(|known| known.digest == self.digest) else {
             let detail = "this upload is not being completed with this list of parts: complete it first";

@@ -76,7 +76,11 @@ impl Act for AdmitKey {
         };
         let mut row = MemberKey { key: self.key, used, removed: false };
         let most = row.used.len() < MAX_TOKENS;
-        require(most, RejectionKind::TooManyRequests, "this file server has used up many join tokens: wait for their end")?;
+        require(
+            most,
+            RejectionKind::TooManyRequests,
+            "this file server has used up many join tokens: wait for their end",
+        )?;
         row.used.push(UsedToken { token: self.token, ends_at: change.now.plus_ms(self.ttl_ms) });
         tables::put_member_key(change.store, self.uuid, &row)?;
         Ok(Outcome::Done)

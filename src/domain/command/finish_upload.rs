@@ -4,8 +4,8 @@ use crate::domain::change::Change;
 use crate::domain::record::declare::record;
 use crate::domain::rows::{Content, ContentState, Done, EntryKind, File, FileVersion, Layout, Part, Run, Upload};
 use crate::domain::stop::{Stop, astray, reject, require};
-use crate::domain::terms::{FileRef, LockProof, PathRef, Precondition, Purpose};
 use crate::domain::tables::{self, Ending};
+use crate::domain::terms::{FileRef, LockProof, PathRef, Precondition, Purpose};
 use crate::domain::{
     Command, ContentId, FileId, Outcome, RejectionKind, Sha256, UserId, Version, remembered, restored, rules,
 };
@@ -69,7 +69,9 @@ impl Act for FinishUpload {
 const fn same_kind(a: &Purpose, b: &Purpose) -> bool {
     match (a, b) {
         (Purpose::Restore { .. }, Purpose::Restore { .. }) | (Purpose::Part { .. }, Purpose::Part { .. }) => true,
-        (Purpose::Restore { .. } | Purpose::Part { .. }, _) | (_, Purpose::Restore { .. } | Purpose::Part { .. }) => false,
+        (Purpose::Restore { .. } | Purpose::Part { .. }, _) | (_, Purpose::Restore { .. } | Purpose::Part { .. }) => {
+            false
+        }
         (Purpose::Write(_) | Purpose::Update { .. }, Purpose::Write(_) | Purpose::Update { .. }) => true,
     }
 }

@@ -57,7 +57,8 @@ impl Act for Hold {
             None => {
                 // A restore knows nothing of trees that are half one's and half another's.
                 let whole = tables::removals(change.store)?.is_empty();
-                let detail = "an account is being removed: begin the backup when `ringmaster users` does not show it any more";
+                let detail =
+                    "an account is being removed: begin the backup when `ringmaster users` does not show it any more";
                 require(whole, RejectionKind::TooManyRequests, detail)?;
                 change.now
             }

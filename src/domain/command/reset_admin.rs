@@ -25,13 +25,7 @@ impl Act for ResetAdmin {
         rules::check_password_hash(&self.password_hash)?;
         let user = rules::named(change.store, &self.username)?;
         let id = user.user_id;
-        let user = User {
-            password_hash: self.password_hash.clone(),
-            admin: true,
-            disabled: false,
-            code: None,
-            ..user
-        };
+        let user = User { password_hash: self.password_hash.clone(), admin: true, disabled: false, code: None, ..user };
         tables::put_user(change.store, &user)?;
         change.end_sessions(id, None)?;
         Ok(Outcome::User { user_id: id, username: user.username, admin: true })

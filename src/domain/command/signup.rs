@@ -1,7 +1,7 @@
 use super::{Act, Schema};
+use crate::domain::Outcome;
 use crate::domain::change::Change;
 use crate::domain::record::declare::record;
-use crate::domain::Outcome;
 use crate::domain::stop::Stop;
 
 record! {

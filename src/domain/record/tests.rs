@@ -228,22 +228,7 @@ fn rows(golden: &mut Golden) {
     golden.add("row.repair.short", &Repair { reason: RepairReason::ShortWrite, since: ClusterTime(1) });
     golden.add("row.repair.bad", &Repair { reason: RepairReason::BadCopy, since: ClusterTime(1) });
     golden.add("row.hold", &Hold { since: ClusterTime(1), expires_at: ClusterTime(2) });
-    golden.add(
-        "row.restore",
-        &Restore {
-            backup: digest(5),
-            entries: 1,
-            users: 2,
-            grants: 3,
-            done: true,
-            contents: 4,
-            unnamed: 5,
-            versions: 6,
-            trash: 7,
-            retentions: 0,
-            properties: 0,
-        },
-    );
+    retention::restored(golden);
     accounts::rows(golden);
     operations::add(golden);
     uploads::rows(golden);

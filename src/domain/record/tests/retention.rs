@@ -48,3 +48,21 @@ pub(super) fn commands(golden: &mut Golden) {
     };
     golden.command("restore_done.retention", done.into());
 }
+
+/// What a restore counts.
+pub(super) fn restored(golden: &mut Golden) {
+    let restore = Restore {
+        backup: digest(5),
+        entries: 1,
+        users: 2,
+        grants: 3,
+        done: true,
+        contents: 4,
+        unnamed: 5,
+        versions: 6,
+        trash: 7,
+        retentions: 0,
+        properties: 0,
+    };
+    golden.add("row.restore", &restore);
+}
