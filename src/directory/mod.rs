@@ -258,6 +258,11 @@ pub fn calls() -> Vec<(&'static str, &'static str)> {
     http::calls()
 }
 
+/// The paths of those that are answered at `node.peer_listen`, to members of the cluster, and nowhere else.
+pub fn members_calls() -> Vec<&'static str> {
+    http::members_calls()
+}
+
 impl Directory {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {

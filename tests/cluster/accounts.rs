@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, PASSWORD, Setup, User, until};
+use crate::support::{Cluster, PASSWORD, Setup, User, until, write_secret};
 
 async fn signup(cluster: &Cluster, node: usize, name: &str, more: &Value, key: &str) -> (u16, Value) {
     let mut body = json!({"username": name, "password": PASSWORD});
@@ -145,12 +145,18 @@ async fn whoever_has_the_secret_gives_a_lost_admin_a_new_password() {
     let secret_file = cluster.dir.path().join("cluster.secret");
     let secret = ["--secret-file", secret_file.to_str().expect("UTF-8")];
     let wrong = cluster.dir.path().join("wrong.secret");
-    std::fs::write(&wrong, "ab".repeat(32)).expect("it is written");
+    write_secret(&wrong, &"ab".repeat(32));
+    let members = cluster.member_url(0);
     let reset = |name: &str, secret: [&str; 2], code| {
-        out(&cluster, None, &["admin-reset", name, "--password", "another good one", secret[0], secret[1]], code)
+        out(
+            &cluster,
+            None,
+            &["admin-reset", name, "--password", "another good one", "--members", &members, secret[0], secret[1]],
+            code,
+        )
     };
     reset("admin", ["--secret-file", wrong.to_str().expect("UTF-8")], 1);
-    assert_eq!(cluster.post(&bob, 0, "/admin-reset", &json!({"username": "bob", "password": PASSWORD})).await.0, 401);
+    assert_eq!(cluster.post(&bob, 0, "/admin-reset", &json!({"username": "bob", "password": PASSWORD})).await.0, 404);
     assert!(reset("nobody", secret, 1).contains("there is no such account"));
     assert!(reset("admin", secret, 0).contains("admin is an admin"));
     let login = async |name: &str, password: &str| {

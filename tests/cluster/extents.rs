@@ -425,6 +425,7 @@ async fn an_extent_that_is_lost_is_never_acknowledged() {
     let away = cluster.servers[0].data.with_extension("away");
     std::fs::rename(&cluster.servers[0].data, &away).expect("the disk goes");
     std::fs::create_dir(&cluster.servers[0].data).expect("an empty one comes");
+    cluster.renew_token(0);
     cluster.servers[0].start();
     until("an empty server is up", async || {
         let ring = cluster.get(0, "/ring").await.1;

@@ -6,6 +6,9 @@ use std::process::Command;
 
 use reqwest::StatusCode;
 
+use ringmaster::domain::NodeId;
+use ringmaster::trust::Identity;
+
 use crate::support::{Cluster, METRICS_TOKEN, Process, Setup, until, write_secret};
 
 async fn get(cluster: &Cluster, url: &str, token: Option<&str>) -> (StatusCode, String) {
@@ -32,9 +35,19 @@ async fn metrics_are_told_on_their_own_listener_and_on_no_other() {
         let (status, text) = get(&cluster, &format!("{at}/metrics"), None).await;
         assert!(status == StatusCode::OK && text.contains("ringmaster_connections{listener=\"metrics\""), "{text}");
         assert_eq!(get(&cluster, &format!("{at}/cluster"), None).await.0, StatusCode::NOT_FOUND);
+    }
+    let (users, node) = (cluster.http.clone(), cluster.to_server(Identity::Directory(NodeId(1)), 0));
+    let operator = cluster.member(Identity::Operator);
+    let ports = [
+        (&users, cluster.url(0).to_owned()),
+        (&operator, cluster.member_url(0)),
+        (&node, cluster.servers[0].url.clone()),
+    ];
+    for (client, url) in ports {
         for call in ["/metrics", "/metrics/", "/metrics?x=1"] {
-            let (status, text) = get(&cluster, &format!("{}{call}", process.url), None).await;
-            assert!(status == StatusCode::NOT_FOUND && !text.contains("ringmaster_"), "{}: {text}", process.name);
+            let answer = client.get(format!("{url}{call}")).send().await.expect("an answer");
+            let (status, text) = (answer.status(), answer.text().await.expect("text"));
+            assert!(status == StatusCode::NOT_FOUND && !text.contains("ringmaster_"), "{url}: {text}");
         }
     }
     let (status, text) = get(&cluster, &format!("{}/healthz", cluster.url(0)), None).await;

@@ -114,7 +114,7 @@ fn every_command_is_made_and_taken() {
         (0..64).map(|_| byte()).collect::<Vec<u8>>()
     };
     let mut taken = BTreeSet::new();
-    for round in 0..1000 {
+    for round in 0..4000 {
         let restoring = round % 3 == 0;
         let mut stage = if restoring { Stage::bootstrapped() } else { busy() };
         if restoring {

@@ -1,4 +1,4 @@
-use super::secret::OperatorArgs;
+use super::secret::{OperatorArgs, strangers_hint};
 use crate::cli::error::CliError;
 use crate::cli::password::PasswordArgs;
 use crate::cli::session::Session;
@@ -20,7 +20,8 @@ pub(in crate::cli) struct Args {
 pub(super) async fn run(args: Args, session: &Session) -> Result<(), CliError> {
     let directory = args.operator.client(session)?;
     let password = args.password.password(true).await?;
-    let account = directory.reset_admin(&AdminReset { username: args.username, password }).await?;
+    let account =
+        directory.reset_admin(&AdminReset { username: args.username, password }).await.map_err(strangers_hint)?;
     let told = |account: &crate::protocol::api::Account| {
         format!("{} is an admin, under the new password; log in with: ringmaster login {0}\n", account.username)
     };

@@ -10,14 +10,14 @@ use serde::Serialize;
 
 use self::rows::{Counts, LeftOut, read_rows};
 use super::backup::blocking;
-use super::secret::OperatorArgs;
+use super::secret::{OperatorArgs, strangers_hint};
 use crate::backup::{ADVICE, FileFault, Folder, Index, Named, NamedContent, Seen, contents, name_faults, verify_index};
 use crate::cli::error::CliError;
 use crate::cli::lost;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::session::Session;
-use crate::client::{Directory, ErrorKind, Source};
+use crate::client::{Directory, Source};
 use crate::domain::{ContentId, Sha256, Table, query, restored};
 use crate::protocol::problem::Code;
 use crate::protocol::restore::{Came, Done, Row, Rows, State, Status};
@@ -95,7 +95,7 @@ async fn restore(args: &Args, session: &Session, progress: &Arc<Progress>) -> Re
         Some(wanted) => folder.of_entry(wanted).map_err(|error| CliError::usage(error.to_string()))?,
     };
     // Before the backup is read for hours.
-    let status = directory.restore_status().await.map_err(secret_hint)?;
+    let status = directory.restore_status().await.map_err(strangers_hint)?;
     progress.begin(format!("reading {}", path.display()), 0);
     let index = Arc::new(blocking(move || Index::open(&path)).await?);
     admit(&status, &index)?;
@@ -232,18 +232,6 @@ async fn missing(directory: &Directory, contents: BTreeSet<ContentId>) -> Result
         missing.extend(found.iter().filter_map(|id| ContentId::parse(id)));
     }
     Ok(missing)
-}
-
-fn secret_hint(error: crate::client::ClientError) -> CliError {
-    if matches!(error.kind(), ErrorKind::Local(std::io::ErrorKind::InvalidData)) {
-        return CliError::refused("the directory nodes have another cluster secret")
-            .hint("give the secret of the new cluster, with --config or --secret-file");
-    }
-    let error = CliError::from(error);
-    if error.is(Code::Unauthenticated) {
-        return error.without_hints().hint("give the secret of the new cluster, with --config or --secret-file");
-    }
-    error
 }
 
 /// Sends all rows but those of contents.

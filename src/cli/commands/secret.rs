@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::cli::error::CliError;
 use crate::cli::session::Session;
-use crate::client::Directory;
+use crate::client::{ClientError, Directory, ErrorKind};
 use crate::config::{self, DirectoryConfig};
 use crate::protocol::secret::ClusterSecret;
 
@@ -66,6 +66,15 @@ impl OperatorArgs {
         };
         session.operator(members, &ClusterSecret::read(&secret_file)?)
     }
+}
+
+/// Says what to do where the directory nodes have another secret.
+pub(super) fn strangers_hint(error: ClientError) -> CliError {
+    if matches!(error.kind(), ErrorKind::Local(std::io::ErrorKind::InvalidData)) {
+        return CliError::refused("the directory nodes have another cluster secret")
+            .hint("give the secret of this very cluster, with --config or --secret-file");
+    }
+    error.into()
 }
 
 fn load(path: &Path) -> Result<DirectoryConfig, CliError> {

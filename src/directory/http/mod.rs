@@ -148,6 +148,11 @@ pub(crate) fn calls() -> Vec<(&'static str, &'static str)> {
     routes().iter().chain(&members_routes()).map(|route| (route.path, route.allow)).collect()
 }
 
+/// Those of [`calls`] that are answered at the cluster's port.
+pub(crate) fn members_calls() -> Vec<&'static str> {
+    members_routes().iter().map(|route| route.path).collect()
+}
+
 /// One path and what answers there.
 struct Route {
     path: &'static str,

@@ -46,10 +46,12 @@ pub(super) fn check(report: &mut Report<'_>, held: &BTreeMap<ServerId, Named>) -
     });
     report.expect("ring_is_in_order", ring.is_sorted(), || format!("ring {ring:?}"));
 
+    let now = tables::cluster_time(report.store)?;
     report.each(Table::MemberKeys, |report, _, key, value| {
         let uuid = keys::read_member_key(key)?;
         let row = MemberKey::from_bytes(value)?;
-        for used in &row.used {
+        // One that has ended is not looked at again; its row keeps it until the next one comes.
+        for used in row.used.iter().filter(|used| used.ends_at > now) {
             report.expect("a_join_token_is_used_once", tokens.insert(used.token), || format!("{uuid}: {}", used.token));
         }
         Ok(())
@@ -62,7 +64,6 @@ pub(super) fn check(report: &mut Report<'_>, held: &BTreeMap<ServerId, Named>) -
         report.expect("repairs_are_owed_to_extents", holds, || format!("repair of {at} with {copies} copies"));
         Ok(())
     })?;
-    let now = tables::cluster_time(report.store)?;
     report.each(Table::Garbage, |report, _, key, value| {
         let (server, blob, copy) = keys::read_garbage(key)?;
         let row = Garbage::from_bytes(value)?;
