@@ -90,6 +90,7 @@ fn changes(before: Option<&Seen>, now: Seen) -> Vec<(&'static str, Option<&'stat
         (_, ServerState::Down) if before.state != ServerState::Down => {
             found.push(("down", Some("a majority of the directory nodes does not reach it, or it is to begin anew")));
         }
+        (ServerState::Down, ServerState::Down) => {}
         (ServerState::Down, _) => found.push(("returned", Some("it was down, and has registered again"))),
         _ if now.epoch != before.epoch => found.push(("returned", Some("its process was started again"))),
         _ => {}
@@ -144,6 +145,7 @@ mod tests {
         assert_eq!(names(Some(&up), suspect), ["suspect"]);
         assert_eq!(names(Some(&suspect), up), ["heard_again"]);
         assert_eq!(names(Some(&suspect), down), ["down"]);
+        assert_eq!(names(Some(&down), down), [""; 0]);
         assert_eq!(names(Some(&down), Seen { epoch: Epoch(2), ..up }), ["returned"]);
         assert_eq!(names(Some(&up), Seen { epoch: Epoch(2), ..up }), ["returned"]);
         let draining = Seen { state: ServerState::Draining, leaving: true, ..up };
